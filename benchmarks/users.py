@@ -26,7 +26,7 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from easymlnb_server.identity.access import Access, Action, Caller, may  # noqa: E402
+from easymlnb_server.identity.access import Access, Action, Caller, is_allowed  # noqa: E402
 from easymlnb_server.services.catalog_handlers import PAGE_SIZE  # noqa: E402
 from support.hub.shared_service import Member, ServiceHub  # noqa: E402
 from support.notebooks import make_notebook  # noqa: E402
@@ -93,7 +93,7 @@ class Trial:
 
     def may(self, who: str, name: str, action: Action) -> bool:
         owner = name.partition("/")[0]
-        return may(self.callers[who], owner, self.access[name], action)
+        return is_allowed(self.callers[who], owner, self.access[name], action)
 
     def lists(self, who: str) -> None:
         """Hold what somebody is shown against the rules."""

@@ -20,9 +20,9 @@ from easymlnb_server.context import STATE
 from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
-from easymlnb_server.http.fastpath.listener import open_doors
+from easymlnb_server.http.fastpath.listener import install
 from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
-from easymlnb_server.http.terminals import keep_path
+from easymlnb_server.http.terminals import extend_path
 from easymlnb_server.identity.revocation import EVERY
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
@@ -38,7 +38,7 @@ MESSAGE_LIMIT = 150 * 2**20
 
 
 class EasyMLNB(Settings, ExtensionApp):
-    """Services from notebooks: live, published, with their API."""
+    """The server extension: live and published services of notebooks, and their API."""
 
     name = "easymlnb"
     app_name = "easymlnb"
@@ -46,7 +46,7 @@ class EasyMLNB(Settings, ExtensionApp):
     load_other_extensions = True
 
     _refusal = ""
-    """Why the settings cannot be used; empty where they can."""
+    """Why the settings are invalid; empty if they are valid."""
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         try:
@@ -56,25 +56,25 @@ class EasyMLNB(Settings, ExtensionApp):
             raise
 
     def initialize(self) -> None:  # type: ignore[override]
-        """Prepare the server, unless a setting was refused: traitlets then dropped all of them."""
+        """Prepare the server; fail on an invalid setting, as traitlets then drops all of them."""
         if self._refusal:
             raise TraitError(self._refusal)
         super().initialize()  # type: ignore[no-untyped-call]
 
     @classmethod
-    def initialize_server(cls, *given: Any, **named: Any) -> ServerApp:
-        """Make the server of ``easymlnb serve``; it ends where the extension cannot be used."""
-        server: ServerApp = super().initialize_server(*given, **named)  # type: ignore[no-untyped-call]
-        made = server.extension_manager.extension_points[cls.name].app
-        if made._refusal:
-            server.log.critical("easymlnb: %s", made._refusal)
+    def initialize_server(cls, *args: Any, **kwargs: Any) -> ServerApp:
+        """Create the server of ``easymlnb serve``; exit if the extension cannot be used."""
+        server: ServerApp = super().initialize_server(*args, **kwargs)  # type: ignore[no-untyped-call]
+        extension = server.extension_manager.extension_points[cls.name].app
+        if extension._refusal:
+            server.log.critical("easymlnb: %s", extension._refusal)
             server.exit(1)
         return server
 
     def initialize_settings(self) -> None:
         app = self._server
-        # Its environment and memory hold tokens, which workers, of the same account, have no
-        # business with.
+        # The environment and memory of this process hold tokens. Workers run under the same account
+        # and must not read them.
         process.hide()
         self._log_filter = LogFilter()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
@@ -87,8 +87,8 @@ class EasyMLNB(Settings, ExtensionApp):
         settings.setdefault("websocket_max_message_size", MESSAGE_LIMIT)
 
     def initialize_handlers(self) -> None:
-        own = getattr(self._server.identity_provider, "routes", ())
-        for path, *rest in (*own, *(SHARED_ROUTES if self.shared else ROUTES)):
+        login = getattr(self._server.identity_provider, "routes", ())
+        for path, *rest in (*login, *(SHARED_ROUTES if self.shared else ROUTES)):
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
         if self.kernel_nodelay and not self.shared:
             self.handlers.append((kernel_channels.PATTERN, kernel_channels.KernelChannelsHandler))
@@ -103,10 +103,10 @@ class EasyMLNB(Settings, ExtensionApp):
         return Path(self.state_dir)
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """Start what needs the final port: the link of kernels, and what is published."""
+        """Start what needs the final port: the link for kernels and the published services."""
         if self._refusal:
             return
-        self._log_filter.add_to_handlers()  # by now every other extension has its own log, too
+        self._log_filter.add_to_handlers()  # all other extensions have added their loggers by now
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
@@ -124,15 +124,15 @@ class EasyMLNB(Settings, ExtensionApp):
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
-        connections = self._open_doors(serverapp)
+        connections = self._install_fast_path(serverapp)
         self._state.metrics.open()
         if "JUPYTERHUB_USER" in os.environ:
-            keep_path(serverapp.web_app.settings)
+            extend_path(serverapp.web_app.settings)
         self._run_in_background(connections)
         self._lifecycle = build_lifecycle(self, self._components, serverapp, link, placements)
         await self._open_store(self._lifecycle)
-        # Python's search for garbage stands still for everybody: half a second, as long as it goes
-        # through all that was loaded, which stays anyway.
+        # A full garbage collection blocks all requests for half a second if it scans all loaded
+        # modules, which are never freed anyway.
         gc.freeze()
 
     def _export_link(self, link: str) -> None:
@@ -144,10 +144,10 @@ class EasyMLNB(Settings, ExtensionApp):
         os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
         os.environ["EASYMLNB_CAFILE"] = self._server.certfile or ""
 
-    def _open_doors(self, server: ServerApp) -> Connections:
-        """Watch all connections, and let simple calls take the fast path if that is on."""
+    def _install_fast_path(self, server: ServerApp) -> Connections:
+        """Watch all connections, and answer simple calls on the fast path if it is enabled."""
         call = SHARED_CALL if self.shared else CALL
-        return open_doors(
+        return install(
             server.http_server,
             server.web_app,
             url_path_join(re.escape(server.base_url), PREFIX, call),
@@ -158,7 +158,7 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
-        self._supervisor.run("Connections", connections.keep)
+        self._supervisor.run("Connections", connections.run)
         self._supervisor.run("NodeKernelManager", state.node_kernels.run)
         for meter in (state.activity, state.metrics):
             self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
@@ -176,15 +176,15 @@ class EasyMLNB(Settings, ExtensionApp):
                 self.open_store, self.lease_seconds if self.may_have_standbys else 0.0
             )
         except EasyMLNBError as error:
-            # The author's notebooks and live services must work all the same.
+            # The author's notebooks and live services must still work.
             self._state.published.close(NotReady(error.message))
-            if not self.is_node:  # one carries kernels, and nothing else is wanted of it
+            if not self.is_node:  # a node only runs kernels
                 self.log.error("Published services are not available: %s", error.message)
 
-    def _link_url(self, plain: str = "ws") -> str:
-        """Return where kernels on this machine dial in; ``http`` for where they call."""
+    def _link_url(self, protocol: str = "ws") -> str:
+        """Return the URL of the link for kernels on this machine."""
         local = urlsplit(self._server.local_url)
-        scheme = f"{plain}s" if local.scheme == "https" else plain
+        scheme = f"{protocol}s" if local.scheme == "https" else protocol
         host = local.netloc
         if self._server.ip not in ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1"):
             host = f"{self._server.ip}:{self._server.port}"

@@ -28,7 +28,7 @@ STATE = "easymlnb_state"
 
 @dataclass(frozen=True, slots=True)
 class ServerContext:
-    """What handlers work with."""
+    """The parts of the server that handlers use."""
 
     invoker: Invoker
     in_flight: InFlight
@@ -50,4 +50,4 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     user_servers: UserServers | None = None
-    """What else of its users a shared service can look at; ``None`` on a server of one's own."""
+    """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -1,4 +1,4 @@
-"""Open the store, and serve published services while this process is the active one."""
+"""Open the store, and serve published services while this process is active."""
 
 import asyncio
 import shutil
@@ -23,24 +23,24 @@ ON_STANDBY = NotReady(
 
 
 class ServingLifecycle:
-    """Serves what is published as long as this process is the active one on its database.
+    """Serves the published services while this process is active on its database.
 
     Parameters
     ----------
     folder
         The state folder.
     url
-        Where people reach this process.
+        The URL of this process for users.
     state
         The objects of the server.
     announce
-        Writes the address of this server where workers look for it.
+        Writes the address file that workers read.
     orphaned_workers
         Returns the workers of a former server process.
     prepare
         Runs with the store before anything is served.
     duties
-        Returns what runs in the background while this process serves, by name.
+        Returns the background work of an active process, by name.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ServingLifecycle:
     async def open(self, open_store: Callable[[], Store], lease_seconds: float) -> None:
         """Serve, or wait on standby if ``lease_seconds`` is not 0 and another process is active.
 
-        Raises ``NotReady`` or ``StorageUnusable`` where that is impossible.
+        Raises ``NotReady`` or ``StorageUnusable`` if neither is possible.
         """
         await asyncio.to_thread(self._make_folders)
         holder = self._lock.acquire(self._url, shared=lease_seconds > 0)
@@ -88,9 +88,9 @@ class ServingLifecycle:
         await self._membership.start()
 
     async def close(self) -> None:
-        """Stop serving; a standby on the same folder takes the workers over."""
+        """Stop serving; a standby on the same folder takes over the workers."""
         if self._membership is not None and not self._membership.active:
-            await self._membership.close()  # a standby must not become active while it stops
+            await self._membership.close()  # it must not become active while it stops
         await self._supervisor.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
@@ -100,7 +100,7 @@ class ServingLifecycle:
             await asyncio.to_thread(self._store.close)
 
     def release(self) -> None:
-        """Let another server have the folder."""
+        """Release the state folder."""
         self._lock.release()
 
     async def _activate(self, store: Store) -> None:
@@ -115,7 +115,7 @@ class ServingLifecycle:
             self._supervisor.run(name, work)
 
     async def _deactivate(self) -> None:
-        """Go on standby, and leave the workers to the active process."""
+        """Change to standby, and hand the workers over to the active process."""
         self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
@@ -126,7 +126,7 @@ class ServingLifecycle:
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
 
     def _clear_work(self, used: set[str]) -> None:
-        """Remove what the workers of a killed server left in their folders."""
+        """Remove the work folders that a killed server left behind."""
         for folder in (self._folder / "work").iterdir():
             if folder.name not in used:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -16,8 +16,8 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     FILE,
     FULL_NAME,
-    PLACE,
     REQUEST,
+    SESSION,
     SHARED_ROUTES,
     UPLOAD,
     USER,
@@ -180,7 +180,7 @@ STANDS_FOR = {
     BUNDLE: "BUNDLE",
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
-    PLACE: "PLACE",
+    SESSION: "PLACE",
     USER: "USER",
 }
 
@@ -367,7 +367,7 @@ def example(pattern: str, name: str) -> str:
         BUNDLE: "b" * 64,
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",
-        PLACE: "0" * 36,
+        SESSION: "0" * 36,
     }
     for group, one in examples.items():
         pattern = pattern.replace(group, one)

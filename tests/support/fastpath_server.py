@@ -27,7 +27,7 @@ from easymlnb_server.dispatch.call import CallHandle, CallResult, Listener
 from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.listener import open_doors
+from easymlnb_server.http.fastpath.listener import install
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import CallMetrics
@@ -152,7 +152,7 @@ async def serving(
     secure = {"certfile": str(certificate), "keyfile": str(certificate)} if certificate else None
     server = HTTPServer(application, ssl_options=secure)
     path = r"/services/([A-Za-z0-9_-]+)/call"
-    found = open_doors(
+    found = install(
         server,
         application,
         path,
@@ -161,7 +161,7 @@ async def serving(
         fast_path=fast_path,
     )
     services.pool.connections = found
-    looking = asyncio.create_task(found.keep())
+    looking = asyncio.create_task(found.run())
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     clients: list[Client] = []

@@ -16,7 +16,7 @@ from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.apps.comm_channel import MAX_UNSENT, Channel, TooMuchError
 from easymlnb_server.apps.sessions import PageSession, Visitor
-from easymlnb_server.http.base import EasyHandler, decides_itself
+from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.identity.access import Action
 
 COOKIE = "easymlnb-visitor"
@@ -91,7 +91,7 @@ class SessionHandler(VisitorHandler):
 class KernelHandler(SessionHandler):
     """``GET api/kernels/{id}``: whether the session still exists."""
 
-    @decides_itself
+    @custom_access_check
     def get(self, service: str, name: str) -> None:
         if self.state.services.draining:
             raise Draining  # the page asks again and reaches the next server
@@ -106,7 +106,7 @@ class LeaveHandler(SessionHandler):
 
     audited = False
 
-    @decides_itself
+    @custom_access_check
     def post(self, service: str, name: str) -> None:
         self.state.apps.sessions.close(self.session(service, name))
         self.set_status(204)
@@ -140,7 +140,7 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         return jupyter_messages.V1 if jupyter_messages.V1 in subprotocols else None
 
-    @decides_itself
+    @custom_access_check
     async def get(self, *args: Any, **kwargs: Any) -> None:
         self.session(*self.path_args)
         await super().get(*args, **kwargs)

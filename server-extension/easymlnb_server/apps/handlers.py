@@ -11,7 +11,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
 from easymlnb_server.apps.sessions import NoCapacity
-from easymlnb_server.http.base import EasyHandler, decides_itself
+from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import HTML, Operation, ok
@@ -43,7 +43,7 @@ class AppHandler(VisitorHandler, PageHandler):
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
 
-    @decides_itself
+    @custom_access_check
     async def get(self, name: str) -> None:
         if self.request.headers.get("Sec-Fetch-Dest", "document") not in DESTINATIONS:
             raise BadRequest("App pages can only be opened in a browser.")
@@ -61,7 +61,7 @@ class AppHandler(VisitorHandler, PageHandler):
             return
         await self._open(spec)
 
-    @decides_itself
+    @custom_access_check
     async def head(self, name: str) -> None:
         """Check whether the page can be opened, without a session."""
         if self.state.services.draining:
@@ -127,7 +127,7 @@ class AppAssetHandler(EasyHandler):
     def on_anonymous(self) -> None:
         """The files are those of public releases of Voila and its extensions."""
 
-    @decides_itself
+    @custom_access_check
     def get(self, tag: str, name: str) -> None:
         assets = self.state.apps.assets
         asset = assets.files.get(name)

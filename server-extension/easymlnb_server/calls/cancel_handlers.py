@@ -18,7 +18,7 @@ class RunningCallHandler(EasyHandler):
 
     actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
 
-    def admits(self, held: PageToken) -> bool:
+    def accepts_token(self, token: PageToken) -> bool:
         return True  # whose it is decides, and for which service: see `_found`
 
     @web.authenticated
@@ -34,7 +34,7 @@ class RunningCallHandler(EasyHandler):
         self.finish()
 
     def _found(self, request_id: str, owner: str | None) -> list[RunningCall | Waiter]:
-        service = self.held.service if self.held is not None else None
+        service = self.page_token.service if self.page_token is not None else None
         running = self.state.in_flight.find(request_id, owner, service)
         return [*running, *self.state.idempotency.find_waiters(request_id, owner, service)]
 

@@ -66,14 +66,14 @@ class CallHandler(SpooledBodyHandler):
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return body_limit(spec.input, spec.max_body, kind)
 
-    def admits(self, held: PageToken) -> bool:
+    def accepts_token(self, token: PageToken) -> bool:
         # A page calls what is published under its name; the notebook's draft is its author's.
-        return held.service == self.path_args[0] and not self._live
+        return token.service == self.path_args[0] and not self._live
 
     @property
     def _published_only(self) -> bool:
         """Whether the call came from a public page, whose service may have been unpublished."""
-        return self.held is not None and self.held.public
+        return self.page_token is not None and self.page_token.public
 
     def _find(self, name: str) -> Target:
         return self.state.invoker.find(
@@ -84,7 +84,7 @@ class CallHandler(SpooledBodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        body = self._with_uploads(self.take(), name)
+        body = self._with_uploads(self.read_spooled_body(), name)
         self._began = time.monotonic()
         key = options.idempotency_key(self.request.headers)
         request = self._request(name, body)
@@ -250,7 +250,7 @@ class CallHandler(SpooledBodyHandler):
     ) -> None:
         super().log_exception(typ, value, tb)
         if not self._submitted:  # else the invoker counts it
-            self.state.recorder.refused(self._target, self.public(value).code)
+            self.state.recorder.refused(self._target, self.public_error(value).code)
 
     def on_finish(self) -> None:
         super().on_finish()

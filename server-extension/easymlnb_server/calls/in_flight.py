@@ -8,7 +8,7 @@ from easymlnb.contract.errors import EasyMLNBError, Forbidden
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.identity.access import user_of_key
-from easymlnb_server.identity.revocation import GONE, Opened
+from easymlnb_server.identity.revocation import ACCESS_REVOKED, Opened
 from easymlnb_server.services.models import Target
 
 
@@ -62,7 +62,7 @@ class InFlight:
             Opened(
                 user_of_key(call.request.owner),
                 call.target.name,
-                partial(call.stop, Forbidden(GONE)),
+                partial(call.stop, Forbidden(ACCESS_REVOKED)),
             )
             for call in self
         ]

@@ -20,7 +20,7 @@ from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import Action, Caller
-from easymlnb_server.identity.names import plain
+from easymlnb_server.identity.names import short_name
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE, ServiceRegistry
@@ -244,7 +244,7 @@ def _message(request: CallRequest, target: Target, seconds: float) -> Call:
     """Return what is sent to the worker; the dispatcher sets its id."""
     return Call(
         id=0,
-        service=plain(target.name),
+        service=short_name(target.name),
         content_type=request.content_type,
         accept="" if target.spec.stream else request.accept,
         seconds=seconds,

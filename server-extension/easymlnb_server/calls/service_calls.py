@@ -24,8 +24,8 @@ from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.dispatch.call_chains import extend
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.identity.access import Action, Caller, UserDirectory, label
-from easymlnb_server.identity.names import full
+from easymlnb_server.identity.access import Action, Caller, UserDirectory, owner_key
+from easymlnb_server.identity.names import qualified_name
 from easymlnb_server.services.models import Target
 from easymlnb_server.uploads.spool import SpooledFile
 
@@ -112,7 +112,7 @@ class ServiceCalls:
         if not services.shared:
             return name, services.user
         if "/" not in name:
-            name = full(self._owner, name)
+            name = qualified_name(self._owner, name)
         return name, await self._users.find(self._owner)
 
     async def _describe(self, lookup: DescribeService) -> None:
@@ -136,7 +136,7 @@ class ServiceCalls:
             content_type=ask.content_type,
             accept=ask.accept,
             caller=caller,
-            owner=label(self._owner),
+            owner=owner_key(self._owner),
             request_id=_request_id(ask, outer),
             headers=outer.trace if outer is not None else {},
             received=now,

@@ -1,4 +1,4 @@
-"""Whether this server process is the active one, and how it becomes and stops being it."""
+"""The active and standby states of a server process."""
 
 import asyncio
 import contextlib
@@ -18,19 +18,19 @@ log = logging.getLogger("easymlnb.cluster")
 class Membership:
     """One process among those that share a database: active, or on standby.
 
-    A process that cannot renew its lease, paused or cut off, notices by its own clock before
-    another one may take over: ``check`` is called for each request that depends on it.
+    A process that cannot renew its lease, because it is paused or disconnected, notices by its own
+    clock before another one may take over: requests that depend on the lease call ``check``.
 
     Parameters
     ----------
     lease
         The lease in the database.
     activate
-        Starts to serve what is published.
+        Starts to serve the published services.
     deactivate
         Stops serving and leaves the workers to the next active process.
     clock
-        Seconds that never go back.
+        Returns monotonic seconds.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Membership:
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Leave; a standby takes over within a second."""
+        """Release the lease; a standby takes over within a second."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -83,7 +83,7 @@ class Membership:
             try:
                 await self._step()
             except Exception:
-                # Without this loop the process would neither serve nor take over again.
+                # If this loop ended, the process could neither serve nor take over again.
                 log.exception("The lease could not be checked; this is tried again.")
 
     async def _step(self) -> None:

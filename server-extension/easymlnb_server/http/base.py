@@ -1,7 +1,7 @@
-"""What all handlers share: who calls, and how errors become answers. The only such place.
+"""The base of all handlers: identify the caller, and turn errors into responses.
 
-Jupyter's own ``prepare`` does work per request that a call does not need, so this one asks the
-same parts of Jupyter (identity provider, authorizer, host, XSRF) the same questions and no more.
+Jupyter's own ``prepare`` does work per request that a call does not need. This one makes the same
+checks (identity provider, authorizer, host, XSRF) and nothing else.
 """
 
 import json
@@ -30,7 +30,7 @@ from easymlnb.contract.errors import (
 from easymlnb_server.apps.page_tokens import SCHEME, PageToken
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.identity.access import Action, Caller, JupyterUser
-from easymlnb_server.identity.revocation import GONE
+from easymlnb_server.identity.revocation import ACCESS_REVOKED
 from easymlnb_server.services.models import Target
 
 RESOURCE = "easymlnb"
@@ -39,57 +39,56 @@ RESOURCE = "easymlnb"
 ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute"}
 
 RETRY_AFTER = 2
-"""Seconds after which who got 503 may try again, where nothing better is known."""
+"""Seconds until a retry after a 503 response, if the error has no better value."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
-LONGEST_PATH = 500
-"""Characters of a path in a log line."""
+MAX_PATH = 500
+"""Maximum characters of a path in a log line."""
 
 log = logging.getLogger("easymlnb.requests")
 audit = logging.getLogger("easymlnb.audit")
 
 
 def retry_after(error: EasyMLNBError) -> str | None:
-    """Return after how many seconds to try again; ``None`` where that does not help."""
-    told = error.details.get("retry_after") if isinstance(error.details, dict) else None
-    if told is None and error.status == 503:
-        told = RETRY_AFTER
-    return None if told is None else str(told)
+    """Return the seconds until a retry, or ``None`` if a retry does not help."""
+    seconds = error.details.get("retry_after") if isinstance(error.details, dict) else None
+    if seconds is None and error.status == 503:
+        seconds = RETRY_AFTER
+    return None if seconds is None else str(seconds)
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def decides_itself(method: Method) -> Method:
-    """Mark a method of a handler that decides by other means than a login who gets in.
+def custom_access_check(method: Method) -> Method:
+    """Mark a method of a handler that checks access by other means than a login.
 
-    Jupyter warns at each start of those that nobody seems to have thought of. Without a login
-    ``on_anonymous`` is still asked.
+    Jupyter warns at each start about unmarked methods. Without a login ``on_anonymous`` still runs.
     """
     setattr(method, "__allow_unauthenticated", False)
     return method
 
 
 class EasyHandler(JupyterHandler):
-    """Base of all routes. Without credentials everything is refused unless a method says otherwise.
+    """Base of all routes. Requests without credentials are refused by default.
 
-    A method is opened to everybody with Jupyter's ``@allow_unauthenticated``.
+    Jupyter's ``@allow_unauthenticated`` opens a method to all callers.
     """
 
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {}
     audited: ClassVar[bool] = True
-    """Whether what it changes is worth a line in the log of a shared service."""
+    """Whether a shared service logs changes by this handler."""
     audited_reads: ClassVar[bool] = False
-    """The same of what it shows: only what others than the owner should have a reason to read."""
+    """Whether it also logs reads, for data that only the owner normally reads."""
     request_id = ""
-    held: PageToken | None = None
-    """The pass that came in place of a login: one app page's, for its one service."""
+    page_token: PageToken | None = None
+    """The token of an app page, which replaces a login and is valid for one service."""
     refusal: EasyMLNBError | None = None
-    """Why an identity provider did not let somebody in who has credentials; it sets this."""
+    """The reason for which the identity provider rejected the credentials; set by the provider."""
     caller: Caller | None = None
-    """Who asks, once the request is prepared; ``None`` is a visitor without a login."""
+    """The caller, set by ``prepare``; ``None`` for a visitor without a login."""
 
     @property
     def state(self) -> ServerContext:
@@ -97,7 +96,7 @@ class EasyHandler(JupyterHandler):
 
     @property
     def address(self) -> str:
-        """The absolute address of all our routes, as the caller's side sees it."""
+        """The absolute URL of all our routes, as the caller sees it."""
         return f"{self.request.protocol}://{self.request.host}{self.base_url}easymlnb/"
 
     def set_default_headers(self) -> None:
@@ -115,7 +114,7 @@ class EasyHandler(JupyterHandler):
         self.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
         self.set_header("X-Request-Id", self.request_id)
         method = self.request.method or ""
-        # Pages of errors ask for it, also of those that come before anybody is identified.
+        # Error pages read it, even if the error precedes the identification.
         self.current_user = self._jupyter_current_user = None
         if not self.check_host():
             raise Forbidden(
@@ -123,8 +122,8 @@ class EasyHandler(JupyterHandler):
                 "ServerApp.local_hostnames or ServerApp.allow_remote_access."
             )
         user = self.current_user = self._jupyter_current_user = await self._identify()
-        if user is not None and self.held is None:
-            self.caller = self._who(user)
+        if user is not None and self.page_token is None:
+            self.caller = self._as_caller(user)
         self.set_cors_headers()
         verb = getattr(self, method.lower(), None)
         if user is None and not getattr(verb, "__allow_unauthenticated", False):
@@ -133,68 +132,69 @@ class EasyHandler(JupyterHandler):
             self.on_anonymous()
         if method not in ("GET", "HEAD", "OPTIONS"):
             self.check_xsrf_cookie()
-        if user is not None and self.held is None:
+        if user is not None and self.page_token is None:
             await self._authorize(method)
 
     def on_anonymous(self) -> None:
-        """Refuse a request without credentials; pages send people to the login instead."""
+        """Refuse a request without credentials; pages redirect to the login instead."""
         raise NotLoggedIn
 
-    def admits(self, held: PageToken) -> bool:
-        """Say whether a pass opens this request; it opens nothing unless a handler says so."""
+    def accepts_token(self, token: PageToken) -> bool:
+        """Return whether a page token is valid for this request; by default it is not."""
         return False
 
     def target(self, name: str, action: Action, *, live: bool = False) -> Target:
-        """Return who answers a name, if the caller may do that with it.
+        """Return the target of a service name, if the caller has the right for the action.
 
-        Raises ``ServiceNotFound`` otherwise too: nobody learns what others have.
+        Raises ``ServiceNotFound`` also without the right, so that names of private services do not
+        leak.
         """
         return self.state.services.resolve(name, self.caller, action, live=live)
 
-    def manages(self, name: str) -> bool:
-        """Say whether the caller is the owner of a service, or an administrator."""
+    def can_manage(self, name: str) -> bool:
+        """Return whether the caller is the owner of a service, or an administrator."""
         return self.state.services.allows(self.caller, name, Action.MANAGE)
 
-    def _who(self, user: User) -> Caller:
+    def _as_caller(self, user: User) -> Caller:
         if not self.state.services.shared:
             return self.state.services.user
         return user.caller if isinstance(user, JupyterUser) else Caller(user.username)
 
-    async def _identify_pass(self, header: str) -> User:
-        held = self.held = self.state.apps.tokens.find(header)
-        if held is None:
+    async def _identify_page(self, header: str) -> User:
+        token = self.page_token = self.state.apps.tokens.find(header)
+        if token is None:
             raise NotLoggedIn
-        if not self.admits(held):
+        if not self.accepts_token(token):
             raise Forbidden("A page's token is valid for the page's own service only.")
-        if not held.public:
-            # Who they are now: the page may have been open for hours.
-            self.caller = await self.state.users.find(held.visitor)
+        if not token.public:
+            # Their current rights: the page may have been open for hours.
+            self.caller = await self.state.users.find(token.visitor)
         services = self.state.services
-        # What is no longer open to them closes at once, also for pages that are open.
-        if held.public and not services.public(held.service):
+        # Revoked access ends at once, also for open pages.
+        if token.public and not services.public(token.service):
             raise Forbidden("This service is no longer public.")
-        if not held.public and not services.allows(self.caller, held.service, Action.CALL):
-            raise Forbidden(GONE)
-        # No cookie came along, so no other site can have sent this in the visitor's name.
+        if not token.public and not services.allows(self.caller, token.service, Action.CALL):
+            raise Forbidden(ACCESS_REVOKED)
+        # Without a cookie, no other site can have sent this request for the visitor.
         self._token_authenticated = True
-        return User(username=held.visitor)
+        return User(username=token.visitor)
 
     async def _identify(self) -> Any:
         header = self.request.headers.get("Authorization", "")
         if header.startswith(SCHEME):
-            return await self._identify_pass(header)
+            return await self._identify_page(header)
         provider = self.identity_provider
         if (
             "Authorization" in self.request.headers
             and type(provider).get_user is IdentityProvider.get_user
         ):
-            # Jupyter would also sign a login cookie for every such request; scripts keep none.
+            # Jupyter would also sign a login cookie for each such request; scripts ignore it.
             user = await provider.get_user_token(self)
             if user is not None:
                 self._token_authenticated = True
                 return user
-        found = provider.get_user(self)
-        return await found if isinstance(found, Awaitable) else found
+        result = provider.get_user(self)
+        return await result if isinstance(result, Awaitable) else result
 
     async def _authorize(self, method: str) -> None:
         action = self.actions.get(method) or ACTIONS.get(method, "write")
@@ -203,32 +203,32 @@ class EasyHandler(JupyterHandler):
             raise Forbidden("You do not have permission to do this.")
 
     def on_finish(self) -> None:
-        """Log who changed something of a shared service, or tried to, and who read a log."""
+        """Log changes of a shared service, attempted changes, and reads of its logs."""
         method = self.request.method or ""
         reads = method in ("GET", "HEAD", "OPTIONS")
         if self.caller is None or not (self.audited_reads if reads else self.audited):
             return
         if self.state.services.shared:
-            told = {
+            fields = {
                 "request_id": self.request_id,
                 "caller": self.caller.name,
                 "method": method,
-                "path": self.request.path[:LONGEST_PATH],
+                "path": self.request.path[:MAX_PATH],
                 "status": self.get_status(),
             }
-            audit.info("audit", extra=told)
+            audit.info("audit", extra=fields)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         self.set_header("X-Request-Id", self.request_id)
-        error = self.public(kwargs.get("exc_info", (None, None, None))[1])
+        error = self.public_error(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
         if (seconds := retry_after(error)) is not None:
             self.set_header("Retry-After", seconds)
         self.finish(json.dumps(error.to_dict(self.request_id)))
 
-    def public(self, error: BaseException | None) -> EasyMLNBError:
-        """Return what a caller may know of an error."""
+    def public_error(self, error: BaseException | None) -> EasyMLNBError:
+        """Return the error as the caller may see it."""
         if isinstance(error, EasyMLNBError):
             return error
         if not isinstance(error, web.HTTPError):
@@ -257,17 +257,17 @@ class EasyHandler(JupyterHandler):
             log.error("failed", exc_info=(typ, value, tb), extra=extra)  # type: ignore[arg-type]
 
     def compute_etag(self) -> None:
-        """Answers are not stored by anybody, so hashing them would be for nothing."""
+        """Return no hash: responses are not cached."""
 
     def write_json(self, value: Any, status: int = 200) -> None:
-        """Answer with JSON: a response struct or plain JSON values."""
+        """Send JSON: a response struct or JSON values."""
         self.set_status(status)
-        found = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
-        self.finish(json.dumps(found, allow_nan=False))
+        builtins = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+        self.finish(json.dumps(builtins, allow_nan=False))
 
 
 class NotFoundHandler(EasyHandler):
-    """Whatever no other route takes."""
+    """All paths without another route."""
 
     @web.authenticated
     async def get(self) -> None:

@@ -1,4 +1,4 @@
-"""Request bodies that are accepted only after caller and length are checked."""
+"""Request bodies, accepted only after the caller and the length were checked."""
 
 import contextlib
 import logging
@@ -15,17 +15,17 @@ from easymlnb_server.http.refusals import refusal
 
 log = logging.getLogger("easymlnb.requests")
 
-SMALL = 2**20
-"""Bytes of a refused body that are read all the same: a connection closed with a body unread is
-reset, and the caller may never see the answer."""
+MAX_DISCARDED = 2**20
+"""Maximum bytes of a refused body that are still read. A connection that closes with unread bytes
+is reset, and the caller may never see the response."""
 
 
 @web.stream_request_body
 class BodyHandler(EasyHandler):
-    """A handler whose POST has a body. Who may not call, or announces too much, is told at once."""
+    """A handler whose POST has a body. Unauthorized or too large requests are refused at once."""
 
-    takes: ClassVar[str] = "POST"
-    """The method that has the body."""
+    body_method: ClassVar[str] = "POST"
+    """The HTTP method with a body."""
 
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
@@ -35,44 +35,44 @@ class BodyHandler(EasyHandler):
         self._closing = False
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        # Tornado's own limit would close the connection without a word.
+        # Above its own limit Tornado closes the connection without a response.
         cast("HTTP1Connection", self.request.connection).set_max_body_size(2**62)
         try:
             await super().prepare()
-            if self.request.method == self.takes:
+            if self.request.method == self.body_method:
                 self._limit = self.body_limit()
                 self._check(int(self.request.headers.get("Content-Length", 0)))
         except Exception:
-            await self._let_go()
+            await self._discard_body()
             raise
 
     def body_limit(self) -> int:
-        """Return how many bytes a body may have; raises to refuse the request before its body."""
+        """Return the maximum bytes of the body; raises to refuse the request before its body."""
         raise NotImplementedError
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         self._size += len(chunk)
         if self._refused or self._size > self._limit:
-            # Nothing that is said from here would reach the caller; `take_body` says it.
+            # A response from here would not reach the caller; `read_body` raises the error.
             self._chunks.clear()
-            if self._size > self._limit + SMALL:
-                self._cut()
+            if self._size > self._limit + MAX_DISCARDED:
+                self._reject_midway()
             return None
-        return self.keep(chunk)
+        return self.store_chunk(chunk)
 
-    def keep(self, chunk: bytes) -> Awaitable[None] | None:
-        """Take the next part of the body in."""
+    def store_chunk(self, chunk: bytes) -> Awaitable[None] | None:
+        """Store the next part of the body."""
         self._chunks.append(chunk)
         return None
 
-    def take_body(self) -> bytes:
-        """Return the whole body, once; raises ``TooLarge`` for one that did not say its length."""
+    def read_body(self) -> bytes:
+        """Return the whole body, once; raises ``TooLarge``, see ``check_body``."""
         self.check_body()
         chunks, self._chunks = self._chunks, []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def check_body(self) -> None:
-        """Raise ``TooLarge`` for a body that did not say its length and is over the limit."""
+        """Raise ``TooLarge`` for a body of unknown length that is over the limit."""
         self._check(self._size)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -82,14 +82,14 @@ class BodyHandler(EasyHandler):
 
     def _check(self, size: int) -> None:
         if size > self._limit:
-            raise self._over(f"of {size:,} bytes ")
+            raise self._too_large(f"of {size:,} bytes ")
 
-    def _over(self, size: str = "") -> TooLarge:
+    def _too_large(self, size: str = "") -> TooLarge:
         return TooLarge(f"The request body {size}is over the limit of {self._limit:,} bytes.")
 
-    def _cut(self) -> None:
-        """Answer in the middle of a body that does not end, and close the connection."""
-        error = self._over()
+    def _reject_midway(self) -> None:
+        """Respond before the end of an endless body, and close the connection."""
+        error = self._too_large()
         error.request_id = self.request_id
         log.info("refused", extra={"request_id": self.request_id, "code": error.code})
         stream = self.request.connection.stream  # type: ignore[union-attr]
@@ -97,18 +97,18 @@ class BodyHandler(EasyHandler):
             stream.write(refusal(error))
         stream.close()
 
-    async def _let_go(self) -> None:
-        """Take a small body off the connection, so that it stays usable; end it for a large one.
+    async def _discard_body(self) -> None:
+        """Read a small body, so that the connection stays usable; close it for a large one.
 
-        One that does not say its length counts as large.
+        A body of unknown length counts as large.
         """
         headers = self.request.headers
         self._refused = True
         self._closing = (
-            "Transfer-Encoding" in headers or int(headers.get("Content-Length", 0)) > SMALL
+            "Transfer-Encoding" in headers or int(headers.get("Content-Length", 0)) > MAX_DISCARDED
         )
         prepared, body = self._prepared_future, getattr(self.request, "_body_future", None)
         if not self._closing and prepared is not None and body is not None:
             prepared.set_result(None)
-            with contextlib.suppress(StreamClosedError):  # who left needs no usable connection
+            with contextlib.suppress(StreamClosedError):  # the caller disconnected
                 await body

@@ -1,7 +1,7 @@
-"""Which requests are refused from their headers: nobody wants their bodies, or knows their senders.
+"""Refuse requests by their headers: unexpected bodies and unknown callers.
 
-Tornado reads the body of a request before it runs the handler that would refuse it. So requests
-with a large body are looked at here, before the first byte of it is read.
+Tornado reads the body of a request before it runs the handler that would refuse it. This module
+checks requests with a large body before the first byte of the body is read.
 """
 
 import hmac
@@ -19,21 +19,21 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     TooLarge,
 )
-from easymlnb_server.http.fastpath.credentials import JUPYTERS
+from easymlnb_server.http.fastpath.credentials import JUPYTER_PROVIDERS
 
-UNASKED = 2**16
-"""Bytes of a body that a route may be sent though it takes none: some clients send ``{}``."""
+MAX_IGNORED_BODY = 2**16
+"""Maximum bytes of a body on routes that accept none: some clients send ``{}``."""
 
-BODIES = ("POST", "PUT", "PATCH")
+BODY_METHODS = ("POST", "PUT", "PATCH")
 
-COOKIES = 100
-"""Cookies that are looked at, at most."""
+MAX_COOKIES = 100
+"""Maximum number of cookies to check."""
 
 
-def misframed(headers: HTTPHeaders) -> BadRequest | None:
-    """Return what is wrong with the headers that say how long a body is, if anything is.
+def framing_error(headers: HTTPHeaders) -> BadRequest | None:
+    """Return the error in the headers that give the length of a body, if there is one.
 
-    Tornado would tell only after a handler has begun with the request.
+    Tornado would report it only after a handler has started.
     """
     lengths = headers.get_list("Content-Length")
     codings = headers.get_list("Transfer-Encoding")
@@ -50,53 +50,55 @@ def misframed(headers: HTTPHeaders) -> BadRequest | None:
     return None
 
 
-def unwanted(
+def early_refusal(
     application: Application, start: RequestStartLine, headers: HTTPHeaders, connection: Any
 ) -> EasyMLNBError | None:
-    """Return why a well-framed request is refused from its headers, if it is."""
+    """Return the error for which the headers of a request are refused, if there is one."""
     known = start.method in RequestHandler.SUPPORTED_METHODS
-    large = "Transfer-Encoding" in headers or int(headers.get("Content-Length", 0)) > UNASKED
+    large = (
+        "Transfer-Encoding" in headers or int(headers.get("Content-Length", 0)) > MAX_IGNORED_BODY
+    )
     if known and not large:
         return None
     request = HTTPServerRequest(connection=connection, start_line=start, headers=headers)
-    # There is no handler of Tornado's for the fast path, nor for what another process answers.
+    # The fast path has no Tornado handler.
     handler = getattr(application.find_handler(request), "handler_class", None)
     if not known and start.method not in getattr(handler, "SUPPORTED_METHODS", ()):
         return MethodNotAllowed(start.method[:20])
-    if large and not _takes_body(handler, start.method):
+    if large and not _accepts_body(handler, start.method):
         return TooLarge("This route accepts no request body. Send the request without a body.")
-    foreign = handler is not None and issubclass(handler, JupyterHandler) and not _ours(handler)
-    if large and foreign and not _may_be_known(application.settings, request):
+    foreign = handler is not None and issubclass(handler, JupyterHandler) and not _is_own(handler)
+    if large and foreign and not _may_have_credentials(application.settings, request):
         return NotLoggedIn()
     return None
 
 
-def _takes_body(handler: type[RequestHandler] | None, method: str) -> bool:
-    if method not in BODIES:
+def _accepts_body(handler: type[RequestHandler] | None, method: str) -> bool:
+    if method not in BODY_METHODS:
         return False
     if handler is None:
         return True
-    if _ours(handler):  # those check who sends it by themselves
-        return getattr(handler, "takes", "") == method
+    if _is_own(handler):  # our handlers check the caller
+        return getattr(handler, "body_method", "") == method
     return not issubclass(handler, Template404)
 
 
-def _ours(handler: type[RequestHandler]) -> bool:
+def _is_own(handler: type[RequestHandler]) -> bool:
     return handler.__module__.startswith(f"{__name__.partition('.')[0]}.")
 
 
-def _may_be_known(settings: dict[str, Any], request: HTTPServerRequest) -> bool:
-    """Say whether a request has credentials that are good, or that only Jupyter can judge."""
+def _may_have_credentials(settings: dict[str, Any], request: HTTPServerRequest) -> bool:
+    """Return whether a request has valid credentials, or some that only Jupyter can check."""
     provider = settings.get("identity_provider")
     if not getattr(provider, "auth_enabled", False):
         return True
     given = request.headers.get("Authorization", "").rpartition(" ")[2].encode()
     tokens = [token for token in (given, *request.arguments.get("token", ())) if token]
-    if type(provider) not in JUPYTERS:
+    if type(provider) not in JUPYTER_PROVIDERS:
         return bool(tokens or request.cookies)
     own = str(provider.token).encode()  # type: ignore[union-attr]
     if own and any(hmac.compare_digest(token, own) for token in tokens):
         return True
-    cookies = islice(request.cookies.items(), COOKIES)
+    cookies = islice(request.cookies.items(), MAX_COOKIES)
     secret = settings["cookie_secret"]
-    return any(decode_signed_value(secret, name, one.value) for name, one in cookies)
+    return any(decode_signed_value(secret, name, cookie.value) for name, cookie in cookies)

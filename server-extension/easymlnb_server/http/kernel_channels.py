@@ -9,7 +9,7 @@ PATTERN = r"/api/kernels/(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)/channels"
 
 
 class KernelChannelsHandler(KernelWebsocketHandler):
-    """Sends each message at once: kernels say several small ones in a row."""
+    """Sends each message at once: kernels send several small messages in a row."""
 
     async def open(self, kernel_id: str) -> Any:
         self.set_nodelay(True)

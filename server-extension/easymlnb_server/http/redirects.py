@@ -1,4 +1,4 @@
-"""Keep redirects on this host, whatever address they are built from."""
+"""Keep redirects on this host."""
 
 from tornado.httputil import HTTPHeaders
 from tornado.web import OutputTransform
@@ -7,8 +7,8 @@ from tornado.web import OutputTransform
 class OnThisHost(OutputTransform):
     """Encodes backslashes in ``Location``.
 
-    They have no place in an address, and browsers read them as slashes: Jupyter answers
-    ``/\\\\host/`` with a redirect to ``/\\\\host``, which would lead to another host.
+    Browsers read backslashes as slashes: Jupyter answers ``/\\\\host/`` with a redirect to
+    ``/\\\\host``, which would lead to another host.
     """
 
     def transform_first_chunk(

@@ -1,4 +1,4 @@
-"""Complete responses to requests that no handler has seen; they close the connection."""
+"""Complete error responses without a handler; they close the connection."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ POLICY = "default-src 'none'; frame-ancestors 'self'"
 
 
 def refusal(error: EasyMLNBError) -> bytes:
-    """Return the bytes of an answer that tells an error and announces the end of the connection."""
+    """Return the bytes of an error response with ``Connection: close``."""
     request_id = error.request_id or uuid.uuid4().hex
     body = json.dumps(error.to_dict(request_id)).encode()
     lines = (

@@ -1,4 +1,4 @@
-"""The tables of URLs, below ``{base_url}easymlnb/``: of a server of one's own, and a shared one."""
+"""The URLs below ``{base_url}easymlnb/``, of a personal server and of a shared service."""
 
 from typing import Any
 
@@ -81,27 +81,27 @@ KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
-PLACE = r"([0-9a-f-]{36})"
+SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
 
 
 Routes = tuple[tuple[Any, ...], ...]
 
 
-def _apps(at: str, name: str, public: bool) -> Routes:
-    """The page of an app, and what it finds below itself in place of Jupyter's API."""
+def _apps(prefix: str, name: str, public: bool) -> Routes:
+    """Return the routes of an app's page and of its replacement for Jupyter's kernel API."""
     options = {"public": public}
     handlers = (
-        (rf"{at}/{name}", AppHandler),
-        (rf"{at}/{name}/api/kernels/{PLACE}", KernelHandler),
-        (rf"{at}/{name}/api/kernels/{PLACE}/channels", ChannelsHandler),
-        (rf"{at}/{name}/leave/{PLACE}", LeaveHandler),
+        (rf"{prefix}/{name}", AppHandler),
+        (rf"{prefix}/{name}/api/kernels/{SESSION}", KernelHandler),
+        (rf"{prefix}/{name}/api/kernels/{SESSION}/channels", ChannelsHandler),
+        (rf"{prefix}/{name}/leave/{SESSION}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
 
 
-def _of_all(name: str) -> Routes:
-    """What both kinds of server have; ``name`` is the pattern of a service's name."""
+def _common_routes(name: str) -> Routes:
+    """Return the routes of both kinds of server; ``name`` is the pattern of a service's name."""
     return (
         (r"/?", CatalogHandler),
         (r"docs", DocsHandler),
@@ -135,7 +135,7 @@ def _of_all(name: str) -> Routes:
 
 
 ROUTES: Routes = (
-    *_of_all(NAME),
+    *_common_routes(NAME),
     (rf"services/{NAME}/live/call", CallHandler, {"live": True}),
     (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
     (r"node", NodeHandler),
@@ -145,9 +145,9 @@ ROUTES: Routes = (
     (r".*", NotFoundHandler),
 )
 
-# No live services, and no kernels of anybody's: nothing runs under the account of this server.
+# A shared service has no live services and runs no kernels under its own account.
 SHARED_ROUTES: Routes = (
-    *_of_all(FULL_NAME),
+    *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),

@@ -15,29 +15,29 @@ from easymlnb_server.uploads.spool import CHUNK, SpooledFile
 
 
 class SpooledBodyHandler(BodyHandler):
-    """A handler whose POST has a body that may be large; ``drop_body`` it when all is done."""
+    """A handler whose POST may have a large body; call ``drop_body`` at the end."""
 
     def initialize(self) -> None:
         super().initialize()
         self._file: SpooledFile | None = None
-        self._wrong: EasyMLNBError | None = None
+        self._spool_error: EasyMLNBError | None = None
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         await super().prepare(_redirect_to_login=_redirect_to_login)
         length = int(self.request.headers.get("Content-Length", 0))
         if self.request.method == "POST" and length > LARGE:
-            read_faster(self.request.connection)
+            read_large_chunks(self.request.connection)
             try:
-                self._file = self._room(length)
+                self._file = self._new_file(length)
             except EasyMLNBError:
-                await self._let_go()
+                await self._discard_body()
                 raise
 
-    def keep(self, chunk: bytes) -> Awaitable[None] | None:
+    def store_chunk(self, chunk: bytes) -> Awaitable[None] | None:
         try:
             if self._file is None:
-                super().keep(chunk)
-                if self._size > LARGE and self._wrong is None:
+                super().store_chunk(chunk)
+                if self._size > LARGE and self._spool_error is None:
                     self._spill()
                 return None
             if not self._file.in_memory:
@@ -47,15 +47,15 @@ class SpooledBodyHandler(BodyHandler):
             self._fail(error)
         return None
 
-    def _room(self, size: int) -> SpooledFile:
-        """Begin the body's file; those of visitors count together. Raises ``StorageFull``."""
-        if self.held is not None and self.held.public:
+    def _new_file(self, size: int) -> SpooledFile:
+        """Create the body's file; visitors share one limit. Raises ``StorageFull``."""
+        if self.page_token is not None and self.page_token.public:
             return self.state.spool.create_on_disk(size, visitor=True)
         return self.state.spool.create(size)
 
     def _spill(self) -> None:
-        """Move what came so far, of a body that did not say its length, into a file."""
-        self._file = self._room(self._size)
+        """Move the received part of a body of unknown length into a file."""
+        self._file = self._new_file(self._size)
         for chunk in self._chunks:
             self._file.write(chunk)
         self._chunks.clear()
@@ -63,28 +63,28 @@ class SpooledBodyHandler(BodyHandler):
     async def _to_disk(self, file: SpooledFile, chunk: bytes) -> None:
         try:
             file.reserve(file.size + len(chunk))
-            # A disk may be slow, and the next part is not read before this one lies there.
+            # A disk may be slow; the next part is read only after this one is written.
             await asyncio.to_thread(file.write, chunk)
         except StorageFull as error:
             self._fail(error)
 
     def _fail(self, error: EasyMLNBError) -> None:
-        # Said by `take`: in the middle of a body nobody listens.
-        self._wrong = error
+        # `read_spooled_body` raises it: the caller does not read before the end of the body.
+        self._spool_error = error
         self._refused = True
         self.drop_body()
 
-    def take(self) -> Body:
+    def read_spooled_body(self) -> Body:
         """Return the whole body; raises ``TooLarge`` or ``StorageFull``."""
-        if self._wrong is not None:
-            raise self._wrong
+        if self._spool_error is not None:
+            raise self._spool_error
         if self._file is None:
-            return self.take_body()
+            return self.read_body()
         self.check_body()
         return FileBody(file=self._file)
 
     def drop_body(self) -> None:
-        """Remove the body's file, if there is one; it may be called at any time, and again."""
+        """Remove the body's file, if there is one; may be called repeatedly."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
@@ -97,8 +97,8 @@ class SpooledBodyHandler(BodyHandler):
         self.drop_body()
 
 
-def read_faster(connection: Any) -> None:
-    """Read what this connection brings in larger pieces than Tornado's 64 KB."""
+def read_large_chunks(connection: Any) -> None:
+    """Read from this connection in larger chunks than Tornado's 64 KB."""
     own = cast("HTTP1Connection", connection)
     own.params = copy.copy(own.params)
     own.params.chunk_size = CHUNK
@@ -106,6 +106,6 @@ def read_faster(connection: Any) -> None:
 
 
 async def send_file(file: SpooledFile, write: Any) -> None:
-    """Send a file by ``write``, never more at once than the receiver has taken."""
+    """Send a file by ``write``, at the speed of the receiver."""
     for chunk in file.chunks():
         await write(chunk)

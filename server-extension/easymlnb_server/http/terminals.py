@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 SHELLS = ("bash", "dash", "ksh", "sh", "zsh")
-"""Shells that understand what is said to them below."""
+"""Shells that understand the command of ``command``."""
 
 
 def command(shell: list[str], folder: str) -> list[str]:
-    """Return how to start a terminal's shell so that programs in ``folder`` are found, too.
+    """Return the command that starts a terminal's shell with ``folder`` at the end of ``PATH``.
 
-    Jupyter starts a login shell, which on many systems sets ``PATH`` anew. What it finds by that
-    goes first.
+    Jupyter starts a login shell, which resets ``PATH`` on many systems.
     """
     if len(shell) != 2 or shell[1] != "-l" or Path(shell[0]).name not in SHELLS:
         return shell
@@ -22,8 +21,8 @@ def command(shell: list[str], folder: str) -> list[str]:
     return [*shell, "-c", f'PATH="$PATH":{path}; export PATH; exec {name}']
 
 
-def keep_path(settings: Mapping[str, Any]) -> None:
-    """Have a server's terminals find what is installed where the server is."""
+def extend_path(settings: Mapping[str, Any]) -> None:
+    """Add the server's environment to the ``PATH`` of its terminals."""
     manager = settings.get("terminal_manager")
     if manager is not None:
         manager.shell_command = command(

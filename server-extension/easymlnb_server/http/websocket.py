@@ -1,8 +1,8 @@
-"""The WebSocket of a kernel on its bare socket.
+"""The WebSocket of a kernel, directly on its socket.
 
-Every call passes here twice, and Tornado's own reads a message in several steps, each with a
-future and two system calls more. This one feeds whole pieces of the socket to ``websockets``'
-protocol without I/O, as the kernel's end of the link does too.
+Each call uses it twice. Tornado reads a message in several steps, each with a future and two more
+system calls. This one feeds the received bytes to ``websockets``' sans-I/O protocol, as the
+kernel's end of the link does.
 """
 
 import asyncio
@@ -19,33 +19,33 @@ from websockets.server import ServerProtocol
 from easymlnb.contract.frame_connection import FrameConnection
 
 CHUNK = 256 * 1024
-"""Bytes that are read at once."""
+"""Maximum bytes of one read."""
 
 MAX_MESSAGE = 2**30
-"""Bytes of one message from a kernel; results may be large."""
+"""Maximum bytes of one message from a kernel; results may be large."""
 
-GOODBYE = 5.0
-"""Seconds the other end has to answer a close."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds to wait for the other end to confirm a close."""
 
 
 class SocketWebSocket(WebSocketProtocol):
-    """What Tornado's handler talks to; it serves one side only, the server's.
+    """The protocol object of Tornado's handler, for the server's side only.
 
-    A write that fails ends nothing: what the kernel sent last is still read, as by its last
-    answers we know which calls it has begun. The end of that closes the connection.
+    A failed write does not close the connection: the last messages of the kernel are still read,
+    because they show which calls it has started. The connection closes at the end of the input.
     """
 
     def __init__(self, handler: WebSocketHandler, max_message: int) -> None:
         super().__init__(handler)
         self._protocol = ServerProtocol(max_size=max_message)
-        self._frames = FrameConnection(self._protocol, self._send, self._sent_all, self._on_pong)
+        self._frames = FrameConnection(self._protocol, self._send, self._on_all_sent, self._on_pong)
         self._loop = asyncio.get_running_loop()
-        self._over: asyncio.Future[None] = self._loop.create_future()
-        self._left: list[memoryview] = []
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._unsent: list[memoryview] = []
 
     @staticmethod
-    def fits(stream: Any) -> bool:
-        """Say whether this connection has a bare socket: not if it is encrypted."""
+    def supports(stream: Any) -> bool:
+        """Return whether the connection is unencrypted, so that its socket can be used directly."""
         return isinstance(stream, IOStream) and not isinstance(stream, SSLIOStream)
 
     async def accept_connection(self, handler: WebSocketHandler) -> None:
@@ -53,11 +53,11 @@ class SocketWebSocket(WebSocketProtocol):
         stream = handler._detach_stream()
         self._socket = stream.socket.dup()
         self._socket.setblocking(False)
-        stream.close()  # and with it all that Tornado watches it for
+        stream.close()  # also removes Tornado's watchers
         request = handler.request
-        lines = [f"GET {request.uri} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in request.headers.get_all()]
-        self._protocol.receive_data(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
+        head = [f"GET {request.uri} HTTP/1.1"]
+        head += [f"{name}: {value}" for name, value in request.headers.get_all()]
+        self._protocol.receive_data(("\r\n".join(head) + "\r\n\r\n").encode("latin-1", "replace"))
         for event in self._protocol.events_received():
             if isinstance(event, Request):
                 self._protocol.send_response(self._protocol.accept(event))
@@ -65,10 +65,10 @@ class SocketWebSocket(WebSocketProtocol):
         self._frames.flush()
         if self._frames.is_open:
             self._run_callback(handler.open)
-        await self._over
+        await self._closed
 
     def is_closing(self) -> bool:
-        return self._over.done() or not self._frames.is_open
+        return self._closed.done() or not self._frames.is_open
 
     def write_message(
         self, message: str | bytes | dict[str, Any], binary: bool = False
@@ -76,23 +76,23 @@ class SocketWebSocket(WebSocketProtocol):
         if self.is_closing() or not isinstance(message, bytes):
             raise WebSocketClosedError
         self._frames.send(message)
-        return self._over
+        return self._closed
 
     def write_ping(self, data: bytes) -> None:
         if not self.is_closing():
             self._frames.ping(data)
 
     def set_nodelay(self, x: bool) -> None:
-        with contextlib.suppress(OSError):  # a Unix socket has no such thing
+        with contextlib.suppress(OSError):  # Unix sockets do not have the option
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(x))
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         if not self.is_closing():
             self._frames.close(code or 1000, reason or "")
-            self._loop.call_later(GOODBYE, self._end)
+            self._loop.call_later(CLOSE_TIMEOUT, self._end)
 
     def on_connection_close(self) -> None:
-        """The handler's word on an end that it was told of here."""
+        """Ignore the call by the handler, which ``_end`` has notified."""
 
     def _abort(self) -> None:
         self._end()
@@ -114,32 +114,32 @@ class SocketWebSocket(WebSocketProtocol):
     def _on_pong(self, data: bytes) -> None:
         self._run_callback(self.handler.on_pong, data)
 
-    def _sent_all(self) -> None:
-        if not self._left:
+    def _on_all_sent(self) -> None:
+        if not self._unsent:
             self._end()
 
     def _send(self, data: bytes) -> None:
-        if self._over.done():
+        if self._closed.done():
             return
         sent = 0
-        if not self._left:
-            sent = self._try(data)
+        if not self._unsent:
+            sent = self._send_now(data)
             if sent == len(data):
                 return
             self._loop.add_writer(self._socket, self._writable)
-        self._left.append(memoryview(data)[sent:])
+        self._unsent.append(memoryview(data)[sent:])
 
     def _writable(self) -> None:
-        while self._left:
-            first = self._left[0]
-            sent = self._try(first)
-            if sent < len(first):
-                self._left[0] = first[sent:]
+        while self._unsent:
+            chunk = self._unsent[0]
+            sent = self._send_now(chunk)
+            if sent < len(chunk):
+                self._unsent[0] = chunk[sent:]
                 return
-            del self._left[0]
+            del self._unsent[0]
         self._loop.remove_writer(self._socket)
 
-    def _try(self, data: bytes | memoryview) -> int:
+    def _send_now(self, data: bytes | memoryview) -> int:
         try:
             return self._socket.send(data)
         except (BlockingIOError, InterruptedError):
@@ -148,22 +148,23 @@ class SocketWebSocket(WebSocketProtocol):
             return len(data)
 
     def _end(self) -> None:
-        if self._over.done():
+        if self._closed.done():
             return
-        self._over.set_result(None)
-        self._left.clear()
+        self._closed.set_result(None)
+        self._unsent.clear()
         self._loop.remove_writer(self._socket)
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        said = self._protocol.close_rcvd
+        close_frame = self._protocol.close_rcvd
         try:
             self.handler.on_ws_connection_close(
-                said.code if said else None, said.reason if said else None
+                close_frame.code if close_frame else None,
+                close_frame.reason if close_frame else None,
             )
         except Exception:
             self.handler.log_exception(*sys.exc_info())
 
-    # What Tornado asks of ends that are clients, or that speak more than we do.
+    # Abstract methods that are for clients, or for features that are not used here.
 
     @property
     def selected_subprotocol(self) -> str | None:
@@ -180,9 +181,9 @@ class SocketWebSocket(WebSocketProtocol):
 
 
 class KernelSocketHandler(WebSocketHandler):
-    """A WebSocket whose other end is a kernel: on the bare socket where there is one.
+    """A WebSocket to a kernel, directly on the socket if it is unencrypted.
 
-    Messages are not compressed, and heartbeats are the subclass's own.
+    Messages are not compressed; the subclass sends the heartbeats.
     """
 
     @property
@@ -197,6 +198,6 @@ class KernelSocketHandler(WebSocketHandler):
         return None
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        if SocketWebSocket.fits(getattr(self.request.connection, "stream", None)):
+        if SocketWebSocket.supports(getattr(self.request.connection, "stream", None)):
             return SocketWebSocket(self, MAX_MESSAGE)
         return super().get_websocket_protocol()

@@ -77,7 +77,7 @@ class TransferHandler(BodyHandler):
     async def post(self, name: str) -> None:
         users = hub_users(self)
         try:
-            to = msgspec.json.decode(self.take_body(), type=Transfer).to
+            to = msgspec.json.decode(self.read_body(), type=Transfer).to
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadRequest(f'Name the new owner as JSON: {{"to": "alice"}} ({error}).') from error
         if to == name:

@@ -14,7 +14,7 @@ from easymlnb.contract import hub_config
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.hub.name_registry import NameRegistry
 from easymlnb_server.hub.ttl_cache import Outage, TtlCache
-from easymlnb_server.identity.access import Caller, resolve
+from easymlnb_server.identity.access import Caller, transfer_advice
 from easymlnb_server.store.people import People
 
 TIMEOUT = 10.0
@@ -152,12 +152,12 @@ class HubUsers:
         if user is None:
             raise NotReady(
                 f"The Hub no longer has a user {name!r}: the user was removed or renamed. "
-                f"{resolve(name)}"
+                f"{transfer_advice(name)}"
             )
         if not self.register.belongs(name, user.identity):
             raise NotReady(
                 f"The Hub's user {name!r} is not the user who published this; the name was "
-                f"reused. {resolve(name)}"
+                f"reused. {transfer_advice(name)}"
             )
 
     def last(self, name: str) -> Caller | None:

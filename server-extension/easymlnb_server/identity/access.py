@@ -12,27 +12,27 @@ from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.json_values import check_keys
 from easymlnb.contract.names import LONGEST
 
-MOST = 1000
-"""Users, and groups, that a service may name."""
+MAX_NAMES = 1000
+"""Maximum number of users, and of groups, in the access rules of a service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for something. A visitor without a login is ``None`` in place of this."""
+    """A logged-in caller; ``None`` is used for visitors without a login."""
 
     name: str
     groups: frozenset[str] = frozenset()
     admin: bool = False
     names: frozenset[str] | None = None
-    """The names under which they have rights, where that is not just ``name``: none for somebody
-    whose name was another's before, more for somebody who was renamed."""
+    """The names whose rights the caller has, if these are not just ``name``: several after a
+    rename, none if another user had the name before."""
 
     def owns(self, owner: str) -> bool:
-        """Say whether what belongs to that name is theirs."""
+        """Return whether the caller owns what belongs to ``owner``."""
         return owner == self.name if self.names is None else owner in self.names
 
     def among(self, users: Collection[str]) -> bool:
-        """Say whether one of these names is theirs."""
+        """Return whether one of these names is the caller's."""
         if self.names is None:
             return self.name in users
         return not self.names.isdisjoint(users)
@@ -40,10 +40,16 @@ class Caller:
 
 @dataclass
 class JupyterUser(User):
-    """Somebody who is logged in, with what an identity provider knows of them beyond the name.
+    """A logged-in user, with the groups and rights that the identity provider knows.
 
-    ``groups`` are their groups' names, ``admin`` says that they may manage everybody's services.
-    ``names`` are as those of a ``Caller``.
+    Attributes
+    ----------
+    groups
+        The names of the user's groups.
+    admin
+        Whether the user may manage all services.
+    names
+        See ``Caller``.
     """
 
     groups: frozenset[str] = frozenset()
@@ -56,11 +62,11 @@ class JupyterUser(User):
 
 
 class Action(StrEnum):
-    """What somebody wants of a service.
+    """What a caller wants to do with a service.
 
-    ``SEE``: that it exists, and what it says of itself: catalog, spec, pages. ``CALL``: send
-    values and get answers. ``MANAGE``: its log, notebook and versions' bundles, who may call it,
-    its removal.
+    - ``SEE``: find it in the catalog, and read its spec and pages.
+    - ``CALL``: send values and get responses.
+    - ``MANAGE``: read its log, notebook and bundles, change its access rules, remove it.
     """
 
     SEE = "see"
@@ -69,9 +75,9 @@ class Action(StrEnum):
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who, beside its owner and administrators, may see and call a service; nobody at first.
+    """Who may see and call a service, in addition to its owner and administrators.
 
-    ``everyone`` means everybody who can log in, ``public`` also those who cannot.
+    ``everyone`` means all users who can log in; ``public`` includes visitors without a login.
     """
 
     users: tuple[str, ...] = ()
@@ -81,8 +87,8 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for kind, names in (("users", self.users), ("groups", self.groups)):
-            if len(names) > MOST:
-                raise ValueError(f"at most {MOST} {kind} can be listed; use a group instead")
+            if len(names) > MAX_NAMES:
+                raise ValueError(f"at most {MAX_NAMES} {kind} can be listed; use a group instead")
             for name in names:
                 if not 0 < len(name) <= LONGEST or not name.isprintable():
                     raise ValueError(
@@ -99,41 +105,41 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 PRIVATE = Access()
-"""For its owner only: what a new service is."""
+"""Access for the owner only, the default of a new service."""
 
 
 SINGLE_USER = "user"
-"""The key of calls that come with the server's own token: it knows one person only."""
+"""The owner key of calls with the server's own token, which has a single user."""
 
-_LABEL = "user "
-
-
-def label(name: str) -> str:
-    """Return what calls and uploads of somebody are marked with."""
-    return f"{_LABEL}{name}"
+_USER_KEY = "user "
 
 
-def user_of_key(text: str) -> str | None:
-    """Return whose such a mark is; ``None`` for that of a visitor."""
-    return text.removeprefix(_LABEL) if text.startswith(_LABEL) else None
+def owner_key(name: str) -> str:
+    """Return the key of a user's calls and uploads."""
+    return f"{_USER_KEY}{name}"
+
+
+def user_of_key(key: str) -> str | None:
+    """Return the user of a key; ``None`` for the key of a visitor."""
+    return key.removeprefix(_USER_KEY) if key.startswith(_USER_KEY) else None
 
 
 class UserDirectory(Protocol):
-    """Knows who somebody is now, for what goes on longer than a request."""
+    """Looks up the current rights of users, for work that lasts longer than a request."""
 
     async def find(self, name: str) -> Caller | None:
-        """Return somebody by name, at most 30 s old; ``None`` for who may not log in any more."""
+        """Return a user, cached for at most 30 s; ``None`` if the user can no longer log in."""
 
 
 class SingleUserDirectory:
-    """The people of a personal server: whoever got in is its user, who may do everything."""
+    """The directory of a personal server: each caller is its user and has all rights."""
 
     async def find(self, name: str) -> Caller | None:
         return Caller(name, admin=True)
 
 
-def may(caller: Caller | None, owner: str, access: Access, action: Action) -> bool:
-    """Say whether a caller may do something with a service of ``owner``."""
+def is_allowed(caller: Caller | None, owner: str, access: Access, action: Action) -> bool:
+    """Return whether a caller may do something with a service of ``owner``."""
     if caller is not None and (caller.admin or caller.owns(owner)):
         return True
     if action is Action.MANAGE:
@@ -147,26 +153,28 @@ def may(caller: Caller | None, owner: str, access: Access, action: Action) -> bo
     )
 
 
-def resolve(name: str) -> str:
-    """Return what an administrator can do about a name that another had before."""
+def transfer_advice(name: str) -> str:
+    """Return advice for a name whose services belong to a former user of that name."""
     return (
         "An administrator can transfer the services to another user (easymlnb hub transfer "
         f"{name} NEW) or remove them (easymlnb hub remove-user {name})."
     )
 
 
-def parse(data: bytes) -> Access:
-    """Return what a request's body sets, with every name once, in order; raises ``BadRequest``."""
+def parse_access(data: bytes) -> Access:
+    """Decode the access rules of a request, with sorted unique names; raises ``BadRequest``."""
     try:
-        found = msgspec.json.decode(data, type=Access)
+        access = msgspec.json.decode(data, type=Access)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadRequest(
             'Send the access rules as JSON, such as {"users": ["bob"], "groups": ["ml"], '
             f'"everyone": false, "public": false}} ({error}).'
         ) from error
     check_keys(data)
-    return msgspec.structs.replace(found, users=_once(found.users), groups=_once(found.groups))
+    return msgspec.structs.replace(
+        access, users=_unique(access.users), groups=_unique(access.groups)
+    )
 
 
-def _once(names: Collection[str]) -> tuple[str, ...]:
+def _unique(names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))

@@ -1,4 +1,4 @@
-"""Describe the caller, so that clients can resolve names of services."""
+"""Describe the caller; clients use this to resolve service names."""
 
 from typing import Annotated
 

@@ -8,41 +8,41 @@ import msgspec
 from easymlnb.contract.spec import ServiceSpec
 
 
-def full(owner: str, name: str) -> str:
-    """Return the name of somebody's service on a shared service."""
+def qualified_name(owner: str, name: str) -> str:
+    """Return the name of a user's service on a shared service."""
     return f"{owner}/{name}"
 
 
-def plain(name: str) -> str:
-    """Return what a service is called in its own notebook, and by its workers."""
+def short_name(name: str) -> str:
+    """Return the name of a service in its notebook and its workers."""
     return name.rpartition("/")[2]
 
 
-def key(name: str) -> str:
-    """Return a name of letters, digits, dots and dashes only, another one for each name."""
+def slug(name: str) -> str:
+    """Return a unique form of a name with ASCII letters, digits, dots, dashes and underscores."""
     owner, slash, last = name.rpartition("/")
     if not slash:
         return last
     safe = "".join(
-        one if one.isascii() and (one.isalnum() or one in "-.") else f"_{ord(one):x}_"
-        for one in owner
+        char if char.isascii() and (char.isalnum() or char in "-.") else f"_{ord(char):x}_"
+        for char in owner
     )
     return f"{safe}.{last}"
 
 
-def owned(specs: Iterable[ServiceSpec], owner: str) -> list[ServiceSpec]:
-    """Return specs under their full names."""
-    return [msgspec.structs.replace(spec, name=full(owner, spec.name)) for spec in specs]
+def with_qualified_names(specs: Iterable[ServiceSpec], owner: str) -> list[ServiceSpec]:
+    """Return specs under their qualified names."""
+    return [msgspec.structs.replace(spec, name=qualified_name(owner, spec.name)) for spec in specs]
 
 
 def with_short_names(specs: Iterable[ServiceSpec]) -> list[ServiceSpec]:
-    """Return specs under the names that their workers know."""
+    """Return specs under the names that their workers use."""
     return [
-        msgspec.structs.replace(spec, name=plain(spec.name)) if "/" in spec.name else spec
+        msgspec.structs.replace(spec, name=short_name(spec.name)) if "/" in spec.name else spec
         for spec in specs
     ]
 
 
-def bundle_of(owner: str, content: str) -> str:
-    """Return the id of one owner's bundle: the same notebook of two is run apart, as each."""
+def bundle_id(owner: str, content: str) -> str:
+    """Return the id of an owner's bundle; the same notebook of two owners has two ids."""
     return hashlib.sha256(f"{owner}\n{content}".encode()).hexdigest()

@@ -16,7 +16,7 @@ from easymlnb_server.identity.access import Action, Caller, UserDirectory
 EVERY = 10.0
 """Seconds between two checks; with the 30 s for which users are cached, under a minute in all."""
 
-GONE = "This service is no longer shared with you. Ask its owner for access."
+ACCESS_REVOKED = "This service is no longer shared with you. Ask its owner for access."
 
 log = logging.getLogger("easymlnb.access")
 
@@ -32,7 +32,7 @@ class Opened:
     service
         The service's name.
     close
-        Ends it.
+        Closes the page or cancels the call.
     """
 
     user: str | None
@@ -51,18 +51,18 @@ class Rules(Protocol):
 
 
 class AccessRevoker:
-    """Ends what users have open and may no longer use.
+    """Closes pages and cancels calls of users without access.
 
     Parameters
     ----------
     rules
-        Who may use which service.
+        The access rules.
     refresh
-        Reads the rules again, as another process may have changed them.
+        Reloads the rules, which another process may have changed.
     users
-        Knows the users.
+        The directory of users.
     sources
-        Return what is open.
+        Return open pages and calls.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class AccessRevoker:
         self._sources = sources
 
     async def check(self) -> None:
-        """Check everything once."""
+        """Check all open pages and calls once."""
         try:
             await self._refresh()
         except EasyMLNBError as error:
             log.warning("Could not read the access rules: %s", error)
-        everything = [opened for source in self._sources for opened in source()]
-        known = await self._find({opened.user for opened in everything})
-        for opened in everything:
+        items = [opened for source in self._sources for opened in source()]
+        known = await self._find({opened.user for opened in items})
+        for opened in items:
             # A call of a service that is being removed may finish. While the Hub is unavailable,
-            # users that it has not named yet are left alone.
+            # users that cannot be looked up keep their access.
             if not self._rules.is_published(opened.service) or opened.user not in known:
                 continue
             if not self._rules.allows(known[opened.user], opened.service, Action.CALL):
@@ -95,13 +95,13 @@ class AccessRevoker:
 
     async def _find(self, names: Collection[str | None]) -> dict[str | None, Caller | None]:
         """Return the users by name, without those that cannot be looked up at the moment."""
-        found: dict[str | None, Caller | None] = {None: None}
+        users: dict[str | None, Caller | None] = {None: None}
 
         async def look_up(name: str) -> None:
             try:
-                found[name] = await self._users.find(name)
+                users[name] = await self._users.find(name)
             except EasyMLNBError as error:
                 log.warning("Could not check whether a user still has access: %s", error)
 
         await asyncio.gather(*(look_up(name) for name in names if name is not None))
-        return found
+        return users

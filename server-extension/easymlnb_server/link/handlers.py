@@ -1,4 +1,4 @@
-"""Where kernels connect: workers with a one-time secret, live kernels with the server's."""
+"""The link of kernels: workers connect with a one-time secret, live kernels with the server's."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ from easymlnb.contract.worker_protocol import (
 from easymlnb_server.calls.service_calls import ServiceCalls
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.http.base import decides_itself
+from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
 from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.uploads.spool import KernelFileShare
@@ -45,11 +45,11 @@ from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorke
 HEARTBEAT = 15.0
 """Seconds between two pings to a kernel."""
 
-SILENCE = 3
-"""Heartbeats without a word after which a kernel that runs no call is taken for dead."""
+MAX_MISSED = 3
+"""Missed heartbeats after which a kernel without a running call is considered dead."""
 
-RELAYED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
-"""Headers by which proxies tell of themselves."""
+PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
+"""Headers that proxies add."""
 
 REFUSAL = (
     "Only workers that this service started can connect here. Live services run on their "
@@ -60,52 +60,52 @@ log = logging.getLogger("easymlnb.link")
 
 
 class LinkHandler(KernelSocketHandler):
-    """One kernel's link. Its secret, not a login, is what lets it in; browsers are not served."""
+    """The link of one kernel, which authenticates with a secret. Browsers are refused."""
 
     def initialize(self) -> None:
         self._link: WorkerLink | None = None
-        self._arrival: ExpectedWorker | None = None
-        self._room: KernelFileShare | None = None
-        self._asks: ServiceCalls | None = None
+        self._expected: ExpectedWorker | None = None
+        self._file_share: KernelFileShare | None = None
+        self._service_calls: ServiceCalls | None = None
         self._outbox: list[bytes] = []
-        self._given_up = False
-        self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
-        self._unheard = 0
-        self._takers: dict[type, Callable[[Any, bytes], None]] = {
+        self._closed_by_server = False
+        self._heartbeat = PeriodicCallback(self._check_heartbeat, HEARTBEAT * 1000)
+        self._missed = 0
+        self._handlers: dict[type, Callable[[Any, bytes], None]] = {
             Result: self._on_event,
             Failure: self._on_event,
             Progress: self._on_event,
             Item: self._on_event,
             NotStarted: self._on_event,
             Hello: self._on_hello,
-            SharedFilesystem: self._on_shares,
-            CallService: self._on_ask,
-            DescribeService: self._on_ask,
-            CancelServiceCall: self._on_ask,
-            Register: self._on_offer,
-            Unregister: self._on_withdraw,
+            SharedFilesystem: self._on_shared_filesystem,
+            CallService: self._on_service_call,
+            DescribeService: self._on_service_call,
+            CancelServiceCall: self._on_service_call,
+            Register: self._on_register,
+            Unregister: self._on_unregister,
         }
 
     @property
     def state(self) -> ServerContext:
         return cast("ServerContext", self.settings[STATE])
 
-    @decides_itself  # by the kernel's own secret
+    @custom_access_check  # with the kernel's secret
     async def get(self, *args: Any, **kwargs: Any) -> None:
         if "Origin" in self.request.headers:
-            # Only browsers send it, and no browser has business here, not even with a page of ours.
+            # Only browsers send this header, and browsers never connect here.
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
-        if scheme != "easymlnb" or not self._admit(secret):
+        if scheme != "easymlnb" or not self._is_known_secret(secret):
             self._refuse()
             return
-        if skew := self._skew():
+        if skew := self._version_skew():
             log.error("%s", skew)
             self._answer(VersionMismatch(skew))
             return
         await super().get(*args, **kwargs)
 
-    def _skew(self) -> str:
+    def _version_skew(self) -> str:
         headers = self.request.headers
         version, protocol = headers.get(VERSION_HEADER, ""), headers.get(PROTOCOL_HEADER, "")
         return installation.version_skew("The kernel", version[:40], protocol[:10])
@@ -118,43 +118,44 @@ class LinkHandler(KernelSocketHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(error.to_dict(uuid.uuid4().hex)))
 
-    def _admit(self, secret: str) -> bool:
+    def _is_known_secret(self, secret: str) -> bool:
         if self.state.services.shared:
-            self._arrival = self.state.registration.claim(secret)
-            return self._arrival is not None
+            self._expected = self.state.registration.claim(secret)
+            return self._expected is not None
         if hmac.compare_digest(secret.encode(), self.state.secret.encode()):
             return True
-        self._arrival = self.state.registration.claim(secret)
-        return self._arrival is not None
+        self._expected = self.state.registration.claim(secret)
+        return self._expected is not None
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
         if not isinstance(self.ws_connection, SocketWebSocket):
             assert self.ws_connection is not None
-            _read_to_the_end(self.ws_connection.stream)
-        self._heart.start()
+            _read_on_after_write_errors(self.ws_connection.stream)
+        self._heartbeat.start()
 
-    def _beat(self) -> None:
-        """Give a silent kernel up; but C code that holds the GIL is silent too, while it works.
+    def _check_heartbeat(self) -> None:
+        """Ping the kernel, or close the link after too many missed heartbeats.
 
-        So as long as a call is out its deadline decides, and after it whether the call stops. Beats
-        are counted, not seconds: it is not the kernel's silence when this server stood still.
+        C code that holds the GIL also misses heartbeats. So while a call runs, its deadline
+        decides, and then whether the call stops. Heartbeats are counted, not seconds, because a
+        blocked event loop of this server is not the kernel's fault.
         """
-        if self._unheard >= SILENCE and not (self._link is not None and len(self._link)):
-            log.warning("A kernel missed %d heartbeats; its connection is closed.", self._unheard)
-            self._heart.stop()
-            self._given_up = True
+        if self._missed >= MAX_MISSED and not (self._link is not None and len(self._link)):
+            log.warning("A kernel missed %d heartbeats; its connection is closed.", self._missed)
+            self._heartbeat.stop()
+            self._closed_by_server = True
             self.close(1001)
             return
-        self._unheard += 1
+        self._missed += 1
         with contextlib.suppress(websocket.WebSocketClosedError):
             self.ping()
 
     def on_pong(self, data: bytes) -> None:
-        self._unheard = 0
+        self._missed = 0
 
     def on_message(self, message: str | bytes) -> None:
-        self._unheard = 0
+        self._missed = 0
         try:
             with (
                 self._link.deferred_results()
@@ -162,31 +163,31 @@ class LinkHandler(KernelSocketHandler):
                 else contextlib.nullcontext()
             ):
                 for frame, body in unpack_to_server(cast("bytes", message)):
-                    self._takers[type(frame)](frame, body)
+                    self._handlers[type(frame)](frame, body)
                 self._flush()
         except (ValueError, TypeError, AttributeError) as error:
             log.error("A kernel sent an invalid frame; its connection is closed: %s", error)
-            self._given_up = True
+            self._closed_by_server = True
             self.close(1002)
 
     def on_close(self) -> None:
-        self._heart.stop()
-        if self._room is not None:
-            self._room.close()
-        if self._asks is not None:
-            self._asks.close()
+        self._heartbeat.stop()
+        if self._file_share is not None:
+            self._file_share.close()
+        if self._service_calls is not None:
+            self._service_calls.close()
         if self._link is not None:
-            broken = self.close_code is None and not self._given_up
-            self._link.close(by_kernel=broken and not self._relayed)
+            broken = self.close_code is None and not self._closed_by_server
+            self._link.close(by_kernel=broken and not self._proxied)
             self.state.live.drop(self._link)
 
     @property
-    def _relayed(self) -> bool:
-        """Whether a proxy passes the link on; as it ends, answers may be lost that were sent."""
-        return any(header in self.request.headers for header in RELAYED)
+    def _proxied(self) -> bool:
+        """Whether the link runs through a proxy, which may lose sent messages when it closes."""
+        return any(header in self.request.headers for header in PROXY_HEADERS)
 
     def _write(self, data: bytes) -> None:
-        """Send with all that is written in this turn of the event loop, as one message."""
+        """Send all writes of one event loop iteration as one message."""
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outbox.append(data)
@@ -208,63 +209,67 @@ class LinkHandler(KernelSocketHandler):
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
             raise ValueError("The kernel sent a second hello message.")
-        if hello.live is (self._arrival is not None):
+        if hello.live is (self._expected is not None):
             log.error("A kernel connected with a secret of the wrong kind.")
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
-        owner = self._arrival.owner if self._arrival is not None else ""
-        self._asks = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
-        self._room = self.state.spool.open_file_share()
-        self._link.send(Welcome(probe=str(self._room.probe) if self._room else ""))
+        owner = self._expected.owner if self._expected is not None else ""
+        self._service_calls = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
+        self._file_share = self.state.spool.open_file_share()
+        self._link.send(Welcome(probe=str(self._file_share.probe) if self._file_share else ""))
 
-    def _on_shares(self, shares: SharedFilesystem, body: bytes) -> None:
-        if self._link is not None and self._room is not None and self._room.is_proof(shares.proof):
-            self._link.file_share = self._room
+    def _on_shared_filesystem(self, share: SharedFilesystem, body: bytes) -> None:
+        if (
+            self._link is not None
+            and self._file_share is not None
+            and self._file_share.is_proof(share.proof)
+        ):
+            self._link.file_share = self._file_share
 
-    def _on_ask(
+    def _on_service_call(
         self, frame: CallService | DescribeService | CancelServiceCall, body: bytes
     ) -> None:
-        if self._asks is not None:
-            self._asks.take(frame, body)
+        if self._service_calls is not None:
+            self._service_calls.take(frame, body)
 
-    def _on_offer(self, offer: Register, body: bytes) -> None:
+    def _on_register(self, register: Register, body: bytes) -> None:
         link = self._link
         if link is None:
             return
-        if self._arrival is not None:
-            if not self._arrival.done():
-                self._arrival.set_result(RegisteredWorker(link, offer.specs))
+        if self._expected is not None:
+            if not self._expected.done():
+                self._expected.set_result(RegisteredWorker(link, register.specs))
             return
-        taken = []
-        for spec in offer.specs:
+        registered = []
+        for spec in register.specs:
             try:
                 self.state.live.offer(link, spec)
-                taken.append(spec.name)
+                registered.append(spec.name)
             except EasyMLNBError as error:
                 link.send(RegistrationRefused(name=spec.name, message=error.message))
-        link.send(Registered(names=tuple(taken)))
+        link.send(Registered(names=tuple(registered)))
 
-    def _on_withdraw(self, withdraw: Unregister, body: bytes) -> None:
-        for name in withdraw.names:
+    def _on_unregister(self, unregister: Unregister, body: bytes) -> None:
+        for name in unregister.names:
             if self._link is not None:
                 self.state.live.withdraw(self._link, name)
 
 
-def _read_to_the_end(stream: Any) -> None:
-    """Keep a failed write from closing a stream before what the kernel sent last is read.
+def _read_on_after_write_errors(stream: Any) -> None:
+    """Keep a failed write from closing a stream before the last messages are read.
 
-    By a dead worker's last answers we know which calls it has begun.
+    The last messages of a dead worker show which calls it has started.
     """
     write = stream.write_to_fd
 
-    def write_if_anybody_listens(data: memoryview) -> Any:
+    def write_or_discard(data: memoryview) -> Any:
         try:
             return write(data)
         except ConnectionError:
-            return len(data)  # reading comes to the end of it next, and closes the stream
+            return len(data)  # the next read reaches the end of the input and closes the stream
 
-    stream.write_to_fd = write_if_anybody_listens
+    stream.write_to_fd = write_or_discard
 
 
 OPERATIONS = {

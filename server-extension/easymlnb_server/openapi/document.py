@@ -177,7 +177,7 @@ def _document(
     tags: list[dict[str, str]] = []
     for spec in specs:
         tags.append({"name": spec.name, "description": spec.description or spec.title})
-        key = naming.key(spec.name)
+        key = naming.slug(spec.name)
         schemas |= _components(f"{key}.Input", spec.input)
         schemas |= _components(f"{key}.Output", spec.output)
         for way in ("call", "view"):
@@ -281,7 +281,7 @@ def _security(method: str) -> dict[str, Any]:
 
 def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     view = way == "view"
-    output = ref("View") if view else ref(f"{naming.key(spec.name)}.Output")
+    output = ref("View") if view else ref(f"{naming.slug(spec.name)}.Output")
     answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
@@ -293,7 +293,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
             answers[JSON] = {"type": "array", "items": output}
         answers["application/jsonl"] = {"type": "string", "description": "One result per line."}
     return {
-        "operationId": f"{way}_{naming.key(spec.name)}",
+        "operationId": f"{way}_{naming.slug(spec.name)}",
         "tags": [spec.name],
         "summary": f"{spec.title}, for display" if view else spec.title,
         "description": spec.description,
@@ -307,7 +307,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
 
 
 def _bodies(spec: ServiceSpec) -> dict[str, Any]:
-    plain: dict[str, Any] = {"schema": ref(f"{naming.key(spec.name)}.Input")}
+    plain: dict[str, Any] = {"schema": ref(f"{naming.slug(spec.name)}.Input")}
     if spec.examples:
         plain["examples"] = {
             f"example{number}": {"value": value} for number, value in enumerate(spec.examples, 1)
@@ -320,7 +320,7 @@ def _bodies(spec: ServiceSpec) -> dict[str, Any]:
 
 def _form(spec: ServiceSpec) -> dict[str, Any]:
     """Describe the input as multipart: files as they are, all else as text or JSON."""
-    form = _rewriter(f"{naming.key(spec.name)}.Input")(spec.input)
+    form = _rewriter(f"{naming.slug(spec.name)}.Input")(spec.input)
     form.pop("$defs", None)
     encoding: dict[str, Any] = {}
     for name, field in form.get("properties", {}).items():

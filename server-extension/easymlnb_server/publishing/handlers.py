@@ -12,8 +12,8 @@ from easymlnb.contract.replacing import AUTO, CHOICES, check
 from easymlnb.contract.spec import NAME
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.identity.access import PRIVATE, Action, may, resolve
-from easymlnb_server.identity.names import plain
+from easymlnb_server.identity.access import PRIVATE, Action, is_allowed, transfer_advice
+from easymlnb_server.identity.names import short_name
 from easymlnb_server.openapi.document import (
     BYTES,
     JSON,
@@ -98,11 +98,11 @@ class ServicesHandler(BodyHandler):
         if not self.caller.owns(self.caller.name):
             raise Forbidden(
                 f"The services of {self.caller.name!r} belong to a former user of the Hub with "
-                f"the same name. {resolve(self.caller.name)}"
+                f"the same name. {transfer_advice(self.caller.name)}"
             )
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publisher.publish
-        stored = await publish(self.take_body(), names, self.caller.name, replace)
+        stored = await publish(self.read_body(), names, self.caller.name, replace)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
@@ -114,7 +114,7 @@ class _BundleHandler(EasyHandler):
     async def find(self, id: str) -> StoredBundle:
         """Return a bundle; raises ``BundleNotFound``, for that of somebody else too."""
         stored = await self.state.publisher.bundle(id)
-        if self.state.services.shared and not may(
+        if self.state.services.shared and not is_allowed(
             self.caller, stored.owner, PRIVATE, Action.MANAGE
         ):
             raise BundleNotFound(id)
@@ -172,7 +172,7 @@ async def describe(
         reason=publications.waits_for(stored.id) or UNSET,
         services=[
             BundleService(
-                name=plain(one.service),
+                name=short_name(one.service),
                 full_name=one.service,
                 version=one.number,
                 public=services.public(one.service),

@@ -117,7 +117,7 @@ class Publisher:
         """
         self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
-        id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
+        id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
         async with self._lock:
             file = await _thread(lambda: self.store.files.put(data))
@@ -245,7 +245,7 @@ class Publisher:
         return self._deployments.make(bundle_id, owner, lambda: self._open(bundle_id))
 
     def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(naming.full(owner, name) if self._shared else name for name in names)
+        return tuple(naming.qualified_name(owner, name) if self._shared else name for name in names)
 
     def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
         names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
@@ -279,7 +279,7 @@ class Publisher:
                 stored.id, stored.owner
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
-            worker, specs = await replacement.launch(tuple(map(naming.plain, stored.names)))
+            worker, specs = await replacement.launch(tuple(map(naming.short_name, stored.names)))
             versions = await self._store_versions(stored, deployment, specs)
         except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
@@ -309,7 +309,7 @@ class Publisher:
         described = [spec.with_notebook_metadata(metadata) for spec in specs]
         checked = await _thread(partial(validate_specs, described, deployment.starter.executed))
         if self._shared:
-            checked = naming.owned(checked, stored.owner)
+            checked = naming.with_qualified_names(checked, stored.owner)
         notebook = await self._keep_log(deployment)
         return await _thread(
             lambda: self.store.services.publish(

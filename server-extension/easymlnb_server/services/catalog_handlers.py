@@ -177,7 +177,7 @@ class ServicePageHandler(PageHandler):
 
     def _calls(self, name: str, version: str) -> dict[str, Any]:
         """Return what the page shows of calls: to those who manage the service."""
-        own = self.manages(name)
+        own = self.can_manage(name)
         entries = self.state.call_log.of(name) if own else []
         bars = charts.bars(entries, datetime.now(UTC))
         return {
@@ -195,7 +195,7 @@ class ServicePageHandler(PageHandler):
         found: dict[str, Any] = {"shared": services.shared, "caller": caller, "access": None}
         found |= to_builtins(services.named(name, caller))
         found["public_link"] = f"{self.address}public/{quoted(name)}"
-        if not services.shared or not self.manages(name):
+        if not services.shared or not self.can_manage(name):
             return found
         access, owner = found["shared"] or PRIVATE.to_dict(), found["owner"]
         path = "public" if access["public"] else "apps"

@@ -10,7 +10,7 @@ from tornado import web
 from easymlnb.contract.errors import NotShared
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.identity.access import Access, Action, parse
+from easymlnb_server.identity.access import Access, Action, parse_access
 from easymlnb_server.openapi.document import JSON, Operation, done, ok
 from easymlnb_server.services.responses import (
     Log,
@@ -32,7 +32,7 @@ class ServiceHandler(EasyHandler):
     def get(self, name: str) -> None:
         target, services = self.target(name, Action.SEE), self.state.services
         names, state = services.named(name, self.caller), services.state(name, self.caller)
-        stats = self.state.metrics.stats(name, target.version) if self.manages(name) else UNSET
+        stats = self.state.metrics.stats(name, target.version) if self.can_manage(name) else UNSET
         self.write_json(describe(target.spec, names, state, stats))
 
     @web.authenticated
@@ -51,7 +51,7 @@ class VersionsHandler(EasyHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         self.target(name, Action.SEE)
-        own = self.manages(name)
+        own = self.can_manage(name)
         versions = [
             VersionSummary(
                 version=version.number,
@@ -82,7 +82,7 @@ class LogHandler(EasyHandler):
 class AccessHandler(BodyHandler):
     """``GET`` and ``PUT services/{name}/access``: who may call a service."""
 
-    takes = "PUT"
+    body_method = "PUT"
     actions: ClassVar[dict[str, str]] = {"PUT": "write"}
 
     def body_limit(self) -> int:
@@ -101,7 +101,7 @@ class AccessHandler(BodyHandler):
 
     @web.authenticated
     async def put(self, name: str) -> None:
-        wanted = parse(self.take_body())
+        wanted = parse_access(self.read_body())
         # Checked again: the service may have been removed while the body arrived.
         self._check_manages(name)
         before = self.state.published.services[name].access

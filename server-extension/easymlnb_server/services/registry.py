@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
-from easymlnb_server.identity.access import Action, Caller, may
+from easymlnb_server.identity.access import Action, Caller, is_allowed
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, Target
 from easymlnb_server.services.published import PublishedServices
@@ -106,7 +106,7 @@ class ServiceRegistry:
         if not self.shared:
             return True
         service = self._published.get(name)
-        return service is not None and may(caller, service.owner, service.access, action)
+        return service is not None and is_allowed(caller, service.owner, service.access, action)
 
     def is_published(self, name: str) -> bool:
         """Return whether there is a published service of this name."""
@@ -147,7 +147,7 @@ class ServiceRegistry:
         service = self._published.get(name)
         managed = self.shared and service is not None and self.allows(caller, name, Action.MANAGE)
         return ServiceNames(
-            name=naming.plain(name),
+            name=naming.short_name(name),
             full_name=name,
             owner=service.owner if service is not None else self.user.name,
             public=self.public(name),

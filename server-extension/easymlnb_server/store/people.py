@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken
-from easymlnb_server.identity.names import bundle_of
+from easymlnb_server.identity.names import bundle_id
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State
 from easymlnb_server.store.services import deleted_values
@@ -129,7 +129,7 @@ def _move_bundle(connection: Connection, row: Row[Any], owner: str) -> None:
 
     The id depends on the owner, so the next user of the old name can publish the same content.
     """
-    id = bundle_of(owner, row.id)
+    id = bundle_id(owner, row.id)
     values = {**row._mapping, "id": id, "owner": owner, "changed": time.time()}
     for column in ("names", "provides"):
         values[column] = [_under(owner, name) for name in values[column]]

@@ -13,8 +13,8 @@ from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, Upl
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.http.spooled_body import read_faster
-from easymlnb_server.identity.access import SINGLE_USER, Action, label
+from easymlnb_server.http.spooled_body import read_large_chunks
+from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key
 from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
@@ -37,24 +37,24 @@ HEADER = "X-Easymlnb-Uploads"
 
 def owner_of(handler: EasyHandler) -> str:
     """Return the owner of the uploads and calls of a request."""
-    caller, held = handler.caller, handler.held
+    caller, token = handler.caller, handler.page_token
     if handler.state.services.shared and caller is not None:
         # One owner for a user's tokens, browsers and app pages.
-        return label(caller.name)
-    if held is not None:
-        return f"pass {held.visitor}"
+        return owner_key(caller.name)
+    if token is not None:
+        return f"pass {token.visitor}"
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
         # Jupyter's own login has a single user, with a new name in each request by token.
         return SINGLE_USER
-    return label(handler.current_user.username)
+    return owner_key(handler.current_user.username)
 
 
 def sender_of(handler: EasyHandler) -> Sender:
     """Return the sender of a file."""
-    held = handler.held
-    if held is None:
+    token = handler.page_token
+    if token is None:
         return Sender(owner_of(handler))
-    return Sender(owner_of(handler), held.visitor, held.public)
+    return Sender(owner_of(handler), token.visitor, token.public)
 
 
 Count = Annotated[int, Meta(ge=0)]
@@ -80,8 +80,8 @@ class UploadsHandler(BodyHandler):
 
     actions: ClassVar[dict[str, str]] = {"POST": "execute"}
 
-    def admits(self, held: PageToken) -> bool:
-        return held.service == self.get_query_argument("service", "")
+    def accepts_token(self, token: PageToken) -> bool:
+        return token.service == self.get_query_argument("service", "")
 
     def body_limit(self) -> int:
         return MAX_ANNOUNCEMENT
@@ -90,7 +90,7 @@ class UploadsHandler(BodyHandler):
     def post(self) -> None:
         service = self.get_query_argument("service", "")
         spec = self.target(service, Action.CALL).spec
-        name, media_type, size = _announced(self.take_body())
+        name, media_type, size = _announced(self.read_body())
         field = self.get_query_argument("field", "")
         upload = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
         self.set_header("Location", f"{self.base_url}easymlnb/uploads/{upload.id}")
@@ -121,7 +121,7 @@ def _announced(body: bytes) -> tuple[str, str, int]:
 class UploadHandler(BodyHandler):
     """``uploads/{id}``: PUT with ``?offset=N`` adds a part, GET returns the progress."""
 
-    takes = "PUT"
+    body_method = "PUT"
     actions: ClassVar[dict[str, str]] = {"PUT": "execute", "DELETE": "execute"}
 
     def initialize(self) -> None:
@@ -131,13 +131,13 @@ class UploadHandler(BodyHandler):
         self._writing = False
         self._disconnected = False
 
-    def admits(self, held: PageToken) -> bool:
+    def accepts_token(self, token: PageToken) -> bool:
         return True  # ``_own`` checks the owner and the service
 
     def _own(self, id: str) -> Upload:
         """Return one of the caller's uploads; with a page token, one of the token's service."""
         upload = self.state.uploads.get(id, owner_of(self))
-        if self.held is not None and upload.service != self.held.service:
+        if self.page_token is not None and upload.service != self.page_token.service:
             raise UploadNotFound(id)
         return upload
 
@@ -149,10 +149,10 @@ class UploadHandler(BodyHandler):
         length = int(self.request.headers.get("Content-Length", 0))
         upload.begin(int(offset), length)
         self._upload = upload
-        read_faster(self.request.connection)
+        read_large_chunks(self.request.connection)
         return min(MAX_PART, upload.size - upload.offset)
 
-    def keep(self, chunk: bytes) -> Awaitable[None] | None:
+    def store_chunk(self, chunk: bytes) -> Awaitable[None] | None:
         return self._to_disk(chunk) if self._upload is not None else None
 
     async def _to_disk(self, chunk: bytes) -> None:

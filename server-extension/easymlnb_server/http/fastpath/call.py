@@ -28,9 +28,9 @@ from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.spooled_body import send_file
 from easymlnb_server.uploads.spool import SpooledFile
 
-RESULT = "default-src 'none'; sandbox"
-"""Policy of a result: an HTML or SVG one must not run as a page of this origin."""
-REFUSAL = "default-src 'none'; frame-ancestors 'self'"
+RESULT_POLICY = "default-src 'none'; sandbox"
+"""Policy for results: HTML or SVG must not run as a page of this origin."""
+ERROR_POLICY = "default-src 'none'; frame-ancestors 'self'"
 
 HEAD = (
     "HTTP/1.1 {} {}\r\n"
@@ -44,44 +44,44 @@ HEAD = (
     "Content-Length: {}\r\n\r\n"
 )
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 log = logging.getLogger("easymlnb.requests")
 
 
 class ResponseWriter(Protocol):
-    """The connection that a call came by."""
+    """The connection of a call."""
 
     def write(self, data: bytes) -> Awaitable[None]:
-        """Send a part of the answer; awaited, it is taken by then."""
+        """Send a part of the response; await it to wait for the caller."""
 
     def end(self) -> None:
-        """The answer is whole."""
+        """Finish the response."""
 
 
 class FastCall:
-    """One call; ``start`` it, and ``leave`` when its caller does."""
+    """One call; ``on_disconnect`` cancels it."""
 
     def __init__(
-        self, state: ServerContext, sender: KnownCaller, head: RequestHead, body: bytes,
-        way: ResponseWriter,
+        self, state: ServerContext, known: KnownCaller, head: RequestHead, body: bytes,
+        writer: ResponseWriter,
     ) -> None:  # fmt: skip
         self._state = state
-        self._way = way
+        self._writer = writer
         self._call: Invocation | None = None
         self._version = ""
         self._sending: asyncio.Task[None] | None = None
-        self._gone = False
+        self._disconnected = False
         headers = head.headers
-        given = headers.get("x-request-id", "")
+        request_id = headers.get("x-request-id", "")
         self._request = CallRequest(
             service=head.service,
             body=body,
             content_type=headers.get("content-type", ""),
             accept=headers.get("accept", ""),
-            caller=sender.caller,
-            owner=sender.owner,
-            request_id=given if REQUEST_ID.match(given) else uuid.uuid4().hex,
+            caller=known.caller,
+            owner=known.owner,
+            request_id=request_id if REQUEST_ID.match(request_id) else uuid.uuid4().hex,
             headers=headers,
             received=head.received,
             began=time.monotonic(),
@@ -89,40 +89,40 @@ class FastCall:
 
     def start(self) -> None:
         try:
-            self._call = self._state.invoker.start(self._request, self._answered)
+            self._call = self._state.invoker.start(self._request, self._on_result)
         except Exception as error:
             self._fail(error)
 
-    def leave(self) -> None:
-        """The caller is gone: nothing is written any more."""
-        self._gone = True
+    def on_disconnect(self) -> None:
+        """Cancel the call; nothing more is written."""
+        self._disconnected = True
         if self._call is not None:
             self._call.stop(CallCancelled("The caller disconnected."))
 
-    def _answered(self, call: Invocation, answer: CallResult) -> None:
-        """Answer; nothing that goes wrong with one call may reach those who carry others."""
+    def _on_result(self, call: Invocation, outcome: CallResult) -> None:
+        """Write the response; errors of one call must not affect other calls."""
         self._call, self._version = None, call.target.version
         try:
-            if answer.result is not None:
-                self._write(answer.result, answer.body)
-            elif answer.error is not None:
-                self._refuse(answer.error)
+            if outcome.result is not None:
+                self._write(outcome.result, outcome.body)
+            elif outcome.error is not None:
+                self._refuse(outcome.error)
         except StreamClosedError:
-            pass  # the caller left just now; `leave` comes next
+            pass  # the caller disconnected; `on_disconnect` follows
         except Exception as error:
             self._fail(error)
 
     def _write(self, result: Result, body: bytes | SpooledFile) -> None:
-        more = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
+        extra_headers = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
         if result.filename:
-            more += f"Content-Disposition: {attachment(result.filename)}\r\n"
-        if CONTROL.search(result.content_type):
+            extra_headers += f"Content-Disposition: {attachment(result.filename)}\r\n"
+        if CONTROL_CHARACTER.search(result.content_type):
             raise ValueError(f"Invalid media type {result.content_type!r}.")
         size = len(body) if isinstance(body, bytes) else body.size
-        self._send(self._head(200, result.content_type, RESULT, more, size), body)
+        self._send(self._head(200, result.content_type, RESULT_POLICY, extra_headers, size), body)
 
     def _fail(self, error: Exception) -> None:
-        """Answer an error that came before the call was accepted, or one of ours."""
+        """Send an error from before the call was accepted, or an internal error."""
         extra = {"request_id": self._request.request_id}
         if isinstance(error, EasyMLNBError):
             log.info("refused", extra={**extra, "code": error.code})
@@ -133,36 +133,41 @@ class FastCall:
             self._refuse(error)
 
     def _refuse(self, error: EasyMLNBError) -> None:
-        more = ""
+        extra_headers = ""
         if (seconds := retry_after(error)) is not None:
-            more = f"Retry-After: {seconds}\r\n"
+            extra_headers = f"Retry-After: {seconds}\r\n"
         body = json.dumps(error.to_dict(self._request.request_id)).encode()
-        self._send(self._head(error.status, "application/json", REFUSAL, more, len(body)), body)
+        self._send(
+            self._head(error.status, "application/json", ERROR_POLICY, extra_headers, len(body)),
+            body,
+        )
 
-    def _head(self, status: int, media_type: str, policy: str, more: str, size: int) -> bytes:
+    def _head(
+        self, status: int, media_type: str, policy: str, extra_headers: str, size: int
+    ) -> bytes:
         if self._version:
-            more += f"X-Easymlnb-Version: {self._version}\r\n"
+            extra_headers += f"X-Easymlnb-Version: {self._version}\r\n"
         head = HEAD.format(
             status, responses[status], media_type, policy, _date(int(time.time())),
-            self._request.request_id, more, size,
+            self._request.request_id, extra_headers, size,
         )  # fmt: skip
         return head.encode("latin-1")
 
     def _send(self, head: bytes, body: bytes | SpooledFile) -> None:
         if isinstance(body, SpooledFile):
             self._sending = asyncio.create_task(self._send_file(head, body))
-        elif not self._gone:
-            self._way.write(head + body)
-            self._way.end()
+        elif not self._disconnected:
+            self._writer.write(head + body)
+            self._writer.end()
 
     async def _send_file(self, head: bytes, file: SpooledFile) -> None:
         try:
-            if not self._gone:
-                self._way.write(head)
-                await send_file(file, self._way.write)
-                self._way.end()
+            if not self._disconnected:
+                self._writer.write(head)
+                await send_file(file, self._writer.write)
+                self._writer.end()
         except StreamClosedError:
-            self._gone = True
+            self._disconnected = True
         finally:
             file.close()
 

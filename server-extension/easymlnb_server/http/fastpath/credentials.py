@@ -1,7 +1,7 @@
-"""Identify the owner of a token without a handler and without asking anyone.
+"""Identify the owner of a token without a handler and without a request to the Hub.
 
-What identity providers remember of a token is asked, never kept a second time: so it is good here
-for exactly as long as it is there.
+Tokens are looked up in the caches of the identity providers and never cached again, so that they
+expire here and there at the same time.
 """
 
 import hashlib
@@ -13,72 +13,78 @@ from typing import Any
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 
-from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, label
+from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, owner_key
 from easymlnb_server.services.registry import ServiceRegistry
 
-JUPYTERS = (IdentityProvider, PasswordIdentityProvider)
-HUBS = "jupyterhub.singleuser.extension"
-LOGIN = "jupyterhub.services.auth"
-OWN = "easymlnb_server.hub.identity_provider"
+JUPYTER_PROVIDERS = (IdentityProvider, PasswordIdentityProvider)
+HUB_MODULE = "jupyterhub.singleuser.extension"
+LOGIN_MODULE = "jupyterhub.services.auth"
+OWN_MODULE = "easymlnb_server.hub.identity_provider"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownCaller:
-    """Who sends a call. ``owner`` is what their calls are marked with."""
+    """The caller of a request. ``owner`` is the owner key of the caller's calls."""
 
     caller: Caller
     owner: str
 
 
-def sender_of(
+def find_known_caller(
     settings: dict[str, Any], services: ServiceRegistry, token: str
 ) -> KnownCaller | None:
-    """Return whom Jupyter's own checks would let in with this token alone, for certain.
+    """Return the caller whom Jupyter's own checks would certainly accept with this token alone.
 
-    ``None`` is no refusal: the handlers find out. ``settings`` are those of the web application.
+    ``None`` is not a refusal: the handlers decide. ``settings`` are those of the web application.
     """
     provider, authorizer = settings.get("identity_provider"), settings.get("authorizer")
     kind = type(provider)
     if services.shared:
-        # Its own, not an inherited one: a class that is made of this one may let in others.
+        # Not an inherited method: a subclass may accept other callers.
         known = kind.__dict__.get("known")
         if known is None or not (
-            type(authorizer) is AllowAllAuthorizer or _is(authorizer, OWN, "OwnRoutesOnly")
+            type(authorizer) is AllowAllAuthorizer
+            or _is_exactly(authorizer, OWN_MODULE, "OwnRoutesOnly")
         ):
             return None
-        person: JupyterUser | None = known(provider, token)
-        if person is None:
+        user: JupyterUser | None = known(provider, token)
+        if user is None:
             return None
-        return KnownCaller(person.caller, label(person.username))
+        return KnownCaller(user.caller, owner_key(user.username))
     owner = None
-    if kind in JUPYTERS and type(authorizer) is AllowAllAuthorizer:
-        owner = _by_own_token(provider, token)
-    elif _is(provider, HUBS, "JupyterHubIdentityProvider") and (
-        type(authorizer) is AllowAllAuthorizer or _is(authorizer, HUBS, "JupyterHubAuthorizer")
+    if kind in JUPYTER_PROVIDERS and type(authorizer) is AllowAllAuthorizer:
+        owner = _owner_by_server_token(provider, token)
+    elif _is_exactly(provider, HUB_MODULE, "JupyterHubIdentityProvider") and (
+        type(authorizer) is AllowAllAuthorizer
+        or _is_exactly(authorizer, HUB_MODULE, "JupyterHubAuthorizer")
     ):
-        owner = _by_the_hub(provider, token)
+        owner = _owner_by_hub_token(provider, token)
     return None if owner is None else KnownCaller(services.user, owner)
 
 
-def _by_own_token(provider: Any, token: str) -> str | None:
-    own = provider.token
-    return SINGLE_USER if own and hmac.compare_digest(token.encode(), own.encode()) else None
+def _owner_by_server_token(provider: Any, token: str) -> str | None:
+    server_token = provider.token
+    return (
+        SINGLE_USER
+        if server_token and hmac.compare_digest(token.encode(), server_token.encode())
+        else None
+    )
 
 
-def _by_the_hub(provider: Any, token: str) -> str | None:
-    """Ask what JupyterHub's own login keeps of the Hub's answers, in a user's server."""
-    login = provider.hub_auth
-    if not _is(login, LOGIN, "HubOAuth"):
+def _owner_by_hub_token(provider: Any, token: str) -> str | None:
+    """Look up the token in the cache of JupyterHub's login, in a user's server."""
+    hub_auth = provider.hub_auth
+    if not _is_exactly(hub_auth, LOGIN_MODULE, "HubOAuth"):
         return None
-    # The key of a request without a session, which is one without cookies.
+    # The cache key of a request without a session, that is, without cookies.
     key = f"token::{hashlib.sha256(token.encode('utf8', 'replace')).hexdigest()}"
-    model = login.cache.get(key)
-    if not model or not login.check_scopes(login.access_scopes, model):
+    model = hub_auth.cache.get(key)
+    if not model or not hub_auth.check_scopes(hub_auth.access_scopes, model):
         return None
-    return label(model["name"])
+    return owner_key(model["name"])
 
 
-def _is(one: Any, module: str, name: str) -> bool:
-    """Say whether something is of just that class; who made it has imported the module."""
-    found = getattr(sys.modules.get(module), name, None)
-    return found is not None and type(one) is found
+def _is_exactly(value: Any, module: str, name: str) -> bool:
+    """Return whether a value is of exactly this class, without importing its module."""
+    expected = getattr(sys.modules.get(module), name, None)
+    return expected is not None and type(value) is expected

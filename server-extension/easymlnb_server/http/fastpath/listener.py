@@ -1,10 +1,10 @@
 """Two entries of the fast path: before Tornado, and between Tornado and its handlers.
 
-Reading a request with Tornado costs several times what the rest of the call does. So a new
-connection is read here, as long as nothing but plain calls comes by it, each whole and in the
-strictest form that HTTP has. With the first byte of anything else the connection and what was
-read of it go to Tornado, for good. Plain calls that come by such a connection, or by one that is
-encrypted, have the second door: Tornado reads them, and its application is passed by.
+Reading a request with Tornado costs several times as much as the rest of the call. So this module
+reads new connections, as long as they carry only simple calls in the strictest form of HTTP. At the
+first other byte, Tornado takes over the connection, with the bytes that were read, until it closes.
+Simple calls on such a connection, or on an encrypted one, use the second entry: Tornado reads them,
+but they skip its application.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tornado.web import Application
 from easymlnb.contract.errors import EasyMLNBError, HeadTooLarge, TooManyConnections
 from easymlnb_server.context import ServerContext
 from easymlnb_server.http.connection_settings import Inbound
-from easymlnb_server.http.connections import Connections, Held, Phase, network_of
+from easymlnb_server.http.connections import Connections, OpenConnection, Phase, network_of
 from easymlnb_server.http.fastpath import request_head
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.credentials import KnownCaller
@@ -34,16 +34,15 @@ from easymlnb_server.http.fastpath.eligibility import Eligibility
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.redirects import OnThisHost
 from easymlnb_server.http.refusals import refusal
-from easymlnb_server.http.watched_connections import Watch
+from easymlnb_server.http.watched_connections import TornadoConnections
 
 BACKLOG = 2**16
-"""Bytes that may come in while a call is under way or its answer is not taken yet; then no more
-are read until that ends."""
+"""Maximum bytes to read ahead while a call runs or its response is not received yet."""
 
 log = logging.getLogger("easymlnb.connections")
 
 
-def open_doors(
+def install(
     server: HTTPServer,
     application: Application,
     path: str,
@@ -55,109 +54,111 @@ def open_doors(
     """Watch all connections of a server, and answer simple calls on the fast path.
 
     ``path`` is the pattern of a call's path, with a group for the name of the service. Without
-    ``fast_path``, Tornado and its handlers answer every request. Returns all connections of the
-    server from now on; they must be kept.
+    ``fast_path``, Tornado and its handlers answer all requests. Returns the connections of the
+    server; the caller must run their checks.
     """
-    gate = Eligibility(state, application.settings)
+    eligibility = Eligibility(state, application.settings)
     application.transforms.append(OnThisHost)
     if fast_path:
-        application.default_router.rules.insert(0, Rule(PathMatches(path), _Route(gate, state)))
+        application.default_router.rules.insert(
+            0, Rule(PathMatches(path), _FastRoute(eligibility, state))
+        )
     connections = Connections(limits)
-    watch = Watch(server, application, connections)
+    tornado_connections = TornadoConnections(server, application, connections)
     pattern = re.compile(path.encode()) if fast_path else None
-    front = FastListener(gate, state, server, pattern, watch, connections)
-    server.handle_stream = front.take  # type: ignore[method-assign]
+    listener = FastListener(eligibility, state, server, pattern, tornado_connections, connections)
+    server.handle_stream = listener.accept  # type: ignore[method-assign]
     return connections
 
 
 class FastListener:
-    """Takes the connections of a server; those it does not want go the way they always went."""
+    """Accepts the connections of a server; passes those without simple calls to Tornado."""
 
     def __init__(
         self,
-        gate: Eligibility,
+        eligibility: Eligibility,
         state: ServerContext,
         server: HTTPServer,
         path: "re.Pattern[bytes] | None",
-        watch: Watch,
+        tornado_connections: TornadoConnections,
         connections: Connections,
     ) -> None:
-        self.gate = gate
+        self.eligibility = eligibility
         self.state = state
         self.path = path
-        self.watch = watch
+        self.tornado_connections = tornado_connections
         self.connections = connections
         self._server = server
-        self._further = server.handle_stream
+        self._handle_by_tornado = server.handle_stream
         self._opening: set[asyncio.Task[Any]] = set()
 
-    def take(self, stream: IOStream, address: Any) -> None:
+    def accept(self, stream: IOStream, address: Any) -> None:
         network = network_of(address)
-        if not self.connections.admits():
+        if not self.connections.try_admit():
             if type(stream) is IOStream:
                 with contextlib.suppress(OSError):
                     stream.socket.send(refusal(TooManyConnections()))
             stream.close()
             return
         if type(stream) is not IOStream or self.path is None:  # encrypted, or no fast path
-            self.watch.add(stream, network)
-            self._further(stream, address)
+            self.tornado_connections.add(stream, network)
+            self._handle_by_tornado(stream, address)
             return
-        made = Connection(self, address, network)
-        self.connections.add(made)
-        opening = asyncio.get_running_loop().create_task(self._open(made, stream.socket))
+        connection = FastConnection(self, address, network)
+        self.connections.add(connection)
+        opening = asyncio.get_running_loop().create_task(self._open(connection, stream.socket))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
-    async def _open(self, made: "Connection", taken: socket.socket) -> None:
+    async def _open(self, connection: "FastConnection", accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(lambda: made, taken)
-        except OSError:  # gone before it began
-            self.connections.remove(made)
+            await loop.connect_accepted_socket(lambda: connection, accepted)
+        except OSError:  # the client disconnected
+            self.connections.remove(connection)
 
-    def hand_over(self, taken: socket.socket, address: Any, network: str, read: bytes) -> None:
+    def hand_over(self, duplicate: socket.socket, address: Any, network: str, read: bytes) -> None:
         server = self._server
-        stream = _Begun(
-            taken, read,
+        stream = _PrefilledStream(
+            duplicate, read,
             max_buffer_size=server.max_buffer_size, read_chunk_size=server.read_chunk_size,
         )  # fmt: skip
-        self.watch.add(stream, network)
-        self._further(stream, address)
+        self.tornado_connections.add(stream, network)
+        self._handle_by_tornado(stream, address)
 
 
-class _Begun(IOStream):
-    """A stream of which a part was read before."""
+class _PrefilledStream(IOStream):
+    """A stream that starts with bytes that were read before."""
 
-    def __init__(self, taken: socket.socket, read: bytes, **options: Any) -> None:
-        super().__init__(taken, **options)
-        self._given = read
-        # All of it at once: for what is left nothing would call, as the socket has no more.
-        self._usual, self.read_chunk_size = (
+    def __init__(self, duplicate: socket.socket, read: bytes, **options: Any) -> None:
+        super().__init__(duplicate, **options)
+        self._prefix = read
+        # Read all of it at once: if the socket has no more bytes, nothing triggers a second read.
+        self._usual_chunk_size, self.read_chunk_size = (
             self.read_chunk_size,
             max(self.read_chunk_size, len(read)),
         )
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        if not self._given:
+        if not self._prefix:
             return super().read_from_fd(buf)
-        size = min(len(buf), len(self._given))
-        buf[:size] = self._given[:size]
-        self._given = self._given[size:]
-        self.read_chunk_size = self._usual
+        size = min(len(buf), len(self._prefix))
+        buf[:size] = self._prefix[:size]
+        self._prefix = self._prefix[size:]
+        self.read_chunk_size = self._usual_chunk_size
         return size
 
 
-class Connection(Held, asyncio.Protocol):
-    """One connection, as long as it brings nothing but plain calls, one after the other."""
+class FastConnection(OpenConnection, asyncio.Protocol):
+    """One connection, as long as it carries only simple calls, one after the other."""
 
-    def __init__(self, front: FastListener, address: Any, network: str) -> None:
+    def __init__(self, listener: FastListener, address: Any, network: str) -> None:
         super().__init__(network)
-        self._front = front
+        self._listener = listener
         self._address = address
         self._read = b""
         self._body = bytearray()
-        self._wanted = 0
+        self._request_size = 0
         self._call: FastCall | None = None
         self._head = b""
         self._parsed: tuple[str, dict[str, str]] = ("", {})
@@ -165,68 +166,68 @@ class Connection(Held, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._waits = 0
-        self._free = self._loop.create_future()
-        self._free.set_result(None)
+        self._drained = self._loop.create_future()
+        self._drained.set_result(None)
         self._closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # So that `pause_writing` comes with the first byte that the caller does not take at once.
+        # Call `pause_writing` at the first byte that the caller does not receive at once.
         self._transport.set_write_buffer_limits(high=0)
         if self._closed:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self.heard = self._loop.time()
-        if self._wanted:
+        self.last_used = self._loop.time()
+        if self._request_size:
             self._body += data
-            if len(self._body) < self._wanted:
+            if len(self._body) < self._request_size:
                 return
-            data, self._wanted = bytes(self._body), 0
+            data, self._request_size = bytes(self._body), 0
             self._body = bytearray()
         self._read = self._read + data if self._read else data
-        if self._call is None and self._free.done():
-            self._next()
+        if self._call is None and self._drained.done():
+            self._start_next()
         elif len(self._read) > BACKLOG and self._transport is not None:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._front.connections.remove(self)
-        if not self._free.done():
-            self._free.set_exception(StreamClosedError())
-            self._free.exception()
+        self._listener.connections.remove(self)
+        if not self._drained.done():
+            self._drained.set_exception(StreamClosedError())
+            self._drained.exception()
         if self._call is not None:
-            self._call.leave()
+            self._call.on_disconnect()
 
     def pause_writing(self) -> None:
-        self._free = self._loop.create_future()
+        self._drained = self._loop.create_future()
         self._waits += 1
-        self._front.connections.keeps_back(self.unsent)
+        self._listener.connections.add_unsent(self.unsent)
 
     def resume_writing(self) -> None:
-        self._free.set_result(None)
+        self._drained.set_result(None)
         if self._call is None:
-            self._go_on()
+            self._resume()
 
     def write(self, data: bytes) -> Awaitable[None]:
         assert self._transport is not None
         if self._transport.is_closing():
             raise StreamClosedError
         self._transport.write(data)
-        return self._free
+        return self._drained
 
     def end(self) -> None:
         self._call = None
-        if self._free.done():
-            self._go_on()
+        if self._drained.done():
+            self._resume()
 
     @property
     def phase(self) -> Phase:
-        if not self._free.done():
+        if not self._drained.done():
             return Phase.SENDING
         if self._call is not None:
             return Phase.BUSY
-        if self._wanted:
+        if self._request_size:
             return Phase.BODY
         return Phase.IDLE if self._head else Phase.HEAD
 
@@ -246,19 +247,19 @@ class Connection(Held, asyncio.Protocol):
         self._closed = True
         if self._transport is None:
             return
-        if error is not None and self._wanted:
-            self._tell(error)
+        if error is not None and self._request_size:
+            self._send_error(error)
         self._transport.abort()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         assert self._transport is not None
         self._transport.resume_reading()
         if self._read:
-            self._loop.call_soon(self._next)
+            self._loop.call_soon(self._start_next)
 
-    def _next(self) -> None:
-        """Begin the next call if it is there as a whole."""
-        if self._call is not None or not self._read or not self._free.done():
+    def _start_next(self) -> None:
+        """Start the next call if it has arrived completely."""
+        if self._call is not None or not self._read or not self._drained.done():
             return
         if self._transport is None or self._transport.is_closing():
             return
@@ -268,65 +269,65 @@ class Connection(Held, asyncio.Protocol):
             return
         head = self._read[: max(end, len(request_head.END))]
         if head != self._head:
-            parsed = request_head.parse(head, self._front.path) if self._front.path else None
+            parsed = request_head.parse(head, self._listener.path) if self._listener.path else None
             if parsed is None:
                 self._hand_over()
                 return
             self._head, self._parsed = head, parsed
         name, headers = self._parsed
-        admitted = self._front.gate.admit(name, headers)
-        if admitted is None:
+        eligible = self._listener.eligibility.check(name, headers)
+        if eligible is None:
             self._hand_over()
             return
         received, self._received = self._received or time.monotonic(), 0.0
-        whole = end + admitted.length
-        if len(self._read) < whole:
+        request_size = end + eligible.length
+        if len(self._read) < request_size:
             self._received = received
             self._body += self._read
-            self._read, self._wanted = b"", whole
+            self._read, self._request_size = b"", request_size
             self._waits += 1
             return
-        body, self._read = self._read[end:whole], self._read[whole:]
-        asked = RequestHead(name, headers, received)
-        self._call = FastCall(self._front.state, admitted.sender, asked, body, self)
+        body, self._read = self._read[end:request_size], self._read[request_size:]
+        call_head = RequestHead(name, headers, received)
+        self._call = FastCall(self._listener.state, eligible.caller, call_head, body, self)
         self._call.start()
 
     def _refuse(self, error: EasyMLNBError) -> None:
-        """Answer what nobody shall parse, and end the connection."""
+        """Send an error for a head that is not parsed, and close the connection."""
         log.info("refused", extra={"code": error.code})
-        self._tell(error)
+        self._send_error(error)
         self.close()
 
-    def _tell(self, error: EasyMLNBError) -> None:
-        """Answer with an error by the socket itself, which outlives its transport for a moment."""
+    def _send_error(self, error: EasyMLNBError) -> None:
+        """Send an error on a duplicate of the socket, which outlives the transport."""
         assert self._transport is not None
         if not self._transport.is_closing():
-            taken = self._duplicate()
+            duplicate = self._duplicate()
             with contextlib.suppress(OSError):
-                taken.send(refusal(error))
-            self._front.watch.linger(taken)
+                duplicate.send(refusal(error))
+            self._listener.tornado_connections.linger(duplicate)
 
     def _hand_over(self) -> None:
-        self._front.connections.remove(self)
-        taken = self._duplicate()
+        self._listener.connections.remove(self)
+        duplicate = self._duplicate()
         assert self._transport is not None
         self._transport.abort()
         read, self._read = self._read, b""
-        self._front.hand_over(taken, self._address, self.address, read)
+        self._listener.hand_over(duplicate, self._address, self.address, read)
 
     def _duplicate(self) -> socket.socket:
         assert self._transport is not None
         found = self._transport.get_extra_info("socket")
-        taken = socket.socket(fileno=os.dup(found.fileno()))
-        taken.setblocking(False)
-        return taken
+        duplicate = socket.socket(fileno=os.dup(found.fileno()))
+        duplicate.setblocking(False)
+        return duplicate
 
 
-class _Route(Router):
-    """Finds plain calls; ``None`` for everything else, so that the next rule has its turn."""
+class _FastRoute(Router):
+    """Finds simple calls; returns ``None`` for all others, so that the next rule applies."""
 
-    def __init__(self, gate: Eligibility, state: ServerContext) -> None:
-        self._gate = gate
+    def __init__(self, eligibility: Eligibility, state: ServerContext) -> None:
+        self._eligibility = eligibility
         self._state = state
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
@@ -334,42 +335,42 @@ class _Route(Router):
             return None
         name = kwargs["path_args"][0].decode()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        admitted = self._gate.admit(name, headers)
-        if admitted is None:
+        eligible = self._eligibility.check(name, headers)
+        if eligible is None:
             return None
-        return _Message(self._state, admitted.sender, name, headers, request.connection)
+        return _FastRequest(self._state, eligible.caller, name, headers, request.connection)
 
 
-class _Message(HTTPMessageDelegate):
-    """One plain call that Tornado reads."""
+class _FastRequest(HTTPMessageDelegate):
+    """One simple call that Tornado reads."""
 
     def __init__(
         self,
         state: ServerContext,
-        sender: KnownCaller,
+        caller: KnownCaller,
         name: str,
         headers: dict[str, str],
         connection: Any,
     ) -> None:
         self._state = state
-        self._sender = sender
+        self._caller = caller
         self._head = RequestHead(name, headers, time.monotonic())
         self._connection = connection
         self._chunks: list[bytes] = []
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> None:
-        """They were looked at to find who takes this message."""
+        """Do nothing: ``_FastRoute`` has checked the headers."""
 
     def data_received(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
 
     def finish(self) -> None:
-        call = FastCall(self._state, self._sender, self._head, b"".join(self._chunks), self)
-        self._connection.set_close_callback(call.leave)
+        call = FastCall(self._state, self._caller, self._head, b"".join(self._chunks), self)
+        self._connection.set_close_callback(call.on_disconnect)
         call.start()
 
     def on_connection_close(self) -> None:
-        """The caller left before the body was there: there is no call yet."""
+        """Do nothing: the call has not started before the end of the body."""
 
     def write(self, data: bytes) -> Awaitable[None]:
         written: Awaitable[None] = self._connection.write(data)

@@ -1,6 +1,6 @@
-"""Parse the head of a call in the strictest form that HTTP has; everything else is Tornado's.
+"""Parse the head of a call in the strictest form of HTTP; Tornado parses all other requests.
 
-The bytes come from anyone, before any login. httptools parses them in linear time.
+The bytes are untrusted and precede any login. httptools parses them in linear time.
 """
 
 import re
@@ -19,7 +19,7 @@ _VALUE = re.compile(rb"[\t -~]*\Z")
 
 
 class RequestHead(NamedTuple):
-    """What a call's headers say: its service, all of them, and when they had ``received``."""
+    """The head of a call: its service, its headers, and the time at which it was ``received``."""
 
     service: str
     headers: Mapping[str, str]
@@ -27,11 +27,11 @@ class RequestHead(NamedTuple):
 
 
 class _Unusual(Exception):
-    """The head could be read in more than one way."""
+    """The head is ambiguous."""
 
 
 class _Fields:
-    """Collects what httptools finds in a head."""
+    """Collects the URL and headers from httptools."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -50,8 +50,8 @@ class _Fields:
 def parse(head: bytes, path: "re.Pattern[bytes]") -> tuple[str, dict[str, str]] | None:
     """Return the name in the path and the headers of a request, by their names in lower case.
 
-    Returns ``None`` for a head that is incomplete, that is no ``POST`` to ``path``, that has a
-    header twice, or that could be read in more than one way.
+    Returns ``None`` if the head is incomplete or ambiguous, repeats a header, or is not a ``POST``
+    to ``path``.
     """
     lines = head.count(b"\r\n")
     if head.find(END) != len(head) - len(END) or not lines == head.count(b"\n") == head.count(
@@ -64,9 +64,9 @@ def parse(head: bytes, path: "re.Pattern[bytes]") -> tuple[str, dict[str, str]] 
         parser.feed_data(head)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None  # `_Unusual` arrives as the first of these
-    found = path.fullmatch(fields.url)
-    if found is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
+    match = path.fullmatch(fields.url)
+    if match is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
         return None
     if not head.startswith(b"POST " + fields.url + b" HTTP/1.1\r\n"):
         return None
-    return found[1].decode(), fields.headers
+    return match[1].decode(), fields.headers

@@ -65,7 +65,7 @@ class NodeKernelsHandler(BodyHandler, _NodeHandler):
     @web.authenticated
     async def post(self) -> None:
         try:
-            request = _decode(self.take_body())
+            request = _decode(self.read_body())
         except msgspec.MsgspecError as error:
             raise BadRequest("The request body is not a valid kernel request.") from error
         kernel = await self.node.start(request)

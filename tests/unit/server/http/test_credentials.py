@@ -9,7 +9,7 @@ import pytest
 from jupyter_server.auth.authorizer import AllowAllAuthorizer, Authorizer
 from jupyter_server.auth.identity import IdentityProvider
 
-from easymlnb_server.http.fastpath.credentials import KnownCaller, sender_of
+from easymlnb_server.http.fastpath.credentials import KnownCaller, find_known_caller
 from easymlnb_server.identity.access import Caller, JupyterUser
 
 SERVICES: Any = SimpleNamespace(shared=False, user=Caller("ann", admin=True))
@@ -37,8 +37,8 @@ def settings(provider: Any, authorizer: Any = None) -> dict[str, Any]:
 
 def test_on_a_shared_service_a_provider_says_whom_it_knows() -> None:
     bob = KnownCaller(Caller("bob", frozenset(["ml"])), "user bob")
-    assert sender_of(settings(Knows()), SHARED, "bobs") == bob
-    assert sender_of(settings(Knows()), SHARED, "other") is None
+    assert find_known_caller(settings(Knows()), SHARED, "bobs") == bob
+    assert find_known_caller(settings(Knows()), SHARED, "other") is None
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_on_a_shared_service_a_provider_says_whom_it_knows() -> None:
     [settings(LetsOthersIn()), settings(Knows(), Strict()), settings(IdentityProvider()), {}],
 )
 def test_others_are_not_asked_there(changed: dict[str, Any]) -> None:
-    assert sender_of(changed, SHARED, "bobs") is None
+    assert find_known_caller(changed, SHARED, "bobs") is None
 
 
 def test_the_token_of_a_shared_services_server_opens_nothing() -> None:
-    assert sender_of(settings(IdentityProvider(token="own")), SHARED, "own") is None
-    assert sender_of(settings(IdentityProvider(token="own")), SERVICES, "own") == KnownCaller(
-        Caller("ann", admin=True), "user"
-    )
+    assert find_known_caller(settings(IdentityProvider(token="own")), SHARED, "own") is None
+    assert find_known_caller(
+        settings(IdentityProvider(token="own")), SERVICES, "own"
+    ) == KnownCaller(Caller("ann", admin=True), "user")
 
 
 class Told:
@@ -83,10 +83,10 @@ def test_the_services_own_login_asks_for_the_scope(
     monkeypatch.setattr(members, "cached", Told({"bobs": bob}).known)
     caller = Caller("bob", frozenset(["ml"]), admin=True, names=frozenset(["bob"]))
     expected = KnownCaller(caller, "user bob")
-    found = sender_of(settings(provider, OwnRoutesOnly()), SHARED, "bobs")
+    found = find_known_caller(settings(provider, OwnRoutesOnly()), SHARED, "bobs")
     assert found == (expected if enters else None)
-    assert sender_of(settings(provider, OwnRoutesOnly()), SHARED, "other") is None
-    assert sender_of(settings(provider, Strict()), SHARED, "bobs") is None
+    assert find_known_caller(settings(provider, OwnRoutesOnly()), SHARED, "other") is None
+    assert find_known_caller(settings(provider, Strict()), SHARED, "bobs") is None
 
 
 @pytest.fixture
@@ -112,13 +112,15 @@ def test_a_users_server_takes_what_jupyterhub_remembers(hubs: Any) -> None:
     remember(provider, "narrow", {"name": "bob", "scopes": ["read:users!user=bob"]})
     remember(provider, "wrong", None)
     known = settings(provider, authorizer)
-    assert sender_of(known, SERVICES, "good") == KnownCaller(Caller("ann", admin=True), "user ann")
+    assert find_known_caller(known, SERVICES, "good") == KnownCaller(
+        Caller("ann", admin=True), "user ann"
+    )
     for token in ("narrow", "wrong", "never seen", "servers-own"):
-        assert sender_of(known, SERVICES, token) is None
-    assert sender_of(settings(provider, Strict()), SERVICES, "good") is None
-    assert sender_of(known, SHARED, "good") is None
+        assert find_known_caller(known, SERVICES, token) is None
+    assert find_known_caller(settings(provider, Strict()), SERVICES, "good") is None
+    assert find_known_caller(known, SHARED, "good") is None
     provider.hub_auth.cache.clear()
-    assert sender_of(known, SERVICES, "good") is None
+    assert find_known_caller(known, SERVICES, "good") is None
 
 
 def test_classes_made_of_jupyterhubs_are_not_known(hubs: Any) -> None:
@@ -135,4 +137,4 @@ def test_classes_made_of_jupyterhubs_are_not_known(hubs: Any) -> None:
         provider = kind()
         remember(provider, "good", {"name": "ann", "scopes": [ACCESS]})
         known = settings(provider, rules(identity_provider=provider))
-        assert sender_of(known, SERVICES, "good") is None
+        assert find_known_caller(known, SERVICES, "good") is None

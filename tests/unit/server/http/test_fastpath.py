@@ -26,10 +26,10 @@ from support.fastpath_server import (
 
 
 def length(gate: Eligibility, headers: dict[str, str]) -> int | None:
-    found = gate.admit("f", headers)
+    found = gate.check("f", headers)
     if found is None:
         return None
-    assert found.sender == ME
+    assert found.caller == ME
     return found.length
 
 
@@ -131,9 +131,9 @@ def test_any_host_is_fine_where_jupyter_says_so() -> None:
 
 
 def test_limits_and_streams_of_a_service_are_heeded() -> None:
-    assert Eligibility(make_state(Services(max_body=1)), settings()).admit("f", HEADERS) is None
-    assert Eligibility(make_state(Services(stream=True)), settings()).admit("f", HEADERS) is None
-    assert Eligibility(make_state(Services()), settings()).admit("g", HEADERS) is None
+    assert Eligibility(make_state(Services(max_body=1)), settings()).check("f", HEADERS) is None
+    assert Eligibility(make_state(Services(stream=True)), settings()).check("f", HEADERS) is None
+    assert Eligibility(make_state(Services()), settings()).check("g", HEADERS) is None
 
 
 @in_loop
@@ -268,7 +268,7 @@ async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) ->
     call.start()
     for pending in services.pool.calls:
         end(pending)
-    call.leave()
+    call.on_disconnect()
     assert len(services.pool.calls) == (0 if full else 1)
 
 

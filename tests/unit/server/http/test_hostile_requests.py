@@ -213,8 +213,8 @@ async def test_no_more_is_read_than_the_limit_while_an_answer_is_not_taken(first
             sent += len(junk)
             await asyncio.sleep(0)
         assert sent < 100 * 2**20
-        for held in pool.connections._open:
-            kept = len(held._read) if isinstance(held, listener.Connection) else 0
+        for connection in pool.connections._open:
+            kept = len(connection._read) if isinstance(connection, listener.FastConnection) else 0
             assert kept < listener.BACKLOG + 2**19
 
 
@@ -239,7 +239,7 @@ async def test_calls_go_on_once_their_answers_are_taken() -> None:
 
 @in_loop
 async def test_answers_that_nobody_takes_are_bounded_in_all(monkeypatch: Any) -> None:
-    monkeypatch.setattr(connections, "UNSENT", 30_000_000)
+    monkeypatch.setattr(connections, "MAX_UNSENT", 30_000_000)
     monkeypatch.setattr(connections, "EVERY", 0.02)
     async with serving() as (pool, connect):
         clients = [await connect() for _ in range(6)]
@@ -419,7 +419,7 @@ async def test_connections_in_use_do_not_count_for_their_address(quick: None) ->
             clients.append(await connect())
             clients[-1].send(PLAIN)
             await until(lambda number=number: len(pool.calls) > number)
-        pool.connections.look()
+        pool.connections.check()
         for number, client in enumerate(clients):
             end(pool.calls[number])
             assert (await client.answer())[0] == 200
@@ -431,13 +431,13 @@ async def test_connections_of_a_burst_are_not_closed_before_their_requests_are_r
     async with serving(Inbound(per_address=2)) as (pool, connect):
         clients = [await connect() for _ in range(5)]
         await until(lambda: len(pool.connections) == 5)
-        pool.connections.look()
+        pool.connections.check()
         assert len(pool.connections) == 5
         for client in clients:
             client.send(GET)
             assert (await client.answer())[0] == 200
         for _ in range(2):
-            pool.connections.look()
+            pool.connections.check()
         assert len(pool.connections) == 2
 
 
@@ -470,8 +470,8 @@ async def test_a_full_house_refuses(caplog: pytest.LogCaptureFixture) -> None:
         for _ in range(20):
             late = await connect()
             assert said(await everything(late)) == (503, "too_many_connections")
-        pool.connections.look()
-        pool.connections.look()
+        pool.connections.check()
+        pool.connections.check()
         assert len(caplog.records) == 1
         end(pool.calls[0])
         await until(lambda: True)

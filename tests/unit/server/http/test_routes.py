@@ -21,9 +21,9 @@ from easymlnb_server.http.routes import (
     FILE,
     KERNEL,
     NAME,
-    PLACE,
     REQUEST,
     ROUTES,
+    SESSION,
     SHARED_ROUTES,
     UPLOAD,
 )
@@ -118,7 +118,7 @@ STANDS_FOR = {
     KERNEL: "KERNEL",
     ASSET: "ASSET",
     UPLOAD: "UPLOAD",
-    PLACE: "PLACE",
+    SESSION: "PLACE",
     FILE: "FILE",
     REQUEST: "REQUEST",
 }

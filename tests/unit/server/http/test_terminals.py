@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from easymlnb_server.http.terminals import command, keep_path
+from easymlnb_server.http.terminals import command, extend_path
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
@@ -35,6 +35,6 @@ def test_what_an_administrator_chose_stays() -> None:
     for chosen in (["/usr/bin/fish", "-l"], ["bash"], ["bash", "-l", "-i"]):
         assert command(chosen, "/opt") == chosen
     manager = SimpleNamespace(shell_command=["bash", "-l"])
-    keep_path({"terminal_manager": manager})
+    extend_path({"terminal_manager": manager})
     assert len(manager.shell_command) == 4
-    keep_path({})
+    extend_path({})

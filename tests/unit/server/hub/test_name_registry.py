@@ -9,7 +9,7 @@ import pytest
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hub.name_registry import NameRegistry
 from easymlnb_server.hub.users import HubUser, HubUsers
-from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, may
+from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, is_allowed
 from easymlnb_server.placement.base import WorkerOrder
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
@@ -42,14 +42,14 @@ def test_a_newcomer_with_an_old_name_has_nothing_of_the_formers(register: NameRe
     renamed, newcomer = caller(register, "alice2", "A"), caller(register, "alice", "B")
     shared = Access(users=("alice",))
     for action in Action:
-        assert may(former, "alice", PRIVATE, action)
-        assert may(renamed, "alice", PRIVATE, action)
-        assert not may(newcomer, "alice", PRIVATE, action)
-    assert may(renamed, "bob", shared, Action.CALL)
-    assert not may(newcomer, "bob", shared, Action.CALL)
+        assert is_allowed(former, "alice", PRIVATE, action)
+        assert is_allowed(renamed, "alice", PRIVATE, action)
+        assert not is_allowed(newcomer, "alice", PRIVATE, action)
+    assert is_allowed(renamed, "bob", shared, Action.CALL)
+    assert not is_allowed(newcomer, "bob", shared, Action.CALL)
     assert not newcomer.owns("alice")
     # What is for a group or for everybody is for them as well.
-    assert may(newcomer, "bob", Access(everyone=True), Action.CALL)
+    assert is_allowed(newcomer, "bob", Access(everyone=True), Action.CALL)
 
 
 def test_where_the_hub_tells_nobody_apart_names_count(register: NameRegistry) -> None:

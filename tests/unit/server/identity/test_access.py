@@ -13,8 +13,8 @@ from easymlnb_server.identity.access import (
     Action,
     Caller,
     SingleUserDirectory,
-    may,
-    parse,
+    is_allowed,
+    parse_access,
 )
 from support.fakes import in_loop
 
@@ -63,23 +63,25 @@ def test_everybody_gets_what_the_model_says(
     expected = let_in(members, admins, owner, access)[action] & {*PEOPLE, None}
     callers = [Caller(name, members[name], name in admins) for name in PEOPLE]
     found = {
-        one.name if one else None for one in (None, *callers) if may(one, owner, access, action)
+        one.name if one else None
+        for one in (None, *callers)
+        if is_allowed(one, owner, access, action)
     }
     assert found == expected
 
 
 def test_a_new_service_is_its_owners() -> None:
-    assert may(Caller("alice"), "alice", PRIVATE, Action.MANAGE)
-    assert not may(Caller("bob", frozenset(["ml"])), "alice", PRIVATE, Action.SEE)
-    assert not may(None, "alice", PRIVATE, Action.CALL)
+    assert is_allowed(Caller("alice"), "alice", PRIVATE, Action.MANAGE)
+    assert not is_allowed(Caller("bob", frozenset(["ml"])), "alice", PRIVATE, Action.SEE)
+    assert not is_allowed(None, "alice", PRIVATE, Action.CALL)
 
 
 def test_names_are_kept_once_and_in_order() -> None:
     body = {"users": ["dave", "bob", "dave"], "groups": ["ml"], "public": True}
-    found = parse(json.dumps(body).encode())
+    found = parse_access(json.dumps(body).encode())
     assert found == Access(("bob", "dave"), ("ml",), public=True)
-    assert parse(json.dumps(found.to_dict()).encode()) == found
-    assert parse(b"{}") == PRIVATE
+    assert parse_access(json.dumps(found.to_dict()).encode()) == found
+    assert parse_access(b"{}") == PRIVATE
 
 
 @pytest.mark.parametrize(
@@ -99,10 +101,10 @@ def test_names_are_kept_once_and_in_order() -> None:
 )
 def test_what_sets_nothing_sensible_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest, match="Send the access rules"):
-        parse(body)
+        parse_access(body)
 
 
 @in_loop
 async def test_whoever_is_on_a_personal_server_may_do_everything() -> None:
     found = await SingleUserDirectory().find("anybody")
-    assert may(found, "alice", PRIVATE, Action.MANAGE)
+    assert is_allowed(found, "alice", PRIVATE, Action.MANAGE)

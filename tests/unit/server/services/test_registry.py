@@ -11,7 +11,7 @@ from easymlnb.contract.names import quoted
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity.access import Access, Action, Caller
-from easymlnb_server.identity.names import bundle_of, full, key, plain
+from easymlnb_server.identity.names import bundle_id, qualified_name, short_name, slug
 from easymlnb_server.openapi.document import document
 from easymlnb_server.services.catalog import entries
 from easymlnb_server.services.live import LiveServices
@@ -23,7 +23,7 @@ from support.fakes import in_loop, spec
 
 USERS = [f"user{number}" for number in range(20)]
 GROUPS = ["ml", "ops", "bio"]
-NAMES = [full(owner, name) for owner in USERS for name in ("one", "two", "three")]
+NAMES = [qualified_name(owner, name) for owner in USERS for name in ("one", "two", "three")]
 
 some = st.frozensets(st.sampled_from(USERS), max_size=3)
 groups = st.frozensets(st.sampled_from(GROUPS), max_size=2)
@@ -38,7 +38,7 @@ def served(said):
     published.open()
     for name, access in said.items():
         owner = name.partition("/")[0]
-        bundle = bundle_of(owner, "c" * 64)
+        bundle = bundle_id(owner, "c" * 64)
         where = SimpleNamespace(
             bundle=bundle, state="ready", pool=Dispatcher(0), breaker=CircuitBreaker(), reason=""
         )
@@ -102,7 +102,7 @@ def test_who_may_do_nothing_cannot_tell_what_there_is():
 
 
 names = st.builds(
-    full,
+    qualified_name,
     st.text(st.characters(blacklist_characters="/", blacklist_categories=["Cs", "Cc"]), min_size=1),
     st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True),
 )
@@ -110,8 +110,10 @@ names = st.builds(
 
 @given(names, names)
 def test_names_stay_apart_wherever_they_are_written(one, other):
-    assert plain(full("a", plain(one))) == plain(one)
-    for written in (key, quoted):
+    assert short_name(qualified_name("a", short_name(one))) == short_name(one)
+    for written in (slug, quoted):
         assert (written(one) == written(other)) is (one == other)
-    assert set(key(one)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+    assert set(slug(one)) <= set(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+    )
     assert quoted(one).count("/") == 1
