@@ -1,11 +1,14 @@
 """Execute a bundle's notebook in a worker kernel with nbclient; its outputs are the log."""
 
+import ast
 import asyncio
+import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
@@ -17,6 +20,8 @@ from traitlets.config import Config
 from easymlnb.contract import installation
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.workers.cell_lines import line_in_cell
+
+log = logging.getLogger("easymlnb.execution")
 
 SKIP = "skip"
 """Cells with this tag are for the author and are not executed in a worker."""
@@ -43,7 +48,7 @@ class _Client(NotebookClient):
         settings.NotebookClient.iopub_timeout = 10
         super().__init__(notebook, km=manager, config=settings)
         # The server reports a failing cell once, to its author.
-        self.log = logging.getLogger("easymlnb.execution")
+        self.log = log
         self._sizes: dict[int, int] = {}
 
     def output(
@@ -156,6 +161,28 @@ def _value(expression: Any) -> str:
     """Return the value of an expression in a kernel's reply; empty if it failed."""
     data = (expression or {}).get("data") or {}
     return str(data.get("text/plain", "")).strip("'\"")
+
+
+async def installed_versions(
+    client: AsyncKernelClient, names: Iterable[str]
+) -> dict[str, str] | None:
+    """Return the versions of Python and of those packages that are installed in a kernel.
+
+    ``None`` if the kernel cannot report them, which is no reason to fail.
+    """
+    asked = json.dumps(sorted(names))
+    code = f"__import__('easymlnb.runtime.installed', fromlist=['_']).report({asked!r})"
+    try:
+        content = await _run(client, "", "", {"installed": code})
+        return msgspec.json.decode(str(ast.literal_eval(_text(content))), type=dict[str, str])
+    except (DeploymentFailed, TimeoutError, ValueError, SyntaxError, msgspec.MsgspecError):
+        log.info("A kernel did not report its packages.", exc_info=True)
+        return None
+
+
+def _text(content: Any) -> str:
+    expression = content["user_expressions"].get("installed") or {}
+    return str((expression.get("data") or {}).get("text/plain", ""))
 
 
 def serve(client: AsyncKernelClient) -> None:

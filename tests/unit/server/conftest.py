@@ -25,4 +25,9 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
             notebook, manager, *rest
         )
     )  # fmt: skip
+    monkeypatch.setattr(starter, "installed_versions", _no_versions)
     monkeypatch.setattr(starter, "serve", lambda client: client.dial())
+
+
+async def _no_versions(client: object, names: object) -> None:
+    """Report nothing, as a kernel without these packages does."""
