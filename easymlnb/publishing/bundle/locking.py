@@ -148,7 +148,36 @@ def _compile(program: str, pinned: list[str]) -> list[str]:
         )
     lines = done.stdout.replace("\r\n", "\n").strip("\n")
     # A requirement and the lines of its digests, which are indented, stay together.
-    return [part for part in lines.replace("\n ", "\0 ").split("\n") if part.strip()]
+    parts = [part for part in lines.replace("\n ", "\0 ").split("\n") if part.strip()]
+    return [part if "--hash=" in part else _with_digests(part.strip()) for part in parts]
+
+
+def _with_digests(pin: str) -> str:
+    """Return a pin with the digests of its wheels in local folders, which uv does not read."""
+    from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+    name, _, version = pin.partition("==")
+    digests = []
+    for folder in _local_folders():
+        for wheel in sorted(folder.glob("*.whl")):
+            try:
+                found, release, *_ = parse_wheel_filename(wheel.name)
+            except InvalidWheelFilename:
+                continue
+            if (found, str(release)) == (canonicalize_name(name), version):
+                digests.append(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    if not digests:
+        raise BundleRejected(
+            f"The package index has no digest of {pin}, so the environment cannot be locked. Use "
+            "an index with digests, or a folder with wheels."
+        )
+    return " \\\0    ".join([pin, *(f"--hash=sha256:{one}" for one in dict.fromkeys(digests))])
+
+
+def _local_folders() -> list[Path]:
+    texts = [os.environ.get(WHEELHOUSE_ENV, ""), *os.environ.get("UV_FIND_LINKS", "").split(",")]
+    paths = [Path(text.strip().removeprefix("file://")) for text in texts if text.strip()]
+    return [path for path in paths if path.is_dir()]
 
 
 def _run(program: str, command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:

@@ -27,8 +27,8 @@ TIMEOUT = 3600.0
 UNUSED = 86400.0
 """Seconds after its last use until an environment that no bundle needs is removed."""
 
-PARTIAL, RUNTIME = "new-", "runtime-"
-"""Beginnings of the names of folders that are not environments."""
+PARTIAL = "new-"
+"""Beginning of the names of folders that are being written."""
 
 MARK = "used"
 """File whose time says when the environment was last used."""
@@ -133,6 +133,20 @@ class LockedEnvironments:
                     shutil.rmtree(path)
                     removed += 1
         return removed
+
+
+async def prepare(
+    environments: LockedEnvironments | None, bundle: Bundle, on_text: OnText
+) -> LockedPython | None:
+    """Return the environment of a bundle; raises ``DeploymentFailed`` where there are none."""
+    if bundle.manifest.lock is None:
+        return None
+    if environments is None:
+        raise DeploymentFailed(
+            "The version has a locked environment, but workers of this server run on nodes with "
+            "the packages of their node. Publish with environment='kernel'."
+        )
+    return await environments.prepare(bundle, on_text)
 
 
 def _touch(mark: Path) -> bool:

@@ -1,14 +1,11 @@
 """Execute a bundle's notebook in a worker kernel with nbclient; its outputs are the log."""
 
-import ast
 import asyncio
-import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
@@ -114,7 +111,7 @@ def _cancelled() -> bool:
 
 async def _check_version(client: AsyncKernelClient, name: str) -> None:
     """Raise ``DeploymentFailed`` unless the kernel's easymlnb is compatible with this server."""
-    content = await _run(
+    content = await run_code(
         client,
         IMPORT_VERSION,
         f"The kernel {name!r} cannot import easymlnb: run 'pip install easymlnb' in the "
@@ -130,7 +127,7 @@ async def _check_version(client: AsyncKernelClient, name: str) -> None:
 
 
 async def _prepare(client: AsyncKernelClient) -> None:
-    await _run(
+    await run_code(
         client,
         PREPARE,
         "The kernel has easymlnb and cannot use it; 'easymlnb doctor', run in the kernel's "
@@ -138,7 +135,7 @@ async def _prepare(client: AsyncKernelClient) -> None:
     )
 
 
-async def _run(
+async def run_code(
     client: AsyncKernelClient, code: str, failure: str, expressions: dict[str, str] | None = None
 ) -> Any:
     """Run code and return the reply; raises ``DeploymentFailed`` with ``failure`` as message."""
@@ -161,28 +158,6 @@ def _value(expression: Any) -> str:
     """Return the value of an expression in a kernel's reply; empty if it failed."""
     data = (expression or {}).get("data") or {}
     return str(data.get("text/plain", "")).strip("'\"")
-
-
-async def installed_versions(
-    client: AsyncKernelClient, names: Iterable[str]
-) -> dict[str, str] | None:
-    """Return the versions of Python and of those packages that are installed in a kernel.
-
-    ``None`` if the kernel cannot report them, which is no reason to fail.
-    """
-    asked = json.dumps(sorted(names))
-    code = f"__import__('easymlnb.runtime.installed', fromlist=['_']).report({asked!r})"
-    try:
-        content = await _run(client, "", "", {"installed": code})
-        return msgspec.json.decode(str(ast.literal_eval(_text(content))), type=dict[str, str])
-    except (DeploymentFailed, TimeoutError, ValueError, SyntaxError, msgspec.MsgspecError):
-        log.info("A kernel did not report its packages.", exc_info=True)
-        return None
-
-
-def _text(content: Any) -> str:
-    expression = content["user_expressions"].get("installed") or {}
-    return str((expression.get("data") or {}).get("text/plain", ""))
 
 
 def serve(client: AsyncKernelClient) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 
 import msgspec
 import nbformat
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.environment_record import PYTHON, Drift, drift
+from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
@@ -31,18 +29,17 @@ from easymlnb_server.placement.base import (
 )
 from easymlnb_server.placement.locked_python import LockedPython
 from easymlnb_server.placement.registry import PlacementSet, requested_placement
-from easymlnb_server.workers import liveness
+from easymlnb_server.workers import environment_drift, liveness
 from easymlnb_server.workers.cell_lines import final_exception, locate
+from easymlnb_server.workers.environments import prepare
 from easymlnb_server.workers.liveness import wait_connected
-from easymlnb_server.workers.notebook_execution import execute, installed_versions, serve
+from easymlnb_server.workers.notebook_execution import execute, serve
 from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import start_slot
 from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
 
 LoadBundle = Callable[[], Awaitable[Bundle]]
-
-log = logging.getLogger("easymlnb.deployment")
 
 MAX_NODES = 3
 """Nodes that may be lost during one start of a worker."""
@@ -182,19 +179,12 @@ class Starter:
 
     async def _prepare(self, bundle: Bundle) -> LockedPython | None:
         """Return the locked environment of a bundle, if it has one."""
-        if bundle.manifest.lock is None:
-            return None
-        if self._settings.environments is None:
-            raise DeploymentFailed(
-                "The version has a locked environment, but workers of this server run on nodes "
-                "with the packages of their node. Publish with environment='kernel'."
-            )
 
         def show(text: str) -> None:
             self._reason = text
 
         try:
-            return await self._settings.environments.prepare(bundle, show)
+            return await prepare(self._settings.environments, bundle, show)
         finally:
             self._reason = ""
 
@@ -266,7 +256,7 @@ class Starter:
                 kernel = started.kernel
                 self._clear_reason()
                 await execute(notebook, started.manager, started.client, cells.append)
-                await self._measure_drift(bundle, started.client)
+                self.drift = await environment_drift.measure(bundle, started.client, self.drift)
                 serve(started.client)
                 registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
                 # Output that bypasses ``sys.stdout`` would accumulate here, unread.
@@ -278,17 +268,6 @@ class Starter:
             await self._clean_up(error, kernel, folder, cells)
             raise
         return Worker(kernel, registered.link, registered.specs, folder)
-
-    async def _measure_drift(self, bundle: Bundle, client: AsyncKernelClient) -> None:
-        """Compare the worker's packages with those at publishing, and log what changed."""
-        made = bundle.manifest.environment
-        present = await installed_versions(client, made.packages)
-        if present is None:
-            return
-        recorded = {PYTHON: made.python, **made.packages} if made.python else made.packages
-        before, self.drift = self.drift, drift(recorded, present)
-        if self.drift and self.drift != before:
-            log.warning("Bundle %s: %s", bundle.id[:12], self.drift.sentence)
 
     async def _clean_up(
         self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]

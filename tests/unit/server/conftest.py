@@ -7,6 +7,7 @@ from easymlnb_server.workers import (
     checks,
     circuit_breaker,
     deployment,
+    environment_drift,
     liveness,
     starter,
 )
@@ -25,7 +26,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
             notebook, manager, *rest
         )
     )  # fmt: skip
-    monkeypatch.setattr(starter, "installed_versions", _no_versions)
+    monkeypatch.setattr(environment_drift, "installed_versions", _no_versions)
     monkeypatch.setattr(starter, "serve", lambda client: client.dial())
 
 
