@@ -4,10 +4,12 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 from urllib.parse import quote
 
 from easymlnb.client import operations
+from easymlnb.client.checkout import Checkout, check_empty, write_checkout
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.operations import SpecCache
 from easymlnb.contract.errors import NotShared, ServerUnreachable
@@ -15,6 +17,7 @@ from easymlnb.contract.replacing import AUTO, check
 from easymlnb.contract.spec import ServiceSpec
 
 UPLOAD_SECONDS = 300.0
+DIFF_SECONDS = 180.0
 HUB_SECONDS = 60.0
 """Timeout of requests for which the server asks its Hub."""
 JSON = {"Content-Type": "application/json"}
@@ -159,6 +162,52 @@ class _Operations:
         raise_for_error((yield Request("DELETE", f"bundles/{bundle}")))
 
     @_operation
+    def provenance(self, name: str, version: int | str) -> Operation[dict[str, Any]]:
+        """Return who published a version, when, from which files, packages and commit."""
+        return _of_version(self._specs, name, version, "provenance")
+
+    @_operation
+    def version_diff(
+        self, name: str, version: int | str, to: int | str | None = None
+    ) -> Operation[dict[str, Any]]:
+        """Return the difference from one version to another: cells, files, packages, text.
+
+        Without ``to`` it is the difference from the previous version to this one.
+        """
+        return _of_version(self._specs, name, version, "diff", to)
+
+    @_operation
+    def version_bundle(self, name: str, version: int | str) -> Operation[bytes]:
+        """Return the bundle of a version, a zip."""
+        return _download(self._specs, name, version, "bundle")
+
+    @_operation
+    def version_crate(self, name: str, version: int | str) -> Operation[bytes]:
+        """Return a version as an RO-Crate, a zip."""
+        return _download(self._specs, name, version, "crate")
+
+    @_operation
+    def checkout(self, name: str, version: int | str, folder: str | Path) -> Operation[Checkout]:
+        """Write the notebook, the files and the requirements of a version to a new folder.
+
+        Parameters
+        ----------
+        name : str
+        version : int or str
+            A number, or an alias.
+        folder : str or Path
+            A folder that is empty or does not exist.
+
+        Raises
+        ------
+        FileExistsError
+            The folder is not empty.
+        """
+        check_empty(Path(folder))
+        data = yield from _download(self._specs, name, version, "bundle")
+        return write_checkout(data, Path(folder))
+
+    @_operation
     def placements(self) -> Operation[list[dict[str, Any]]]:
         """Return the placements of the server, with their nodes and what runs on each."""
         response = raise_for_error((yield Request("GET", "placements", HUB_SECONDS)))
@@ -197,6 +246,25 @@ def _access(
         return dict((yield from operations.get(path)))
     request = Request("PUT", path, headers=JSON, content=_json(body))
     return dict(raise_for_error((yield request)).json())
+
+
+def _of_version(
+    specs: SpecCache, name: str, version: int | str, what: str, to: int | str | None = None
+) -> Operation[Any]:
+    path = yield from _version_path(specs, name, version, what)
+    params = () if to is None else (("to", str(to)),)
+    request = Request("GET", path, DIFF_SECONDS, params=params)
+    return raise_for_error((yield request)).json()
+
+
+def _download(specs: SpecCache, name: str, version: int | str, what: str) -> Operation[bytes]:
+    path = yield from _version_path(specs, name, version, what)
+    return raise_for_error((yield Request("GET", path, UPLOAD_SECONDS))).body
+
+
+def _version_path(specs: SpecCache, name: str, version: int | str, what: str) -> Operation[str]:
+    full = yield from operations.full_name(specs, name)
+    return operations.service_path(full, "versions", quote(str(version), safe=""), what)
 
 
 def _bundle_status(response: Response) -> dict[str, Any]:

@@ -6,7 +6,8 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound
+    +-- 404  ServiceNotFound, VersionNotFound, BundleNotFound, UploadNotFound, RouteNotFound,
+    |        CallNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
@@ -25,7 +26,7 @@
     +-- never in a response: DefinitionError (also a TypeError), StorageUnusable, ServerUnreachable
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 from easymlnb.contract import units
@@ -95,6 +96,21 @@ class ServiceNotFound(EasyMLNBError, code="service_not_found", status=404):
             f"The service {name!r} has a new owner. Its name is now {now!r}."
             if now
             else f"There is no service named {name!r}. 'GET services' lists all services."
+        )
+
+
+class VersionNotFound(EasyMLNBError, code="version_not_found", status=404):
+    """The service has no version with this number or alias."""
+
+    def __init__(
+        self, asked: str, versions: Collection[int] = (), aliases: Iterable[str] = ()
+    ) -> None:
+        latest = sorted(versions)[-10:]
+        known = [f"{', '.join(map(str, latest))}"] if latest else ["none"]
+        known += [f"aliases: {', '.join(sorted(aliases))}"] if aliases else []
+        super().__init__(
+            f"The service has no version {asked[:80]!r}. Versions: {'; '.join(known)}.",
+            details={"versions": latest},
         )
 
 

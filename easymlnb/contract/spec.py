@@ -69,6 +69,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``concurrency``: calls that one worker runs at once, 1 unless the function is async.
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
+    - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
     """
 
@@ -92,6 +93,9 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeout: Annotated[float, Meta(description="Seconds that a call may take.")] = 30.0
     workers: int = 1
     placement: str = ""
+    environment: Annotated[
+        str, Meta(description="Packages of its workers: `kernel` or `locked`.")
+    ] = "kernel"
     public: bool = False
     max_body: int = MAX_BODY
     batch: Batch | None = None

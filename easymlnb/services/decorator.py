@@ -83,6 +83,9 @@ class ServiceFunction(Protocol[P, R]):
             server.
         personal : bool, default False
             Publish on your own server although the Hub has a shared service.
+        environment : {"kernel", "locked"}, optional
+            Packages of the workers: those of the kernel at that time, or exactly the present ones.
+            Default: as the decorator says, or as the server requires.
         replace : {"auto", "in_place", "wait"}, default "auto"
             What happens to the former version if there is no room for two.
         wait : bool, default True
@@ -155,6 +158,7 @@ def service(
     gpu: float | str | None = None,
     idempotent: bool | None = None,
     placement: str | None = None,
+    environment: str | None = None,
     public: bool | None = None,
     max_body: int | None = None,
     batch: Batch | None = None,
@@ -206,6 +210,9 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         Where published workers start: ``"local"``, or the name of a placement of the JupyterHub
         (``easymlnb placement list``). Default: the server's own machine, or the first placement
         that has enough GPUs.
+    environment : {"kernel", "locked"}, default "kernel"
+        Packages of published workers: those of the notebook's kernel at that time, or exactly those
+        at publishing. Write ``"locked"`` as a literal.
     public : bool, default False
         Whether visitors without a login may use the app page ``public/{name}``. REST calls always
         need a login.

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract import resources
+from easymlnb.contract.environment_lock import check_choice
 from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
@@ -178,6 +179,8 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or value < limit or value == 0 or value == float("inf"):
             raise DefinitionError(f"{key} must be a positive number, not {value!r}.")
+    if "environment" in given:
+        check_choice(given["environment"])
     for key in ("author", "license", "placement"):
         if not isinstance(given.get(key, ""), str):
             raise DefinitionError(f"{key} must be a string, not {given[key]!r}.")

@@ -21,6 +21,7 @@ from easymlnb_server.http.routes import (
     SHARED_ROUTES,
     UPLOAD,
     USER,
+    VERSION,
 )
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
@@ -138,6 +139,12 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/diff": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/bundle": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/notebook": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/crate": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/page": (Probe("get", "manage"),),
     f"{OWN}/openapi\\.json": (Probe("get", "see"),),
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
@@ -182,6 +189,7 @@ STANDS_FOR = {
     REQUEST: "REQUEST",
     SESSION: "PLACE",
     USER: "USER",
+    VERSION: "1",
 }
 
 

@@ -36,6 +36,15 @@ from easymlnb_server.publishing.handlers import (
     BundleNotebookHandler,
     ServicesHandler,
 )
+from easymlnb_server.publishing.provenance_handlers import OPERATIONS as PROVENANCE
+from easymlnb_server.publishing.provenance_handlers import (
+    ProvenanceHandler,
+    VersionBundleHandler,
+    VersionCrateHandler,
+    VersionDiffHandler,
+    VersionNotebookHandler,
+    VersionPageHandler,
+)
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -69,6 +78,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **PROVENANCE,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -76,6 +86,7 @@ NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
+VERSION = r"([A-Za-z0-9_.-]{1,64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
@@ -131,6 +142,12 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
+        (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
+        (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),
+        (rf"services/{name}/versions/{VERSION}/crate", VersionCrateHandler),
+        (rf"services/{name}/versions/{VERSION}/page", VersionPageHandler),
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
+from easymlnb_server.store import provenance
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State, Version
 from easymlnb_server.store.tables import bundles, services, versions
@@ -55,6 +56,7 @@ class Services(Repository):
             _publish_one(connection, bundle, spec, owner, now)
         names = [spec.name for spec in specs]
         _set_ready(connection, bundle, names, log, now)
+        provenance.record(connection, bundle, names)
         query = _CURRENT.where(versions.c.service.in_(names)).order_by(versions.c.service)
         return _read(connection, query)
 

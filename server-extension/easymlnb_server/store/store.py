@@ -10,6 +10,7 @@ from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.provenance import Provenance
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.usage import Usage
 
@@ -28,6 +29,7 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.provenance = Provenance(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -54,10 +56,11 @@ class Store:
         self.database.close()
 
     def sweep(self, *, older: float = DAY) -> int:
-        """Remove unused bundles, and files that no bundle needs; return the number of files.
+        """Remove unused bundles, and files that no bundle or version needs; return how many files.
 
         Only what has not changed for ``older`` seconds is removed.
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)
-        return self.files.sweep(self.bundles.files(), before=before)
+        needed = self.bundles.files() | self.provenance.files()
+        return self.files.sweep(needed, before=before)

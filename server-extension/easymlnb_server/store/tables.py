@@ -97,3 +97,23 @@ usage = Table(
     Column("process", String(16), primary_key=True),
     Column("seconds", Float(53), nullable=False),
 )
+
+# What each version was made from. A bundle that is published again gets a new zip and log; the
+# versions that it made earlier keep theirs.
+provenance = Table(
+    "provenance",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("publisher", String(255), nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("log", String(64)),
+    Column("accepted", Float(53), nullable=False),
+    ForeignKeyConstraint(
+        ["service", "number"],
+        ["versions.service", "versions.number"],
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+)
