@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_o
 
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.options import check, known
-from easymlnb.contract.spec import Batch
+from easymlnb.contract.spec import Batch, Record
 from easymlnb.publishing import current_notebook
 from easymlnb.runtime import environment, notebook
 from easymlnb.runtime.live import session
@@ -161,6 +161,7 @@ def service(
     concurrency: int | None = None,
     max_concurrent: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    record: Record | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a service: a form under the cell, and a route that answers calls.
@@ -221,6 +222,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     metadata : dict, optional
         More for catalogs: summary, date, citation, doi, dataset, source, documentation, libraries,
         tasks, resources, thumbnail.
+    record : Record, optional
+        Which calls are kept with their inputs and results. Default: only calls that users flag.
 
     Returns
     -------
