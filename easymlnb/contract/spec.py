@@ -110,9 +110,7 @@ class Record:
             raise DefinitionError(f"max must be at most {MAX_RECORDS:,}, not {self.max:,}.")
         for name in ("flags", "visitors"):
             if not isinstance(getattr(self, name), bool):
-                raise DefinitionError(
-                    f"{name} must be True or False, not {getattr(self, name)!r}."
-                )
+                raise DefinitionError(f"{name} must be True or False, not {getattr(self, name)!r}.")
 
     @property
     def seconds(self) -> float:

@@ -9,6 +9,12 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
+from easymlnb_server.comparisons.handlers import (
+    ComparisonHandler,
+    ComparisonPageHandler,
+    ComparisonsHandler,
+)
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
@@ -35,6 +41,15 @@ from easymlnb_server.publishing.handlers import (
     BundleHandler,
     BundleNotebookHandler,
     ServicesHandler,
+)
+from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
+from easymlnb_server.recordings.handlers import (
+    DatasetHandler,
+    FlagHandler,
+    RecordCodeHandler,
+    RecordHandler,
+    RecordsHandler,
+    RecordsPageHandler,
 )
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
@@ -69,6 +84,8 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **RECORDS,
+    **COMPARISONS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -131,6 +148,15 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/flag", FlagHandler),
+        (rf"services/{name}/records", RecordsHandler),
+        (rf"services/{name}/records/page", RecordsPageHandler),
+        (rf"services/{name}/records/dataset", DatasetHandler),
+        (rf"services/{name}/records/{KERNEL}", RecordHandler),
+        (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
+        (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"comparisons/{KERNEL}", ComparisonHandler),
+        (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from typing import ClassVar
 
 import msgspec
 from msgspec import UNSET
@@ -24,6 +23,7 @@ from easymlnb_server.openapi.document import (
     HTML,
     JSON,
     TEXT,
+    Content,
     Operation,
     done,
     ok,
@@ -102,9 +102,7 @@ class FlagHandler(BodyHandler):
         row = await self.state.recordings.flag(
             target.spec, target.version, Flagger(owner_of(self), visitor), given
         )
-        response = Flagged(
-            id=row.id, service=name, request_id=row.request_id, version=row.version
-        )
+        response = Flagged(id=row.id, service=name, request_id=row.request_id, version=row.version)
         self.write_json(response, 201)
 
 
@@ -137,14 +135,14 @@ class RecordsHandler(EasyHandler):
         limit = number(self, "limit", PAGE_SIZE, MAX_PAGE_SIZE) or PAGE_SIZE
         rows, total = await self.state.recordings.page(name, kind, start, limit)
         note_read(self, name, "listed")
-        dropped = self.state.recordings.keeper.dropped.get(name, {})
+        dropped = dict(self.state.recordings.keeper.dropped.get(name, ()))
         end = start + len(rows)
         self.write_json(
             RecordList(
                 records=[summary(row) for row in rows],
                 total=total,
                 next=end if rows and end < total else None,
-                dropped=dict(dropped),
+                dropped=dropped,
             )
         )
 
@@ -158,7 +156,9 @@ class RecordsHandler(EasyHandler):
         else:
             self.target(name, Action.MANAGE)
             if bool(caller) == everything:
-                raise BadRequest("Say whose calls to delete: ?caller=NAME, ?caller=me or ?all=true.")
+                raise BadRequest(
+                    "Say whose calls to delete: ?caller=NAME, ?caller=me or ?all=true."
+                )
             if caller and caller != SINGLE_USER and not caller.startswith("visitor "):
                 caller = owner_key(caller)
         removed = await self.state.recordings.remove(name, caller=caller, kind=kind_of(self))
@@ -269,7 +269,7 @@ class RecordsPageHandler(PageHandler):
             },
             record=target.spec.record,
             flags=may_flag(target.spec, visitor=False),
-            dropped=dict(recordings.keeper.dropped.get(name, {})),
+            dropped=dict(recordings.keeper.dropped.get(name, ())),
             comparisons=await self.state.comparisons.newest(name),
             versions=[version.number for version in versions],
         )
@@ -296,6 +296,11 @@ def number(handler: EasyHandler, name: str, default: int, most: int) -> int:
 _KIND = query_parameter(
     "kind", "Only calls of this kind.", {**TEXT, "enum": list(KINDS)}, required=False
 )
+_DATASETS: Content = {
+    "application/zip": BYTES,
+    "application/jsonl": BYTES,
+    "text/csv": TEXT,
+}
 _OWNER = "For those who manage the service."
 
 OPERATIONS = {
@@ -355,8 +360,7 @@ OPERATIONS = {
     "GET /services/{name}/records/dataset": Operation(
         "getDataset",
         "Download recorded calls as a data set",
-        ok("All calls of the kind.", dict.fromkeys(("application/zip", "application/jsonl"), BYTES)
-           | {"text/csv": TEXT}),
+        ok("All calls of the kind.", _DATASETS),
         (503,),
         tag="Records",
         description=_OWNER,

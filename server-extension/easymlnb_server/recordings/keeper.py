@@ -228,9 +228,7 @@ class Keeper:
         """Count calls that are not recorded."""
         self.dropped.setdefault(service, Counter())[reason] += number
 
-    def _enqueue(
-        self, request: CallRequest, target: Target, result: CallResult, size: int
-    ) -> None:
+    def _enqueue(self, request: CallRequest, target: Target, result: CallResult, size: int) -> None:
         if len(self._queue) >= MAX_QUEUED or self._bytes + size > MAX_QUEUED_BYTES:
             self.count(target.spec.name, "queue_full")
             return

@@ -169,9 +169,7 @@ class Recordings:
             raise CallNotFound(NOT_YOURS)
         return await asyncio.to_thread(self._flag_given, spec, version, caller, given)
 
-    async def _flag_known(
-        self, service: str, caller: str, given: FlagRequest
-    ) -> RecordRow | None:
+    async def _flag_known(self, service: str, caller: str, given: FlagRequest) -> RecordRow | None:
         """Flag a call that was recorded, or that ended in the last minutes."""
         held = self.keeper.recent.take(service, given.request_id, caller)
         recordings = self._store().recordings
@@ -255,9 +253,7 @@ class Recordings:
 
     # deletion
 
-    async def remove(
-        self, service: str, *, id: str = "", caller: str = "", kind: str = ""
-    ) -> int:
+    async def remove(self, service: str, *, id: str = "", caller: str = "", kind: str = "") -> int:
         """Delete calls of a service, with what waits to be written; return how many."""
         if not id and kind != FLAGGED:
             self.keeper.forget(service, caller)

@@ -46,9 +46,7 @@ class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def size(self) -> int:
         """Bytes of the inputs and the result."""
-        return (
-            len(self.input) + len(self.result) + sum(len(content) for _, content in self.uploads)
-        )
+        return len(self.input) + len(self.result) + sum(len(content) for _, content in self.uploads)
 
     def encode(self) -> bytes:
         """Return the content of the file."""
@@ -89,7 +87,9 @@ class RecordSummary(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="Why it was flagged; empty for a recorded call.")]
     source: Annotated[
         Source,
-        Meta(description="`caller` if inputs and result are only what the caller sent with a flag."),
+        Meta(
+            description="`caller` if inputs and result are only what the caller sent with a flag."
+        ),
     ]
     status: int
     code: Annotated[str, Meta(description="The code of its error; empty for none.")]

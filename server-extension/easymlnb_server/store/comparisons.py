@@ -55,7 +55,9 @@ class Comparisons(Repository):
     """Rows of comparisons."""
 
     @writing
-    def add(self, connection: Connection, row: ComparisonRow, records: Sequence[str | None]) -> None:
+    def add(
+        self, connection: Connection, row: ComparisonRow, records: Sequence[str | None]
+    ) -> None:
         """Insert a comparison with its items; a repeated insert changes nothing."""
         if _one(connection, row.id) is not None:
             return

@@ -112,7 +112,12 @@ class Recordings(Repository):
 
     @writing
     def remove(
-        self, connection: Connection, service: str, *, id: str = "", caller: str = "",
+        self,
+        connection: Connection,
+        service: str,
+        *,
+        id: str = "",
+        caller: str = "",
         kind: str = "",
     ) -> list[str]:
         """Delete rows of a service, all unless restricted; return the names of their files."""
@@ -179,4 +184,3 @@ def rename_service(connection: Connection, old: str, new: str) -> None:
     """Move the rows of a service that gets another name."""
     matches = call_records.c.service == old
     connection.execute(update(call_records).where(matches).values(service=new))
-

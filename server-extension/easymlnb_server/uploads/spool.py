@@ -141,7 +141,7 @@ class SpooledFile:
 
     def open(self) -> BinaryIO:
         """Open the file once more; what is open stays readable after ``close``."""
-        return self.path.open("rb", buffering=0)  # type: ignore[return-value]
+        return self.path.open("rb")
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content in chunks of at most ``CHUNK`` bytes."""
