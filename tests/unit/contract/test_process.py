@@ -1,5 +1,6 @@
 """A process that holds secrets hides them from others of its account, and still knows itself."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -43,8 +44,6 @@ def test_others_of_the_account_read_nothing_of_a_hidden_process(hidden: bool) ->
     over, end = os.pipe()
 
     def secretive() -> None:
-        import ctypes
-
         # A change of the account hides a process as well; most servers never changed theirs.
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         assert not hidden or hide()
