@@ -30,7 +30,7 @@ from easymlnb_server.store import Store
 from easymlnb_server.store.recordings import RecordRow
 from easymlnb_server.store.records import Version
 from easymlnb_server.uploads.spool import Spool
-from support.fakes import in_loop, until
+from support.fakes import until
 
 PROPERTIES = {"x": {"type": "number"}, "name": {"type": "string"}}
 
@@ -107,7 +107,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.spool.close()
 
 
-@in_loop
 async def test_examples_are_compared(world: World) -> None:
     row = await world.create()
     found = await world.run(row.id)
@@ -127,7 +126,6 @@ async def test_examples_are_compared(world: World) -> None:
     assert {world.model.calls[0][0], world.model.calls[1][0]} == {3, 4}
 
 
-@in_loop
 async def test_a_restart_continues_where_the_server_ended(world: World) -> None:
     row = await world.create()
     world.model.stop_at = 8
@@ -145,7 +143,6 @@ async def test_a_restart_continues_where_the_server_ended(world: World) -> None:
     assert {x for _, x in world.model.calls} == {4.0, 5.0}
 
 
-@in_loop
 async def test_recorded_calls_run_again_with_their_files(world: World) -> None:
     call = StoredCall(
         id="r" * 32, input=b'{"x": 2}', input_type="application/json", uploads=(("id", b"file"),)
@@ -175,7 +172,6 @@ async def test_recorded_calls_run_again_with_their_files(world: World) -> None:
     assert [item.note for item in found.items] == ["The recorded call was deleted."] * 2
 
 
-@in_loop
 async def test_rows_of_a_table(world: World) -> None:
     file = world.spool.create()
     file.write(b"name;x\na;1.5\n\nb;2\n")
@@ -207,14 +203,12 @@ def test_tables_as_inputs() -> None:
         ({"on": "flagged"}, BadRequest),
     ],
 )
-@in_loop
 async def test_refused(world: World, given: dict[str, Any], error: type[EasyMLNBError]) -> None:
     with pytest.raises(error):
         await world.create(**given)
     assert await world.comparisons.newest("f") == []
 
 
-@in_loop
 async def test_incompatible_and_too_many(world: World) -> None:
     for _ in range(MAX_UNFINISHED):
         row = await world.create()
@@ -232,7 +226,6 @@ async def test_incompatible_and_too_many(world: World) -> None:
         await world.create()
 
 
-@in_loop
 async def test_a_deleted_version_ends_it(world: World) -> None:
     row = await world.create()
     del world.specs[4]
@@ -242,7 +235,6 @@ async def test_a_deleted_version_ends_it(world: World) -> None:
     assert found.error["code"] == "version_not_found"
 
 
-@in_loop
 async def test_deletion_stops_it(world: World) -> None:
     row = await world.create()
     running = asyncio.create_task(world.comparisons.run())

@@ -16,7 +16,7 @@ from easymlnb_server.identity.access import Caller
 from easymlnb_server.recordings import keeper as module
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.uploads.spool import Spool
-from support.fakes import in_loop, spec
+from support.fakes import spec
 
 JSON = "application/json"
 
@@ -63,7 +63,6 @@ ALL = Record(share=1.0)
         (Record(share=0.6), {}, 1),
     ],
 )
-@in_loop
 async def test_what_is_sampled(record: Record | None, changes: dict[str, Any], kept: int) -> None:
     assert offer(Keeper(lambda: 0.5), record, **changes) == kept
 
@@ -78,7 +77,6 @@ async def test_what_is_sampled(record: Record | None, changes: dict[str, Any], k
         (Record(visitors=True), {"view": True, "caller": None}, 1),
     ],
 )
-@in_loop
 async def test_what_can_be_flagged(
     record: Record | None, changes: dict[str, Any], kept: int
 ) -> None:
@@ -87,7 +85,6 @@ async def test_what_can_be_flagged(
     assert len(keeper.recent) == kept
 
 
-@in_loop
 async def test_full_queue_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_QUEUED", 2)
     keeper = Keeper()
@@ -102,7 +99,6 @@ async def test_full_queue_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> N
     assert keeper.dropped["f"]["too_large"] == 1
 
 
-@in_loop
 async def test_content_of_files_outlives_the_call(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", 2**20, memory=None)
     spool.open()
@@ -126,7 +122,6 @@ async def test_content_of_files_outlives_the_call(tmp_path: Path) -> None:
     spool.close()
 
 
-@in_loop
 async def test_recent_calls_are_bounded_private_and_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -25,7 +25,7 @@ from easymlnb_server.recordings.manager import Flagger, Recordings
 from easymlnb_server.recordings.models import FlagRequest
 from easymlnb_server.recordings.rules import VISITOR_FLAGS_PER_HOUR
 from easymlnb_server.store import Store
-from support.fakes import in_loop, until
+from support.fakes import until
 
 ANN = Flagger("user ann", visitor=False)
 VISITOR = Flagger("pass v1", visitor=True)
@@ -66,7 +66,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
 
 
-@in_loop
 async def test_calls_are_written_in_the_background_and_trimmed(world: World) -> None:
     running = asyncio.create_task(world.recordings.run())
     for number in range(5):
@@ -82,7 +81,6 @@ async def test_calls_are_written_in_the_background_and_trimmed(world: World) -> 
     assert world.recordings.content(row).result == b'"two"'
 
 
-@in_loop
 async def test_a_flag_by_id_keeps_what_the_server_saw(world: World) -> None:
     world.call(1)
     row = await world.flag(request_id="request-1")
@@ -94,7 +92,6 @@ async def test_a_flag_by_id_keeps_what_the_server_saw(world: World) -> None:
         await world.flag(Flagger("user bob", visitor=False), request_id="request-1")
 
 
-@in_loop
 async def test_a_flag_with_inputs_is_marked(world: World) -> None:
     row = await world.flag(input={"x": 5}, result=[1], version="live")
     assert (row.source, row.version) == ("caller", "live")
@@ -103,7 +100,6 @@ async def test_a_flag_with_inputs_is_marked(world: World) -> None:
         await world.flag(request_id="unknown-request")
 
 
-@in_loop
 async def test_limits_of_flags(world: World) -> None:
     for number in range(3):
         await world.flag(input={"x": number})
@@ -119,7 +115,6 @@ async def test_limits_of_flags(world: World) -> None:
         (Record(visitors=True), VISITOR, CallNotFound),
     ],
 )
-@in_loop
 async def test_who_may_flag(
     tmp_path: Path, record: Record | None, by: Flagger, error: type[EasyMLNBError]
 ) -> None:
@@ -129,7 +124,6 @@ async def test_who_may_flag(
     world.store.close()
 
 
-@in_loop
 async def test_visitors_flag_their_own_calls_under_a_limit(tmp_path: Path) -> None:
     world = World(tmp_path, Record(visitors=True))
     for number in range(VISITOR_FLAGS_PER_HOUR):
@@ -143,7 +137,6 @@ async def test_visitors_flag_their_own_calls_under_a_limit(tmp_path: Path) -> No
     world.store.close()
 
 
-@in_loop
 async def test_deletion_is_complete(world: World) -> None:
     world.call(1)
     world.call(2, owner="user bob")
@@ -158,7 +151,6 @@ async def test_deletion_is_complete(world: World) -> None:
     assert world.files() == 0
 
 
-@in_loop
 async def test_data_sets(world: World) -> None:
     await world.flag(input={"x": "=1+1", "file": {"b64": "QUJD", "name": "../a b.txt"}}, result=2)
     rows, _ = await world.recordings.page("f", "flagged", 0, 10)
