@@ -33,12 +33,12 @@ def _is_whole(value: Any) -> bool:
 
 def _convert(values: Any, place: tuple[int | str, ...]) -> None:
     """Convert the float at a place; the place may also contain names of a union's members."""
-    holder, key = None, None
+    holder: Any = [values]
+    key: int | str = 0
     for step in place:
-        entry = values if key is None else holder[key]
-        if _has(entry, step):
-            holder, key = entry, step
-    if holder is not None and _is_whole(holder[key]):
+        if _has(holder[key], step):
+            holder, key = holder[key], step
+    if _is_whole(holder[key]):
         holder[key] = int(holder[key])
 
 

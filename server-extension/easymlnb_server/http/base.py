@@ -302,4 +302,7 @@ class NotFoundHandler(EasyHandler):
     async def get(self) -> None:
         raise RouteNotFound
 
-    post = put = patch = delete = options = get
+    post = put = patch = delete = get
+
+    def options(self, *args: str) -> None:
+        raise RouteNotFound
