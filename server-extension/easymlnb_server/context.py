@@ -15,6 +15,7 @@ from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
@@ -49,5 +50,6 @@ class ServerContext:
     placement_views: Views
     idempotency: IdempotencyCache
     users: UserDirectory
+    traffic: TrafficManager
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

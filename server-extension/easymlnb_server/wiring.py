@@ -1,5 +1,6 @@
 """Builds every object of a server once, in order. Settings come in, nothing is assigned later."""
 
+import asyncio
 import os
 import secrets
 import sys
@@ -44,6 +45,7 @@ from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
@@ -63,6 +65,11 @@ if TYPE_CHECKING:
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
+
+
+TIDY_SECONDS = 60.0
+TIDY_ROUNDS = 60
+"""Deployments are checked each minute, old versions each hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +111,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
     recorder = CallRecorder(calls, metrics, _tracing(), shared=settings.shared)
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
+    publisher = Publisher(published, deployments, shared=settings.shared)
+    traffic = TrafficManager(publisher)
+    services.wake_version = traffic.wake_version
     context = ServerContext(
         invoker=Invoker(services, recorder, activity, in_flight),
         in_flight=in_flight,
         recorder=recorder,
         services=services,
         published=published,
-        publisher=Publisher(published, deployments, shared=settings.shared),
+        publisher=publisher,
         live=live,
         registration=registration,
         call_log=calls,
@@ -126,6 +136,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        traffic=traffic,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -184,6 +195,7 @@ def build_lifecycle(
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
@@ -294,3 +306,12 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
+
+
+async def _tend_versions(context: ServerContext, keep: int) -> None:
+    """Delete old versions, and stop deployments that nothing needs, from time to time."""
+    while True:
+        await context.traffic.prune(keep)
+        for _ in range(TIDY_ROUNDS):
+            await context.traffic.tidy()
+            await asyncio.sleep(TIDY_SECONDS)

@@ -21,6 +21,7 @@ from easymlnb_server.http.routes import (
     SHARED_ROUTES,
     UPLOAD,
     USER,
+    VERSION,
 )
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
@@ -142,6 +143,14 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
     f"{OWN}/thumbnail": (Probe("get", "see", 404),),  # none of them has a picture
+    f"{OWN}/traffic": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"weights": {"1": 100}}}),
+    ),
+    f"{OWN}/rollback": (Probe("post", "manage", 409),),
+    f"{OWN}/versions/1": (Probe("delete", "manage", 409),),
+    f"{OWN}/versions/1/call": (Probe("post", "call", send={"json": {}}),),
+    f"{OWN}/versions/1/view": (Probe("post", "call", send={"json": {}}),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
@@ -182,6 +191,7 @@ STANDS_FOR = {
     REQUEST: "REQUEST",
     SESSION: "PLACE",
     USER: "USER",
+    VERSION: "1",
 }
 
 

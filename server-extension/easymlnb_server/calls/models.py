@@ -1,6 +1,7 @@
 """What a call is, from any entry point, before a version is chosen to answer it."""
 
 from collections.abc import Callable, Mapping
+from random import random
 from typing import Protocol
 
 import msgspec
@@ -52,6 +53,12 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         When the caller stops waiting, in seconds of ``time.monotonic``.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
+    version
+        The number or alias of the version that must answer; empty to let traffic decide.
+    point
+        A random number from 0 to 1 that decides among versions.
+    is_shadow
+        Whether the call is a copy, whose answer nobody receives.
     """
 
     service: str
@@ -72,6 +79,9 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = float("inf")
     deadline: float = float("inf")
     chain: Callable[[Target], Chain] | None = None
+    version: str = ""
+    point: float = msgspec.field(default_factory=random)
+    is_shadow: bool = False
 
 
 class EventSink(Protocol):

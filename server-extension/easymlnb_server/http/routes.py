@@ -50,6 +50,8 @@ from easymlnb_server.services.handlers import (
     ServiceHandler,
     VersionsHandler,
 )
+from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
+from easymlnb_server.traffic.handlers import RollbackHandler, TrafficHandler, VersionHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
@@ -69,6 +71,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **TRAFFIC,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -77,6 +80,7 @@ FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
+VERSION = r"([a-z0-9_-]{1,63})"
 KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
@@ -131,6 +135,11 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/traffic", TrafficHandler),
+        (rf"services/{name}/rollback", RollbackHandler),
+        (rf"services/{name}/versions/{VERSION}", VersionHandler),
+        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
     )
 
 

@@ -154,7 +154,7 @@ class Metrics:
         known |= {
             (name, str(number))
             for name, service in tuple(self._published.services.items())
-            for number in service.versions
+            for number in service.numbers
         }
         for key in self._series.keys() - known - self._in_flight().keys():
             del self._series[key]

@@ -58,6 +58,8 @@ class VersionsHandler(EasyHandler):
                 bundle=version.bundle if own else UNSET,
                 created=timestamp(version.created),
                 current=version.current,
+                weight=version.weight,
+                aliases=list(version.aliases),
             )
             for version in await self.state.publisher.versions(name)
         ]

@@ -11,6 +11,7 @@ from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
 from easymlnb_server.store.services import Services
+from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
 
 DAY = 86400.0
@@ -28,6 +29,7 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.traffic = TrafficRows(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
