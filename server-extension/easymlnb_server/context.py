@@ -14,6 +14,7 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.services.live import LiveServices
@@ -51,5 +52,6 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     traffic: TrafficManager
+    promotions: Promotions
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -44,6 +44,7 @@ from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.services.account import account
@@ -137,6 +138,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         idempotency=IdempotencyCache(),
         users=directory,
         traffic=traffic,
+        promotions=Promotions(publisher, traffic, metrics.sample),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -196,6 +198,7 @@ def build_lifecycle(
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
         yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
+        yield "promotions", components.context.promotions.run
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)

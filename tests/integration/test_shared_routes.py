@@ -16,6 +16,7 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     FILE,
     FULL_NAME,
+    PROMOTION,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -148,6 +149,13 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("put", "manage", send={"json": {"weights": {"1": 100}}}),
     ),
     f"{OWN}/rollback": (Probe("post", "manage", 409),),
+    f"{OWN}/promotions": (
+        Probe("get", "manage"),
+        Probe("post", "manage", 409, send={"json": {"version": 1}}),
+    ),
+    f"{OWN}/promotions/PROMOTION": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/promotions/PROMOTION/pause": (Probe("post", "manage", 404),),
+    f"{OWN}/promotions/PROMOTION/resume": (Probe("post", "manage", 404),),
     f"{OWN}/versions/1": (Probe("delete", "manage", 409),),
     f"{OWN}/versions/1/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions/1/view": (Probe("post", "call", send={"json": {}}),),
@@ -192,6 +200,7 @@ STANDS_FOR = {
     SESSION: "PLACE",
     USER: "USER",
     VERSION: "1",
+    PROMOTION: "PROMOTION",
 }
 
 
@@ -231,7 +240,7 @@ def test_services_are_there_for_those_who_may_only(
     shared: SharedServer, route: str, asker: str
 ) -> None:
     for probe in OF_SERVICES[route]:
-        where = route.replace("\\", "")
+        where = route.replace("\\", "").replace("PROMOTION", "0" * 32)
         nothing = ask(shared, asker, probe.method, where.replace("NAME", NOWHERE), **probe.send)
         for name in ACCESS:
             at = where.replace("NAME", url_path(name))

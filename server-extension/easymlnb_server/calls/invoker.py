@@ -134,9 +134,10 @@ class Invocation:
                 result = CallResult(error=InternalError())
         seconds = time.monotonic() - self.request.received
         # After the callers of a whole batch have their answers.
-        asyncio.get_running_loop().call_soon(
-            invoker.recorder.record, self.request, target, handle, result, seconds
-        )
+        if not self.request.is_shadow:
+            asyncio.get_running_loop().call_soon(
+                invoker.recorder.record, self.request, target, handle, result, seconds
+            )
         self._on_done(self, result)
         if target.shadow is not None:
             invoker.shadows.offer(self.request, target, result, seconds)
@@ -230,7 +231,8 @@ class Invoker:
             invocation.submit()
         except Exception as error:
             code = error.code if isinstance(error, EasyMLNBError) else InternalError.code
-            self.recorder.refused(getattr(invocation, "target", None), code)
+            if not request.is_shadow:
+                self.recorder.refused(getattr(invocation, "target", None), code)
             raise
         return invocation
 

@@ -21,6 +21,7 @@ from easymlnb_server.store.records import ServiceRecord, Version
 from easymlnb_server.traffic import rules
 from easymlnb_server.traffic.compatibility import differences
 from easymlnb_server.traffic.models import Shadow, Traffic, TrafficChange, TrafficView
+from easymlnb_server.traffic.promotions import Promotion
 from easymlnb_server.workers.deployment import Deployment
 
 CAPACITY_CHECK = 0.2
@@ -99,21 +100,30 @@ class TrafficManager:
         return await self.change(name, back, revision=revision, force=True)
 
     async def change(
-        self, name: str, change: Change, *, revision: int | None = None, force: bool = False
+        self,
+        name: str,
+        change: Change,
+        *,
+        revision: int | None = None,
+        force: bool = False,
+        promotion: Promotion | None = None,
     ) -> PublishedService:
-        """Change the traffic to what ``change`` returns for the stored service; see ``put``."""
+        """Change the traffic to what ``change`` returns for the stored service; see ``put``.
+
+        The ``promotion`` that makes the change is stored in the same transaction.
+        """
         while True:
             record = await self._read(name)
             if revision is not None and record.revision != revision:
                 raise TrafficChanged(details={"current": traffic_details(self.find(name))})
             traffic = change(record)
-            if traffic == record.traffic:
+            if traffic == record.traffic and promotion is None:
                 return self.find(name)
             if not force:
                 await self._check_compatible(record, traffic)
             async with contextlib.AsyncExitStack() as warm:
                 await self._warm_up(warm, record, traffic)
-                if await self._store(record, traffic):
+                if await self._store(record, traffic, promotion):
                     return self.find(name)
 
     async def wake_version(self, name: str, number: int) -> None:
@@ -143,11 +153,15 @@ class TrafficManager:
         async with self._publisher.routing:
             self._deployments.put_to_sleep()
 
-    async def _store(self, record: ServiceRecord, traffic: Traffic) -> bool:
+    async def _store(
+        self, record: ServiceRecord, traffic: Traffic, promotion: Promotion | None
+    ) -> bool:
         """Store and apply traffic; return ``False`` if it was changed in the meantime."""
         async with self._publisher.routing:
             rows = self._publisher.store.traffic
-            stored = await asyncio.to_thread(rows.set, record.name, traffic, record.revision)
+            stored = await asyncio.to_thread(
+                rows.set, record.name, traffic, record.revision, promotion
+            )
             if stored is None:
                 return False
             await self._wake(stored, traffic.needed)

@@ -10,6 +10,7 @@ from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
@@ -30,6 +31,7 @@ class Store:
         self.usage = Usage(database)
         self.people = People(database)
         self.traffic = TrafficRows(database)
+        self.promotions = PromotionRows(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":

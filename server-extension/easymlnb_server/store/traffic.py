@@ -3,14 +3,17 @@
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, delete, func, select, update
 
 from easymlnb.contract.errors import ServiceNotFound, VersionInUse, VersionNotFound
 from easymlnb_server.store.database import Database, Repository, writing
+from easymlnb_server.store.promotions import promoted_versions, put_promotion
 from easymlnb_server.store.records import ServiceRecord
 from easymlnb_server.store.services import read_records, set_traffic
 from easymlnb_server.store.tables import services, versions
 from easymlnb_server.traffic.models import Traffic
+from easymlnb_server.traffic.promotions import Promotion
 from easymlnb_server.traffic.rules import without
 
 Referrer = Callable[[Connection, str], dict[int, list[str]]]
@@ -25,21 +28,29 @@ class TrafficRows(Repository):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self.referrers: list[Referrer] = []
+        self.referrers: list[Referrer] = [promoted_versions]
 
     @writing
     def set(
-        self, connection: Connection, name: str, traffic: Traffic, revision: int
+        self,
+        connection: Connection,
+        name: str,
+        traffic: Traffic,
+        revision: int,
+        promotion: Promotion | None = None,
     ) -> ServiceRecord | None:
         """Set a service's traffic; return the service as it is now.
 
-        Returns ``None``, and changes nothing, if its revision is no longer ``revision``. Raises
-        ``ServiceNotFound``.
+        Returns ``None``, and changes nothing, if its revision is no longer ``revision``. The
+        ``promotion`` that makes the change is stored with the new revision. Raises
+        ``ServiceNotFound`` or ``PromotionConflict``.
         """
         record = _record(connection, name)
         if record.revision != revision or not traffic.needed <= record.numbers:
             return None
         set_traffic(connection, name, traffic)
+        if promotion is not None:
+            put_promotion(connection, replace(promotion, revision=revision + 1))
         return _record(connection, name)
 
     @writing

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from tornado import web
 
 from easymlnb.contract.errors import TrafficChanged
+from easymlnb.contract.names import quoted
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import Action
@@ -12,6 +13,8 @@ from easymlnb_server.openapi.document import JSON, TEXT, Operation, done, ok, qu
 from easymlnb_server.publishing.traffic import etag, traffic_details, view_of
 from easymlnb_server.services.models import PublishedService
 from easymlnb_server.traffic.models import TrafficChange, TrafficView
+from easymlnb_server.traffic.promotions import PromotionRequest, parse_request
+from easymlnb_server.traffic.responses import PromotionList, PromotionView, promotion_view
 from easymlnb_server.traffic.rules import find_version, parse_change
 
 MAX_BYTES = 2**16
@@ -50,8 +53,9 @@ class _TrafficBase(BodyHandler):
 
     def write_traffic(self, service: PublishedService, name: str) -> None:
         """Send the traffic of a service with its ETag."""
+        promotion = self.state.promotions.active(name)
         self.set_header("ETag", etag(service))
-        self.write_json(view_of(service))
+        self.write_json(view_of(service, promotion.id if promotion is not None else None))
 
 
 class TrafficHandler(_TrafficBase):
@@ -95,6 +99,53 @@ class VersionHandler(EasyHandler):
         self.finish()
 
 
+class PromotionsHandler(_TrafficBase):
+    """``GET`` and ``POST services/{name}/promotions``."""
+
+    @web.authenticated
+    async def get(self, name: str) -> None:
+        self.find(name)
+        listed = await self.state.promotions.listed(name)
+        self.write_json(PromotionList(promotions=[promotion_view(one) for one in listed]))
+
+    @web.authenticated
+    async def post(self, name: str) -> None:
+        request = parse_request(self.read_body())
+        self.find(name)
+        started = await self.state.promotions.start(name, request, force=self.force())
+        path = f"services/{quoted(name)}/promotions/{started.id}"
+        self.set_header("Location", f"{self.base_url}easymlnb/{path}")
+        self.write_json(promotion_view(started), 201)
+
+
+class PromotionHandler(_TrafficBase):
+    """``GET`` and ``DELETE services/{name}/promotions/{id}``."""
+
+    @web.authenticated
+    async def get(self, name: str, id: str) -> None:
+        self.find(name)
+        self.write_json(promotion_view(await self.state.promotions.get(name, id)))
+
+    @web.authenticated
+    async def delete(self, name: str, id: str) -> None:
+        self.find(name)
+        self.write_json(promotion_view(await self.state.promotions.cancel(name, id)))
+
+
+class PromotionPauseHandler(_TrafficBase):
+    """``POST services/{name}/promotions/{id}/pause`` and ``resume``."""
+
+    def initialize(self, paused: bool = True) -> None:
+        super().initialize()
+        self._paused = paused
+
+    @web.authenticated
+    async def post(self, name: str, id: str) -> None:
+        self.find(name)
+        changed = await self.state.promotions.pause(name, id, paused=self._paused)
+        self.write_json(promotion_view(changed))
+
+
 def _header(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": description, "schema": TEXT}
 
@@ -134,6 +185,52 @@ OPERATIONS = {
         _CHANGES,
         tag="Versions",
         headers=(IF_MATCH,),
+    ),
+    "GET /services/{name}/promotions": Operation(
+        "listPromotions",
+        "List the promotions",
+        ok("The latest promotions, newest first.", PromotionList),
+        (503,),
+        tag="Versions",
+    ),
+    "POST /services/{name}/promotions": Operation(
+        "startPromotion",
+        "Move the calls to a version in steps",
+        ok("The promotion, with its first step in effect.", PromotionView, 201),
+        _CHANGES,
+        tag="Versions",
+        body={JSON: PromotionRequest},
+        query=(FORCE,),
+        description="It advances by itself, and goes back by itself when the version fails or is "
+        "slow.",
+    ),
+    "GET /services/{name}/promotions/{id}": Operation(
+        "getPromotion",
+        "Read the state of a promotion",
+        ok("Its step, and the numbers of both versions.", PromotionView),
+        (503,),
+        tag="Versions",
+    ),
+    "DELETE /services/{name}/promotions/{id}": Operation(
+        "cancelPromotion",
+        "Cancel a promotion, and go back",
+        ok("The promotion; the former version answers all calls.", PromotionView),
+        _CHANGES,
+        tag="Versions",
+    ),
+    "POST /services/{name}/promotions/{id}/pause": Operation(
+        "pausePromotion",
+        "Stay at the present step",
+        ok("The promotion. It still goes back by itself.", PromotionView),
+        (409, 503),
+        tag="Versions",
+    ),
+    "POST /services/{name}/promotions/{id}/resume": Operation(
+        "resumePromotion",
+        "Continue a paused promotion",
+        ok("The promotion; its step begins again.", PromotionView),
+        (409, 503),
+        tag="Versions",
     ),
     "DELETE /services/{name}/versions/{version}": Operation(
         "deleteVersion",
