@@ -4,10 +4,13 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 from urllib.parse import quote
 
-from easymlnb.client import operations
+from easymlnb.client import operations, recorded
+from easymlnb.client.checkout import Checkout, check_empty, write_checkout
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.operations import SpecCache
 from easymlnb.contract.errors import NotShared, ServerUnreachable
@@ -15,8 +18,12 @@ from easymlnb.contract.replacing import AUTO, check
 from easymlnb.contract.spec import ServiceSpec
 
 UPLOAD_SECONDS = 300.0
+DIFF_SECONDS = 180.0
 HUB_SECONDS = 60.0
 """Timeout of requests for which the server asks its Hub."""
+TRAFFIC_SECONDS = 660.0
+"""Timeout of requests that wait until workers of a version have started."""
+TRAFFIC = ("weights", "aliases", "sticky", "shadow")
 JSON = {"Content-Type": "application/json"}
 
 P = ParamSpec("P")
@@ -78,6 +85,105 @@ class _Operations:
         return operations.get_of_service(self._specs, name, "versions", key="versions")
 
     @_operation
+    def traffic(self, name: str) -> Operation[dict[str, Any]]:
+        """Return which versions answer the calls of a service.
+
+        The keys are ``weights``, ``aliases``, ``sticky``, ``shadow``, ``rollback`` and
+        ``promotion``; ``etag`` identifies this state.
+        """
+        return _traffic(self._specs, name, "GET", "traffic")
+
+    @_operation
+    def set_traffic(
+        self, name: str, changes: Mapping[str, Any], *, if_match: str = "", force: bool = False
+    ) -> Operation[dict[str, Any]]:
+        """Change which versions answer the calls of a service, and return the new state.
+
+        Parameters
+        ----------
+        name : str
+        changes : dict
+            ``weights``: percentages by version number or alias; they add up to 100. ``aliases``:
+            version numbers by name. ``sticky``: ``"caller"``, ``"header:NAME"`` or ``None``.
+            ``shadow``: ``{"version": 4, "share": 0.1}`` or ``None``.
+        if_match : str, optional
+            The ``etag`` that the traffic must have, else ``TrafficChanged`` is raised.
+        force : bool, default False
+            Give traffic to versions that would break callers.
+
+        Raises
+        ------
+        IncompatibleVersion
+            A version would break callers of the one that answers now.
+        DeploymentFailed
+            A version did not start; the traffic is unchanged.
+        """
+        body = traffic_body(changes)
+        headers = {"If-Match": if_match} if if_match else {}
+        return _traffic(self._specs, name, "PUT", "traffic", body, headers, force)
+
+    @_operation
+    def rollback(self, name: str) -> Operation[dict[str, Any]]:
+        """Give all calls to the version that had them before, and return the new traffic."""
+        return _traffic(self._specs, name, "POST", "rollback", {})
+
+    @_operation
+    def promote(
+        self,
+        name: str,
+        version: int | str,
+        *,
+        steps: Iterable[float] = (5, 25, 50, 100),
+        every: float | str = "10m",
+        abort_if: Mapping[str, Any] | None = None,
+        force: bool = False,
+    ) -> Operation[dict[str, Any]]:
+        """Move the calls to a version in steps, and return the promotion.
+
+        Parameters
+        ----------
+        name : str
+        version : int or str
+            A number or an alias.
+        steps : iterable of float, default (5, 25, 50, 100)
+            Percentages of the calls.
+        every : float or str, default "10m"
+            Duration of a step.
+        abort_if : dict, optional
+            ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5) and ``min_calls`` (100).
+        force : bool, default False
+            Promote a version that would break callers.
+        """
+        body: dict[str, Any] = {"version": version, "steps": list(steps), "every": every}
+        body |= {"abort_if": dict(abort_if)} if abort_if is not None else {}
+        return _traffic(self._specs, name, "POST", "promotions", body, force=force)
+
+    @_operation
+    def promotions(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the latest promotions of a service, newest first."""
+        return operations.get_of_service(self._specs, name, "promotions", key="promotions")
+
+    @_operation
+    def cancel_promotion(self, name: str, promotion: str) -> Operation[dict[str, Any]]:
+        """Cancel a promotion, and go back; return the promotion."""
+        return _traffic(self._specs, name, "DELETE", f"promotions/{promotion}")
+
+    @_operation
+    def pause_promotion(
+        self, name: str, promotion: str, *, paused: bool = True
+    ) -> Operation[dict[str, Any]]:
+        """Have a promotion stay at its step, or continue if ``paused`` is false."""
+        what = "pause" if paused else "resume"
+        return _traffic(self._specs, name, "POST", f"promotions/{promotion}/{what}", {})
+
+    @_operation
+    def delete_version(self, name: str, version: int | str) -> Operation[None]:
+        """Delete a version that no traffic, alias, promotion or job refers to."""
+        full = yield from operations.full_name(self._specs, name)
+        path = operations.service_path(full, "versions", quote(str(version), safe=""))
+        raise_for_error((yield Request("DELETE", path)))
+
+    @_operation
     def log(self, name: str) -> Operation[list[dict[str, Any]]]:
         """Return the last 200 calls of a service with their output, newest last."""
         return operations.get_of_service(self._specs, name, "log", key="entries")
@@ -136,14 +242,22 @@ class _Operations:
 
     @_operation
     def upload_bundle(
-        self, data: bytes, *, names: Iterable[str] = (), replace: str = AUTO
+        self,
+        data: bytes,
+        *,
+        names: Iterable[str] = (),
+        replace: str = AUTO,
+        stage: bool = False,
+        force: bool = False,
     ) -> Operation[dict[str, Any]]:
         """Publish a bundle, or only these of its services, and return its first status.
 
-        ``replace`` is one of ``contract.replacing.CHOICES``.
+        ``replace`` is one of ``contract.replacing.CHOICES``. With ``stage`` the new version gets no
+        traffic; with ``force`` it does although it would break callers.
         """
         params = [("name", name) for name in names]
         params += [("replace", check(replace))] if replace != AUTO else []
+        params += [(key, "true") for key, given in (("stage", stage), ("force", force)) if given]
         headers = {"Content-Type": "application/zip"}
         request = Request("POST", "services", UPLOAD_SECONDS, headers, tuple(params), data)
         return _bundle_status((yield request))
@@ -157,6 +271,52 @@ class _Operations:
     def cancel_bundle(self, bundle: str) -> Operation[None]:
         """Cancel publishing; the previous version stays online."""
         raise_for_error((yield Request("DELETE", f"bundles/{bundle}")))
+
+    @_operation
+    def provenance(self, name: str, version: int | str) -> Operation[dict[str, Any]]:
+        """Return who published a version, when, from which files, packages and commit."""
+        return _of_version(self._specs, name, version, "provenance")
+
+    @_operation
+    def version_diff(
+        self, name: str, version: int | str, to: int | str | None = None
+    ) -> Operation[dict[str, Any]]:
+        """Return the difference from one version to another: cells, files, packages, text.
+
+        Without ``to`` it is the difference from the previous version to this one.
+        """
+        return _of_version(self._specs, name, version, "diff", to)
+
+    @_operation
+    def version_bundle(self, name: str, version: int | str) -> Operation[bytes]:
+        """Return the bundle of a version, a zip."""
+        return _download(self._specs, name, version, "bundle")
+
+    @_operation
+    def version_crate(self, name: str, version: int | str) -> Operation[bytes]:
+        """Return a version as an RO-Crate, a zip."""
+        return _download(self._specs, name, version, "crate")
+
+    @_operation
+    def checkout(self, name: str, version: int | str, folder: str | Path) -> Operation[Checkout]:
+        """Write the notebook, the files and the requirements of a version to a new folder.
+
+        Parameters
+        ----------
+        name : str
+        version : int or str
+            A number, or an alias.
+        folder : str or Path
+            A folder that is empty or does not exist.
+
+        Raises
+        ------
+        FileExistsError
+            The folder is not empty.
+        """
+        check_empty(Path(folder))
+        data = yield from _download(self._specs, name, version, "bundle")
+        return write_checkout(data, Path(folder))
 
     @_operation
     def placements(self) -> Operation[list[dict[str, Any]]]:
@@ -176,6 +336,151 @@ class _Operations:
         """Remove a user's services and access; return the names of the removed services."""
         request = Request("DELETE", f"hub/users/{quote(name, safe='')}", HUB_SECONDS)
         return list(raise_for_error((yield request)).json()["removed"])
+
+    @_operation
+    def flag(
+        self,
+        name: str,
+        reason: str,
+        *,
+        request_id: str = "",
+        input: Mapping[str, Any] | None = None,
+        result: Any = None,
+        version: str = "",
+    ) -> Operation[dict[str, Any]]:
+        """Keep one call of a service with its inputs and result, and return its ``id``.
+
+        Parameters
+        ----------
+        name : str
+        reason : str
+            Why the call is kept.
+        request_id : str, optional
+            The call, if a form or an app page made it in the last minutes, or if it was recorded.
+        input, result : optional
+            The JSON values of any other call.
+        version : str, optional
+            The version that answered such a call.
+
+        Raises
+        ------
+        CallNotFound
+            The server does not have this call.
+        TooManyFlags
+            The caller, or all callers of the service, flagged too many calls.
+        """
+        body: dict[str, Any] = {"reason": reason}
+        body |= {"request_id": request_id} if request_id else {}
+        body |= {"input": dict(input), "result": result} if input is not None else {}
+        body |= {"version": version} if version else {}
+        return recorded.flag(self._specs, name, body)
+
+    @_operation
+    def flags(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the flagged calls of one of your services, newest first."""
+        return recorded.records(self._specs, name, "flagged")
+
+    @_operation
+    def records(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the recorded and flagged calls of one of your services, newest first."""
+        return recorded.records(self._specs, name, "")
+
+    @_operation
+    def record(self, name: str, id: str) -> Operation[dict[str, Any]]:
+        """Return a recorded call: ``record``, ``input`` and ``result`` as JSON values."""
+        return operations.get_of_service(self._specs, name, "records", id)
+
+    @_operation
+    def record_inputs(self, name: str, id: str) -> Operation[dict[str, Any]]:
+        """Return the inputs of a recorded call as Python objects, to call the service again."""
+        return recorded.inputs(self._specs, name, id)
+
+    @_operation
+    def record_code(self, name: str, id: str) -> Operation[str]:
+        """Return a notebook's cell that repeats a recorded call."""
+        return recorded.code(self._specs, name, id)
+
+    @_operation
+    def records_dataset(
+        self, name: str, *, kind: str = "flagged", format: str = "zip"
+    ) -> Operation[bytes]:
+        """Return all ``flagged`` or ``recorded`` calls as a file: zip, csv or jsonl."""
+        return recorded.dataset(self._specs, name, kind, format)
+
+    @_operation
+    def remove_records(
+        self, name: str, *, id: str = "", caller: str = "", kind: str = ""
+    ) -> Operation[int]:
+        """Delete recorded and flagged calls and return how many; all of them unless restricted.
+
+        ``id`` is one call, ``caller`` a user (``"me"``: your own), ``kind`` is ``recorded`` or
+        ``flagged``.
+        """
+        return recorded.remove(self._specs, name, id, caller, kind)
+
+    @_operation
+    def compare(
+        self,
+        name: str,
+        before: int | str,
+        after: int | str,
+        *,
+        on: str = "examples",
+        limit: int | None = None,
+        relative: float | None = None,
+        absolute: float | None = None,
+        wait: bool = True,
+    ) -> Operation[dict[str, Any]]:
+        """Compare two versions of one of your services on the same inputs.
+
+        Parameters
+        ----------
+        name : str
+        before, after : int or str
+            Version numbers or aliases.
+        on : str, default "examples"
+            ``"examples"``, ``"recorded"`` or ``"flagged"`` calls, or the path of a table of inputs
+            (CSV or JSON lines).
+        limit : int, default 200
+            Largest number of inputs.
+        relative, absolute : float, optional
+            How far numbers may be apart. Default: 1e-6 and 1e-9.
+        wait : bool, default True
+            ``False`` returns as soon as the server has accepted it.
+
+        Returns
+        -------
+        dict
+            ``id``, ``state``, ``summary`` and ``items``.
+
+        Raises
+        ------
+        IncompatibleVersions
+            The versions do not take the same inputs.
+        VersionNotFound
+            The service has no such version.
+        """
+        tolerance = {"relative": relative, "absolute": absolute}
+        given = {key: value for key, value in tolerance.items() if value is not None}
+        body: dict[str, Any] = {"versions": [before, after]}
+        body |= {"tolerance": given} if given else {}
+        body |= {"limit": limit} if limit is not None else {}
+        return recorded.compare(self._specs, name, body, on, wait)
+
+    @_operation
+    def comparison(self, id: str) -> Operation[dict[str, Any]]:
+        """Return a comparison with what is known so far."""
+        return operations.get(f"comparisons/{id}")
+
+    @_operation
+    def comparisons(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the comparisons of one of your services, newest first."""
+        return operations.get_of_service(self._specs, name, "comparisons", key="comparisons")
+
+    @_operation
+    def remove_comparison(self, id: str) -> Operation[None]:
+        """Stop and delete a comparison."""
+        raise_for_error((yield Request("DELETE", f"comparisons/{id}")))
 
 
 class Admin(_Operations):
@@ -197,6 +502,59 @@ def _access(
         return dict((yield from operations.get(path)))
     request = Request("PUT", path, headers=JSON, content=_json(body))
     return dict(raise_for_error((yield request)).json())
+
+
+def _of_version(
+    specs: SpecCache, name: str, version: int | str, what: str, to: int | str | None = None
+) -> Operation[Any]:
+    path = yield from _version_path(specs, name, version, what)
+    params = () if to is None else (("to", str(to)),)
+    request = Request("GET", path, DIFF_SECONDS, params=params)
+    return raise_for_error((yield request)).json()
+
+
+def _download(specs: SpecCache, name: str, version: int | str, what: str) -> Operation[bytes]:
+    path = yield from _version_path(specs, name, version, what)
+    return raise_for_error((yield Request("GET", path, UPLOAD_SECONDS))).body
+
+
+def _version_path(specs: SpecCache, name: str, version: int | str, what: str) -> Operation[str]:
+    full = yield from operations.full_name(specs, name)
+    return operations.service_path(full, "versions", quote(str(version), safe=""), what)
+
+
+def _traffic(
+    specs: SpecCache,
+    name: str,
+    method: str,
+    route: str,
+    body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    force: bool = False,
+) -> Operation[dict[str, Any]]:
+    """Make a request about the traffic of a service, and return its response."""
+    path = operations.service_path((yield from operations.full_name(specs, name)), route)
+    request = Request(
+        method,
+        path,
+        TRAFFIC_SECONDS,
+        {**JSON, **headers} if body is not None else dict(headers),
+        {"force": "true"} if force else {},
+        _json(body) if body is not None else None,
+    )
+    response = raise_for_error((yield request))
+    etag = response.headers.get("etag", "")
+    return dict(response.json()) | ({"etag": etag} if etag else {})
+
+
+def traffic_body(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a change of traffic; raises ``TypeError`` for unknown fields."""
+    if unknown := sorted(changes.keys() - TRAFFIC):
+        raise TypeError(f"Unknown option {unknown[0]!r}. Use one of: {', '.join(TRAFFIC)}.")
+    body = dict(changes)
+    if isinstance(body.get("weights"), Mapping):
+        body["weights"] = {str(name): weight for name, weight in body["weights"].items()}
+    return body
 
 
 def _bundle_status(response: Response) -> dict[str, Any]:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_o
 
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.options import check, known
-from easymlnb.contract.spec import Batch
+from easymlnb.contract.spec import Batch, Record
 from easymlnb.publishing import current_notebook
 from easymlnb.runtime import environment, notebook
 from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service, define
 
 if TYPE_CHECKING:
+    from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
+    from easymlnb.publishing.traffic import ServicePromotion, ServiceTraffic
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -83,8 +85,15 @@ class ServiceFunction(Protocol[P, R]):
             server.
         personal : bool, default False
             Publish on your own server although the Hub has a shared service.
+        environment : {"kernel", "locked"}, optional
+            Packages of the workers: those of the kernel at that time, or exactly the present ones.
+            Default: as the decorator says, or as the server requires.
         replace : {"auto", "in_place", "wait"}, default "auto"
             What happens to the former version if there is no room for two.
+        stage : bool, default False
+            Give the new version no traffic; ``traffic`` or ``promote`` does later.
+        force : bool, default False
+            Give it traffic although it would break callers of the version that answers now.
         wait : bool, default True
             ``False`` returns as soon as the server has accepted the bundle.
         timeout : float, default 600
@@ -104,6 +113,75 @@ class ServiceFunction(Protocol[P, R]):
         EasyMLNBError
             The notebook is not saved, or the server refuses the bundle.
         """
+
+    def stage(self, **options: Any) -> "Published":
+        """Publish a new version that gets no traffic; the options are those of ``publish``."""
+
+    def traffic(self, **options: Any) -> "ServiceTraffic":
+        """Set which published versions answer calls; without options, return that.
+
+        Parameters
+        ----------
+        weights : dict, optional
+            Percentages by version number or alias, such as ``{3: 90, 4: 10}``.
+        aliases : dict, optional
+            Version numbers by name, such as ``{"candidate": 4}``.
+        sticky : str or None, optional
+            ``"caller"`` or ``"header:NAME"``: the same caller, or the same value of the header,
+            gets the same version. ``None``: chance decides.
+        shadow : dict or None, optional
+            ``{"version": 4, "share": 0.1}``: send copies of a share of the calls to a version.
+        if_match : str, optional
+            The ``etag`` of the traffic that the change is for.
+        force : bool, default False
+            Give traffic to versions that would break callers.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ServiceTraffic
+            A record with ``weights``, ``aliases``, ``sticky``, ``shadow``, ``rollback``,
+            ``promotion`` and ``etag``.
+
+        Raises
+        ------
+        IncompatibleVersion
+            A version would break callers of the one that answers now.
+        TrafficChanged
+            The traffic is no longer that of ``if_match``.
+        DeploymentFailed
+            A version did not start; the traffic is unchanged.
+        """
+
+    def promote(self, version: int | str, **options: Any) -> "ServicePromotion":
+        """Move the calls to a version in steps. The server continues by itself.
+
+        Parameters
+        ----------
+        version : int or str
+            A version number or an alias.
+        steps : iterable of float, default (5, 25, 50, 100)
+            Percentages of the calls.
+        every : float or str, default "10m"
+            Duration of a step: seconds, ``"30s"``, ``"10m"``, ``"1h"``.
+        abort_if : dict, optional
+            When it goes back: ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5) and
+            ``min_calls`` (100).
+        force : bool, default False
+            Promote a version that would break callers.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ServicePromotion
+            A record with ``id``, ``version``, ``base``, ``state``, ``percent``, ``steps``,
+            ``every`` and ``reason``.
+        """
+
+    def rollback(self, **options: Any) -> "ServiceTraffic":
+        """Give all calls to the version that had them before; takes ``url`` and ``token``."""
 
     def share(self, **options: Any) -> "ServiceAccess":
         """Set who may call the service on a Hub's shared service; without arguments, return it.
@@ -128,6 +206,54 @@ class ServiceFunction(Protocol[P, R]):
 
     def unshare(self) -> "ServiceAccess":
         """Restrict the service to its owner again."""
+
+    def compare(
+        self,
+        before: int | str,
+        after: int | str,
+        *,
+        on: str = "examples",
+        limit: int | None = None,
+        relative: float | None = None,
+        absolute: float | None = None,
+        url: str | None = None,
+        token: str | None = None,
+    ) -> "ComparisonReport":
+        """Compare two published versions on the same inputs, and wait for the result.
+
+        Parameters
+        ----------
+        before, after : int or str
+            Version numbers or aliases.
+        on : str, default "examples"
+            ``"examples"``, ``"recorded"`` or ``"flagged"`` calls, or the path of a table of inputs
+            (CSV or JSON lines).
+        limit : int, default 200
+            Largest number of inputs; of calls, the newest.
+        relative, absolute : float, optional
+            How far numbers may be apart. Default: 1e-6 and 1e-9.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ComparisonReport
+            A record with ``outcomes``, ``summary``, ``items``, ``same`` and ``url``.
+
+        Raises
+        ------
+        IncompatibleVersions
+            The versions do not take the same inputs.
+        VersionNotFound
+            The service has no such version.
+        """
+
+    def flags(self, *, url: str | None = None, token: str | None = None) -> list[dict[str, Any]]:
+        """Return the calls that users flagged, newest first.
+
+        Each has ``id``, ``time``, ``version``, ``reason``, ``caller``, ``inputs`` and more;
+        ``client.admin.record(name, id)`` returns inputs and result.
+        """
 
     def remove(self) -> None:
         """Remove the live service; published versions stay."""
@@ -155,12 +281,14 @@ def service(
     gpu: float | str | None = None,
     idempotent: bool | None = None,
     placement: str | None = None,
+    environment: str | None = None,
     public: bool | None = None,
     max_body: int | None = None,
     batch: Batch | None = None,
     concurrency: int | None = None,
     max_concurrent: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    record: Record | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a service: a form under the cell, and a route that answers calls.
@@ -206,6 +334,9 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         Where published workers start: ``"local"``, or the name of a placement of the JupyterHub
         (``easymlnb placement list``). Default: the server's own machine, or the first placement
         that has enough GPUs.
+    environment : {"kernel", "locked"}, default "kernel"
+        Packages of published workers: those of the notebook's kernel at that time, or exactly those
+        at publishing. Write ``"locked"`` as a literal.
     public : bool, default False
         Whether visitors without a login may use the app page ``public/{name}``. REST calls always
         need a login.
@@ -221,6 +352,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     metadata : dict, optional
         More for catalogs: summary, date, citation, doi, dataset, source, documentation, libraries,
         tasks, resources, thumbnail.
+    record : Record, optional
+        Which calls are kept with their inputs and results. Default: only calls that users flag.
 
     Returns
     -------
@@ -265,8 +398,14 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.view = lambda view: _view(service, view)
     decorated.app = lambda page: _app(service, page)
     decorated.publish = lambda **given: _publish(service, given)
+    decorated.stage = lambda **given: _publish(service, {**given, "stage": True})
+    decorated.traffic = lambda **given: _versions(service, "traffic", given)
+    decorated.promote = lambda version, **given: _versions(service, "promote", given, version)
+    decorated.rollback = lambda **given: _versions(service, "rollback", given)
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
+    decorated.compare = lambda before, after, **given: _compare(service, before, after, given)
+    decorated.flags = lambda **given: _flags(service, given)
     decorated.remove = lambda: _remove(service)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
@@ -320,6 +459,14 @@ def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     return publish(service.name, **options)
 
 
+def _versions(service: Service, what: str, options: dict[str, Any], *values: Any) -> Any:
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing import traffic
+
+    return getattr(traffic, what)(service.name, *values, **options)
+
+
 def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     if environment.in_worker():
         return None
@@ -328,11 +475,30 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     return share(service.name, **options)
 
 
+def _compare(
+    service: Service, before: int | str, after: int | str, options: dict[str, Any]
+) -> "ComparisonReport | None":
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing.comparing import compare
+
+    return compare(service.name, before, after, **options)
+
+
+def _flags(service: Service, options: dict[str, Any]) -> list[dict[str, Any]]:
+    if environment.in_worker():
+        return []
+    from easymlnb.publishing.comparing import flags
+
+    return flags(service.name, **options)
+
+
 def _form(service: Service) -> Any:
     from easymlnb.forms.form import Form
     from easymlnb.forms.local_caller import LocalCaller
 
-    return Form(service.spec, LocalCaller(service), url=environment.server_url())
+    caller = LocalCaller(service, flags=environment.has_server())
+    return Form(service.spec, caller, url=environment.server_url())
 
 
 def _close_form(name: str) -> None:

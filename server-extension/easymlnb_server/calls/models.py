@@ -8,7 +8,7 @@ import msgspec
 
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import Chain
+from easymlnb_server.dispatch.call import CallResult, Chain
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.services.models import Target
 
@@ -51,6 +51,8 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         Seconds that the caller gives the call; the service's own limit if that is shorter.
     deadline
         When the caller stops waiting, in seconds of ``time.monotonic``.
+    keep
+        Whether the call may be recorded, or flagged; false for calls that the server makes itself.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
     version
@@ -78,10 +80,18 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     low_priority: bool = False
     timeout: float = float("inf")
     deadline: float = float("inf")
+    keep: bool = True
     chain: Callable[[Target], Chain] | None = None
     version: str = ""
     point: float = msgspec.field(default_factory=random)
     is_shadow: bool = False
+
+
+class CallKeeper(Protocol):
+    """Keeps calls with their inputs and results, as their services allow."""
+
+    def offer(self, request: CallRequest, target: Target, result: CallResult) -> None:
+        """Take a call that has just ended; it must not raise, and must not wait."""
 
 
 class EventSink(Protocol):

@@ -82,6 +82,7 @@ class ShadowCalls:
             request,
             version=version,
             is_shadow=True,
+            keep=False,
             low_priority=True,
             progress=False,
             request_id=uuid.uuid4().hex,

@@ -9,6 +9,12 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
+from easymlnb_server.comparisons.handlers import (
+    ComparisonHandler,
+    ComparisonPageHandler,
+    ComparisonsHandler,
+)
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
@@ -35,6 +41,24 @@ from easymlnb_server.publishing.handlers import (
     BundleHandler,
     BundleNotebookHandler,
     ServicesHandler,
+)
+from easymlnb_server.publishing.provenance_handlers import OPERATIONS as PROVENANCE
+from easymlnb_server.publishing.provenance_handlers import (
+    ProvenanceHandler,
+    VersionBundleHandler,
+    VersionCrateHandler,
+    VersionDiffHandler,
+    VersionNotebookHandler,
+    VersionPageHandler,
+)
+from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
+from easymlnb_server.recordings.handlers import (
+    DatasetHandler,
+    FlagHandler,
+    RecordCodeHandler,
+    RecordHandler,
+    RecordsHandler,
+    RecordsPageHandler,
 )
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
@@ -79,6 +103,9 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **TRAFFIC,
+    **PROVENANCE,
+    **RECORDS,
+    **COMPARISONS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -156,6 +183,21 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/versions/{VERSION}", VersionHandler),
         (rf"services/{name}/versions/{VERSION}/call", CallHandler),
         (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
+        (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
+        (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
+        (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),
+        (rf"services/{name}/versions/{VERSION}/crate", VersionCrateHandler),
+        (rf"services/{name}/versions/{VERSION}/page", VersionPageHandler),
+        (rf"services/{name}/flag", FlagHandler),
+        (rf"services/{name}/records", RecordsHandler),
+        (rf"services/{name}/records/page", RecordsPageHandler),
+        (rf"services/{name}/records/dataset", DatasetHandler),
+        (rf"services/{name}/records/{KERNEL}", RecordHandler),
+        (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
+        (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"comparisons/{KERNEL}", ComparisonHandler),
+        (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
 
 

@@ -112,7 +112,13 @@ class ServicesHandler(BodyHandler):
         publish = self.state.publisher.publish
         stage, force = (self.get_query_argument(key, "") in TRUE for key in ("stage", "force"))
         stored = await publish(
-            self.read_body(), names, self.caller.name, replace, stage=stage, force=force
+            self.read_body(),
+            names,
+            self.caller.name,
+            replace,
+            publisher=self.caller.name,
+            stage=stage,
+            force=force,
         )
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY

@@ -51,7 +51,7 @@ class VersionsHandler(EasyHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         self.target(name, Action.SEE)
-        own = self.can_manage(name)
+        own, drift = self.can_manage(name), self.state.version_archive.drift
         versions = [
             VersionSummary(
                 version=version.number,
@@ -60,6 +60,7 @@ class VersionsHandler(EasyHandler):
                 current=version.current,
                 weight=version.weight,
                 aliases=list(version.aliases),
+                drift=drift(name, version.number) if own else UNSET,
             )
             for version in await self.state.publisher.versions(name)
         ]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, 
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
+from easymlnb_server.store import comparisons, provenance, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import ServiceRecord, State, Version, VersionRow
 from easymlnb_server.store.tables import bundles, promotions, services, versions
@@ -64,7 +65,9 @@ class Services(Repository):
             (spec.name, _publish_one(connection, bundle, spec, owner, now, stage, force))
             for spec in sorted(specs, key=lambda spec: spec.name)
         ]
-        _set_ready(connection, bundle, [spec.name for spec in specs], log, now)
+        names = [spec.name for spec in specs]
+        _set_ready(connection, bundle, names, log, now)
+        provenance.record(connection, bundle, names)
         return _read_pairs(connection, made)
 
     @reading
@@ -137,6 +140,8 @@ class Services(Repository):
             raise ServiceNotFound(name)
         connection.execute(delete(promotions).where(promotions.c.service == name))
         connection.execute(delete(versions).where(versions.c.service == name))
+        recordings.delete_of_services(connection, [name])
+        comparisons.delete_of_services(connection, [name])
         return deleted
 
 

@@ -30,6 +30,7 @@ from easymlnb_server.traffic.promotions import (
     parse_request,
     problem_of,
 )
+from support.fakes import until
 
 GOOD = Sample(calls=200, errors=1, p95=0.1)
 
@@ -211,8 +212,7 @@ async def test_it_continues_after_a_restart_with_new_numbers() -> None:
     world.numbers[4] = Sample(calls=1, errors=1)
     world.promotions = world.made()
     running = asyncio.create_task(world.promotions.run())
-    while not world.promotions.active("f"):
-        await asyncio.sleep(0)
+    await until(lambda: world.promotions.active("f"))
     running.cancel()
     world.now += 60
     await world.check()
