@@ -18,10 +18,11 @@ Force = Annotated[
 ]
 
 
-def _client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Client]":
-    from easymlnb.cli.target import client_of
+def client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Client]":
+    """Return a client of the server that has a service; see ``cli.target``."""
+    from easymlnb.cli import target as targets
 
-    return client_of(name, target)
+    return targets.client_of(name, target)
 
 
 @ANY_SERVER
@@ -33,7 +34,7 @@ def versions(
     ] = None,
 ) -> None:
     """List the versions of a service with their traffic, or delete one."""
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         if delete is not None:
             client.admin.delete_version(name, delete)
         found = client.admin.versions(name)
@@ -78,7 +79,7 @@ def traffic(
     force: Force = False,
 ) -> None:
     """Show or set which versions answer the calls of a service."""
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         found = client.admin.traffic(name)
         changes: dict[str, Any] = {}
         if weights:
@@ -98,7 +99,7 @@ def traffic(
 @ANY_SERVER
 def rollback(target: CommandTarget, name: Name) -> None:
     """Give all calls to the version that had them before."""
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         found = client.admin.rollback(name)
     _show(name, found, json=target.json)
 
@@ -122,7 +123,7 @@ def promote(
     force: Force = False,
 ) -> None:
     """Move the calls to a version in steps; without a version, show the latest promotion."""
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         if version is not None:
             percents = [_number("steps", one)[1] for one in steps.split(",")]
             found = client.admin.promote(name, version, steps=percents, every=every, force=force)

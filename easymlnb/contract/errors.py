@@ -12,7 +12,7 @@
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete, ComparisonRunning, IncompatibleVersion, VersionInUse, NoRollback,
+    |        UploadIncomplete, ComparisonRunning, BreakingVersion, VersionInUse, NoRollback,
     |        PromotionConflict
     +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota
@@ -273,7 +273,7 @@ class NodeFull(EasyMLNBError, code="node_full", status=409):
     )
 
 
-class IncompatibleVersion(EasyMLNBError, code="incompatible_version", status=409):
+class BreakingVersion(EasyMLNBError, code="breaking_version", status=409):
     """The version would break callers of the one that answers now."""
 
     def __init__(self, number: int, serving: int, differences: Sequence[str]) -> None:

@@ -147,7 +147,7 @@ def test_a_version_that_breaks_callers_gets_no_traffic_unless_forced(
     assert service["breaks"] == ["parameter 'x' was removed"]
     assert answers(server) == ("2", "2")
     refused = put(server, {"weights": {"3": 100}})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "incompatible_version")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "breaking_version")
     assert refused.json()["error"]["details"]["differences"] == ["parameter 'x' was removed"]
     assert put(server, {"weights": {"3": 100}}, params={"force": "true"}).status_code == 200
     assert answers(server) == ("3", "3")

@@ -1,12 +1,13 @@
 """The deployments behind the published services of this process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
+from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.replacement import holders
 from easymlnb_server.services.models import (
     Deploy,
@@ -15,9 +16,10 @@ from easymlnb_server.services.models import (
     VersionEntry,
 )
 from easymlnb_server.services.published import PublishedServices
-from easymlnb_server.store.records import ServiceRecord
+from easymlnb_server.store.records import ServiceRecord, Version
 from easymlnb_server.traffic.policy import TrafficPolicy
 from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.worker_set import Worker
 
 DRAIN = 30.0
 """Seconds that calls have to finish on a replaced version."""
@@ -99,6 +101,53 @@ class DeploymentSet:
         service = PublishedService(versions, policy, record.owner, access, sleeping)
         self._published.set(record.name, service)
 
+    def go_live(
+        self,
+        bundle: str,
+        deployment: Deployment,
+        worker: Worker,
+        records: list[ServiceRecord],
+        versions: list[Version],
+    ) -> None:
+        """Let a deployment answer for the versions that its bundle made."""
+        self.adopt(bundle, deployment)
+        specs = {(version.service, version.number): version.spec for version in versions}
+        for record in records:
+            made = {number: spec for (name, number), spec in specs.items() if name == record.name}
+            self.update(record, made)
+        serving = deployment in self.serving()
+        deployment.run(self.specs(deployment), worker, serving=serving)
+
+    def serve_all(
+        self,
+        records: Iterable[ServiceRecord],
+        serving: Mapping[str, list[Version]],
+        make: Callable[[str, str], Deployment],
+        orphans: dict[str, list[OrphanedWorker]],
+    ) -> None:
+        """Route calls as stored, with new deployments for the versions that have traffic.
+
+        ``make`` makes the deployment of a bundle of an owner. ``orphans`` are workers of a former
+        server by bundle; those that are used are removed.
+        """
+        specs: dict[str, dict[int, ServiceSpec]] = {}
+        started: list[tuple[str, Deployment]] = []
+        for bundle, versions in serving.items():
+            if bundle not in self.running:
+                deployment = make(bundle, versions[0].owner)
+                self.adopt(bundle, deployment)
+                started.append((bundle, deployment))
+            for version in versions:
+                specs.setdefault(version.service, {})[version.number] = version.spec
+        for record in records:
+            if record.traffic.weights.keys() <= specs.get(record.name, {}).keys():
+                self.update(record, specs[record.name])
+        for bundle, deployment in started:
+            served = self.specs(deployment)
+            if served:
+                deployment.run(served, orphans=orphans.pop(bundle, ()))
+        self.settle()
+
     def specs(self, deployment: Deployment) -> list[ServiceSpec]:
         """Return the services that a deployment answers for."""
         versions = self._published.versions()
@@ -129,7 +178,7 @@ class DeploymentSet:
                 deployment.set_traffic(deployment in serving)
 
     def put_to_sleep(self) -> None:
-        """Stop the deployments without traffic that have no workers and no calls any more."""
+        """Stop the deployments without traffic that have neither workers nor calls."""
         serving = self.serving()
         idle = {
             deployment

@@ -69,7 +69,7 @@ class Promotions:
     ) -> Promotion:
         """Start a promotion with its first step.
 
-        Raises ``PromotionConflict``, ``VersionNotFound``, ``IncompatibleVersion`` without
+        Raises ``PromotionConflict``, ``VersionNotFound``, ``BreakingVersion`` without
         ``force``, or ``DeploymentFailed`` if the version does not start.
         """
         service = self._traffic.find(name)

@@ -8,17 +8,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
 import nbformat
 
 from easymlnb.contract.bundle import Bundle, open_bundle
-from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import (
     BundleRejected,
-    DeploymentFailed,
     EasyMLNBError,
     InternalError,
     NotReady,
@@ -32,7 +30,7 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of
-from easymlnb_server.publishing.spec_validation import validate_specs
+from easymlnb_server.publishing.spec_validation import describe_specs
 from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
@@ -40,7 +38,6 @@ from easymlnb_server.store.provenance import ACCEPTED, PUBLISHER
 from easymlnb_server.store.records import ServiceRecord, State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
-from easymlnb_server.workers.worker_set import Worker
 
 STOP_DRAIN = 5.0
 """Seconds that calls have to finish when the server stops."""
@@ -55,11 +52,6 @@ LOCK_REQUIRED = (
     "This server accepts only versions with a locked environment. Publish with "
     "environment='locked', or on the command line with --locked."
 )
-NOT_LOCKED = (
-    "The service {name!r} says environment='locked', but the bundle has no lock. Write 'locked' "
-    "as a literal in the decorator, or publish with environment='locked' (--locked)."
-)
-
 STOPPING = NotReady("The server is stopping. Try again in a moment.")
 
 T = TypeVar("T")
@@ -131,7 +123,7 @@ class Publisher:
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
         self.published.open(*guard)
-        self._serve(records, serving, there)
+        self.deployments.serve_all(records, serving, self.deployment, there)
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -320,32 +312,9 @@ class Publisher:
             bundle: [one for one in versions if one.service in names]
             for bundle, versions in serving.items()
         }
-        self._serve(records, {bundle: some for bundle, some in found.items() if some}, {})
-
-    def _serve(
-        self,
-        records: Iterable[ServiceRecord],
-        serving: Mapping[str, list[Version]],
-        orphans: dict[str, list[OrphanedWorker]],
-    ) -> None:
-        """Route calls as stored, with new deployments for the versions that have traffic."""
-        specs: dict[str, dict[int, ServiceSpec]] = {}
-        started: list[tuple[str, Deployment]] = []
-        for bundle, versions in serving.items():
-            if bundle not in self.deployments:
-                deployment = self.deployment(bundle, versions[0].owner)
-                self.deployments.adopt(bundle, deployment)
-                started.append((bundle, deployment))
-            for version in versions:
-                specs.setdefault(version.service, {})[version.number] = version.spec
-        for record in records:
-            if record.traffic.weights.keys() <= specs.get(record.name, {}).keys():
-                self.deployments.update(record, specs[record.name])
-        for bundle, deployment in started:
-            served = self.deployments.specs(deployment)
-            if served:
-                deployment.run(served, orphans=orphans.pop(bundle, ()))
-        self.deployments.settle()
+        self.deployments.serve_all(
+            records, {bundle: some for bundle, some in found.items() if some}, self.deployment, {}
+        )
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -362,7 +331,7 @@ class Publisher:
             worker, specs = await replacement.launch(tuple(map(naming.short_name, stored.names)))
             async with self.routing:
                 records, versions = await self._store_versions(stored, deployment, specs)
-                self._go_live(stored.id, deployment, worker, records, versions)
+                self.deployments.go_live(stored.id, deployment, worker, records, versions)
         except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
                 await deployment.stop()
@@ -381,23 +350,6 @@ class Publisher:
         replacement.end(self.deployments.serving())
         self.deployments.settle()
 
-    def _go_live(
-        self,
-        bundle: str,
-        deployment: Deployment,
-        worker: Worker,
-        records: list[ServiceRecord],
-        versions: list[Version],
-    ) -> None:
-        """Let a deployment answer for the versions that its bundle made."""
-        self.deployments.adopt(bundle, deployment)
-        specs = {(version.service, version.number): version.spec for version in versions}
-        for record in records:
-            made = {number: spec for (name, number), spec in specs.items() if name == record.name}
-            self.deployments.update(record, made)
-        serving = deployment in self.deployments.serving()
-        deployment.run(self.deployments.specs(deployment), worker, serving=serving)
-
     async def _store_versions(
         self, stored: StoredBundle, deployment: Deployment, specs: tuple[ServiceSpec, ...]
     ) -> tuple[list[ServiceRecord], list[Version]]:
@@ -405,12 +357,8 @@ class Publisher:
 
         Returns these services as they are stored now, and the versions.
         """
-        metadata = stored.manifest.get("metadata", {})
-        described = [spec.with_notebook_metadata(metadata) for spec in specs]
-        wants = next((spec.name for spec in described if spec.environment == LOCKED), "")
-        if wants and not stored.manifest.get("lock"):
-            raise DeploymentFailed(NOT_LOCKED.format(name=wants))
-        checked = await _thread(partial(validate_specs, described, deployment.starter.executed))
+        check = partial(describe_specs, specs, stored.manifest, deployment.starter.executed)
+        checked = await _thread(check)
         if self._shared:
             checked = naming.with_qualified_names(checked, stored.owner)
         notebook = await self._keep_log(deployment)

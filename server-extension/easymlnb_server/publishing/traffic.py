@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from easymlnb.contract.errors import (
+    BreakingVersion,
     DeploymentFailed,
     EasyMLNBError,
-    IncompatibleVersion,
     NoRollback,
     NotReady,
     ServiceNotFound,
@@ -76,7 +76,7 @@ class TrafficManager:
         ------
         BadRequest, VersionNotFound
             The change is invalid.
-        IncompatibleVersion
+        BreakingVersion
             A version would break callers.
         DeploymentFailed
             A version did not start.
@@ -214,7 +214,7 @@ class TrafficManager:
             await self._wake(await self._read(record.name), wanted)
         for number in wanted:
             deployment = self.find(record.name).versions[number].deployment
-            await stack.enter_async_context(deployment.kept_warm())
+            await stack.enter_async_context(deployment.demand.kept_warm())
             try:
                 async with asyncio.timeout(PREPARE):
                     await _ready_or_waiting(deployment)
@@ -227,7 +227,7 @@ class TrafficManager:
                 ) from error
 
     async def _check_compatible(self, record: ServiceRecord, traffic: Traffic) -> None:
-        """Raise ``IncompatibleVersion`` if a version that gets traffic would break callers."""
+        """Raise ``BreakingVersion`` if a version that gets traffic would break callers."""
         added = sorted(traffic.weights.keys() - record.traffic.weights.keys())
         if not added:
             return
@@ -238,12 +238,12 @@ class TrafficManager:
         for number in added:
             found = differences(versions[serving].spec, versions[number].spec)
             if found:
-                raise IncompatibleVersion(number, serving, found)
+                raise BreakingVersion(number, serving, found)
 
 
 async def _ready_or_waiting(deployment: Deployment) -> None:
     """Return when a worker is ready, or when it waits for capacity; raises why it cannot start."""
-    ready = asyncio.ensure_future(deployment.wait_ready())
+    ready = asyncio.ensure_future(deployment.demand.wait_ready())
     try:
         while not ready.done() and not deployment.starter.waiting_for_capacity:
             await asyncio.wait({ready}, timeout=CAPACITY_CHECK)

@@ -201,8 +201,7 @@ OPERATIONS = {
         tag="Versions",
         body={JSON: PromotionRequest},
         query=(FORCE,),
-        description="It advances by itself, and goes back by itself when the version fails or is "
-        "slow.",
+        description="The server advances it, and goes back when the version fails or is slow.",
     ),
     "GET /services/{name}/promotions/{id}": Operation(
         "getPromotion",
@@ -221,7 +220,7 @@ OPERATIONS = {
     "POST /services/{name}/promotions/{id}/pause": Operation(
         "pausePromotion",
         "Stay at the present step",
-        ok("The promotion. It still goes back by itself.", PromotionView),
+        ok("The promotion. It still goes back when the version fails.", PromotionView),
         (409, 503),
         tag="Versions",
     ),

@@ -28,7 +28,7 @@ MOST_LOSSES = 3
 
 
 class AbortIf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a promotion goes back by itself."""
+    """When a promotion goes back."""
 
     error_rate_ratio: Annotated[
         float | None, Meta(description="Error rate, as a multiple of the serving version's.")

@@ -5,9 +5,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
@@ -19,14 +17,15 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.workers import adoption
-from easymlnb_server.workers.autoscaler import Autoscaler, Load, ScalingLimits
+from easymlnb_server.workers.autoscaler import Autoscaler, Load
 from easymlnb_server.workers.checks import WorkerChecks
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
+from easymlnb_server.workers.demand import Demand
 from easymlnb_server.workers.liveness import wait_idle, wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.starter import LoadBundle, Starter, select_specs
-from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
+from easymlnb_server.workers.worker_set import Replica, Worker, WorkerSet, clean_up
 
 TICK = 0.5
 """Seconds between two decisions of the autoscaler, unless something wakes it earlier."""
@@ -35,18 +34,6 @@ REASONS = ("lost", "hung", "memory", "time")
 """Why workers are replaced: they ended, hung, used too much memory, or their node's time is up."""
 
 log = logging.getLogger("easymlnb.deployment")
-
-
-@dataclass(eq=False, slots=True)
-class Replica:
-    """One worker that a deployment should have, started again when it is lost.
-
-    ``outgoing``: the worker is ended as soon as another one serves in its place.
-    """
-
-    task: asyncio.Task[None] | None = None
-    worker: Worker | None = None
-    outgoing: bool = False
 
 
 class Deployment:
@@ -60,6 +47,7 @@ class Deployment:
     - ``pool``: the dispatcher that runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
     - ``restarts``: number of replaced workers by reason, one of ``REASONS``
+    - ``demand``: whether calls arrive, and whether a worker is needed before they do
     - ``specs``: the services that the workers serve, by name
     """
 
@@ -90,10 +78,7 @@ class Deployment:
         self._replicas: list[Replica] = []
         self._woken = asyncio.Event()
         self._lent = 0
-        self._serving = True
-        self._warming = 0
-        self._failure: EasyMLNBError | None = None
-        self._changed = asyncio.Event()
+        self.demand = Demand(self.pool, self.breaker, self._rescale)
 
     @property
     def state(self) -> str:
@@ -159,14 +144,14 @@ class Deployment:
         ``set_traffic`` for ``serving``.
         """
         served = tuple(specs)
-        self._serving = serving
+        self.demand.serving = serving
         self._names = tuple(spec.name for spec in served)
         self.specs = {spec.name: spec for spec in served}
         self.starter.require(served)
         self._checks.set_memory_limit(served)
         orphans = list(orphans)
         running = len(orphans) + (first is not None)
-        self._autoscaler = Autoscaler(self._limits(), running)
+        self._autoscaler = Autoscaler(self.demand.limits(self.specs.values()), running)
         for orphan in orphans:
             self._add_replica(orphan=orphan)
         if first is not None:
@@ -187,37 +172,15 @@ class Deployment:
         Without traffic, a call that pins a version still gets a worker, for the services' idle
         time.
         """
-        if serving == self._serving:
+        if serving == self.demand.serving:
             return
-        self._serving = serving
+        self.demand.serving = serving
         self._lent = 0
         if self._autoscaler is not None:
-            self._autoscaler.limits = self._limits()
+            self._autoscaler.limits = self.demand.limits(self.specs.values())
             if not serving:
                 self._autoscaler.forget_calls()
         self._wake()
-
-    @asynccontextmanager
-    async def kept_warm(self) -> AsyncIterator[None]:
-        """Have at least one worker, from a start that is tried at once."""
-        self._warming += 1
-        self._failure = None
-        if not self.pool.workers:
-            self.breaker.retry_now()
-        self._rescale()
-        try:
-            yield
-        finally:
-            self._warming -= 1
-            self._rescale()
-
-    async def wait_ready(self) -> None:
-        """Return when there is a worker; raises why the latest start failed."""
-        while not self.pool.workers:
-            if self._failure is not None:
-                raise self._failure
-            self._changed.clear()
-            await self._changed.wait()
 
     async def lend(self, count: int) -> None:
         """Run ``count`` workers fewer until ``take_back``; return when their capacity is free.
@@ -267,15 +230,9 @@ class Deployment:
             self.pool.close(error)
             await self._workers.stop_all(detach=detach)
 
-    def _limits(self) -> ScalingLimits:
-        limits = ScalingLimits.from_specs(self.specs.values())
-        if self._warming:
-            return replace(limits, min_workers=max(1, limits.min_workers))
-        return limits if self._serving else replace(limits, min_workers=0)
-
     def _rescale(self) -> None:
         if self._autoscaler is not None:
-            self._autoscaler.limits = self._limits()
+            self._autoscaler.limits = self.demand.limits(self.specs.values())
         self._wake()
 
     def _wake(self) -> None:
@@ -374,14 +331,13 @@ class Deployment:
         replica.worker = worker
         self.breaker.record_start()
         self.pool.join(worker.link, 1, PREFETCH_LIMIT)
-        self._changed.set()
+        self.demand.notify()
         self._wake()
         await wait_lost(worker.kernel, worker.link)
 
     def _record_failure(self, error: EasyMLNBError) -> None:
         self.breaker.record_failure(error)
-        self._failure = error
-        self._changed.set()
+        self.demand.notify(error)
         if not self.pool.workers:
             self.pool.fail_queued(NotReady("The service failed to start."))
 
