@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_overloads, overload
 
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
@@ -133,53 +133,16 @@ class ServiceFunction(Protocol[P, R]):
     def unshare(self) -> "ServiceAccess":
         """Restrict the service to its owner again."""
 
-    def compare(
-        self,
-        before: int | str,
-        after: int | str,
-        *,
-        on: str = "examples",
-        limit: int | None = None,
-        relative: float | None = None,
-        absolute: float | None = None,
-        url: str | None = None,
-        token: str | None = None,
-    ) -> "ComparisonReport":
-        """Compare two published versions on the same inputs, and wait for the result.
+    def compare(self, before: int | str, after: int | str, **options: Any) -> "ComparisonReport":
+        """Compare two published versions, by number or alias, on the same inputs.
 
-        Parameters
-        ----------
-        before, after : int or str
-            Version numbers or aliases.
-        on : str, default "examples"
-            ``"examples"``, ``"recorded"`` or ``"flagged"`` calls, or the path of a table of inputs
-            (CSV or JSON lines).
-        limit : int, default 200
-            Largest number of inputs; of calls, the newest.
-        relative, absolute : float, optional
-            How far numbers may be apart. Default: 1e-6 and 1e-9.
-        url, token : str, optional
-            The server, as for ``publish``.
-
-        Returns
-        -------
-        ComparisonReport
-            A record with ``outcomes``, ``summary``, ``items``, ``same`` and ``url``.
-
-        Raises
-        ------
-        IncompatibleVersions
-            The versions do not take the same inputs.
-        VersionNotFound
-            The service has no such version.
+        ``on`` is ``"examples"`` (default), ``"recorded"``, ``"flagged"``, or the path of a table;
+        ``limit``, ``relative`` and ``absolute`` are those of ``client.admin.compare``. Raises
+        ``VersionNotFound`` or ``IncompatibleVersions``.
         """
 
-    def flags(self, *, url: str | None = None, token: str | None = None) -> list[dict[str, Any]]:
-        """Return the calls that users flagged, newest first.
-
-        Each has ``id``, ``time``, ``version``, ``reason``, ``caller``, ``inputs`` and more;
-        ``client.admin.record(name, id)`` returns inputs and result.
-        """
+    def flags(self, **options: Any) -> list[dict[str, Any]]:
+        """Return the calls that users flagged, newest first: ``reason``, ``inputs``, ``id``."""
 
     def remove(self) -> None:
         """Remove the live service; published versions stay."""
@@ -326,8 +289,8 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.publish = lambda **given: _publish(service, given)
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
-    decorated.compare = lambda before, after, **given: _compare(service, before, after, given)
-    decorated.flags = lambda **given: _flags(service, given)
+    decorated.compare = partial(_remotely, "compare", service)
+    decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
@@ -389,22 +352,13 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     return share(service.name, **options)
 
 
-def _compare(
-    service: Service, before: int | str, after: int | str, options: dict[str, Any]
-) -> "ComparisonReport | None":
+def _remotely(name: str, service: Service, *args: Any, **options: Any) -> Any:
+    """Call a function of ``publishing.comparing`` about a published service, not in a worker."""
     if environment.in_worker():
         return None
-    from easymlnb.publishing.comparing import compare
+    from easymlnb.publishing import comparing
 
-    return compare(service.name, before, after, **options)
-
-
-def _flags(service: Service, options: dict[str, Any]) -> list[dict[str, Any]]:
-    if environment.in_worker():
-        return []
-    from easymlnb.publishing.comparing import flags
-
-    return flags(service.name, **options)
+    return getattr(comparing, name)(service.name, *args, **options)
 
 
 def _form(service: Service) -> Any:

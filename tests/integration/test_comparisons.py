@@ -88,8 +88,8 @@ def test_form_and_page_flag_their_own_calls(server: RunningServer, client: Clien
     )
     assert seen.status_code == 200
     visitor = httpx.Client(base_url=f"{server.url}easymlnb/", timeout=60)
-    page = pass_of(open_page(server, httpx.Client(timeout=60), "public/rated"))
-    visitor.headers["Authorization"] = page
+    with httpx.Client(timeout=60) as browser:
+        visitor.headers["Authorization"] = pass_of(open_page(server, browser, "public/rated"))
     called = visitor.post(
         "services/rated/view", json={"x": 9}, headers={"X-Request-Id": "seen-by-visitor"}
     )
