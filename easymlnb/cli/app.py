@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from easymlnb.cli import hub, output, placement
+from easymlnb.cli import hub, output, placement, traffic
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.contract.replacing import AUTO
@@ -140,12 +140,17 @@ def publish(
     locked: Annotated[
         bool, typer.Option("--locked", help="Run workers with exactly the present packages.")
     ] = False,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Give the new version no traffic.")
+    ] = False,
+    force: traffic.Force = False,
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    publish_and_show(notebook, PublishOptions(*lists, requirements, replace, locked), target)
+    options = PublishOptions(*lists, requirements, replace, locked, stage, force)
+    publish_and_show(notebook, options, target)
 
 
 @app.command()
@@ -393,3 +398,7 @@ def checkout(
     name, version = versions.split_version(service, required=True)
     with _client_of(name, target) as client:
         versions.checkout(client, name, version, folder, target.json)
+
+
+for command in (traffic.versions, traffic.traffic, traffic.promote, traffic.rollback):
+    app.command()(command)

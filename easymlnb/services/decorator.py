@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
+    from easymlnb.publishing.traffic import ServicePromotion, ServiceTraffic
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -89,6 +90,10 @@ class ServiceFunction(Protocol[P, R]):
             Default: as the decorator says, or as the server requires.
         replace : {"auto", "in_place", "wait"}, default "auto"
             What happens to the former version if there is no room for two.
+        stage : bool, default False
+            Give the new version no traffic; ``traffic`` or ``promote`` does later.
+        force : bool, default False
+            Give it traffic although it would break callers of the version that answers now.
         wait : bool, default True
             ``False`` returns as soon as the server has accepted the bundle.
         timeout : float, default 600
@@ -108,6 +113,75 @@ class ServiceFunction(Protocol[P, R]):
         EasyMLNBError
             The notebook is not saved, or the server refuses the bundle.
         """
+
+    def stage(self, **options: Any) -> "Published":
+        """Publish a new version that gets no traffic; the options are those of ``publish``."""
+
+    def traffic(self, **options: Any) -> "ServiceTraffic":
+        """Set which published versions answer calls; without options, return that.
+
+        Parameters
+        ----------
+        weights : dict, optional
+            Percentages by version number or alias, such as ``{3: 90, 4: 10}``.
+        aliases : dict, optional
+            Version numbers by name, such as ``{"candidate": 4}``.
+        sticky : str or None, optional
+            ``"caller"`` or ``"header:NAME"``: the same caller, or the same value of the header,
+            gets the same version. ``None``: chance decides.
+        shadow : dict or None, optional
+            ``{"version": 4, "share": 0.1}``: send copies of a share of the calls to a version.
+        if_match : str, optional
+            The ``etag`` of the traffic that the change is for.
+        force : bool, default False
+            Give traffic to versions that would break callers.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ServiceTraffic
+            A record with ``weights``, ``aliases``, ``sticky``, ``shadow``, ``rollback``,
+            ``promotion`` and ``etag``.
+
+        Raises
+        ------
+        IncompatibleVersion
+            A version would break callers of the one that answers now.
+        TrafficChanged
+            The traffic is no longer that of ``if_match``.
+        DeploymentFailed
+            A version did not start; the traffic is unchanged.
+        """
+
+    def promote(self, version: int | str, **options: Any) -> "ServicePromotion":
+        """Move the calls to a version in steps. The server continues by itself.
+
+        Parameters
+        ----------
+        version : int or str
+            A version number or an alias.
+        steps : iterable of float, default (5, 25, 50, 100)
+            Percentages of the calls.
+        every : float or str, default "10m"
+            Duration of a step: seconds, ``"30s"``, ``"10m"``, ``"1h"``.
+        abort_if : dict, optional
+            When it goes back: ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5) and
+            ``min_calls`` (100).
+        force : bool, default False
+            Promote a version that would break callers.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ServicePromotion
+            A record with ``id``, ``version``, ``base``, ``state``, ``percent``, ``steps``,
+            ``every`` and ``reason``.
+        """
+
+    def rollback(self, **options: Any) -> "ServiceTraffic":
+        """Give all calls to the version that had them before; takes ``url`` and ``token``."""
 
     def share(self, **options: Any) -> "ServiceAccess":
         """Set who may call the service on a Hub's shared service; without arguments, return it.
@@ -287,6 +361,10 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.view = lambda view: _view(service, view)
     decorated.app = lambda page: _app(service, page)
     decorated.publish = lambda **given: _publish(service, given)
+    decorated.stage = lambda **given: _publish(service, {**given, "stage": True})
+    decorated.traffic = lambda **given: _versions(service, "traffic", given)
+    decorated.promote = lambda version, **given: _versions(service, "promote", given, version)
+    decorated.rollback = lambda **given: _versions(service, "rollback", given)
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
     decorated.compare = partial(_remotely, "compare", service)
@@ -342,6 +420,14 @@ def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     from easymlnb.publishing.publish import publish
 
     return publish(service.name, **options)
+
+
+def _versions(service: Service, what: str, options: dict[str, Any], *values: Any) -> Any:
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing import traffic
+
+    return getattr(traffic, what)(service.name, *values, **options)
 
 
 def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":

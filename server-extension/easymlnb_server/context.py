@@ -15,7 +15,9 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.services.live import LiveServices
@@ -52,6 +54,8 @@ class ServerContext:
     placement_views: Views
     idempotency: IdempotencyCache
     users: UserDirectory
+    traffic: TrafficManager
+    promotions: Promotions
     version_archive: VersionArchive
     recordings: Recordings
     comparisons: Comparisons

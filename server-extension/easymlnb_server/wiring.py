@@ -46,7 +46,9 @@ from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
@@ -70,6 +72,11 @@ if TYPE_CHECKING:
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
+
+
+TIDY_SECONDS = 60.0
+TIDY_ROUNDS = 60
+"""Deployments are checked each minute, old versions each hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         shared=settings.shared,
         require_locked=settings.require_locked_environments,
     )
+    traffic = TrafficManager(publisher)
+    services.wake_version = traffic.wake_version
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -143,6 +152,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        traffic=traffic,
+        promotions=Promotions(publisher, traffic, metrics.sample),
         version_archive=VersionArchive(published, lambda: publisher.store),
         recordings=Recordings(keeper, services, lambda: publisher.store),
         comparisons=Comparisons(
@@ -206,6 +217,8 @@ def build_lifecycle(
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
+        yield "promotions", components.context.promotions.run
         if components.environments is not None:
             yield "environments", partial(_collect, components.environments, store)
         if hub is not None:
@@ -343,3 +356,12 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
+
+
+async def _tend_versions(context: ServerContext, keep: int) -> None:
+    """Delete old versions, and stop deployments that nothing needs, from time to time."""
+    while True:
+        await context.traffic.prune(keep)
+        for _ in range(TIDY_ROUNDS):
+            await context.traffic.tidy()
+            await asyncio.sleep(TIDY_SECONDS)

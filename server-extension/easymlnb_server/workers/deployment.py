@@ -5,8 +5,9 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
@@ -89,6 +90,10 @@ class Deployment:
         self._replicas: list[Replica] = []
         self._woken = asyncio.Event()
         self._lent = 0
+        self._serving = True
+        self._warming = 0
+        self._failure: EasyMLNBError | None = None
+        self._changed = asyncio.Event()
 
     @property
     def state(self) -> str:
@@ -122,6 +127,11 @@ class Deployment:
         """Number of workers that there should be."""
         return max(0, self._autoscaler.wanted - self._lent) if self._autoscaler is not None else 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether there are no workers and no calls."""
+        return not (self.pool.waiting or self.pool.running or self.reserved or self.wanted)
+
     def memory(self) -> int:
         """Return the resident bytes of all workers. Blocks: call it in a thread."""
         return sum(worker.kernel.memory() for worker in self._workers.all)
@@ -140,25 +150,74 @@ class Deployment:
         specs: Iterable[ServiceSpec],
         first: Worker | None = None,
         orphans: Iterable[OrphanedWorker] = (),
+        *,
+        serving: bool = True,
     ) -> None:
         """Run the workers that these services need, from now on.
 
-        ``first`` is a worker that runs already; ``orphans`` are workers of a former server.
+        ``first`` is a worker that runs already; ``orphans`` are workers of a former server. See
+        ``set_traffic`` for ``serving``.
         """
         served = tuple(specs)
+        self._serving = serving
         self._names = tuple(spec.name for spec in served)
         self.specs = {spec.name: spec for spec in served}
         self.starter.require(served)
         self._checks.set_memory_limit(served)
         orphans = list(orphans)
         running = len(orphans) + (first is not None)
-        self._autoscaler = Autoscaler(ScalingLimits.from_specs(served), running)
+        self._autoscaler = Autoscaler(self._limits(), running)
         for orphan in orphans:
             self._add_replica(orphan=orphan)
         if first is not None:
             self._add_replica(first)
         self._supervisor.run("autoscaler", self._autoscale)
         self._checks.run(self._supervisor)
+
+    def include(self, specs: Iterable[ServiceSpec]) -> None:
+        """Answer for further services of the bundle."""
+        self.specs |= {spec.name: spec for spec in specs}
+        self._names = tuple(self.specs)
+        self.starter.require(tuple(self.specs.values()))
+        self._rescale()
+
+    def set_traffic(self, serving: bool) -> None:
+        """Scale by the services' limits, or to no worker once the present calls have ended.
+
+        Without traffic, a call that pins a version still gets a worker, for the services' idle
+        time.
+        """
+        if serving == self._serving:
+            return
+        self._serving = serving
+        self._lent = 0
+        if self._autoscaler is not None:
+            self._autoscaler.limits = self._limits()
+            if not serving:
+                self._autoscaler.forget_calls()
+        self._wake()
+
+    @asynccontextmanager
+    async def kept_warm(self) -> AsyncIterator[None]:
+        """Have at least one worker, from a start that is tried at once."""
+        self._warming += 1
+        self._failure = None
+        if not self.pool.workers:
+            self.breaker.retry_now()
+        self._rescale()
+        try:
+            yield
+        finally:
+            self._warming -= 1
+            self._rescale()
+
+    async def wait_ready(self) -> None:
+        """Return when there is a worker; raises why the latest start failed."""
+        while not self.pool.workers:
+            if self._failure is not None:
+                raise self._failure
+            self._changed.clear()
+            await self._changed.wait()
 
     async def lend(self, count: int) -> None:
         """Run ``count`` workers fewer until ``take_back``; return when their capacity is free.
@@ -207,6 +266,17 @@ class Deployment:
             # Also if the server's stop cancels the wait.
             self.pool.close(error)
             await self._workers.stop_all(detach=detach)
+
+    def _limits(self) -> ScalingLimits:
+        limits = ScalingLimits.from_specs(self.specs.values())
+        if self._warming:
+            return replace(limits, min_workers=max(1, limits.min_workers))
+        return limits if self._serving else replace(limits, min_workers=0)
+
+    def _rescale(self) -> None:
+        if self._autoscaler is not None:
+            self._autoscaler.limits = self._limits()
+        self._wake()
 
     def _wake(self) -> None:
         """Let the autoscaler decide now."""
@@ -304,11 +374,14 @@ class Deployment:
         replica.worker = worker
         self.breaker.record_start()
         self.pool.join(worker.link, 1, PREFETCH_LIMIT)
+        self._changed.set()
         self._wake()
         await wait_lost(worker.kernel, worker.link)
 
     def _record_failure(self, error: EasyMLNBError) -> None:
         self.breaker.record_failure(error)
+        self._failure = error
+        self._changed.set()
         if not self.pool.workers:
             self.pool.fail_queued(NotReady("The service failed to start."))
 

@@ -26,6 +26,7 @@ from easymlnb_server.http.routes import (
     SESSION,
     SHARED_ROUTES,
     UPLOAD,
+    VERSION,
 )
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
@@ -117,6 +118,15 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "node/kernels": {"POST": Probe(LOGIN, 400)},
     "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "node/kernels/KERNEL/channels": {"GET": Probe(LOGIN, 404)},
+    "services/NAME/traffic": {"GET": Probe(LOGIN), "PUT": Probe(LOGIN, 400)},
+    "services/NAME/rollback": {"POST": Probe(LOGIN, 409)},
+    "services/NAME/promotions": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
+    "services/NAME/promotions/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "services/NAME/promotions/KERNEL/pause": {"POST": Probe(LOGIN, 404)},
+    "services/NAME/promotions/KERNEL/resume": {"POST": Probe(LOGIN, 404)},
+    "services/NAME/versions/VERSION": {"DELETE": Probe(LOGIN, 409)},
+    "services/NAME/versions/VERSION/call": {"POST": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/view": {"POST": Probe(LOGIN)},
     ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
 }
 """Route -> method -> who is let in. A route or method that is missing here fails the walk."""
@@ -130,6 +140,7 @@ STANDS_FOR = {
     SESSION: "PLACE",
     FILE: "FILE",
     REQUEST: "REQUEST",
+    VERSION: "VERSION",
 }
 EXAMPLES = {
     "/?": "",
@@ -140,6 +151,7 @@ EXAMPLES = {
     "PLACE": "0" * 36,
     "FILE": "0" * 12 + "/none.js",
     "REQUEST": "some-request",
+    "VERSION": "1",
 }
 
 
