@@ -26,6 +26,7 @@ from easymlnb_server.http.routes import (
     SESSION,
     SHARED_ROUTES,
     UPLOAD,
+    VERSION,
 )
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
@@ -80,6 +81,12 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/live/call": {"POST": Probe(LOGIN)},
     "services/NAME/live/view": {"POST": Probe(LOGIN)},
     "services/NAME/versions": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/provenance": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/diff": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/bundle": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/notebook": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/crate": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/page": {"GET": Probe(LOGIN)},
     "services/NAME/log": {"GET": Probe(LOGIN)},
     "services/NAME/openapi.json": {"GET": Probe(LOGIN)},
     "services/NAME/page": {"GET": Probe(LOGIN)},
@@ -121,6 +128,7 @@ STANDS_FOR = {
     SESSION: "PLACE",
     FILE: "FILE",
     REQUEST: "REQUEST",
+    VERSION: "VERSION",
 }
 EXAMPLES = {
     "/?": "",
@@ -131,6 +139,7 @@ EXAMPLES = {
     "PLACE": "0" * 36,
     "FILE": "0" * 12 + "/none.js",
     "REQUEST": "some-request",
+    "VERSION": "1",
 }
 
 
