@@ -21,6 +21,8 @@ from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.comparisons.calling import VersionCaller
+from easymlnb_server.comparisons.manager import RUNNERS, Comparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
@@ -46,6 +48,8 @@ from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.version_archive import VersionArchive
+from easymlnb_server.recordings.keeper import Keeper
+from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
@@ -106,9 +110,11 @@ def build(settings: Settings, server: ServerApp) -> Components:
     activity = Activity(server.kernel_manager, times, live)
     in_flight, calls = InFlight(), CallLog()
     metrics = Metrics(live, published, in_flight.by_version)
-    recorder = CallRecorder(calls, metrics, _tracing(), shared=settings.shared)
+    keeper = Keeper()
+    recorder = CallRecorder(calls, metrics, _tracing(), keeper=keeper, shared=settings.shared)
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
+    invoker = Invoker(services, recorder, activity, in_flight)
     publisher = Publisher(
         published,
         deployments,
@@ -116,7 +122,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         require_locked=settings.require_locked_environments,
     )
     context = ServerContext(
-        invoker=Invoker(services, recorder, activity, in_flight),
+        invoker=invoker,
         in_flight=in_flight,
         recorder=recorder,
         services=services,
@@ -138,6 +144,10 @@ def build(settings: Settings, server: ServerApp) -> Components:
         idempotency=IdempotencyCache(),
         users=directory,
         version_archive=VersionArchive(published, lambda: publisher.store),
+        recordings=Recordings(keeper, services, lambda: publisher.store),
+        comparisons=Comparisons(
+            VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
+        ),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -201,6 +211,9 @@ def build_lifecycle(
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "recordings", components.context.recordings.run
+        for number in range(RUNNERS):
+            yield f"comparisons {number}", components.context.comparisons.run
 
     return ServingLifecycle(
         folder,

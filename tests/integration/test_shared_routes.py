@@ -16,6 +16,7 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     FILE,
     FULL_NAME,
+    KERNEL,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -129,6 +130,7 @@ class Probe:
 
 
 OWN = "services/NAME"
+ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
     f"{OWN}/access": (
@@ -149,6 +151,13 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
     f"{OWN}/thumbnail": (Probe("get", "see", 404),),  # none of them has a picture
+    f"{OWN}/flag": (Probe("post", "call", 400),),
+    f"{OWN}/records": (Probe("get", "manage"), Probe("delete", "manage", 400)),
+    f"{OWN}/records/page": (Probe("get", "manage"),),
+    f"{OWN}/records/dataset": (Probe("get", "manage"),),
+    f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
+    f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
@@ -174,6 +183,8 @@ OF_NONE: dict[str, dict[str, int]] = {
     "calls/REQUEST": {"delete": 404},
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
+    f"comparisons/{ID}": {"get": 404, "delete": 404},
+    f"comparisons/{ID}/page": {"get": 404},
     "placements": {"get": 200},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
@@ -190,6 +201,7 @@ STANDS_FOR = {
     SESSION: "PLACE",
     USER: "USER",
     VERSION: "1",
+    KERNEL: ID,
 }
 
 

@@ -9,6 +9,12 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
+from easymlnb_server.comparisons.handlers import (
+    ComparisonHandler,
+    ComparisonPageHandler,
+    ComparisonsHandler,
+)
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
@@ -45,6 +51,15 @@ from easymlnb_server.publishing.provenance_handlers import (
     VersionNotebookHandler,
     VersionPageHandler,
 )
+from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
+from easymlnb_server.recordings.handlers import (
+    DatasetHandler,
+    FlagHandler,
+    RecordCodeHandler,
+    RecordHandler,
+    RecordsHandler,
+    RecordsPageHandler,
+)
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -79,6 +94,8 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **PROVENANCE,
+    **RECORDS,
+    **COMPARISONS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -148,6 +165,15 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),
         (rf"services/{name}/versions/{VERSION}/crate", VersionCrateHandler),
         (rf"services/{name}/versions/{VERSION}/page", VersionPageHandler),
+        (rf"services/{name}/flag", FlagHandler),
+        (rf"services/{name}/records", RecordsHandler),
+        (rf"services/{name}/records/page", RecordsPageHandler),
+        (rf"services/{name}/records/dataset", DatasetHandler),
+        (rf"services/{name}/records/{KERNEL}", RecordHandler),
+        (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
+        (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"comparisons/{KERNEL}", ComparisonHandler),
+        (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
-from easymlnb_server.store import provenance
+from easymlnb_server.store import comparisons, provenance, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State, Version
 from easymlnb_server.store.tables import bundles, services, versions
@@ -109,6 +109,8 @@ class Services(Repository):
         if not connection.execute(statement.values(**deleted_values())).rowcount:
             raise ServiceNotFound(name)
         connection.execute(delete(versions).where(versions.c.service == name))
+        recordings.delete_of_services(connection, [name])
+        comparisons.delete_of_services(connection, [name])
         return deleted
 
 
