@@ -6,12 +6,13 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound
+    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound,
+    |        CredentialNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete
+    |        UploadIncomplete, CredentialsDisabled
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed
@@ -127,6 +128,10 @@ class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
     text = "You have no running call with this id; it may have ended."
 
 
+class CredentialNotFound(EasyMLNBError, code="credential_not_found", status=404):
+    """The service has no credential with this name."""
+
+
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
     """The route does not support this method."""
 
@@ -207,6 +212,10 @@ class UploadIncomplete(EasyMLNBError, code="upload_incomplete", status=409):
             "remaining bytes first.",
             details={"offset": offset, "size": size},
         )
+
+
+class CredentialsDisabled(EasyMLNBError, code="credentials_disabled", status=409):
+    """The server has no key to encrypt credentials with."""
 
 
 class NodeFull(EasyMLNBError, code="node_full", status=409):

@@ -21,6 +21,8 @@ from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.context import ServerContext
+from easymlnb_server.credentials.encryption import KeySource
+from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
@@ -61,6 +63,9 @@ from easymlnb_server.workers.start_limiter import StartLimiter
 if TYPE_CHECKING:
     from easymlnb_server.calls.tracing import Tracing
 
+KEY_FILE = "credentials.key"
+"""File, in the state folder of a personal server, with the key that encrypts credentials."""
+
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
 
@@ -94,7 +99,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = _hub_parts(settings, folder, directory)
     common = _profiles(settings, credentials)
     registration = WorkerRegistration()
-    deployments = _deployments(settings, registration, on_nodes=hub is not None)
+    stored_credentials = _credentials(settings, folder)
+    deployments = _deployments(settings, registration, stored_credentials, on_nodes=hub is not None)
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -126,6 +132,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        credentials=stored_credentials,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -223,8 +230,18 @@ def _profiles(settings: Settings, credentials: HubCredentials) -> SharedProfiles
     return SharedProfiles(credentials, base_url, profiles.for_personal_server(own))
 
 
+def _credentials(settings: Settings, folder: Path) -> CredentialStore:
+    own = None if settings.shared else folder / KEY_FILE
+    source = KeySource.take(settings.credentials_key_file, os.environ, own)
+    return CredentialStore(source, shared=settings.shared)
+
+
 def _deployments(
-    settings: Settings, registration: WorkerRegistration, *, on_nodes: bool
+    settings: Settings,
+    registration: WorkerRegistration,
+    stored_credentials: CredentialStore,
+    *,
+    on_nodes: bool,
 ) -> DeploymentFactory:
     # On nodes of their own, users do not get in each other's way.
     limiter = StartLimiter(settings.max_concurrent_starts, shared=not on_nodes)
@@ -235,7 +252,7 @@ def _deployments(
         memory_limit=settings.worker_memory_bytes,
         orphan_timeout=settings.orphan_timeout,
     )
-    return DeploymentFactory(deployment_settings, registration, limiter)
+    return DeploymentFactory(deployment_settings, registration, limiter, stored_credentials)
 
 
 def _app_pages(settings: Settings) -> AppPages:

@@ -9,6 +9,8 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
+from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
@@ -69,6 +71,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **CREDENTIALS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -78,6 +81,7 @@ USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
+CREDENTIAL = r"([A-Za-z0-9_.-]{1,64})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
@@ -118,6 +122,8 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/page", ServicePageHandler),
         (rf"services/{name}/metadata", MetadataHandler),
         (rf"services/{name}/thumbnail", ThumbnailHandler),
+        (rf"services/{name}/credentials", CredentialsHandler),
+        (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
         (r"uploads", UploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),

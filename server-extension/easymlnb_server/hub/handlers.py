@@ -59,6 +59,7 @@ class UserHandler(EasyHandler):
     async def delete(self, name: str) -> None:
         users = hub_users(self)
         removed = await self.state.publisher.remove_owner(name)
+        await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, removed)
         self.write_json({"removed": removed})
@@ -91,6 +92,7 @@ class TransferHandler(BodyHandler):
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
         moved = await self.state.publisher.transfer(name, to, owner.identity)
+        await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, moved)
         self.write_json({"moved": moved})

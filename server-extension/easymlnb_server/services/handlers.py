@@ -39,6 +39,7 @@ class ServiceHandler(EasyHandler):
     async def delete(self, name: str) -> None:
         self.target(name, Action.MANAGE)
         await self.state.publisher.remove(name)
+        await self.state.credentials.refresh()
         self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)

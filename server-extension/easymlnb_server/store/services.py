@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
+from easymlnb_server.store import credentials
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State, Version
 from easymlnb_server.store.tables import bundles, services, versions
@@ -107,6 +108,7 @@ class Services(Repository):
         if not connection.execute(statement.values(**deleted_values())).rowcount:
             raise ServiceNotFound(name)
         connection.execute(delete(versions).where(versions.c.service == name))
+        credentials.remove_for(connection, [name])
         return deleted
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
 from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.credentials import Credentials
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
@@ -28,6 +29,7 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.credentials = Credentials(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":

@@ -38,6 +38,8 @@ bundles = Table(
     Column("log", String(64)),
     Column("created", Float(53), nullable=False),
     Column("changed", Float(53), nullable=False),
+    # Who published it; its workers run as this user. Without one, as the owner.
+    Column("publisher", String(255)),
     Index(None, "state"),
 )
 
@@ -96,4 +98,16 @@ usage = Table(
     Column("day", String(10), primary_key=True),
     Column("process", String(16), primary_key=True),
     Column("seconds", Float(53), nullable=False),
+)
+
+# Credentials of services, encrypted. A service can have some before it is published.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("token", String, nullable=False),
+    Column("updated", Float(53), nullable=False),
+    Column("updated_by", String(255), nullable=False),
 )

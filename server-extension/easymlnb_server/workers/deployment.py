@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.credentials.manager import OwnerCredentials
 from easymlnb_server.dispatch.dispatcher import GRACE, Dispatcher
 from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
@@ -56,6 +57,7 @@ class Deployment:
     - ``placements``, ``registration``, ``settings``: where workers start, how they connect, and the
       server's settings
     - ``start_gate``: limits concurrent starts
+    - ``credentials``: those of the bundle's services
     - ``pool``: the dispatcher that runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
     - ``restarts``: number of replaced workers by reason, one of ``REASONS``
@@ -70,6 +72,7 @@ class Deployment:
         registration: WorkerRegistration,
         start_gate: asyncio.Semaphore,
         settings: DeploymentSettings,
+        credentials: OwnerCredentials | None = None,
     ) -> None:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
@@ -78,8 +81,11 @@ class Deployment:
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
         self._registration = registration
+        self._credentials = credentials
         self._workers = WorkerSet(self.pool.leave)
-        self.starter = Starter(load, placements, registration, start_gate, self._workers, settings)
+        self.starter = Starter(
+            load, placements, registration, start_gate, self._workers, settings, credentials
+        )
         self._checks = WorkerChecks(
             self._workers, settings.memory_limit, self._schedule_replacement
         )
@@ -302,6 +308,8 @@ class Deployment:
         """Let the dispatcher use a worker until it is lost."""
         await adoption.grant_reconnect(worker, self.bundle, self._settings.orphan_timeout)
         replica.worker = worker
+        if self._credentials is not None:
+            self._credentials.deliver(worker.link, self._names)
         self.breaker.record_start()
         self.pool.join(worker.link, 1, PREFETCH_LIMIT)
         self._wake()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
@@ -17,6 +18,7 @@ class DeploymentFactory:
     settings: DeploymentSettings
     registration: WorkerRegistration
     limiter: StartLimiter
+    credentials: CredentialStore
     _placements: PlacementProvider | None = None
 
     def open(self, placements: PlacementProvider) -> None:
@@ -33,4 +35,5 @@ class DeploymentFactory:
             self.registration.for_owner(owner),
             self.limiter.for_owner(owner),
             self.settings,
+            self.credentials.for_owner(owner),
         )

@@ -109,7 +109,7 @@ def _cancelled() -> bool:
 
 async def _check_version(client: AsyncKernelClient, name: str) -> None:
     """Raise ``DeploymentFailed`` unless the kernel's easymlnb is compatible with this server."""
-    content = await _run(
+    content = await run_silently(
         client,
         IMPORT_VERSION,
         f"The kernel {name!r} cannot import easymlnb: run 'pip install easymlnb' in the "
@@ -125,7 +125,7 @@ async def _check_version(client: AsyncKernelClient, name: str) -> None:
 
 
 async def _prepare(client: AsyncKernelClient) -> None:
-    await _run(
+    await run_silently(
         client,
         PREPARE,
         "The kernel has easymlnb and cannot use it; 'easymlnb doctor', run in the kernel's "
@@ -133,7 +133,7 @@ async def _prepare(client: AsyncKernelClient) -> None:
     )
 
 
-async def _run(
+async def run_silently(
     client: AsyncKernelClient, code: str, failure: str, expressions: dict[str, str] | None = None
 ) -> Any:
     """Run code and return the reply; raises ``DeploymentFailed`` with ``failure`` as message."""

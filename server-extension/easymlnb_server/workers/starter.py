@@ -17,6 +17,7 @@ from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.credentials.manager import OwnerCredentials, Values
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import StartupEstimator
 from easymlnb_server.placement.base import (
@@ -29,6 +30,7 @@ from easymlnb_server.placement.base import (
 from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers import liveness
 from easymlnb_server.workers.cell_lines import final_exception, locate
+from easymlnb_server.workers.given_credentials import given
 from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
 from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
@@ -60,6 +62,7 @@ class Starter:
     - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
       connect, the set that they join, and the server's settings
     - ``start_gate``: limits concurrent starts
+    - ``credentials``: those of the bundle's services
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -80,6 +83,7 @@ class Starter:
         start_gate: asyncio.Semaphore,
         workers: WorkerSet,
         settings: DeploymentSettings,
+        credentials: OwnerCredentials | None = None,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -97,6 +101,7 @@ class Starter:
         self._start_gate = start_gate
         self._workers = workers
         self._settings = settings
+        self._credentials = credentials
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -153,7 +158,7 @@ class Starter:
             name = self.placement_name
             name = bundle.manifest.placement if name is None else name
             try:
-                worker = await self._start_at(name, gpu, bundle)
+                worker = await self._start_at(name, gpu, bundle, names)
             except NodeLost:
                 lost_nodes += 1
                 if lost_nodes == MAX_NODES:
@@ -170,7 +175,9 @@ class Starter:
             # Its code needs another placement or other GPUs than the bundle's manifest states.
             await asyncio.shield(self._workers.end(worker))
 
-    async def _start_at(self, name: str, gpu: Gpu, bundle: Bundle) -> Worker:
+    async def _start_at(
+        self, name: str, gpu: Gpu, bundle: Bundle, services: tuple[str, ...]
+    ) -> Worker:
         """Start a worker at the placement ``name``, or where it fits if the name is empty."""
         chosen = self._placements.choose(name, gpu)
         placement = self._placements.get(chosen)
@@ -183,7 +190,7 @@ class Starter:
         try:
             async with start_slot(self._start_gate):
                 unused = None
-                worker = await self._start(bundle, placement, reservation)
+                worker = await self._start(bundle, placement, reservation, services)
             self._workers.add(worker)
             return worker
         finally:
@@ -205,7 +212,11 @@ class Starter:
         return reservation
 
     async def _start(
-        self, bundle: Bundle, placement: Placement, reservation: Reservation
+        self,
+        bundle: Bundle,
+        placement: Placement,
+        reservation: Reservation,
+        services: tuple[str, ...],
     ) -> Worker:
         name = uuid.uuid4().hex
         folder = self.folder(name)
@@ -215,7 +226,7 @@ class Starter:
         cells: list[int] = []
         try:
             async with asyncio.timeout(self._settings.start_timeout) as clock:
-                notebook = self.executed = nbformat.from_dict(bundle.notebook)
+                self.executed = nbformat.from_dict(bundle.notebook)
                 await asyncio.to_thread(bundle.extract, folder)
                 order = WorkerOrder(
                     name,
@@ -230,7 +241,8 @@ class Starter:
                 started = await placement.start(order)
                 kernel = started.kernel
                 self._clear_reason()
-                await execute(notebook, started.manager, started.client, cells.append)
+                async with given(self._values(bundle, services), started.client, self.executed):
+                    await execute(self.executed, started.manager, started.client, cells.append)
                 serve(started.client)
                 registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
                 # Output that bypasses ``sys.stdout`` would accumulate here, unread.
@@ -242,6 +254,11 @@ class Starter:
             await self._clean_up(error, kernel, folder, cells)
             raise
         return Worker(kernel, registered.link, registered.specs, folder)
+
+    def _values(self, bundle: Bundle, services: tuple[str, ...]) -> Values:
+        """Return the credentials of the bundle's services."""
+        names = services or bundle.manifest.defines
+        return self._credentials.of(names) if self._credentials is not None else {}
 
     async def _clean_up(
         self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]
