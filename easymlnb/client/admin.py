@@ -135,6 +135,27 @@ class _Operations:
         return _access(self._specs, name, access_body(users, groups, everyone, public))
 
     @_operation
+    def credentials(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the credentials of one of your services: names and times, without values."""
+        return operations.get_of_service(self._specs, name, "credentials", key="credentials")
+
+    @_operation
+    def set_credential(self, name: str, credential: str, value: str) -> Operation[dict[str, Any]]:
+        """Set the value that ``ml.credential(credential)`` returns in a service of yours.
+
+        The service need not be published yet. Its workers have the value at once.
+        """
+        path = yield from _credential_path(self._specs, name, credential)
+        request = Request("PUT", path, headers=JSON, content=_json({"value": value}))
+        return dict(raise_for_error((yield request)).json())
+
+    @_operation
+    def remove_credential(self, name: str, credential: str) -> Operation[None]:
+        """Remove a credential of one of your services."""
+        path = yield from _credential_path(self._specs, name, credential)
+        raise_for_error((yield Request("DELETE", path)))
+
+    @_operation
     def upload_bundle(
         self, data: bytes, *, names: Iterable[str] = (), replace: str = AUTO
     ) -> Operation[dict[str, Any]]:
@@ -197,6 +218,11 @@ def _access(
         return dict((yield from operations.get(path)))
     request = Request("PUT", path, headers=JSON, content=_json(body))
     return dict(raise_for_error((yield request)).json())
+
+
+def _credential_path(specs: SpecCache, name: str, credential: str) -> Operation[str]:
+    full = yield from operations.full_name(specs, name)
+    return operations.service_path(full, "credentials", quote(credential, safe=""))
 
 
 def _bundle_status(response: Response) -> dict[str, Any]:

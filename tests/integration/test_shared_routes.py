@@ -14,6 +14,7 @@ from easymlnb.contract.names import url_path
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
+    CREDENTIAL,
     FILE,
     FULL_NAME,
     REQUEST,
@@ -51,7 +52,7 @@ ACCESS: dict[str, tuple[dict[str, Any], frozenset[str]]] = {
 }
 """Name -> what its owner says, and who may then use it, beside administrators."""
 
-NOWHERE = "alice/nosuch"
+NOWHERE = "nosuch/nosuch"
 
 PAGED = "alice/sizes"
 """A public service that takes files, so that its page shows a pass."""
@@ -134,6 +135,12 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("get", "manage"),
         Probe("put", "manage", send={"json": {"everyone": True}}, harms=True),
     ),
+    f"{OWN}/credentials": (Probe("get", "manage"),),
+    f"{OWN}/credentials/CREDENTIAL": (
+        Probe("get", "manage", 404),
+        Probe("put", "manage", send={"json": {"value": "x"}}, harms=True),
+        Probe("delete", "manage", 404),
+    ),
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
@@ -182,6 +189,7 @@ STANDS_FOR = {
     REQUEST: "REQUEST",
     SESSION: "PLACE",
     USER: "USER",
+    CREDENTIAL: "CREDENTIAL",
 }
 
 
@@ -367,6 +375,7 @@ def example(pattern: str, name: str) -> str:
         BUNDLE: "b" * 64,
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",
+        CREDENTIAL: "NONE",
         SESSION: "0" * 36,
     }
     for group, one in examples.items():

@@ -173,6 +173,7 @@ class ServicePageHandler(PageHandler):
             json_ld=metadata_formats.schema_org(about),
             **self._calls(name, target.version),
             **self._access(name),
+            credentials=self.state.credentials.summaries(name) if self.can_manage(name) else None,
         )
 
     def _calls(self, name: str, version: str) -> dict[str, Any]:
