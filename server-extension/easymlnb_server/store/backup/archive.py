@@ -55,15 +55,21 @@ class Checksums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HashingReader:
-    """Reads a stream and hashes what it reads."""
+    """Reads a stream and hashes what it reads; ``path`` is the backup that contains it."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], path: Path | None = None) -> None:
         self._stream = stream
+        self._path = path
         self._digest = hashlib.sha256()
         self.size = 0
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
+        try:
+            data = self._stream.read(size)
+        except (tarfile.TarError, EOFError) as error:
+            if self._path is None:
+                raise
+            raise damaged(self._path, str(error)) from error
         self._digest.update(data)
         self.size += len(data)
         return data
@@ -127,7 +133,7 @@ def members(path: Path) -> Iterator[tuple[str, HashingReader]]:
                 known = _MEMBER.fullmatch(info.name) or info.name == CHECKSUMS
                 if stream is None or not known:
                     raise damaged(path, f"unexpected member {info.name[:80]!r}")
-                yield info.name, HashingReader(stream)
+                yield info.name, HashingReader(stream, path)
     except OSError as error:
         raise StorageUnusable(
             f"The backup {path} cannot be read ({error.strerror or error})."
