@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.compose.pipelines import gather, pipeline
     from easymlnb.contract.errors import CallerError, EasyMLNBError
-    from easymlnb.contract.spec import Batch
+    from easymlnb.contract.spec import Batch, Record
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
     from easymlnb.services.batching import Batched
@@ -52,7 +52,7 @@ _HOMES = {
     "calling.use": "use",
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
-    "contract.spec": "Batch",
+    "contract.spec": "Batch Record",
     "services.decorator": "ServiceFunction service",
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
@@ -87,6 +87,7 @@ __all__ = [
     "Number",
     "Optimized",
     "Plot",
+    "Record",
     "Secret",
     "ServiceFunction",
     "Slider",

@@ -32,6 +32,7 @@ app.add_typer(credentials.app, name="credentials")
 maintenance.register(app)
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
+VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[
     list[str] | None, typer.Option("--name", help="Publish only this service; may be repeated.")
 ]
@@ -73,6 +74,10 @@ def list_services(target: CommandTarget) -> None:
         for service in services:
             if service.get("reason"):
                 output.message(f"{service['name']}: {service['reason']}")
+            if service.get("drift"):
+                from easymlnb.cli.versions import drift_sentence
+
+                output.message(f"{service['name']}: {drift_sentence(service['drift'])}")
 
 
 @app.command()
@@ -134,12 +139,15 @@ def publish(
             help="How to replace the previous version: auto, in_place or wait.", metavar="HOW"
         ),
     ] = AUTO,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Run workers with exactly the present packages.")
+    ] = False,
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    publish_and_show(notebook, PublishOptions(*lists, requirements, replace), target)
+    publish_and_show(notebook, PublishOptions(*lists, requirements, replace, locked), target)
 
 
 @app.command()
@@ -217,6 +225,52 @@ def share(
         output.line(repr(access))
 
 
+@app.command()
+@ANY_SERVER
+def compare(
+    target: CommandTarget,
+    name: Name,
+    before: Annotated[str, typer.Argument(help="A version or alias.", metavar="VERSION")],
+    after: Annotated[str, typer.Argument(help="Another one.", metavar="VERSION")],
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Inputs: examples, recorded, flagged, or the path of a table (CSV, JSON lines)."
+        ),
+    ] = "examples",
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of inputs.")] = None,
+    relative: Annotated[
+        float | None, typer.Option(min=0, help="Relative tolerance of numbers.")
+    ] = None,
+    absolute: Annotated[
+        float | None, typer.Option(min=0, help="Absolute tolerance of numbers.")
+    ] = None,
+) -> None:
+    """Compare two versions of a service on the same inputs; exit with 1 if they differ."""
+    from easymlnb.cli.compare import compare_and_show
+
+    options = {"on": on, "limit": limit, "relative": relative, "absolute": absolute}
+    with _client_of(name, target) as client:
+        compare_and_show(client, name, (before, after), options, json=target.json)
+
+
+@app.command()
+@ANY_SERVER
+def flags(
+    target: CommandTarget,
+    name: Name,
+    save: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a data set: .zip with files, .csv or .jsonl."),
+    ] = None,
+) -> None:
+    """Show the calls of a service that users flagged, or download them."""
+    from easymlnb.cli.compare import show_flags
+
+    with _client_of(name, target) as client:
+        show_flags(client, name, save, json=target.json)
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def serve(
     notebooks: Annotated[
@@ -273,3 +327,71 @@ def doctor(
         found = placement.placements_of(target)
         findings = [*doctor_hub.examine(), *doctor_hub.placements(found)]
     show(findings, json=target.json)
+
+
+@app.command()
+@ANY_SERVER
+def provenance(
+    target: CommandTarget,
+    service: Annotated[
+        str,
+        typer.Argument(
+            help="Such as roll@3; default: the current version.", metavar="NAME@VERSION"
+        ),
+    ],
+    crate: Annotated[
+        Path | None, typer.Option(help="Write the version as an RO-Crate to this zip file.")
+    ] = None,
+) -> None:
+    """Show who published a version, when, and from what."""
+    from easymlnb.cli import versions
+
+    name, version = versions.split_version(service)
+    with _client_of(name, target) as client:
+        version = versions.version_or_current(client, name, version)
+        if crate is not None:
+            versions.save_crate(client, name, version, crate)
+            return
+        found = client.admin.provenance(name, version)
+    if target.json:
+        output.as_json(found)
+    else:
+        versions.show_provenance(found)
+
+
+@app.command()
+@ANY_SERVER
+def diff(
+    target: CommandTarget,
+    name: Name,
+    before: Annotated[str, typer.Argument(help="A version.", metavar="VERSION")],
+    after: Annotated[
+        str | None, typer.Argument(help="Another version; default: the one before.", metavar="TO")
+    ] = None,
+) -> None:
+    """Show how two versions of a service differ: cells, files and packages."""
+    from easymlnb.cli import versions
+
+    with _client_of(name, target) as client:
+        found = client.admin.version_diff(name, before, after)
+    if target.json:
+        output.as_json(found)
+    else:
+        versions.show_diff(found)
+
+
+@app.command()
+@ANY_SERVER
+def checkout(
+    target: CommandTarget,
+    service: VersionedName,
+    folder: Annotated[
+        Path | None, typer.Argument(help="A new or empty folder; default: NAME-VERSION.")
+    ] = None,
+) -> None:
+    """Write the notebook, files and packages of a version to a folder."""
+    from easymlnb.cli import versions
+
+    name, version = versions.split_version(service, required=True)
+    with _client_of(name, target) as client:
+        versions.checkout(client, name, version, folder, target.json)

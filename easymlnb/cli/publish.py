@@ -9,6 +9,7 @@ import typer
 
 from easymlnb.cli import output
 from easymlnb.cli.options import CommandTarget
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
@@ -30,6 +31,7 @@ class PublishOptions:
     exclude: tuple[str, ...] = ()
     requirements: Path | None = None
     replace: str = AUTO
+    locked: bool = False
 
 
 def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
@@ -50,6 +52,7 @@ def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTar
         include=options.include,
         exclude=options.exclude,
         requirements=options.requirements,
+        environment=LOCKED if options.locked else None,
     )
     for line in bundle.summary():
         output.message(output.clean(line))

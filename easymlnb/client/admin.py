@@ -4,10 +4,12 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 from urllib.parse import quote
 
-from easymlnb.client import operations
+from easymlnb.client import operations, recorded
+from easymlnb.client.checkout import Checkout, check_empty, write_checkout
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.operations import SpecCache
 from easymlnb.contract.errors import NotShared, ServerUnreachable
@@ -15,6 +17,7 @@ from easymlnb.contract.replacing import AUTO, check
 from easymlnb.contract.spec import ServiceSpec
 
 UPLOAD_SECONDS = 300.0
+DIFF_SECONDS = 180.0
 HUB_SECONDS = 60.0
 """Timeout of requests for which the server asks its Hub."""
 JSON = {"Content-Type": "application/json"}
@@ -180,6 +183,52 @@ class _Operations:
         raise_for_error((yield Request("DELETE", f"bundles/{bundle}")))
 
     @_operation
+    def provenance(self, name: str, version: int | str) -> Operation[dict[str, Any]]:
+        """Return who published a version, when, from which files, packages and commit."""
+        return _of_version(self._specs, name, version, "provenance")
+
+    @_operation
+    def version_diff(
+        self, name: str, version: int | str, to: int | str | None = None
+    ) -> Operation[dict[str, Any]]:
+        """Return the difference from one version to another: cells, files, packages, text.
+
+        Without ``to`` it is the difference from the previous version to this one.
+        """
+        return _of_version(self._specs, name, version, "diff", to)
+
+    @_operation
+    def version_bundle(self, name: str, version: int | str) -> Operation[bytes]:
+        """Return the bundle of a version, a zip."""
+        return _download(self._specs, name, version, "bundle")
+
+    @_operation
+    def version_crate(self, name: str, version: int | str) -> Operation[bytes]:
+        """Return a version as an RO-Crate, a zip."""
+        return _download(self._specs, name, version, "crate")
+
+    @_operation
+    def checkout(self, name: str, version: int | str, folder: str | Path) -> Operation[Checkout]:
+        """Write the notebook, the files and the requirements of a version to a new folder.
+
+        Parameters
+        ----------
+        name : str
+        version : int or str
+            A number, or an alias.
+        folder : str or Path
+            A folder that is empty or does not exist.
+
+        Raises
+        ------
+        FileExistsError
+            The folder is not empty.
+        """
+        check_empty(Path(folder))
+        data = yield from _download(self._specs, name, version, "bundle")
+        return write_checkout(data, Path(folder))
+
+    @_operation
     def placements(self) -> Operation[list[dict[str, Any]]]:
         """Return the placements of the server, with their nodes and what runs on each."""
         response = raise_for_error((yield Request("GET", "placements", HUB_SECONDS)))
@@ -197,6 +246,151 @@ class _Operations:
         """Remove a user's services and access; return the names of the removed services."""
         request = Request("DELETE", f"hub/users/{quote(name, safe='')}", HUB_SECONDS)
         return list(raise_for_error((yield request)).json()["removed"])
+
+    @_operation
+    def flag(
+        self,
+        name: str,
+        reason: str,
+        *,
+        request_id: str = "",
+        input: Mapping[str, Any] | None = None,
+        result: Any = None,
+        version: str = "",
+    ) -> Operation[dict[str, Any]]:
+        """Keep one call of a service with its inputs and result, and return its ``id``.
+
+        Parameters
+        ----------
+        name : str
+        reason : str
+            Why the call is kept.
+        request_id : str, optional
+            The call, if a form or an app page made it in the last minutes, or if it was recorded.
+        input, result : optional
+            The JSON values of any other call.
+        version : str, optional
+            The version that answered such a call.
+
+        Raises
+        ------
+        CallNotFound
+            The server does not have this call.
+        TooManyFlags
+            The caller, or all callers of the service, flagged too many calls.
+        """
+        body: dict[str, Any] = {"reason": reason}
+        body |= {"request_id": request_id} if request_id else {}
+        body |= {"input": dict(input), "result": result} if input is not None else {}
+        body |= {"version": version} if version else {}
+        return recorded.flag(self._specs, name, body)
+
+    @_operation
+    def flags(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the flagged calls of one of your services, newest first."""
+        return recorded.records(self._specs, name, "flagged")
+
+    @_operation
+    def records(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the recorded and flagged calls of one of your services, newest first."""
+        return recorded.records(self._specs, name, "")
+
+    @_operation
+    def record(self, name: str, id: str) -> Operation[dict[str, Any]]:
+        """Return a recorded call: ``record``, ``input`` and ``result`` as JSON values."""
+        return operations.get_of_service(self._specs, name, "records", id)
+
+    @_operation
+    def record_inputs(self, name: str, id: str) -> Operation[dict[str, Any]]:
+        """Return the inputs of a recorded call as Python objects, to call the service again."""
+        return recorded.inputs(self._specs, name, id)
+
+    @_operation
+    def record_code(self, name: str, id: str) -> Operation[str]:
+        """Return a notebook's cell that repeats a recorded call."""
+        return recorded.code(self._specs, name, id)
+
+    @_operation
+    def records_dataset(
+        self, name: str, *, kind: str = "flagged", format: str = "zip"
+    ) -> Operation[bytes]:
+        """Return all ``flagged`` or ``recorded`` calls as a file: zip, csv or jsonl."""
+        return recorded.dataset(self._specs, name, kind, format)
+
+    @_operation
+    def remove_records(
+        self, name: str, *, id: str = "", caller: str = "", kind: str = ""
+    ) -> Operation[int]:
+        """Delete recorded and flagged calls and return how many; all of them unless restricted.
+
+        ``id`` is one call, ``caller`` a user (``"me"``: your own), ``kind`` is ``recorded`` or
+        ``flagged``.
+        """
+        return recorded.remove(self._specs, name, id, caller, kind)
+
+    @_operation
+    def compare(
+        self,
+        name: str,
+        before: int | str,
+        after: int | str,
+        *,
+        on: str = "examples",
+        limit: int | None = None,
+        relative: float | None = None,
+        absolute: float | None = None,
+        wait: bool = True,
+    ) -> Operation[dict[str, Any]]:
+        """Compare two versions of one of your services on the same inputs.
+
+        Parameters
+        ----------
+        name : str
+        before, after : int or str
+            Version numbers or aliases.
+        on : str, default "examples"
+            ``"examples"``, ``"recorded"`` or ``"flagged"`` calls, or the path of a table of inputs
+            (CSV or JSON lines).
+        limit : int, default 200
+            Largest number of inputs.
+        relative, absolute : float, optional
+            How far numbers may be apart. Default: 1e-6 and 1e-9.
+        wait : bool, default True
+            ``False`` returns as soon as the server has accepted it.
+
+        Returns
+        -------
+        dict
+            ``id``, ``state``, ``summary`` and ``items``.
+
+        Raises
+        ------
+        IncompatibleVersions
+            The versions do not take the same inputs.
+        VersionNotFound
+            The service has no such version.
+        """
+        tolerance = {"relative": relative, "absolute": absolute}
+        given = {key: value for key, value in tolerance.items() if value is not None}
+        body: dict[str, Any] = {"versions": [before, after]}
+        body |= {"tolerance": given} if given else {}
+        body |= {"limit": limit} if limit is not None else {}
+        return recorded.compare(self._specs, name, body, on, wait)
+
+    @_operation
+    def comparison(self, id: str) -> Operation[dict[str, Any]]:
+        """Return a comparison with what is known so far."""
+        return operations.get(f"comparisons/{id}")
+
+    @_operation
+    def comparisons(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the comparisons of one of your services, newest first."""
+        return operations.get_of_service(self._specs, name, "comparisons", key="comparisons")
+
+    @_operation
+    def remove_comparison(self, id: str) -> Operation[None]:
+        """Stop and delete a comparison."""
+        raise_for_error((yield Request("DELETE", f"comparisons/{id}")))
 
 
 class Admin(_Operations):
@@ -223,6 +417,25 @@ def _access(
 def _credential_path(specs: SpecCache, name: str, credential: str) -> Operation[str]:
     full = yield from operations.full_name(specs, name)
     return operations.service_path(full, "credentials", quote(credential, safe=""))
+
+
+def _of_version(
+    specs: SpecCache, name: str, version: int | str, what: str, to: int | str | None = None
+) -> Operation[Any]:
+    path = yield from _version_path(specs, name, version, what)
+    params = () if to is None else (("to", str(to)),)
+    request = Request("GET", path, DIFF_SECONDS, params=params)
+    return raise_for_error((yield request)).json()
+
+
+def _download(specs: SpecCache, name: str, version: int | str, what: str) -> Operation[bytes]:
+    path = yield from _version_path(specs, name, version, what)
+    return raise_for_error((yield Request("GET", path, UPLOAD_SECONDS))).body
+
+
+def _version_path(specs: SpecCache, name: str, version: int | str, what: str) -> Operation[str]:
+    full = yield from operations.full_name(specs, name)
+    return operations.service_path(full, "versions", quote(str(version), safe=""), what)
 
 
 def _bundle_status(response: Response) -> dict[str, Any]:

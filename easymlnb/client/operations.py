@@ -20,6 +20,7 @@ from easymlnb.contract import names
 from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.units import parse_duration
 
 EVENT_STREAM = "text/event-stream"
 
@@ -34,7 +35,8 @@ EXTRA_SECONDS = 15.0
 class CallOptions:
     """How a call is made.
 
-    ``timeout``: seconds the call may take (default and maximum: the service's own timeout).
+    ``timeout``: seconds the call may take, or a text such as ``"2m"`` (default and maximum: the
+    service's own timeout). Raises ``ValueError`` for anything else.
     ``progress``: a function that receives ``(fraction, text)`` during the call.
     ``accept``: the media type of the result.
     ``live``: call the author's kernel although a version is published.
@@ -48,6 +50,10 @@ class CallOptions:
     live: bool = False
     priority: str = ""
     idempotency_key: str = ""
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            object.__setattr__(self, "timeout", parse_duration(self.timeout))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,18 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound,
-    |        CredentialNotFound
+    +-- 404  ServiceNotFound, VersionNotFound, BundleNotFound, UploadNotFound, RouteNotFound,
+    |        CallNotFound, RecordNotFound, ComparisonNotFound, CredentialNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete, CredentialsDisabled
+    |        UploadIncomplete, ComparisonRunning, CredentialsDisabled
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
-    +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed
+    +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
+    |        IncompatibleVersions
+    +-- 429  TooManyFlags
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
@@ -26,7 +28,7 @@
     +-- never in a response: DefinitionError (also a TypeError), StorageUnusable, ServerUnreachable
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 from easymlnb.contract import units
@@ -99,6 +101,21 @@ class ServiceNotFound(EasyMLNBError, code="service_not_found", status=404):
         )
 
 
+class VersionNotFound(EasyMLNBError, code="version_not_found", status=404):
+    """The service has no version with this number or alias."""
+
+    def __init__(
+        self, asked: str, versions: Collection[int] = (), aliases: Iterable[str] = ()
+    ) -> None:
+        latest = sorted(versions)[-10:]
+        known = [f"{', '.join(map(str, latest))}"] if latest else ["none"]
+        known += [f"aliases: {', '.join(sorted(aliases))}"] if aliases else []
+        super().__init__(
+            f"The service has no version {asked[:80]!r}. Versions: {'; '.join(known)}.",
+            details={"versions": latest},
+        )
+
+
 class BundleNotFound(EasyMLNBError, code="bundle_not_found", status=404):
     """There is no bundle with this id."""
 
@@ -130,6 +147,23 @@ class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
 
 class CredentialNotFound(EasyMLNBError, code="credential_not_found", status=404):
     """The service has no credential with this name."""
+
+
+class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
+    """The service has no recorded call with this id."""
+
+    def __init__(self, record: str) -> None:
+        super().__init__(
+            f"There is no recorded call {record[:32]!r} of this service; it may have expired or "
+            "been deleted."
+        )
+
+
+class ComparisonNotFound(EasyMLNBError, code="comparison_not_found", status=404):
+    """There is no comparison with this id, or the caller does not manage its service."""
+
+    def __init__(self, comparison: str) -> None:
+        super().__init__(f"There is no comparison {comparison[:32]!r}.")
 
 
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
@@ -177,6 +211,15 @@ class BundleInUse(EasyMLNBError, code="bundle_in_use", status=409):
             f"This bundle is already deployed as {', '.join(names)}. To stop it, delete the "
             f"service: DELETE services/{names[0]}, or 'easymlnb remove {names[0]}'.",
             details={"services": list(names)},
+        )
+
+
+class ComparisonRunning(EasyMLNBError, code="comparison_running", status=409):
+    """The service has as many unfinished comparisons as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"This service has {most} unfinished comparisons. Wait until one ends, or delete one."
         )
 
 
@@ -283,6 +326,21 @@ class DeploymentFailed(EasyMLNBError, code="deployment_failed", status=422):
     Shown to its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
     0), ``source`` and ``traceback``.
     """
+
+
+class IncompatibleVersions(EasyMLNBError, code="incompatible_versions", status=422):
+    """The versions do not take the same inputs, or their results are of different kinds."""
+
+    def __init__(self, before: int, after: int, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"Versions {before} and {after} cannot be compared on the same inputs. "
+            f"{' '.join(problems[:3])}",
+            details={"problems": list(problems)},
+        )
+
+
+class TooManyFlags(EasyMLNBError, code="too_many_flags", status=429):
+    """The caller, or all callers of the service, flagged too many calls."""
 
 
 class HeadTooLarge(EasyMLNBError, code="head_too_large", status=431):

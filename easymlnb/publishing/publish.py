@@ -13,6 +13,7 @@ from typing import Any
 from easymlnb.client import Client, hub
 from easymlnb.client.discovery import Server
 from easymlnb.compose.steps import PIECES
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
@@ -21,7 +22,7 @@ from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.static_analysis import expand_magics
 from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
 from easymlnb.publishing.current_notebook import notebook_candidates
-from easymlnb.runtime import environment
+from easymlnb.runtime.environment import in_worker
 from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
@@ -66,6 +67,7 @@ def publish(
     url: str | None = None,
     token: str | None = None,
     personal: bool = False,
+    environment: str | None = None,
     replace: str = AUTO,
     wait: bool = True,
     timeout: float = 600.0,
@@ -78,7 +80,7 @@ def publish(
     Raises ``EasyMLNBError`` if the notebook is not saved, ``Forbidden`` if the shared service
     rejects this server's token, and what ``build_bundle`` and ``upload_bundle`` raise.
     """
-    if environment.in_worker():
+    if in_worker():
         log.info("publish() of %s has no effect in a worker.", service)
         return None
     if service not in SERVICES:
@@ -86,7 +88,15 @@ def publish(
     check(replace)
     path = find_notebook(SERVICES[service].function, service, notebook)
     server = hub.publish_target(url, token, personal=personal)
-    bundle = build_bundle(path, include=include, exclude=exclude, requirements=requirements)
+    if environment is None and SERVICES[service].spec.environment == LOCKED:
+        environment = LOCKED  # also where the decorator has no literal
+    bundle = build_bundle(
+        path,
+        include=include,
+        exclude=exclude,
+        requirements=requirements,
+        environment=environment,
+    )
     return _upload(service, server, bundle, replace, wait, timeout)
 
 

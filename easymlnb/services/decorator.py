@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_o
 
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.options import check, known
-from easymlnb.contract.spec import Batch
+from easymlnb.contract.spec import Batch, Record
 from easymlnb.publishing import current_notebook
 from easymlnb.runtime import environment, notebook
 from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service, define
 
 if TYPE_CHECKING:
+    from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
 
@@ -83,6 +84,9 @@ class ServiceFunction(Protocol[P, R]):
             server.
         personal : bool, default False
             Publish on your own server although the Hub has a shared service.
+        environment : {"kernel", "locked"}, optional
+            Packages of the workers: those of the kernel at that time, or exactly the present ones.
+            Default: as the decorator says, or as the server requires.
         replace : {"auto", "in_place", "wait"}, default "auto"
             What happens to the former version if there is no room for two.
         wait : bool, default True
@@ -129,6 +133,54 @@ class ServiceFunction(Protocol[P, R]):
     def unshare(self) -> "ServiceAccess":
         """Restrict the service to its owner again."""
 
+    def compare(
+        self,
+        before: int | str,
+        after: int | str,
+        *,
+        on: str = "examples",
+        limit: int | None = None,
+        relative: float | None = None,
+        absolute: float | None = None,
+        url: str | None = None,
+        token: str | None = None,
+    ) -> "ComparisonReport":
+        """Compare two published versions on the same inputs, and wait for the result.
+
+        Parameters
+        ----------
+        before, after : int or str
+            Version numbers or aliases.
+        on : str, default "examples"
+            ``"examples"``, ``"recorded"`` or ``"flagged"`` calls, or the path of a table of inputs
+            (CSV or JSON lines).
+        limit : int, default 200
+            Largest number of inputs; of calls, the newest.
+        relative, absolute : float, optional
+            How far numbers may be apart. Default: 1e-6 and 1e-9.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ComparisonReport
+            A record with ``outcomes``, ``summary``, ``items``, ``same`` and ``url``.
+
+        Raises
+        ------
+        IncompatibleVersions
+            The versions do not take the same inputs.
+        VersionNotFound
+            The service has no such version.
+        """
+
+    def flags(self, *, url: str | None = None, token: str | None = None) -> list[dict[str, Any]]:
+        """Return the calls that users flagged, newest first.
+
+        Each has ``id``, ``time``, ``version``, ``reason``, ``caller``, ``inputs`` and more;
+        ``client.admin.record(name, id)`` returns inputs and result.
+        """
+
     def remove(self) -> None:
         """Remove the live service; published versions stay."""
 
@@ -155,12 +207,14 @@ def service(
     gpu: float | str | None = None,
     idempotent: bool | None = None,
     placement: str | None = None,
+    environment: str | None = None,
     public: bool | None = None,
     max_body: int | None = None,
     batch: Batch | None = None,
     concurrency: int | None = None,
     max_concurrent: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    record: Record | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a service: a form under the cell, and a route that answers calls.
@@ -206,6 +260,9 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         Where published workers start: ``"local"``, or the name of a placement of the JupyterHub
         (``easymlnb placement list``). Default: the server's own machine, or the first placement
         that has enough GPUs.
+    environment : {"kernel", "locked"}, default "kernel"
+        Packages of published workers: those of the notebook's kernel at that time, or exactly those
+        at publishing. Write ``"locked"`` as a literal.
     public : bool, default False
         Whether visitors without a login may use the app page ``public/{name}``. REST calls always
         need a login.
@@ -221,6 +278,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     metadata : dict, optional
         More for catalogs: summary, date, citation, doi, dataset, source, documentation, libraries,
         tasks, resources, thumbnail.
+    record : Record, optional
+        Which calls are kept with their inputs and results. Default: only calls that users flag.
 
     Returns
     -------
@@ -267,6 +326,8 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.publish = lambda **given: _publish(service, given)
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
+    decorated.compare = lambda before, after, **given: _compare(service, before, after, given)
+    decorated.flags = lambda **given: _flags(service, given)
     decorated.remove = lambda: _remove(service)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
@@ -328,11 +389,30 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     return share(service.name, **options)
 
 
+def _compare(
+    service: Service, before: int | str, after: int | str, options: dict[str, Any]
+) -> "ComparisonReport | None":
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing.comparing import compare
+
+    return compare(service.name, before, after, **options)
+
+
+def _flags(service: Service, options: dict[str, Any]) -> list[dict[str, Any]]:
+    if environment.in_worker():
+        return []
+    from easymlnb.publishing.comparing import flags
+
+    return flags(service.name, **options)
+
+
 def _form(service: Service) -> Any:
     from easymlnb.forms.form import Form
     from easymlnb.forms.local_caller import LocalCaller
 
-    return Form(service.spec, LocalCaller(service), url=environment.server_url())
+    caller = LocalCaller(service, flags=environment.has_server())
+    return Form(service.spec, caller, url=environment.server_url())
 
 
 def _close_form(name: str) -> None:

@@ -1,5 +1,6 @@
 """Builds every object of a server once, in order. Settings come in, nothing is assigned later."""
 
+import asyncio
 import os
 import secrets
 import sys
@@ -20,6 +21,8 @@ from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.comparisons.calling import VersionCaller
+from easymlnb_server.comparisons.manager import RUNNERS, Comparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
@@ -46,15 +49,19 @@ from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.version_archive import VersionArchive
+from easymlnb_server.recordings.keeper import Keeper
+from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
-from easymlnb_server.store.store import Store
+from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.workers.environments import LockedEnvironments
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
@@ -89,6 +96,7 @@ class Components:
     deployments: DeploymentFactory
     hub: HubParts | None
     profiles: SharedProfiles
+    environments: LockedEnvironments | None
 
 
 def build(settings: Settings, server: ServerApp) -> Components:
@@ -100,23 +108,34 @@ def build(settings: Settings, server: ServerApp) -> Components:
     common = _profiles(settings, credentials)
     registration = WorkerRegistration()
     stored_credentials = _credentials(settings, folder)
-    deployments = _deployments(settings, registration, stored_credentials, on_nodes=hub is not None)
+    environments = None if hub is not None else _environments(settings, server, folder)
+    deployments = _deployments(
+        settings, registration, environments, stored_credentials, on_nodes=hub is not None
+    )
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
     activity = Activity(server.kernel_manager, times, live)
     in_flight, calls = InFlight(), CallLog()
     metrics = Metrics(live, published, in_flight.by_version)
-    recorder = CallRecorder(calls, metrics, _tracing(), shared=settings.shared)
+    keeper = Keeper()
+    recorder = CallRecorder(calls, metrics, _tracing(), keeper=keeper, shared=settings.shared)
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
+    invoker = Invoker(services, recorder, activity, in_flight)
+    publisher = Publisher(
+        published,
+        deployments,
+        shared=settings.shared,
+        require_locked=settings.require_locked_environments,
+    )
     context = ServerContext(
-        invoker=Invoker(services, recorder, activity, in_flight),
+        invoker=invoker,
         in_flight=in_flight,
         recorder=recorder,
         services=services,
         published=published,
-        publisher=Publisher(published, deployments, shared=settings.shared),
+        publisher=publisher,
         live=live,
         registration=registration,
         call_log=calls,
@@ -133,6 +152,11 @@ def build(settings: Settings, server: ServerApp) -> Components:
         idempotency=IdempotencyCache(),
         users=directory,
         credentials=stored_credentials,
+        version_archive=VersionArchive(published, lambda: publisher.store),
+        recordings=Recordings(keeper, services, lambda: publisher.store),
+        comparisons=Comparisons(
+            VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
+        ),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -141,7 +165,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         directory,
         (apps.sessions.opened, in_flight.opened),
     )
-    return Components(context, revoker, deployments, hub, common)
+    return Components(context, revoker, deployments, hub, common, environments)
 
 
 def build_placements(
@@ -191,9 +215,14 @@ def build_lifecycle(
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        if components.environments is not None:
+            yield "environments", partial(_collect, components.environments, store)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "recordings", components.context.recordings.run
+        for number in range(RUNNERS):
+            yield f"comparisons {number}", components.context.comparisons.run
 
     return ServingLifecycle(
         folder,
@@ -236,9 +265,27 @@ def _credentials(settings: Settings, folder: Path) -> CredentialStore:
     return CredentialStore(source, shared=settings.shared)
 
 
+def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
+    return LockedEnvironments(
+        folder / "environments",
+        _kernelspecs(server),
+        index_url=settings.environment_index_url,
+        wheelhouse=settings.environment_wheelhouse,
+    )
+
+
+async def _collect(environments: LockedEnvironments, store: Store) -> None:
+    """Remove unused environments every day."""
+    while True:
+        needed = await asyncio.to_thread(store.bundles.locks)
+        await asyncio.to_thread(environments.collect, needed)
+        await asyncio.sleep(DAY)
+
+
 def _deployments(
     settings: Settings,
     registration: WorkerRegistration,
+    environments: LockedEnvironments | None,
     stored_credentials: CredentialStore,
     *,
     on_nodes: bool,
@@ -251,6 +298,7 @@ def _deployments(
         queue_limit=settings.queue_limit,
         memory_limit=settings.worker_memory_bytes,
         orphan_timeout=settings.orphan_timeout,
+        environments=environments,
     )
     return DeploymentFactory(deployment_settings, registration, limiter, stored_credentials)
 

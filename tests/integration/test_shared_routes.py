@@ -17,11 +17,13 @@ from easymlnb_server.http.routes import (
     CREDENTIAL,
     FILE,
     FULL_NAME,
+    KERNEL,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
     UPLOAD,
     USER,
+    VERSION,
 )
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
@@ -129,6 +131,7 @@ class Probe:
 
 
 OWN = "services/NAME"
+ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
     f"{OWN}/access": (
@@ -145,10 +148,23 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/diff": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/bundle": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/notebook": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/crate": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/page": (Probe("get", "manage"),),
     f"{OWN}/openapi\\.json": (Probe("get", "see"),),
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
     f"{OWN}/thumbnail": (Probe("get", "see", 404),),  # none of them has a picture
+    f"{OWN}/flag": (Probe("post", "call", 400),),
+    f"{OWN}/records": (Probe("get", "manage"), Probe("delete", "manage", 400)),
+    f"{OWN}/records/page": (Probe("get", "manage"),),
+    f"{OWN}/records/dataset": (Probe("get", "manage"),),
+    f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
+    f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
@@ -174,6 +190,8 @@ OF_NONE: dict[str, dict[str, int]] = {
     "calls/REQUEST": {"delete": 404},
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
+    f"comparisons/{ID}": {"get": 404, "delete": 404},
+    f"comparisons/{ID}/page": {"get": 404},
     "placements": {"get": 200},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
@@ -190,6 +208,8 @@ STANDS_FOR = {
     SESSION: "PLACE",
     USER: "USER",
     CREDENTIAL: "CREDENTIAL",
+    VERSION: "1",
+    KERNEL: ID,
 }
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import Chain
+from easymlnb_server.dispatch.call import CallResult, Chain
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.services.models import Target
 
@@ -50,6 +50,8 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         Seconds that the caller gives the call; the service's own limit if that is shorter.
     deadline
         When the caller stops waiting, in seconds of ``time.monotonic``.
+    keep
+        Whether the call may be recorded, or flagged; false for calls that the server makes itself.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
     """
@@ -71,7 +73,15 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     low_priority: bool = False
     timeout: float = float("inf")
     deadline: float = float("inf")
+    keep: bool = True
     chain: Callable[[Target], Chain] | None = None
+
+
+class CallKeeper(Protocol):
+    """Keeps calls with their inputs and results, as their services allow."""
+
+    def offer(self, request: CallRequest, target: Target, result: CallResult) -> None:
+        """Take a call that has just ended; it must not raise, and must not wait."""
 
 
 class EventSink(Protocol):

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from easymlnb.contract.errors import CredentialNotFound, EasyMLNBError, NotReady
 from easymlnb.contract.worker_protocol import Credentials as CredentialsMessage
@@ -192,6 +193,29 @@ class CredentialStore:
             )
 
 
+class WorkerCredentials(Protocol):
+    """The credentials that a deployment may give to its workers."""
+
+    def of(self, names: Iterable[str]) -> Values:
+        """Return the credentials of services, given by their short names."""
+
+    def deliver(self, link: WorkerLink, names: Iterable[str]) -> None:
+        """Send a worker the credentials of its services, now and after each change."""
+
+
+class NoCredentials:
+    """What a deployment without a store of credentials has."""
+
+    def of(self, names: Iterable[str]) -> Values:
+        return {}
+
+    def deliver(self, link: WorkerLink, names: Iterable[str]) -> None:
+        """Send nothing."""
+
+
+NO_CREDENTIALS = NoCredentials()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class OwnerCredentials:
     """The credentials that workers of one owner may get."""
@@ -200,11 +224,9 @@ class OwnerCredentials:
     owner: str
 
     def of(self, names: Iterable[str]) -> Values:
-        """Return the credentials of services, given by their short names."""
         return self.store.of(self.owner, names)
 
     def deliver(self, link: WorkerLink, names: Iterable[str]) -> None:
-        """Send a worker the credentials of its services, now and after each change."""
         served = tuple(names)
         self.store.deliver(link, lambda: self.of(served))
 

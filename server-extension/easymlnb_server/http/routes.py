@@ -9,6 +9,12 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
+from easymlnb_server.comparisons.handlers import (
+    ComparisonHandler,
+    ComparisonPageHandler,
+    ComparisonsHandler,
+)
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
@@ -37,6 +43,24 @@ from easymlnb_server.publishing.handlers import (
     BundleHandler,
     BundleNotebookHandler,
     ServicesHandler,
+)
+from easymlnb_server.publishing.provenance_handlers import OPERATIONS as PROVENANCE
+from easymlnb_server.publishing.provenance_handlers import (
+    ProvenanceHandler,
+    VersionBundleHandler,
+    VersionCrateHandler,
+    VersionDiffHandler,
+    VersionNotebookHandler,
+    VersionPageHandler,
+)
+from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
+from easymlnb_server.recordings.handlers import (
+    DatasetHandler,
+    FlagHandler,
+    RecordCodeHandler,
+    RecordHandler,
+    RecordsHandler,
+    RecordsPageHandler,
 )
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
@@ -72,6 +96,9 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **CREDENTIALS,
+    **PROVENANCE,
+    **RECORDS,
+    **COMPARISONS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -79,9 +106,10 @@ NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
+VERSION = r"([A-Za-z0-9_.-]{1,64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
-CREDENTIAL = r"([A-Za-z0-9_.-]{1,64})"
+CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
@@ -137,6 +165,21 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
+        (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
+        (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),
+        (rf"services/{name}/versions/{VERSION}/crate", VersionCrateHandler),
+        (rf"services/{name}/versions/{VERSION}/page", VersionPageHandler),
+        (rf"services/{name}/flag", FlagHandler),
+        (rf"services/{name}/records", RecordsHandler),
+        (rf"services/{name}/records/page", RecordsPageHandler),
+        (rf"services/{name}/records/dataset", DatasetHandler),
+        (rf"services/{name}/records/{KERNEL}", RecordHandler),
+        (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
+        (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"comparisons/{KERNEL}", ComparisonHandler),
+        (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
 
 

@@ -102,7 +102,9 @@ class ServicesHandler(BodyHandler):
             )
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publisher.publish
-        stored = await publish(self.read_body(), names, self.caller.name, replace)
+        stored = await publish(
+            self.read_body(), names, self.caller.name, replace, publisher=self.caller.name
+        )
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)

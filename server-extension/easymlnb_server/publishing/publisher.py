@@ -7,6 +7,7 @@ the answer, and a version exists only once a worker has passed its health check.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +15,15 @@ from typing import Any, TypeVar
 import nbformat
 
 from easymlnb.contract.bundle import Bundle, open_bundle
-from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
+from easymlnb.contract.environment_lock import LOCKED
+from easymlnb.contract.errors import (
+    BundleRejected,
+    DeploymentFailed,
+    EasyMLNBError,
+    InternalError,
+    NotReady,
+    ServiceNotFound,
+)
 from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
@@ -27,6 +36,7 @@ from easymlnb_server.publishing.spec_validation import validate_specs
 from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
+from easymlnb_server.store.provenance import ACCEPTED, PUBLISHER
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
@@ -36,6 +46,15 @@ STOP_DRAIN = 5.0
 
 REPLACE = "replace"
 """The key in a stored manifest that says what becomes of the former version."""
+
+LOCK_REQUIRED = (
+    "This server accepts only versions with a locked environment. Publish with "
+    "environment='locked', or on the command line with --locked."
+)
+NOT_LOCKED = (
+    "The service {name!r} says environment='locked', but the bundle has no lock. Write 'locked' "
+    "as a literal in the decorator, or publish with environment='locked' (--locked)."
+)
 
 STOPPING = NotReady("The server is stopping. Try again in a moment.")
 
@@ -55,15 +74,23 @@ class Publisher:
         Makes the deployment of a bundle.
     shared
         Whether names start with their owners'.
+    require_locked
+        Whether only bundles with a locked environment are accepted.
     """
 
     def __init__(
-        self, published: PublishedServices, deploy: Deploy, *, shared: bool = False
+        self,
+        published: PublishedServices,
+        deploy: Deploy,
+        *,
+        shared: bool = False,
+        require_locked: bool = False,
     ) -> None:
         self.published = published
         self._store: Store | None = None
         self._deployments = DeploymentSet(published, deploy)
         self._shared = shared
+        self._require_locked = require_locked
         self._starting = PendingStarts()
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
@@ -107,16 +134,25 @@ class Publisher:
             await survivor.kernel.stop()
 
     async def publish(
-        self, data: bytes, names: tuple[str, ...], owner: str, replace: str = AUTO
+        self,
+        data: bytes,
+        names: tuple[str, ...],
+        owner: str,
+        replace: str = AUTO,
+        *,
+        publisher: str = "",
     ) -> StoredBundle:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
         ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
+        ``publisher`` is the user who publishes; default: ``owner``.
         A bundle that is published already comes back as it is; a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
         self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
+        if self._require_locked and bundle.manifest.lock is None:
+            raise BundleRejected(LOCK_REQUIRED)
         id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
         async with self._lock:
@@ -126,7 +162,12 @@ class Publisher:
                     id,
                     owner=owner,
                     names=wanted,
-                    manifest={**bundle.manifest.to_dict(), REPLACE: replace},
+                    manifest={
+                        **bundle.manifest.to_dict(),
+                        REPLACE: replace,
+                        PUBLISHER: publisher or owner,
+                        ACCEPTED: time.time(),
+                    },
                     file=file,
                 )
             )
@@ -307,6 +348,9 @@ class Publisher:
         """Make versions of the services that a bundle's first worker offers."""
         metadata = stored.manifest.get("metadata", {})
         described = [spec.with_notebook_metadata(metadata) for spec in specs]
+        wants = next((spec.name for spec in described if spec.environment == LOCKED), "")
+        if wants and not stored.manifest.get("lock"):
+            raise DeploymentFailed(NOT_LOCKED.format(name=wants))
         checked = await _thread(partial(validate_specs, described, deployment.starter.executed))
         if self._shared:
             checked = naming.with_qualified_names(checked, stored.owner)

@@ -29,6 +29,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
+from easymlnb_server.publishing.provenance import VersionProvenance
 from easymlnb_server.services import catalog, metadata_formats, summaries
 from easymlnb_server.services.catalog import Query
 from easymlnb_server.services.responses import MetadataForms
@@ -171,10 +172,17 @@ class ServicePageHandler(PageHandler):
             ),
             versions=versions,
             json_ld=metadata_formats.schema_org(about),
+            made=await self._provenance(name, state.version),
             **self._calls(name, target.version),
             **self._access(name),
             credentials=self.state.credentials.summaries(name) if self.can_manage(name) else None,
         )
+
+    async def _provenance(self, name: str, version: int | None) -> VersionProvenance | None:
+        """Return what the page shows of the current version to those who manage the service."""
+        if version is None or not self.can_manage(name):
+            return None
+        return await self.state.version_archive.describe(name, str(version), "")
 
     def _calls(self, name: str, version: str) -> dict[str, Any]:
         """Return what the page shows of calls: to those who manage the service."""

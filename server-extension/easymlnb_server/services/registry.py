@@ -206,4 +206,5 @@ def _state_of(service: PublishedService, managed: bool, *, live: bool) -> Servic
         error=error.to_dict()["error"] if failed and error is not None else UNSET,
         reason=deployment.reason or UNSET,
         retry_in=round(wait, 1) if wait else UNSET,
+        drift=deployment.starter.drift or UNSET,
     )

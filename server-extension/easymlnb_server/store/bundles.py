@@ -4,8 +4,10 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, select, update
 
+from easymlnb.contract.environment_lock import EnvironmentLock
 from easymlnb.contract.errors import BundleInUse, BundleNotFound, CallCancelled
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import Added, State, StoredBundle
@@ -115,6 +117,13 @@ class Bundles(Repository):
         Bundles that are starting are kept.
         """
         return connection.execute(delete(bundles).where(_unused(before))).rowcount
+
+    @reading
+    def locks(self, connection: Connection) -> set[str]:
+        """Return the hashes of all locked environments that a bundle needs."""
+        manifests = connection.execute(select(bundles.c.manifest)).scalars()
+        locks = [manifest["lock"] for manifest in manifests if manifest.get("lock")]
+        return {msgspec.convert(lock, EnvironmentLock).id for lock in locks}
 
     @reading
     def unused(self, connection: Connection, *, before: float) -> list[StoredBundle]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken
 from easymlnb_server.identity.names import bundle_id
-from easymlnb_server.store import credentials
+from easymlnb_server.store import comparisons, credentials, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State
 from easymlnb_server.store.services import deleted_values
@@ -90,6 +90,8 @@ class People(Repository):
         names = list(connection.execute(query).scalars())
         connection.execute(delete(versions).where(versions.c.service.in_(names)))
         credentials.remove_for(connection, names)
+        recordings.delete_of_services(connection, names)
+        comparisons.delete_of_services(connection, names)
         connection.execute(update(services).where(own).values(**deleted_values()))
         connection.execute(delete(bundles).where(bundles.c.owner == name))
         _rename_in_access(connection, lambda user: None if user == name else user)
@@ -123,6 +125,8 @@ def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
         statement = update(versions).where(own & (versions.c.number == version.number))
         connection.execute(statement.values(**changed))
     credentials.move(connection, row.name, name, owner)
+    recordings.rename_service(connection, row.name, name)
+    comparisons.rename_service(connection, row.name, name)
     statement = update(services).where(services.c.name == row.name)
     connection.execute(statement.values(**deleted_values(moved=name)))
 

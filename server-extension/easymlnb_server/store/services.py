@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
-from easymlnb_server.store import credentials
+from easymlnb_server.store import comparisons, credentials, provenance, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State, Version
 from easymlnb_server.store.tables import bundles, services, versions
@@ -56,6 +56,7 @@ class Services(Repository):
             _publish_one(connection, bundle, spec, owner, now)
         names = [spec.name for spec in specs]
         _set_ready(connection, bundle, names, log, now)
+        provenance.record(connection, bundle, names)
         query = _CURRENT.where(versions.c.service.in_(names)).order_by(versions.c.service)
         return _read(connection, query)
 
@@ -109,6 +110,8 @@ class Services(Repository):
             raise ServiceNotFound(name)
         connection.execute(delete(versions).where(versions.c.service == name))
         credentials.remove_for(connection, [name])
+        recordings.delete_of_services(connection, [name])
+        comparisons.delete_of_services(connection, [name])
         return deleted
 
 

@@ -9,10 +9,13 @@ from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
 from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.comparisons import Comparisons
 from easymlnb_server.store.credentials import Credentials
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.provenance import Provenance
+from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.records import StoredBundle
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.usage import Usage
@@ -41,6 +44,9 @@ class Store:
         self.usage = Usage(database)
         self.people = People(database)
         self.credentials = Credentials(database)
+        self.provenance = Provenance(database)
+        self.recordings = Recordings(database)
+        self.comparisons = Comparisons(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -66,7 +72,7 @@ class Store:
         self.database.close()
 
     def sweep(self, *, older: float = DAY) -> int:
-        """Remove unused bundles, and files that no bundle needs; return the number of files.
+        """Remove unused bundles, and files that nothing needs; return the number of files.
 
         Only what has not changed for ``older`` seconds is removed.
         """
@@ -82,8 +88,13 @@ class Store:
         return Unused(unused, self.files.unused(kept, before=before))
 
     def needed_files(self, *, without: Collection[str] = ()) -> set[str]:
-        """Return the names of the files that must stay, also if some bundles did not exist."""
-        return self.bundles.files(without=without)
+        """Return the files that rows of the database need, also if some bundles did not exist."""
+        return (
+            self.bundles.files(without=without)
+            | self.provenance.files()
+            | self.recordings.files()
+            | self.comparisons.files()
+        )
 
 
 def default_url(folder: Path) -> URL:

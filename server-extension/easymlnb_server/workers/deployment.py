@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.credentials.manager import OwnerCredentials
+from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
 from easymlnb_server.dispatch.dispatcher import GRACE, Dispatcher
 from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
@@ -72,7 +72,7 @@ class Deployment:
         registration: WorkerRegistration,
         start_gate: asyncio.Semaphore,
         settings: DeploymentSettings,
-        credentials: OwnerCredentials | None = None,
+        credentials: WorkerCredentials = NO_CREDENTIALS,
     ) -> None:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
@@ -308,8 +308,7 @@ class Deployment:
         """Let the dispatcher use a worker until it is lost."""
         await adoption.grant_reconnect(worker, self.bundle, self._settings.orphan_timeout)
         replica.worker = worker
-        if self._credentials is not None:
-            self._credentials.deliver(worker.link, self._names)
+        self._credentials.deliver(worker.link, self._names)
         self.breaker.record_start()
         self.pool.join(worker.link, 1, PREFETCH_LIMIT)
         self._wake()

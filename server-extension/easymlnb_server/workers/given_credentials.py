@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from easymlnb.contract import masking
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.credentials.manager import Values
-from easymlnb_server.workers.notebook_execution import run_silently
+from easymlnb_server.workers.notebook_execution import run_code
 
 RECEIVE = "from easymlnb.runtime.credentials import receive as _r; _r({!r}); del _r"
 GIVING_FAILED = (
@@ -47,7 +47,7 @@ async def given(
 async def _give(client: AsyncKernelClient, values: str) -> None:
     # The request is silent: neither the kernel's outputs nor its history contain the code.
     try:
-        await run_silently(client, RECEIVE.format(values), GIVING_FAILED)
+        await run_code(client, RECEIVE.format(values), GIVING_FAILED)
     except DeploymentFailed:
         # Its traceback would contain the values.
         raise DeploymentFailed(GIVING_FAILED) from None

@@ -13,11 +13,12 @@ from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
-from easymlnb_server.credentials.manager import OwnerCredentials, Values
+from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import StartupEstimator
 from easymlnb_server.placement.base import (
@@ -27,9 +28,11 @@ from easymlnb_server.placement.base import (
     WorkerOrder,
     is_queued_message,
 )
+from easymlnb_server.placement.locked_python import LockedPython
 from easymlnb_server.placement.registry import PlacementSet, requested_placement
-from easymlnb_server.workers import liveness
+from easymlnb_server.workers import environment_drift, liveness
 from easymlnb_server.workers.cell_lines import final_exception, locate
+from easymlnb_server.workers.environments import prepare
 from easymlnb_server.workers.given_credentials import given
 from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
@@ -73,6 +76,8 @@ class Starter:
       clock
     - ``holders``: returns a sentence about who uses a placement's capacity
     - ``estimator``: how long workers take to start
+    - ``drift``: how the packages of the latest worker differ from those at publishing; ``None`` if
+      unknown
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class Starter:
         start_gate: asyncio.Semaphore,
         workers: WorkerSet,
         settings: DeploymentSettings,
-        credentials: OwnerCredentials | None = None,
+        credentials: WorkerCredentials = NO_CREDENTIALS,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -94,6 +99,7 @@ class Starter:
         self.queued_since: float | None = None
         self.holders: Callable[[Placement], str] = lambda placement: ""
         self.estimator = StartupEstimator()
+        self.drift: Drift | None = None
         self._reason = ""
         self._load = load
         self._placements = placements
@@ -102,6 +108,7 @@ class Starter:
         self._workers = workers
         self._settings = settings
         self._credentials = credentials
+        self._names: tuple[str, ...] = ()
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -151,14 +158,16 @@ class Starter:
 
         Raises ``DeploymentFailed`` or ``NotReady`` after cleaning up.
         """
+        self._names = names
         bundle = await self._load_bundle()
+        locked = await self._prepare(bundle)
         lost_nodes = 0
         while True:
             gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
             name = self.placement_name
             name = bundle.manifest.placement if name is None else name
             try:
-                worker = await self._start_at(name, gpu, bundle, names)
+                worker = await self._start_at(name, gpu, bundle, locked)
             except NodeLost:
                 lost_nodes += 1
                 if lost_nodes == MAX_NODES:
@@ -175,8 +184,19 @@ class Starter:
             # Its code needs another placement or other GPUs than the bundle's manifest states.
             await asyncio.shield(self._workers.end(worker))
 
+    async def _prepare(self, bundle: Bundle) -> LockedPython | None:
+        """Return the locked environment of a bundle, if it has one."""
+
+        def show(text: str) -> None:
+            self._reason = text
+
+        try:
+            return await prepare(self._settings.environments, bundle, show)
+        finally:
+            self._reason = ""
+
     async def _start_at(
-        self, name: str, gpu: Gpu, bundle: Bundle, services: tuple[str, ...]
+        self, name: str, gpu: Gpu, bundle: Bundle, locked: LockedPython | None
     ) -> Worker:
         """Start a worker at the placement ``name``, or where it fits if the name is empty."""
         chosen = self._placements.choose(name, gpu)
@@ -190,7 +210,7 @@ class Starter:
         try:
             async with start_slot(self._start_gate):
                 unused = None
-                worker = await self._start(bundle, placement, reservation, services)
+                worker = await self._start(bundle, placement, reservation, locked)
             self._workers.add(worker)
             return worker
         finally:
@@ -216,7 +236,7 @@ class Starter:
         bundle: Bundle,
         placement: Placement,
         reservation: Reservation,
-        services: tuple[str, ...],
+        locked: LockedPython | None,
     ) -> Worker:
         name = uuid.uuid4().hex
         folder = self.folder(name)
@@ -226,7 +246,7 @@ class Starter:
         cells: list[int] = []
         try:
             async with asyncio.timeout(self._settings.start_timeout) as clock:
-                self.executed = nbformat.from_dict(bundle.notebook)
+                notebook = self.executed = nbformat.from_dict(bundle.notebook)
                 await asyncio.to_thread(bundle.extract, folder)
                 order = WorkerOrder(
                     name,
@@ -236,13 +256,16 @@ class Starter:
                     reservation,
                     label=bundle.manifest.notebook,
                     on_progress=self._progress_listener(clock),
+                    locked=locked,
                 )
                 unused = None
+                values = self._credentials.of(self._names or bundle.manifest.defines)
                 started = await placement.start(order)
                 kernel = started.kernel
                 self._clear_reason()
-                async with given(self._values(bundle, services), started.client, self.executed):
-                    await execute(self.executed, started.manager, started.client, cells.append)
+                async with given(values, started.client, notebook):
+                    await execute(notebook, started.manager, started.client, cells.append)
+                self.drift = await environment_drift.measure(bundle, started.client, self.drift)
                 serve(started.client)
                 registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
                 # Output that bypasses ``sys.stdout`` would accumulate here, unread.
@@ -254,11 +277,6 @@ class Starter:
             await self._clean_up(error, kernel, folder, cells)
             raise
         return Worker(kernel, registered.link, registered.specs, folder)
-
-    def _values(self, bundle: Bundle, services: tuple[str, ...]) -> Values:
-        """Return the credentials of the bundle's services."""
-        names = services or bundle.manifest.defines
-        return self._credentials.of(names) if self._credentials is not None else {}
 
     async def _clean_up(
         self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]
