@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from easymlnb.cli import credentials, hub, maintenance, output, placement
+from easymlnb.cli import credentials, hub, maintenance, output, ownership, placement
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.contract.replacing import AUTO
@@ -30,6 +30,7 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 maintenance.register(app)
+ownership.register(app)
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
@@ -142,12 +143,16 @@ def publish(
     locked: Annotated[
         bool, typer.Option("--locked", help="Run workers with exactly the present packages.")
     ] = False,
+    owner: Annotated[
+        str, typer.Option(help="A group of yours, or a user whose services you maintain.")
+    ] = "",
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    publish_and_show(notebook, PublishOptions(*lists, requirements, replace, locked), target)
+    options = PublishOptions(*lists, requirements, replace, locked, owner)
+    publish_and_show(notebook, options, target)
 
 
 @app.command()

@@ -32,6 +32,7 @@ class PublishOptions:
     requirements: Path | None = None
     replace: str = AUTO
     locked: bool = False
+    owner: str = ""
 
 
 def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
@@ -85,7 +86,12 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
                     drawn.append(text)
 
             return upload_bundle(
-                server, bundle.data, names=options.names, replace=options.replace, on_text=show
+                server,
+                bundle.data,
+                names=options.names,
+                replace=options.replace,
+                owner=options.owner,
+                on_text=show,
             )
     except KeyboardInterrupt:
         output.message("\n".join(["", *drawn[-1:]]))

@@ -138,6 +138,37 @@ class _Operations:
         return _access(self._specs, name, access_body(users, groups, everyone, public))
 
     @_operation
+    def maintainers(self, name: str) -> Operation[dict[str, Any]]:
+        """Return who may publish and manage a service besides its owner: ``users``, ``groups``."""
+        return operations.get_of_service(self._specs, name, "maintainers")
+
+    @_operation
+    def set_maintainers(
+        self, name: str, *, users: Iterable[str] = (), groups: Iterable[str] = ()
+    ) -> Operation[dict[str, Any]]:
+        """Replace the maintainers of one of your services on a shared service."""
+        full = yield from operations.full_name(self._specs, name)
+        body = {"users": _names("users", "bob", users), "groups": _names("groups", "ml", groups)}
+        path = operations.service_path(full, "maintainers")
+        request = Request("PUT", path, headers=JSON, content=_json(body))
+        return dict(raise_for_error((yield request)).json())
+
+    @_operation
+    def transfer(self, name: str, to: str) -> Operation[str]:
+        """Give a service to ``"group:NAME"``, or as an administrator to a user; return its name."""
+        full = yield from operations.full_name(self._specs, name)
+        self._specs.drop(full)
+        path = operations.service_path(full, "transfer")
+        request = Request("POST", path, HUB_SECONDS, JSON, content=_json({"to": to}))
+        return str(raise_for_error((yield request)).json()["moved"][full])
+
+    @_operation
+    def ownerless(self) -> Operation[list[dict[str, Any]]]:
+        """Return the services whose owner or worker account is gone; for administrators."""
+        response = raise_for_error((yield Request("GET", "hub/ownerless", HUB_SECONDS)))
+        return list(response.json()["services"])
+
+    @_operation
     def credentials(self, name: str) -> Operation[list[dict[str, Any]]]:
         """Return the credentials of one of your services: names and times, without values."""
         return operations.get_of_service(self._specs, name, "credentials", key="credentials")
@@ -160,14 +191,16 @@ class _Operations:
 
     @_operation
     def upload_bundle(
-        self, data: bytes, *, names: Iterable[str] = (), replace: str = AUTO
+        self, data: bytes, *, names: Iterable[str] = (), replace: str = AUTO, owner: str = ""
     ) -> Operation[dict[str, Any]]:
         """Publish a bundle, or only these of its services, and return its first status.
 
-        ``replace`` is one of ``contract.replacing.CHOICES``.
+        ``replace`` is one of ``contract.replacing.CHOICES``. ``owner`` is a group of yours, or a
+        user whose services you maintain.
         """
         params = [("name", name) for name in names]
         params += [("replace", check(replace))] if replace != AUTO else []
+        params += [("owner", owner)] if owner else []
         headers = {"Content-Type": "application/zip"}
         request = Request("POST", "services", UPLOAD_SECONDS, headers, tuple(params), data)
         return _bundle_status((yield request))

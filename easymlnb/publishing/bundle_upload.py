@@ -44,6 +44,7 @@ def upload_bundle(
     *,
     names: Iterable[str] = (),
     replace: str = AUTO,
+    owner: str = "",
     wait: bool = True,
     timeout: float = 600.0,
     on_text: OnText = lambda text: None,
@@ -52,6 +53,7 @@ def upload_bundle(
 
     names: publish only these of its services.
     replace: how the previous version is replaced, one of ``contract.replacing.CHOICES``.
+    owner: a group, or a user whose services you maintain, on a shared service.
     wait: return only when the bundle is ready, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
     on_text: called with a sentence for each state, and with what the start is waiting for.
@@ -64,7 +66,7 @@ def upload_bundle(
     with Client(server) as client:
         bundle = ""
         try:
-            status = client.admin.upload_bundle(data, names=names, replace=replace)
+            status = client.admin.upload_bundle(data, names=names, replace=replace, owner=owner)
             bundle = status["bundle"]
             on_text(STATES.get(status["state"], status["state"]))
             if wait and status["state"] == "starting":

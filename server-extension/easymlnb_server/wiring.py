@@ -61,6 +61,7 @@ from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.environments import LockedEnvironments
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
@@ -128,6 +129,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         deployments,
         shared=settings.shared,
         require_locked=settings.require_locked_environments,
+        accounts=deployments.accounts,
     )
     context = ServerContext(
         invoker=invoker,
@@ -300,7 +302,10 @@ def _deployments(
         orphan_timeout=settings.orphan_timeout,
         environments=environments,
     )
-    return DeploymentFactory(deployment_settings, registration, limiter, stored_credentials)
+    accounts = WorkerAccounts(settings.group_accounts)
+    return DeploymentFactory(
+        deployment_settings, registration, limiter, stored_credentials, accounts
+    )
 
 
 def _app_pages(settings: Settings) -> AppPages:

@@ -138,6 +138,11 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("get", "manage"),
         Probe("put", "manage", send={"json": {"everyone": True}}, harms=True),
     ),
+    f"{OWN}/maintainers": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"users": ["carol"]}}, harms=True),
+    ),
+    f"{OWN}/transfer": (Probe("post", "manage", send={"json": {"to": "group:ml"}}, harms=True),),
     f"{OWN}/credentials": (Probe("get", "manage"),),
     f"{OWN}/credentials/CREDENTIAL": (
         Probe("get", "manage", 404),
@@ -181,6 +186,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "me": {"get": 200},
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
+    "hub/ownerless": {"get": 403},
     "hub/users/USER": {"delete": 403},
     "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},

@@ -13,7 +13,7 @@ from easymlnb_server.credentials.rules import MAX_VALUE, check_name
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import Action
-from easymlnb_server.identity.names import short_name
+from easymlnb_server.identity.names import GROUP, short_name
 from easymlnb_server.openapi.document import JSON, Operation, done, ok
 
 MAX_BODY = 12 * MAX_VALUE + 1024
@@ -37,6 +37,8 @@ def owner_of(handler: EasyHandler, name: str) -> str:
         _check_new_name(name)
         return services.user.name
     owner = name.rpartition("/")[0]
+    if not caller.owns(owner) and owner in caller.groups:
+        owner = GROUP + owner
     if not (caller.owns(owner) or caller.admin):
         raise ServiceNotFound(name)
     _check_new_name(short_name(name))

@@ -20,7 +20,13 @@ from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsH
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
+from easymlnb_server.hub.handlers import (
+    HubHandler,
+    OwnerlessHandler,
+    ServiceTransferHandler,
+    TransferHandler,
+    UserHandler,
+)
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
@@ -73,6 +79,7 @@ from easymlnb_server.services.handlers import OPERATIONS as SERVICES
 from easymlnb_server.services.handlers import (
     AccessHandler,
     LogHandler,
+    MaintainersHandler,
     ServiceHandler,
     VersionsHandler,
 )
@@ -142,6 +149,7 @@ def _common_routes(name: str) -> Routes:
         (r"services", ServicesHandler),
         (rf"services/{name}", ServiceHandler),
         (rf"services/{name}/access", AccessHandler),
+        (rf"services/{name}/maintainers", MaintainersHandler),
         (rf"services/{name}/call", CallHandler),
         (rf"services/{name}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions", VersionsHandler),
@@ -198,6 +206,8 @@ ROUTES: Routes = (
 SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
+    (r"hub/ownerless", OwnerlessHandler),
+    (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),
     (r"metrics", MetricsHandler),

@@ -222,8 +222,9 @@ class LinkHandler(KernelSocketHandler):
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
-        owner = self._expected.owner if self._expected is not None else ""
-        self._service_calls = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
+        expected, state = self._expected, self.state
+        owner, account = (expected.owner, expected.account) if expected is not None else ("", "")
+        self._service_calls = ServiceCalls(state.invoker, state.users, self._link, owner, account)
         self._file_share = self.state.spool.open_file_share()
         self._link.send(Welcome(probe=str(self._file_share.probe) if self._file_share else ""))
 

@@ -23,7 +23,6 @@ class StoredBundle:
     - ``names``: the services to publish; empty for all
     - ``provides``: the services that were published from it
     - ``file``, ``log``: names of the zip and of the executed notebook in ``Store.files``
-    - ``publisher``: who published it; ``None`` for the owner
     - ``error``: ``{"code", "message", "cell"?, "source"?, "traceback"?}`` of the last failure
     """
 
@@ -38,7 +37,6 @@ class StoredBundle:
     log: str | None
     created: float
     changed: float
-    publisher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

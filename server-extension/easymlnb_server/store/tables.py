@@ -38,8 +38,6 @@ bundles = Table(
     Column("log", String(64)),
     Column("created", Float(53), nullable=False),
     Column("changed", Float(53), nullable=False),
-    # Who published it; its workers run as this user. Without one, as the owner.
-    Column("publisher", String(255)),
     Index(None, "state"),
 )
 

@@ -76,6 +76,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 415)},
     "services/NAME": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, harms=True)},
     "services/NAME/access": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/maintainers": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
     "services/NAME/credentials": {"GET": Probe(LOGIN)},
     "services/NAME/credentials/CREDENTIAL": {
         "GET": Probe(LOGIN, 404),

@@ -1,4 +1,4 @@
-"""Credentials of services, and who published a bundle."""
+"""Credentials of services."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,4 +23,3 @@ def upgrade() -> None:
         sa.Column("updated_by", sa.String(255), nullable=False),
         sa.PrimaryKeyConstraint("service", "name", name="pk_credentials"),
     )
-    op.add_column("bundles", sa.Column("publisher", sa.String(255)))
