@@ -38,6 +38,7 @@ PLACES = {
     r"([a-z]+\.[a-z]+)": "{file}",
     r"([A-Za-z0-9._-]{8,64})": "{request_id}",
     r"([a-z0-9_-]{1,63})": "{version}",
+    r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
 }
 
 
