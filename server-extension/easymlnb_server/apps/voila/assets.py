@@ -113,7 +113,7 @@ def plotly_path() -> Path | None:
 def minified(style: str) -> str:
     """Return a style sheet without comments and indentation."""
     style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
-    return re.sub(r"\s*\n\s*", "\n", style).strip()
+    return "\n".join(filter(None, map(str.strip, style.splitlines())))
 
 
 def _find(folders: list[Path], name: str) -> Path:
