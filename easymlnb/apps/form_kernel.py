@@ -19,6 +19,7 @@ import ipywidgets as W
 from easymlnb.apps.app_page import AppPage, Uploads
 from easymlnb.apps.http_caller import HttpCaller
 from easymlnb.apps.message_queue import CHECK_INTERVAL, MessageQueue, OverTimeError
+from easymlnb.apps.painting import paint
 from easymlnb.apps.session import CURRENT_SESSION, WidgetSession, install
 from easymlnb.contract import process
 from easymlnb.contract.page_protocol import (
@@ -26,6 +27,7 @@ from easymlnb.contract.page_protocol import (
     ClosePage,
     FromPage,
     OpenPage,
+    PageBuilt,
     PageFailed,
     Ready,
     Spent,
@@ -114,9 +116,12 @@ class FormKernelLoop:
         try:
             page = self._pages[message.session] = _build(message)
             root.children = (page.widget,)
+            html = paint(root)
         except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
+            html = BROKEN
             self.send(PageFailed(session=message.session, reason=_brief(error)))
+        self.send(PageBuilt(session=message.session, state=session.state(), html=str(html)))
 
     def _forward(self, message: FromPage) -> None:
         if message.session in self._sessions:

@@ -101,12 +101,13 @@ def test_assets_are_packed_and_kept(apps: RunningServer) -> None:
     with httpx.Client(base_url=apps.url, timeout=60) as client:
         # While no form kernel is warm, there is another page that waits for one.
         script = apps.wait_for(
-            lambda: re.search(r'src="([^"]*voila\.js)"', client.get("easymlnb/public/shout").text),
+            lambda: re.search(r'src="([^"]*/app\.js)"', client.get("easymlnb/public/shout").text),
             "there is no script in the page",
         )
-        answer = client.get(script[1])
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert "immutable" in answer.headers["Cache-Control"]
-        folder = script[1].rpartition("static/")[0]
-        for path in ("static/../../../../etc/passwd", "static/none.js", "labextensions/"):
-            assert client.get(f"{folder}{path}").status_code in (404, 302)
+        for accepted, packed in (("gzip, br", "br"), ("gzip", "gzip"), ("identity", None)):
+            answer = client.get(script[1], headers={"Accept-Encoding": accepted})
+            assert answer.headers.get("Content-Encoding") == packed
+            assert "immutable" in answer.headers["Cache-Control"]
+        folder = script[1].rpartition("/")[0]
+        for path in ("../../../../etc/passwd", "none.js", ""):
+            assert client.get(f"{folder}/{path}").status_code in (404, 302)

@@ -1,4 +1,4 @@
-"""The objects behind app pages: kernel pool, sessions, tokens and Voila's files."""
+"""The objects behind app pages: kernel pool, sessions, tokens and the front end."""
 
 import asyncio
 
@@ -58,8 +58,7 @@ class AppPages:
         self._supervisor.run("app assets", self._load_assets)
 
     async def _load_assets(self) -> None:
-        # Lists a few hundred files; the first visitor does not wait for that.
-        await asyncio.to_thread(lambda: self.assets.tag)
+        await asyncio.to_thread(self.pages.prepare)
 
     async def close(self) -> None:
         """End all sessions and kernels."""
