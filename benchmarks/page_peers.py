@@ -56,8 +56,7 @@ STEPS = {
         (
             "document.querySelector('.em-form [data-em-action=example]')",
             # The form shows that it has the example's file.
-            f"document.querySelector('.em-form .em-file .em-preview, .em-form .em-file .em-chosen')"
-            f" && {PRIMARY}",
+            f"document.querySelector('.em-form .em-file .em-chosen') && {PRIMARY}",
         ),
         DRAWN,
     ),

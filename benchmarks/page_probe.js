@@ -7,7 +7,7 @@
   const steps = [/*STEPS*/];
   const answered = () => /*ANSWERED*/ false;
   // A press without an answer for this long is lost, and the next one is tried.
-  const LOST = /*LOST*/ 8000;
+  const LOST = 4000;
   const found = { usable: 0, answered: 0, lost: 0, paint: 0, largest: 0, shift: 0 };
   const paints = [];
   const shifts = [];
@@ -36,27 +36,28 @@
     console.debug("page-probe " + JSON.stringify(found));
   };
 
+  const pressAgain = () => {
+    found.lost += 1;
+    pressed -= 1;
+    if (pressed === 0) found.usable = 0;
+  };
+
   const look = () => {
     const now = performance.now();
-    if (pressed === steps.length) {
-      if (answered()) {
-        found.answered = now;
-        clearInterval(timer);
-        // Observers deliver what was painted a little later.
-        setTimeout(end, 500);
-      } else if (now - found.last > LOST) {
-        found.lost += 1;
-        pressed = steps.length - 1;
-        if (pressed === 0) found.usable = 0;
-      }
+    if (pressed === steps.length && answered()) {
+      found.answered = now;
+      clearInterval(timer);
+      // Observers deliver what was painted a little later.
+      setTimeout(end, 500);
       return;
     }
-    const element = steps[pressed]();
-    if (!possible(element)) return;
-    found.usable ||= now;
-    found.last = now;
-    pressed += 1;
-    element.click();
+    const element = steps[pressed]?.();
+    if (possible(element)) {
+      found.usable ||= now;
+      found.last = now;
+      pressed += 1;
+      element.click();
+    } else if (pressed && now - found.last > LOST) pressAgain();
   };
   const timer = setInterval(look, 10);
 })();

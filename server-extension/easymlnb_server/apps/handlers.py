@@ -14,6 +14,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
 from easymlnb_server.apps.sessions import NoCapacity, PageSession
+from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import FAST as ENCODERS
 from easymlnb_server.apps.voila.encodings import best_encoding
 from easymlnb_server.http.base import EasyHandler, custom_access_check
@@ -102,7 +103,8 @@ class AppHandler(VisitorHandler, PageHandler):
             self._wait(state, spec, full.ahead)
             return
         built = await _built(session)
-        optional = {"plotly": "plotly.js"} if may_plot(spec) else {}
+        names = plot_scripts.NAMES if may_plot(spec) else ()
+        optional = {name: f"{name}.js" for name in names}
         self._finish_packed(
             apps.pages.render(
                 built,

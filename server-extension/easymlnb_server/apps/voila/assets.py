@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from easymlnb.contract import installation
+from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import BEST, FAST, best_encoding
 
 TEMPLATE = "easymlnb"
@@ -58,9 +58,12 @@ class Assets:
         static = [folder / "static" for folder in template_folders()]
         early = (PACKAGE / "static/theme.js").read_bytes() + _find(static, "early.js")
         found = {"app.js": _find(static, "app.js"), "early.js": early}
-        if (plotly := plotly_path()) is not None:
-            found["plotly.js"] = plotly.read_bytes()
-        return {name: _asset(name, content) for name, content in found.items()}
+        if (plotly := plot_scripts.full()) is not None:
+            found[f"{plot_scripts.FULL}.js"] = plotly.read_bytes()
+        made = {name: _asset(name, _packed(name, content)) for name, content in found.items()}
+        for name in plot_scripts.SMALL:
+            made[f"{name}.js"] = _asset(f"{name}.js", plot_scripts.small(name))
+        return made
 
     @cached_property
     def style(self) -> str:
@@ -90,13 +93,6 @@ def template_folders() -> list[Path]:
     return [Path(path) for path in paths]
 
 
-def plotly_path() -> Path | None:
-    """Return plotly's script, which comes with its Python package; None if that is missing."""
-    if installation.missing("plotly"):
-        return None
-    return Path(str(files("plotly"))) / "package_data/plotly.min.js"
-
-
 def minified(style: str) -> str:
     """Return a style sheet without comments and indentation."""
     style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
@@ -107,10 +103,13 @@ def _find(folders: list[Path], name: str) -> bytes:
     return next(folder / name for folder in folders if (folder / name).is_file()).read_bytes()
 
 
-def _asset(name: str, content: bytes) -> Asset:
-    tag = hashlib.sha256(content).hexdigest()[:12]
-    contents = {"": content}
-    if Path(name).suffix in COMPRESSED:
-        best = BEST if len(content) <= SLOW else FAST
-        contents |= {encoding: pack(content) for encoding, pack in best.items()}
-    return Asset(name, tag, contents)
+def _packed(name: str, content: bytes) -> dict[str, bytes]:
+    """Return a file's content by its encoding."""
+    if Path(name).suffix not in COMPRESSED:
+        return {"": content}
+    best = BEST if len(content) <= SLOW else FAST
+    return {"": content} | {encoding: pack(content) for encoding, pack in best.items()}
+
+
+def _asset(name: str, contents: dict[str, bytes]) -> Asset:
+    return Asset(name, hashlib.sha256(contents[""]).hexdigest()[:12], contents)
