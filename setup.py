@@ -46,7 +46,10 @@ SERVER_SIDE = [
     "httptools>=0.6",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
+    # Formulas in descriptions and results as MathML.
+    "latex2mathml>=3.77",
     "markupsafe>=2.1",
+    "mdit-py-plugins>=0.4",
     "nbclient>=0.10",
     "nbformat>=5.10",
     "nh3>=0.2.20",
@@ -62,7 +65,15 @@ SERVER_SIDE = [
     "voila>=0.5.13,<0.6",
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
-DATA = ["nh3>=0.2.20", "numpy>=1.26", "pandas>=2.2", "pillow>=11", "pyyaml>=6"]
+DATA = [
+    "latex2mathml>=3.77",
+    "mdit-py-plugins>=0.4",
+    "nh3>=0.2.20",
+    "numpy>=1.26",
+    "pandas>=2.2",
+    "pillow>=11",
+    "pyyaml>=6",
+]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]

@@ -43,8 +43,8 @@ ROWS = (
     ("largest", "largest paint", "s", 0.001),
     ("paint", "first paint", "s", 0.001),
     ("shift", "layout shift", "", 1.0),
-    ("requests", "requests when usable", "", 1.0),
-    ("bytes", "bytes when usable", "kB", 0.001),
+    ("requests", "requests until the answer", "", 1.0),
+    ("bytes", "bytes until the answer", "kB", 0.001),
     ("lost", "lost presses", "", 1.0),
 )
 
@@ -111,7 +111,7 @@ def visit(context: Any, url: str, cpu: float) -> dict[str, float]:
         tab.screenshot(path=Path(tempfile.gettempdir()) / "apps-failed.png")
         raise
     found: dict[str, float] = json.loads(message.value.text.removeprefix(PROBE))
-    found |= traffic.until(found["usable"])
+    found |= traffic.until(found["answered"])
     tab.close(run_before_unload=True)
     return found
 

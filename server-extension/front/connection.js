@@ -6,6 +6,7 @@ export const PROTOCOL = "v1.kernel.websocket.jupyter.org";
 
 const NUMBER = 8; // bytes of an offset
 const CHANNEL = "shell";
+const MOST_UNSENT = 500; // messages that wait for a connection; the server accepts as many at once
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -76,10 +77,10 @@ export class Connection {
     this.onStatus = () => {};
     /** @type {typeof WebSocket} */
     this.WebSocket = WebSocket;
-    /** @type {Uint8Array<ArrayBuffer>[]} */
+    /** @type {{ id: string, data: Uint8Array<ArrayBuffer> }[]} */
     this._unsent = [];
     /** @type {Map<string, Callbacks>} */
-    this._callbacks = new Map();
+    this._callbacks = new Map(); // of messages that are not processed yet
     this._session = crypto.getRandomValues(new Uint32Array(4)).join("");
     this._count = 0;
     this.socket = socket;
@@ -90,11 +91,9 @@ export class Connection {
     return this.socket.readyState === WebSocket.OPEN;
   }
 
-  /** Replace a lost connection. What was to be sent over it is lost. */
+  /** Replace a lost connection. What users did meanwhile is sent when the new one is open. */
   reconnect() {
     if (this.connected || this.socket.readyState === WebSocket.CONNECTING) return;
-    this._unsent = [];
-    this._endCallbacks();
     this._adopt(new this.WebSocket(this.url, [PROTOCOL]));
   }
 
@@ -103,16 +102,20 @@ export class Connection {
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      for (const message of this._unsent.splice(0)) socket.send(message);
+      for (const { data } of this._unsent.splice(0)) socket.send(data);
       this.onStatus();
     };
     socket.onmessage = (event) => this._receive(unpack(event.data));
-    socket.onclose = () => this.onStatus();
-    if (socket.readyState === WebSocket.OPEN || socket.readyState === WebSocket.CLOSED) queueMicrotask(() => this.onStatus());
+    socket.onclose = () => {
+      this._endCallbacks();
+      this.onStatus();
+    };
+    // It may have changed before this script was there.
+    if (socket.readyState === WebSocket.CLOSED) queueMicrotask(() => this.onStatus());
   }
 
   /**
-   * Send a message, after the connection is open; returns its ID.
+   * Send a message, as soon as there is a connection; returns its ID.
    * @param {string} kind
    * @param {object} content
    * @param {Callbacks} [callbacks]
@@ -124,9 +127,9 @@ export class Connection {
     if (callbacks?.iopub?.status) this._callbacks.set(id, callbacks);
     const header = { msg_id: id, msg_type: kind, session: this._session, username: "", version: "5.3" };
     const parts = [header, {}, metadata, content].map((part) => encoder.encode(JSON.stringify(part)));
-    const message = pack([encoder.encode(CHANNEL), ...parts, ...buffers.map(bytesOf)]);
-    if (this.connected) this.socket.send(message);
-    else if (this.socket.readyState === WebSocket.CONNECTING) this._unsent.push(message);
+    const data = pack([encoder.encode(CHANNEL), ...parts, ...buffers.map(bytesOf)]);
+    if (this.connected) this.socket.send(data);
+    else if (this._unsent.length < MOST_UNSENT) this._unsent.push({ id, data });
     return id;
   }
 
@@ -144,8 +147,9 @@ export class Connection {
 
   /** Widgets send the next change when the last one was processed: those of a lost connection never are. */
   _endCallbacks() {
-    const waiting = [...this._callbacks.values()];
-    this._callbacks.clear();
-    for (const each of waiting) each.iopub?.status?.({ content: { execution_state: "idle" } });
+    const unsent = new Set(this._unsent.map(({ id }) => id));
+    const lost = [...this._callbacks].filter(([id]) => !unsent.has(id));
+    for (const [id] of lost) this._callbacks.delete(id);
+    for (const [, each] of lost) each.iopub?.status?.({ content: { execution_state: "idle" } });
   }
 }

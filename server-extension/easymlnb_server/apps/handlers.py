@@ -1,19 +1,17 @@
 """App pages: ``apps/{service}`` requires a login, ``public/{service}`` does not."""
 
-import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound
 from easymlnb.contract.names import quoted
-from easymlnb.contract.page_protocol import PageBuilt
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
-from easymlnb_server.apps.sessions import NoCapacity, PageSession
+from easymlnb_server.apps.sessions import NoCapacity
 from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import FAST as ENCODERS
 from easymlnb_server.apps.voila.encodings import best_encoding
@@ -21,12 +19,16 @@ from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import HTML, Operation, ok
+from easymlnb_server.services.summaries import example, summary
 
 RELOAD_AFTER = 2
 """Seconds after which a waiting page reloads."""
 
 BUILD_TIMEOUT = 3.0
 """Seconds to wait for the form; after that the page is sent without it and fetches it itself."""
+
+LONGEST_SUMMARY = 300
+"""Characters of the description that search engines and chats show."""
 
 HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+\Z")
 
@@ -60,6 +62,7 @@ class AppHandler(VisitorHandler, PageHandler):
         state = self.state.services.state(name, self.caller)
         if not self.state.apps.enabled:
             raise RouteNotFound
+        await self.state.apps.wait_warm()
         if state.state == "starting":
             self._wait("starting", spec, reason=state.reason or "")
             return
@@ -102,7 +105,7 @@ class AppHandler(VisitorHandler, PageHandler):
             state = "own" if full.own else "warming" if warming else "full"
             self._wait(state, spec, full.ahead)
             return
-        built = await _built(session)
+        built = await session.take_built(BUILD_TIMEOUT)
         names = plot_scripts.NAMES if may_plot(spec) else ()
         optional = {name: f"{name}.js" for name in names}
         self._finish_packed(
@@ -114,12 +117,12 @@ class AppHandler(VisitorHandler, PageHandler):
                 optional={name: file for name, file in optional.items() if apps.assets.has(file)},
                 **self.shared_values(),
                 spec=spec,
-                summary=spec.description.partition("\n\n")[0][:300],
+                summary=summary(spec.description)[:LONGEST_SUMMARY],
                 description=markdown(spec.description),
                 byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
                 citation=getattr(spec.metadata, "citation", "") or "",
                 here=f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/",
-                snippets={} if self._public else snippets(spec, _example(spec)),
+                snippets={} if self._public else snippets(spec, example(spec)),
                 public=self._public,
             )
         )
@@ -159,17 +162,6 @@ class AppHandler(VisitorHandler, PageHandler):
         )
 
 
-async def _built(session: PageSession) -> PageBuilt | None:
-    """Return what the page shows first, if the form kernel sends it in time."""
-    done, _ = await asyncio.wait((session.built,), timeout=BUILD_TIMEOUT)
-    return session.built.result() if done else None
-
-
-def _example(spec: ServiceSpec) -> dict[str, Any]:
-    """Return input for the code that browsers without scripts show."""
-    return dict(spec.examples[0]) if spec.examples else {}
-
-
 class AppAssetHandler(EasyHandler):
     """``GET app-assets/{tag}/{file}``: the front end of app pages."""
 
@@ -177,8 +169,12 @@ class AppAssetHandler(EasyHandler):
         """Accept the request: visitors of public apps need the files, which are not secret."""
 
     @custom_access_check
-    def get(self, tag: str, name: str) -> None:
-        assets = self.state.apps.assets
+    async def get(self, tag: str, name: str) -> None:
+        apps = self.state.apps
+        if not apps.enabled:
+            raise RouteNotFound
+        await apps.wait_warm()
+        assets = apps.assets
         asset = assets.files.get(name)
         if asset is None:
             raise RouteNotFound
@@ -192,7 +188,7 @@ class AppAssetHandler(EasyHandler):
             self.set_header("Expires", datetime.now(UTC) + timedelta(days=365))
         else:
             self.set_header("Cache-Control", "no-cache")
-        self.finish(asset.contents[encoding])
+        self.finish(asset.read(encoding))
 
 
 OPERATIONS = {

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from easymlnb.contract.formulas import to_mathml
 from easymlnb_server.apps.form_kernel import start
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
@@ -39,6 +40,7 @@ class AppPages:
         self._memory = memory
         self._max_pages = limits.pages
         self._supervisor = Supervisor()
+        self._warm = asyncio.Event()
 
     def open(self, url: str, cafile: str) -> None:
         """Start the pool; ``url`` is where form kernels reach our routes."""
@@ -58,7 +60,20 @@ class AppPages:
         self._supervisor.run("app assets", self._load_assets)
 
     async def _load_assets(self) -> None:
-        await asyncio.to_thread(self.pages.prepare)
+        try:
+            await asyncio.to_thread(self._warm_up)
+        finally:
+            self._warm.set()
+
+    async def wait_warm(self) -> None:
+        """Return when the files are compressed, which takes a second after the start."""
+        if self.sessions.pool is not None:
+            await self._warm.wait()
+
+    def _warm_up(self) -> None:
+        """Do once what the first visitor would wait for: read files, import parsers."""
+        self.pages.prepare()
+        to_mathml("x")
 
     async def close(self) -> None:
         """End all sessions and kernels."""

@@ -73,8 +73,7 @@ class Visitor:
 class PageSession:
     """One page of one visitor. The page takes ``id`` for the id of its kernel.
 
-    ``built`` is what the page shows first, once the form kernel has sent it, or None if the
-    session ends before. While the page is connected, ``to_page`` sends it a message and
+    ``built`` is what the page shows first, once the form kernel has sent it. While the page is connected, ``to_page`` sends it a message and
     ``disconnect`` closes its connection.
     """
 
@@ -90,7 +89,7 @@ class PageSession:
     to_page: Callable[[ToPage], None] | None = None
     disconnect: Callable[[], None] | None = None
     failed: bool = False
-    built: asyncio.Future[PageBuilt | None] = field(
+    built: asyncio.Future[PageBuilt | None] | None = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -101,8 +100,17 @@ class PageSession:
 
     def set_built(self, page: PageBuilt | None) -> None:
         """Provide what the page shows first."""
-        if not self.built.done():
+        if self.built is not None and not self.built.done():
             self.built.set_result(page)
+
+    async def take_built(self, max_wait: float) -> PageBuilt | None:
+        """Return what the page shows first, once; None if it does not come in time."""
+        waiting = self.built
+        if waiting is None:
+            return None
+        done, _ = await asyncio.wait((waiting,), timeout=max_wait)
+        self.built = None  # it is large, and the page has it now
+        return waiting.result() if done else None
 
 
 class NoCapacity(Exception):

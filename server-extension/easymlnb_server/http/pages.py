@@ -16,6 +16,7 @@ from tornado.httputil import url_concat
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
+from easymlnb.contract.formulas import with_formulas
 from easymlnb_server.http import charts
 from easymlnb_server.http.base import EasyHandler, custom_access_check, retry_after
 from easymlnb_server.openapi.document import HTML, Operation, ok
@@ -75,6 +76,7 @@ def markdown(text: str) -> Markup:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    with_formulas(parser)
     return Markup(parser.render(text))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -28,14 +29,15 @@ SLOW = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file, and its content by the name of the encoding; ``""`` is not compressed.
+    """A file, and its compressed content by the name of the encoding.
 
     ``tag`` is a hash of the content, so that browsers can keep the file without a time limit.
     """
 
     name: str
     tag: str
-    contents: dict[str, bytes]
+    content: bytes | Path
+    packed: Mapping[str, bytes]
 
     @property
     def type(self) -> str:
@@ -46,7 +48,13 @@ class Asset:
 
     def encoding(self, accepted: str) -> str:
         """Return the best encoding for an ``Accept-Encoding`` header."""
-        return best_encoding(accepted, self.contents)
+        return best_encoding(accepted, self.packed)
+
+    def read(self, encoding: str) -> bytes:
+        """Return the content in one of ``packed``'s encodings, or as it is for ""."""
+        if encoding:
+            return self.packed[encoding]
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
 
 class Assets:
@@ -56,14 +64,16 @@ class Assets:
     def files(self) -> dict[str, Asset]:
         """Name -> file."""
         static = [folder / "static" for folder in template_folders()]
-        early = (PACKAGE / "static/theme.js").read_bytes() + _find(static, "early.js")
-        found = {"app.js": _find(static, "app.js"), "early.js": early}
+        theme = (PACKAGE / "static/theme.js").read_bytes()
+        found: dict[str, bytes | Path] = {
+            "app.js": _find(static, "app.js"),
+            "early.js": theme + _find(static, "early.js").read_bytes(),
+        }
         if (plotly := plot_scripts.full()) is not None:
-            found[f"{plot_scripts.FULL}.js"] = plotly.read_bytes()
-        made = {name: _asset(name, _packed(name, content)) for name, content in found.items()}
-        for name in plot_scripts.SMALL:
-            made[f"{name}.js"] = _asset(f"{name}.js", plot_scripts.small(name))
-        return made
+            found[f"{plot_scripts.FULL}.js"] = plotly
+        made = {name: _asset(name, content) for name, content in found.items()}
+        small = {f"{name}.js": plot_scripts.small(name) for name in plot_scripts.SMALL}
+        return made | {name: Asset(name, _tag(each[0]), *each) for name, each in small.items()}
 
     @cached_property
     def style(self) -> str:
@@ -72,7 +82,9 @@ class Assets:
         form = files("easymlnb").joinpath("forms", "style.css").read_bytes()
         own = [(PACKAGE / f"static/{name}").read_bytes() for name in ("easymlnb.css", "app.css")]
         # The order decides: ours is last.
-        return minified(b"\n".join([*own, _find(static, "widgets.css"), form]).decode())
+        return minified(
+            b"\n".join([*own, _find(static, "widgets.css").read_bytes(), form]).decode()
+        )
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of that name."""
@@ -99,17 +111,16 @@ def minified(style: str) -> str:
     return re.sub(r"\s*\n\s*", "\n", style).strip()
 
 
-def _find(folders: list[Path], name: str) -> bytes:
-    return next(folder / name for folder in folders if (folder / name).is_file()).read_bytes()
+def _find(folders: list[Path], name: str) -> Path:
+    return next(folder / name for folder in folders if (folder / name).is_file())
 
 
-def _packed(name: str, content: bytes) -> dict[str, bytes]:
-    """Return a file's content by its encoding."""
-    if Path(name).suffix not in COMPRESSED:
-        return {"": content}
-    best = BEST if len(content) <= SLOW else FAST
-    return {"": content} | {encoding: pack(content) for encoding, pack in best.items()}
+def _asset(name: str, content: bytes | Path) -> Asset:
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    encoders = BEST if len(data) <= SLOW else FAST
+    packs = encoders.items() if Path(name).suffix in COMPRESSED else ()
+    return Asset(name, _tag(data), content, {encoding: pack(data) for encoding, pack in packs})
 
 
-def _asset(name: str, contents: dict[str, bytes]) -> Asset:
-    return Asset(name, hashlib.sha256(contents[""]).hexdigest()[:12], contents)
+def _tag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -17,11 +17,11 @@ NAMES = (*SMALL, FULL)
 """What the page's script calls them."""
 
 
-def small(name: str) -> dict[str, bytes]:
-    """Return the content of a small bundle by its encoding."""
+def small(name: str) -> tuple[bytes, dict[str, bytes]]:
+    """Return a small bundle, and its compressed content by the name of the encoding."""
     packed = (FOLDER / f"{name}.js.br").read_bytes()
     content = brotli.decompress(packed)
-    return {"": content, "br": packed, "gzip": gzip.compress(content, 6)}
+    return content, {"br": packed, "gzip": gzip.compress(content, 6)}
 
 
 def full() -> Path | None:

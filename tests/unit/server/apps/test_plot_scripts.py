@@ -14,12 +14,10 @@ NPM = Path(__file__).parents[4] / "node_modules"
 
 @pytest.mark.parametrize("name", plot_scripts.SMALL)
 def test_all_encodings_have_the_same_content(name: str) -> None:
-    contents = plot_scripts.small(name)
-    assert brotli.decompress(contents["br"]) == contents[""]
-    assert gzip.decompress(contents["gzip"]) == contents[""]
-    assert len(contents["br"]) < 0.3 * len(contents[""])
-    kind = name.removeprefix("plotly-").encode()
-    assert b"plotly.js (%s - minified)" % kind in contents[""][:200]
+    content, packed = plot_scripts.small(name)
+    assert brotli.decompress(packed["br"]) == gzip.decompress(packed["gzip"]) == content
+    assert len(packed["br"]) < 0.3 * len(content)
+    assert b"plotly.js (%s - minified)" % name.removeprefix("plotly-").encode() in content[:200]
 
 
 @pytest.mark.parametrize("name", plot_scripts.SMALL)
@@ -27,7 +25,7 @@ def test_small_scripts_are_those_of_npm(name: str) -> None:
     package = NPM / f"plotly.js-{name.removeprefix('plotly-')}-dist-min"
     if not package.is_dir():
         pytest.skip("The packages of package.json are not installed (scripts/check).")
-    assert plot_scripts.small(name)[""] == (package / f"{name}.min.js").read_bytes()
+    assert plot_scripts.small(name)[0] == (package / f"{name}.min.js").read_bytes()
 
 
 def test_pages_find_every_script() -> None:
