@@ -29,6 +29,8 @@ class Stub(ModuleType):
         """Ignore the progress of a call."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return lambda *values, **named: SimpleNamespace(values=values, **named)
 
 

@@ -210,7 +210,8 @@ def test_the_smallest_plot_library_is_fetched_after_the_form_is_usable(user: Any
     wanted = {"plotly-basic.js"}
     for kind, script in (("scatter", ""), ("box", "plotly-cartesian.js"), ("surface", "plotly.js")):
         wanted |= {script} - {""}
-        run(page, Kind=kind)
+        page.get_by_label("Kind", exact=True).fill(kind)
+        run(page)
         page.locator(f".em-plot {DRAWN[kind]}").first.wait_for(state="attached")
         assert set(page.evaluate(PLOT_SCRIPTS)) == wanted
     # The next visit fetches at once what the last one needed.
