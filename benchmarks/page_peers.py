@@ -88,13 +88,8 @@ STREAMLIT = PagePeer(
     ),
     {
         "roll": Steps((_button("Run"),), "document.querySelector('[data-testid=stMetricValue]')"),
-        "forecast": Steps(
-            (
-                "document.querySelector('input[type=checkbox]')?.closest('label')",
-                "document.querySelector('input[type=checkbox]:checked') && " + _button("Run"),
-            ),
-            DRAWN,
-        ),
+        # Its example is chosen from the start.
+        "forecast": Steps((_button("Run"),), DRAWN),
     },
 )  # fmt: skip
 PAGE_PEERS = (GRADIO, STREAMLIT)

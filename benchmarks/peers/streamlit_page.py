@@ -29,7 +29,7 @@ def forecasted() -> None:
     st.title("Day-ahead electrical load")
     st.write("Forecast the 24 hours that follow a series of hourly electrical load.")
     sent = st.file_uploader("Load")
-    example = st.checkbox("Use the example")
+    example = st.checkbox("Use the example", True)
     models = st.multiselect("Models", names.NAMES, names.NAMES)
     if not st.button("Run"):
         return
