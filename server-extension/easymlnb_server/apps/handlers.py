@@ -12,6 +12,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
 from easymlnb_server.apps.sessions import NoCapacity
+from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import FAST as ENCODERS
 from easymlnb_server.apps.voila.encodings import best_encoding
 from easymlnb_server.http.base import EasyHandler, custom_access_check
@@ -105,7 +106,8 @@ class AppHandler(VisitorHandler, PageHandler):
             self._wait(state, spec, full.ahead)
             return
         built = await session.take_built(BUILD_TIMEOUT)
-        optional = {"plotly": "plotly.js"} if may_plot(spec) else {}
+        names = plot_scripts.NAMES if may_plot(spec) else ()
+        optional = {name: f"{name}.js" for name in names}
         self._finish_packed(
             apps.pages.render(
                 built,
