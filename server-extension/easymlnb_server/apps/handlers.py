@@ -1,5 +1,6 @@
 """App pages: ``apps/{service}`` requires a login, ``public/{service}`` does not."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -108,7 +109,7 @@ class AppHandler(VisitorHandler, PageHandler):
         built = await session.take_built(BUILD_TIMEOUT)
         names = plot_scripts.NAMES if may_plot(spec) else ()
         optional = {name: f"{name}.js" for name in names}
-        self._finish_packed(
+        await self._finish_packed(
             apps.pages.render(
                 built,
                 assets=f"{self.root}app-assets/",
@@ -127,7 +128,7 @@ class AppHandler(VisitorHandler, PageHandler):
             )
         )
 
-    def _finish_packed(self, page: str) -> None:
+    async def _finish_packed(self, page: str) -> None:
         """Send a page, compressed: with its style sheet and its state it is large.
 
         It has secrets of the visitor, but nothing that others can choose.
@@ -135,7 +136,8 @@ class AppHandler(VisitorHandler, PageHandler):
         data = page.encode()
         accepted = self.request.headers.get("Accept-Encoding", "")
         if encoding := best_encoding(accepted, ENCODERS):
-            data = ENCODERS[encoding](data)
+            # In a thread: it takes milliseconds, and many visitors may come at once.
+            data = await asyncio.to_thread(ENCODERS[encoding], data)
             self.set_header("Content-Encoding", encoding)
         self.set_header("Vary", "Accept-Encoding")
         self.finish(data)
