@@ -51,6 +51,8 @@ SERVER_SIDE = [
     "markupsafe>=2.1",
     "mdit-py-plugins>=0.4",
     "nbclient>=0.10",
+    # Compares the notebooks of two versions.
+    "nbdime>=4",
     "nbformat>=5.10",
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
@@ -81,6 +83,8 @@ ARROW = ["pyarrow>=16"]
 HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
+# Locks the packages of a version, and builds locked environments.
+LOCKED = ["uv>=0.9"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
@@ -104,6 +108,8 @@ DEV = [
     "pytest>=8.2",
     "pytest-cov",
     "pytest-timeout",
+    # Reads the crates that versions are exported as.
+    "rocrate>=0.16",
     "ruff>=0.9",
     "schemathesis>=4",
     "setuptools>=77",
@@ -111,7 +117,7 @@ DEV = [
     "tqdm",
     "types-psutil",
     "types-PyYAML",
-    # Writes the lock file.
+    # Writes the lock file; also the extra `locked`.
     "uv>=0.9",
     "uvicorn",
 ]
@@ -177,11 +183,12 @@ setup(
         "docs": DOCS,
         "examples": EXAMPLES,
         "hub": HUB,
+        "locked": LOCKED,
         "otel": OTEL,
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
         "torch": TORCH,
         "dev": DEV + DOCS + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
-        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
+        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
     },
 )

@@ -163,7 +163,7 @@ def _build(message: OpenPage) -> AppPage:
     spec = ServiceSpec.from_dict(message.spec)
     return AppPage(
         spec,
-        HttpCaller(message.url, message.secret, spec),
+        HttpCaller(message.url, message.secret, spec, public=message.public),
         base=message.base,
         uploads=Uploads(
             url=f"{message.base}uploads",

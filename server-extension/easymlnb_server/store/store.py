@@ -7,10 +7,15 @@ from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
 from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.comparisons import Comparisons
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.promotions import PromotionRows
+from easymlnb_server.store.provenance import Provenance
+from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.services import Services
+from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
 
 DAY = 86400.0
@@ -28,6 +33,11 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.traffic = TrafficRows(database)
+        self.promotions = PromotionRows(database)
+        self.provenance = Provenance(database)
+        self.recordings = Recordings(database)
+        self.comparisons = Comparisons(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -54,10 +64,19 @@ class Store:
         self.database.close()
 
     def sweep(self, *, older: float = DAY) -> int:
-        """Remove unused bundles, and files that no bundle needs; return the number of files.
+        """Remove unused bundles, and files that nothing needs; return the number of files.
 
         Only what has not changed for ``older`` seconds is removed.
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)
-        return self.files.sweep(self.bundles.files(), before=before)
+        return self.files.sweep(self.needed_files(), before=before)
+
+    def needed_files(self) -> set[str]:
+        """Return the names of all files that a row of the database needs."""
+        return (
+            self.bundles.files()
+            | self.provenance.files()
+            | self.recordings.files()
+            | self.comparisons.files()
+        )
