@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast, get_overloads, overload
 
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
@@ -15,7 +15,6 @@ from easymlnb.services.definition import SERVICES, Service, define
 from easymlnb.services.service_function import P, R, ServiceFunction, V
 
 if TYPE_CHECKING:
-    from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
 
@@ -177,8 +176,8 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.rollback = lambda **given: _versions(service, "rollback", given)
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
-    decorated.compare = lambda before, after, **given: _compare(service, before, after, given)
-    decorated.flags = lambda **given: _flags(service, given)
+    decorated.compare = partial(_remotely, "compare", service)
+    decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
@@ -248,22 +247,13 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     return share(service.name, **options)
 
 
-def _compare(
-    service: Service, before: int | str, after: int | str, options: dict[str, Any]
-) -> "ComparisonReport | None":
+def _remotely(name: str, service: Service, *args: Any, **options: Any) -> Any:
+    """Call a function of ``publishing.comparing`` about a published service, not in a worker."""
     if environment.in_worker():
         return None
-    from easymlnb.publishing.comparing import compare
+    from easymlnb.publishing import comparing
 
-    return compare(service.name, before, after, **options)
-
-
-def _flags(service: Service, options: dict[str, Any]) -> list[dict[str, Any]]:
-    if environment.in_worker():
-        return []
-    from easymlnb.publishing.comparing import flags
-
-    return flags(service.name, **options)
+    return getattr(comparing, name)(service.name, *args, **options)
 
 
 def _form(service: Service) -> Any:

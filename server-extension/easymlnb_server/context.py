@@ -9,6 +9,7 @@ from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.comparisons.manager import Comparisons
+from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -59,5 +60,6 @@ class ServerContext:
     version_archive: VersionArchive
     recordings: Recordings
     comparisons: Comparisons
+    shadow_comparisons: ShadowComparisons
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -23,6 +23,7 @@ from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.comparisons.calling import VersionCaller
 from easymlnb_server.comparisons.manager import RUNNERS, Comparisons
+from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
@@ -122,6 +123,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
     invoker = Invoker(services, recorder, activity, in_flight)
+    shadow_comparisons = ShadowComparisons()
+    invoker.shadows.sinks.register(shadow_comparisons)
     publisher = Publisher(
         published,
         deployments,
@@ -159,6 +162,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         comparisons=Comparisons(
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
+        shadow_comparisons=shadow_comparisons,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -225,6 +229,7 @@ def build_lifecycle(
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
         yield "recordings", components.context.recordings.run
+        yield "shadow comparisons", components.context.shadow_comparisons.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 

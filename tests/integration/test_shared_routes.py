@@ -173,6 +173,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/dataset": (Probe("get", "manage"),),
     f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
+    f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),

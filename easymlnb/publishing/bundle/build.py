@@ -13,7 +13,7 @@ from easymlnb.contract import bundle as contract
 from easymlnb.contract import installation
 from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
-from easymlnb.contract.environment_lock import KERNEL
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.notebook import check_notebook, strip
 from easymlnb.contract.options import named_options
@@ -81,12 +81,11 @@ def build_bundle(
     code = read_cells(stripped["cells"])
     folder = FileCollector(path.parent)
     found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
-    excluded = _patterns(exclude)
-    files = {name: file for name, file in found.items() if not matches(name, excluded)}
+    out = _patterns(exclude)
+    files = {name: file for name, file in found.items() if not matches(name, out)}
     imports, texts = _read_all(code, folder, files)
     required, notes = _requirements(requirements, folder, imports)
     inputs, more = input_files(folder.root, texts, files)
-    made = record(path, required, imports, inputs)
     manifest = Manifest(
         notebook=path.name,
         kernel=_kernel(content),
@@ -95,17 +94,27 @@ def build_bundle(
         defines=tuple(sorted(name for name in code.services if NAME.match(name))),
         gpu=code.gpu,
         placement=code.placement,
-        environment=made,
+        environment=record(path, required, imports, inputs),
         metadata=read_metadata(path, content),
     )
-    notes = [*folder.notes, *notes, *more]
-    if chosen_environment(environment, code.locked) == KERNEL:
-        return _built(contract.write(manifest, stripped, files), code, notes)
+    locked = chosen_environment(environment, code.locked) == LOCKED
+    data, said = _written(manifest, stripped, files, imports if locked else None)
+    return _built(data, code, (*folder.notes, *notes, *more, *said))
+
+
+def _written(
+    manifest: Manifest,
+    notebook: dict[str, Any],
+    files: dict[str, Path],
+    locked_imports: set[str] | None,
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the zip, with a locked environment if imports to lock are given, and notes."""
+    if locked_imports is None:
+        return contract.write(manifest, notebook, files), ()
     with TemporaryDirectory() as wheels:
-        locked = lock_packages(required, imports, Path(wheels))
+        locked = lock_packages(manifest.requirements, locked_imports, Path(wheels))
         manifest = msgspec.structs.replace(manifest, lock=locked.lock)
-        data = contract.write(manifest, stripped, files, locked.files)
-    return _built(data, code, [*notes, *locked.notes])
+        return contract.write(manifest, notebook, files, locked.files), locked.notes
 
 
 def _read_all(

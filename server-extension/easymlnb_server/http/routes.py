@@ -14,6 +14,7 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonHandler,
     ComparisonPageHandler,
     ComparisonsHandler,
+    ShadowsHandler,
 )
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
@@ -196,6 +197,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}", RecordHandler),
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )

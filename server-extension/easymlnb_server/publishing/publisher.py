@@ -153,7 +153,13 @@ class Publisher:
             raise BundleRejected(LOCK_REQUIRED)
         id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
-        options = {REPLACE: replace, STAGE: stage, FORCE: force}
+        about = {
+            REPLACE: replace,
+            STAGE: stage,
+            FORCE: force,
+            PUBLISHER: publisher or owner,
+            ACCEPTED: time.time(),
+        }
         async with self._lock:
             file = await _thread(lambda: self.store.files.put(data))
             added = await _thread(
@@ -161,12 +167,7 @@ class Publisher:
                     id,
                     owner=owner,
                     names=wanted,
-                    manifest={
-                        **bundle.manifest.to_dict(),
-                        **options,
-                        PUBLISHER: publisher or owner,
-                        ACCEPTED: time.time(),
-                    },
+                    manifest=bundle.manifest.to_dict() | about,
                     file=file,
                     stage=stage,
                 )

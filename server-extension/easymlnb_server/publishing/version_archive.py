@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.environment_record import Drift
-from easymlnb.contract.errors import VersionNotFound
+from easymlnb.contract.errors import ServiceNotFound, VersionNotFound
 from easymlnb_server.publishing import provenance, ro_crate
 from easymlnb_server.publishing.notebook_diff import NotebookComparer
 from easymlnb_server.publishing.provenance import VersionDiff, VersionProvenance
@@ -109,7 +109,11 @@ class VersionArchive:
         return open_bundle(self._store().files.get(record.file), verify=False)
 
     async def _numbers(self, name: str) -> list[int]:
-        versions = await asyncio.to_thread(partial(self._store().services.versions, name))
+        """Return the numbers of all versions; none for a live service."""
+        try:
+            versions = await asyncio.to_thread(partial(self._store().services.versions, name))
+        except ServiceNotFound:
+            return []
         return [version.number for version in versions]
 
     async def _before(self, name: str, number: int) -> int | None:
