@@ -46,8 +46,7 @@ STOP_DRAIN = 5.0
 REPLACE = "replace"
 STAGE = "stage"
 FORCE = "force"
-"""Keys in a stored manifest: what becomes of the former version, whether the new one gets traffic,
-and whether it does although it would break callers."""
+"""Keys in a stored manifest: the options of ``Publisher.publish``."""
 
 LOCK_REQUIRED = (
     "This server accepts only versions with a locked environment. Publish with "
@@ -380,10 +379,7 @@ class Publisher:
     async def _store_versions(
         self, stored: StoredBundle, deployment: Deployment, specs: tuple[ServiceSpec, ...]
     ) -> tuple[list[ServiceRecord], list[Version]]:
-        """Make versions of the services that a bundle's first worker offers.
-
-        Returns these services as they are stored now, and the versions.
-        """
+        """Make versions of a bundle's services; return the services as stored, and these."""
         check = partial(describe_specs, specs, stored.manifest, deployment.starter.executed)
         checked = await _thread(check)
         if self._shared:
