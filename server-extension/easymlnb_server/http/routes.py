@@ -14,6 +14,7 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonHandler,
     ComparisonPageHandler,
     ComparisonsHandler,
+    ShadowsHandler,
 )
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
@@ -74,6 +75,15 @@ from easymlnb_server.services.handlers import (
     ServiceHandler,
     VersionsHandler,
 )
+from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
+from easymlnb_server.traffic.handlers import (
+    PromotionHandler,
+    PromotionPauseHandler,
+    PromotionsHandler,
+    RollbackHandler,
+    TrafficHandler,
+    VersionHandler,
+)
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
@@ -93,6 +103,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **TRAFFIC,
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
@@ -103,8 +114,9 @@ NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
-VERSION = r"([a-z0-9_-]{1,63})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
+VERSION = r"([a-z0-9_-]{1,63})"
+PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
@@ -159,6 +171,19 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/traffic", TrafficHandler),
+        (rf"services/{name}/rollback", RollbackHandler),
+        (rf"services/{name}/promotions", PromotionsHandler),
+        (rf"services/{name}/promotions/{PROMOTION}", PromotionHandler),
+        (rf"services/{name}/promotions/{PROMOTION}/pause", PromotionPauseHandler),
+        (
+            rf"services/{name}/promotions/{PROMOTION}/resume",
+            PromotionPauseHandler,
+            {"paused": False},
+        ),
+        (rf"services/{name}/versions/{VERSION}", VersionHandler),
+        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
         (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
         (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
@@ -172,6 +197,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}", RecordHandler),
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
