@@ -59,6 +59,8 @@ SERVER_SIDE = [
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
     "pillow>=11",
+    # Draws the plots of app pages that its two small bundles, which we include, do not know.
+    "plotly>=6",
     "prometheus-client>=0.17",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
@@ -139,6 +141,7 @@ setup(
             "py.typed",
             "templates/*",
             "static/*",
+            "apps/voila/plotly/*",
             "apps/voila/share/voila/templates/easymlnb/*",
             "apps/voila/share/voila/templates/easymlnb/static/*",
             "store/migrations/*",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
     from easymlnb.services.batching import Batched
-    from easymlnb.services.decorator import ServiceFunction, service
+    from easymlnb.services.decorator import service
+    from easymlnb.services.service_function import ServiceFunction
     from easymlnb.types import (
         HTML,
         Array,
@@ -53,7 +54,8 @@ _HOMES = {
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
     "contract.spec": "Batch Record",
-    "services.decorator": "ServiceFunction service",
+    "services.decorator": "service",
+    "services.service_function": "ServiceFunction",
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",

@@ -52,6 +52,21 @@ BROKEN = element(
     role="alert",
 )
 
+SAMPLE = ServiceSpec(
+    name="sample",
+    title="Sample",
+    description="A formula: $x$.",
+    input={
+        "type": "object",
+        "properties": {
+            "text": {"type": "string", "default": ""},
+            "number": {"type": "integer", "minimum": 0, "maximum": 9, "default": 1},
+            "choice": {"enum": ["a", "b"], "default": "a"},
+        },
+    },
+    output={},
+).to_dict()
+
 log = logging.getLogger("easymlnb.apps")
 
 
@@ -82,6 +97,11 @@ class FormKernelLoop:
                 self._queues[message.session] = MessageQueue(self._handle, give_up)
             if (queue := self._queues.get(message.session)) is not None:
                 queue.put(message)
+
+    def warm_up(self) -> None:
+        """Build a page and discard it: the first visitor does not wait for imports."""
+        self._handle(OpenPage(spec=SAMPLE, root="warm-up", url="", base="/", secret=""))
+        self._handle(ClosePage())
 
     def _watch(self) -> None:
         while True:
@@ -186,7 +206,9 @@ def main() -> None:
     # Deeply nested JSON needs a large stack.
     threading.stack_size(STACK)
     install()
-    FormKernelLoop(reads, writes).run()
+    loop = FormKernelLoop(reads, writes)
+    loop.warm_up()
+    loop.run()
     # Threads of calls may still be waiting for responses.
     os._exit(0)
 

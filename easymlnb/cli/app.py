@@ -2,19 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from easymlnb.cli import credentials, hub, maintenance, output, ownership, placement
+from easymlnb.cli import credentials, hub, maintenance, output, ownership, placement, traffic
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
+from easymlnb.cli.traffic import Name, client_of
 from easymlnb.contract.replacing import AUTO
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from easymlnb.client import Client
 
 app = typer.Typer(
     name="easymlnb",
@@ -32,17 +28,10 @@ app.add_typer(credentials.app, name="credentials")
 maintenance.register(app)
 ownership.register(app)
 
-Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[
     list[str] | None, typer.Option("--name", help="Publish only this service; may be repeated.")
 ]
-
-
-def _client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Client]":
-    from easymlnb.cli.target import client_of
-
-    return client_of(name, target)
 
 
 @app.callback(invoke_without_command=True)
@@ -104,6 +93,9 @@ def call(
     idempotency_key: Annotated[
         str, typer.Option(help="Calls with the same key and input run only once.", metavar="KEY")
     ] = "",
+    version: Annotated[
+        str, typer.Option(help="Number or alias of the version to call.", metavar="VERSION")
+    ] = "",
 ) -> None:
     """Call a service and print its result."""
     from easymlnb.cli.call import CallCommand, call_and_show
@@ -113,9 +105,10 @@ def call(
         "live": live,
         "priority": priority,
         "idempotency_key": idempotency_key,
+        "version": version,
     }
     command = CallCommand(save=save, accept=accept, options=options, json=target.json)
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         call_and_show(client, name, values or [], command)
 
 
@@ -143,6 +136,10 @@ def publish(
     locked: Annotated[
         bool, typer.Option("--locked", help="Run workers with exactly the present packages.")
     ] = False,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Give the new version no traffic.")
+    ] = False,
+    force: traffic.Force = False,
     owner: Annotated[
         str, typer.Option(help="A group of yours, or a user whose services you maintain.")
     ] = "",
@@ -151,7 +148,7 @@ def publish(
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    options = PublishOptions(*lists, requirements, replace, locked, owner)
+    options = PublishOptions(*lists, requirements, replace, locked, stage, force, owner)
     publish_and_show(notebook, options, target)
 
 
@@ -165,7 +162,7 @@ def logs(
     """Show a service's recent calls with their output and tracebacks."""
     from easymlnb.cli.logs import show_log
 
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         show_log(client, name, follow=follow, json=target.json)
 
 
@@ -177,7 +174,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Remove a published service and all its versions."""
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         if client.admin.service(name)["version"] is None:
             raise ValueError(
                 f"{name} is a live service. To remove it, close its notebook or remove its "
@@ -255,7 +252,7 @@ def compare(
     from easymlnb.cli.compare import compare_and_show
 
     options = {"on": on, "limit": limit, "relative": relative, "absolute": absolute}
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         compare_and_show(client, name, (before, after), options, json=target.json)
 
 
@@ -272,7 +269,7 @@ def flags(
     """Show the calls of a service that users flagged, or download them."""
     from easymlnb.cli.compare import show_flags
 
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         show_flags(client, name, save, json=target.json)
 
 
@@ -352,7 +349,7 @@ def provenance(
     from easymlnb.cli import versions
 
     name, version = versions.split_version(service)
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         version = versions.version_or_current(client, name, version)
         if crate is not None:
             versions.save_crate(client, name, version, crate)
@@ -377,7 +374,7 @@ def diff(
     """Show how two versions of a service differ: cells, files and packages."""
     from easymlnb.cli import versions
 
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         found = client.admin.version_diff(name, before, after)
     if target.json:
         output.as_json(found)
@@ -398,5 +395,9 @@ def checkout(
     from easymlnb.cli import versions
 
     name, version = versions.split_version(service, required=True)
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         versions.checkout(client, name, version, folder, target.json)
+
+
+for command in (traffic.versions, traffic.traffic, traffic.promote, traffic.rollback):
+    app.command()(command)

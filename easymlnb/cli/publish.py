@@ -32,6 +32,8 @@ class PublishOptions:
     requirements: Path | None = None
     replace: str = AUTO
     locked: bool = False
+    stage: bool = False
+    force: bool = False
     owner: str = ""
 
 
@@ -90,6 +92,8 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
                 bundle.data,
                 names=options.names,
                 replace=options.replace,
+                stage=options.stage,
+                force=options.force,
                 owner=options.owner,
                 on_text=show,
             )
@@ -110,12 +114,15 @@ def _show_failure(error: EasyMLNBError, base: str, *, json: bool) -> None:
 
 def _show(status: Mapping[str, Any], server: "Server") -> None:
     from easymlnb.client import hub
+    from easymlnb.publishing.bundle_upload import describe_traffic
 
     same = " (unchanged)" if status.get("unchanged") else ""
     for service in status["services"]:
         version = service.get("version")
         state = f"version {version}" if version is not None else "starting"
         output.line(f"{service['name']} {state}{same}")
+        if note := describe_traffic(service):
+            output.message(output.clean(note))
         for line in _addresses(service, server).lines():
             output.line(line)
     if server.shared:

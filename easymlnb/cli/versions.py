@@ -18,10 +18,9 @@ SHORT = 12
 def split_version(text: str, required: bool = False) -> tuple[str, str]:
     """Return the name and the version of ``NAME@VERSION``; the version may be missing."""
     name, at, version = text.rpartition("@")
-    # An owner on a Hub may have an @ in its name.
-    if not at or "/" in version:
+    if not at or "/" in version:  # an owner on a Hub may have an @ in its name
         name, version = text, ""
-    if at and not (name and version) and "/" not in text.rpartition("@")[2]:
+    elif not (name and version):
         raise ValueError(f"{text!r} is not NAME@VERSION, such as roll@3.")
     if required and not version:
         raise ValueError(f"{text!r} names no version. Use NAME@VERSION, such as {text}@3.")

@@ -42,6 +42,7 @@ class CallOptions:
     ``live``: call the author's kernel although a version is published.
     ``priority``: ``"batch"`` lets interactive calls go first.
     ``idempotency_key``: the same call under the same key runs once, so it can be repeated.
+    ``version``: the number or alias of the published version that must answer.
     """
 
     timeout: float | None = None
@@ -50,6 +51,7 @@ class CallOptions:
     live: bool = False
     priority: str = ""
     idempotency_key: str = ""
+    version: int | str = ""
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -195,6 +197,8 @@ def call_request(
     if options.idempotency_key:
         headers["Idempotency-Key"] = options.idempotency_key
     seconds = spec.timeout
+    if options.version:
+        headers["X-Easymlnb-Version"] = str(options.version)
     if options.timeout is not None:
         seconds = options.timeout
         headers["X-Timeout"] = f"{seconds:g}"

@@ -6,13 +6,16 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, VersionNotFound, BundleNotFound, UploadNotFound, RouteNotFound,
-    |        CallNotFound, RecordNotFound, ComparisonNotFound, CredentialNotFound
+    +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
+    |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
+    |        CredentialNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete, ComparisonRunning, CredentialsDisabled
+    |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
+    |        VersionInUse, NoRollback, PromotionConflict
+    +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
@@ -113,6 +116,15 @@ class VersionNotFound(EasyMLNBError, code="version_not_found", status=404):
         super().__init__(
             f"The service has no version {asked[:80]!r}. Versions: {'; '.join(known)}.",
             details={"versions": latest},
+        )
+
+
+class PromotionNotFound(EasyMLNBError, code="promotion_not_found", status=404):
+    """The service has no promotion with this ID."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"The service has no promotion {id[:80]!r}. 'GET services/NAME/promotions' lists them."
         )
 
 
@@ -267,6 +279,50 @@ class NodeFull(EasyMLNBError, code="node_full", status=409):
     text = (
         "All kernel slots of this node are in use. Shut down one of its kernels, or use another "
         "node."
+    )
+
+
+class BreakingVersion(EasyMLNBError, code="breaking_version", status=409):
+    """The version would break callers of the one that answers now."""
+
+    def __init__(self, number: int, serving: int, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"Version {number} would break callers of version {serving}: "
+            f"{'; '.join(differences[:5])}. To let it answer calls anyway, use force.",
+            details={"version": number, "serving": serving, "differences": list(differences)},
+        )
+
+
+class VersionInUse(EasyMLNBError, code="version_in_use", status=409):
+    """Something still refers to the version, so it cannot be deleted."""
+
+    def __init__(self, number: int, users: Sequence[str]) -> None:
+        super().__init__(
+            f"Version {number} cannot be deleted: it is used by {', '.join(users)}. Remove that "
+            "first.",
+            details={"version": number, "used_by": list(users)},
+        )
+
+
+class NoRollback(EasyMLNBError, code="no_rollback", status=409):
+    """There is no earlier version to go back to."""
+
+    text = (
+        "No earlier version of this service had its traffic. To choose a version, set the weights: "
+        "PUT services/NAME/traffic."
+    )
+
+
+class PromotionConflict(EasyMLNBError, code="promotion_conflict", status=409):
+    """The promotion cannot be started or changed in the present state."""
+
+
+class TrafficChanged(EasyMLNBError, code="traffic_changed", status=412):
+    """The traffic is no longer what ``If-Match`` names; ``details["current"]`` is what it is."""
+
+    text = (
+        "The traffic of this service was changed in the meantime. Compare it with your change, "
+        "then send the change with the new ETag."
     )
 
 

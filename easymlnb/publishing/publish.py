@@ -20,7 +20,7 @@ from easymlnb.contract.replacing import AUTO, check
 from easymlnb.publishing import addresses
 from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.static_analysis import expand_magics
-from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
+from easymlnb.publishing.bundle_upload import describe_failure, describe_traffic, upload_bundle
 from easymlnb.publishing.current_notebook import notebook_candidates
 from easymlnb.runtime.environment import in_worker
 from easymlnb.services.definition import SERVICES
@@ -36,6 +36,7 @@ class Published:
     url: the REST address; ``app`` and ``page`` are for a browser.
     public: the address for visitors without a login; empty if the service is not public.
     unchanged: whether this content was already published.
+    note: why the version gets no traffic, if it gets none.
     """
 
     service: str
@@ -45,6 +46,7 @@ class Published:
     app: str = ""
     page: str = ""
     public: str = ""
+    note: str = ""
 
     def __repr__(self) -> str:
         if self.version is None:
@@ -53,7 +55,7 @@ class Published:
             same = " (unchanged)" if self.unchanged else ""
             head = f"{self.service} version {self.version} is published{same}."
         found = addresses.Addresses(self.app, self.page, self.url, self.public)
-        return "\n".join([head, *found.lines()])
+        return "\n".join([head, *([self.note] if self.note else []), *found.lines()])
 
 
 @named_options
@@ -69,6 +71,8 @@ def publish(
     personal: bool = False,
     environment: str | None = None,
     replace: str = AUTO,
+    stage: bool = False,
+    force: bool = False,
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
@@ -97,23 +101,16 @@ def publish(
         requirements=requirements,
         environment=environment,
     )
-    return _upload(service, server, bundle, replace, wait, timeout)
+    options = {"replace": replace, "stage": stage, "force": force}
+    return _upload(service, server, bundle, {**options, "wait": wait, "timeout": timeout})
 
 
 def _upload(
-    service: str, server: Server, bundle: BuiltBundle, replace: str, wait: bool, timeout: float
+    service: str, server: Server, bundle: BuiltBundle, options: dict[str, Any]
 ) -> Published:
     _print(*bundle.summary())
     try:
-        status = upload_bundle(
-            server,
-            bundle.data,
-            names=[service],
-            replace=replace,
-            wait=wait,
-            timeout=timeout,
-            on_text=_print,
-        )
+        status = upload_bundle(server, bundle.data, names=[service], on_text=_print, **options)
     except EasyMLNBError as error:
         _print(*describe_failure(error.details, hub.public_url(server)))
         raise
@@ -137,6 +134,7 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
         app=found.app,
         page=found.page,
         public=found.public,
+        note=describe_traffic(served) if served else "",
     )
 
 

@@ -2,8 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_overloads, overload
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, cast, get_overloads, overload
 
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.options import check, known
@@ -12,15 +12,11 @@ from easymlnb.publishing import current_notebook
 from easymlnb.runtime import environment, notebook
 from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service, define
+from easymlnb.services.service_function import P, R, ServiceFunction, V
 
 if TYPE_CHECKING:
-    from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
-
-P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
-V = TypeVar("V", bound=Callable[..., Any])
 
 
 _FORMS: dict[str, Any] = {}
@@ -33,156 +29,6 @@ class ServiceNameWarning(UserWarning):
 
 class ServerWarning(UserWarning):
     """The Jupyter server of this notebook does not run easymlnb."""
-
-
-class ServiceFunction(Protocol[P, R]):
-    """The type of a decorated function: the function itself, with these attributes attached."""
-
-    __name__: str
-    service: Service
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-    def view(self, function: V, /) -> V:
-        """Register a function that returns what people see of a result.
-
-        It takes ``result`` and any of the service's parameters by name. It returns anything that a
-        service may return: text, figures, images, tables, or a dict of them with titles as keys.
-        """
-
-    def app(self, function: V, /) -> V:
-        """Register a function that lays out the app page.
-
-        It receives the parts of the form (``fields``, ``run``, ``inputs``, ``result``,
-        ``examples``, ``history``, ``code``) and returns ipywidgets. It runs once, where the
-        notebook runs.
-
-        Raises
-        ------
-        DefinitionError
-            If a part is missing or used twice, or a widget would need code on the page.
-        """
-
-    def form(self) -> Any:
-        """Return the form as a widget, to show it again or elsewhere."""
-
-    def publish(self, **options: Any) -> "Published":
-        """Publish the saved notebook as a new version, and wait until it serves.
-
-        Parameters
-        ----------
-        notebook : str or Path, optional
-            Path of the notebook. Default: the notebook of this kernel.
-        include, exclude : iterable of str, optional
-            Paths, folders or globs, relative to the notebook's folder. ``exclude`` takes
-            precedence.
-        requirements : iterable of str, str or Path, optional
-            Requirements, or a requirements file. Default: ``requirements.txt`` next to the
-            notebook, else the installed versions of the imported packages.
-        url, token : str, optional
-            The server. Default: the Hub's shared service if there is one, else this kernel's
-            server.
-        personal : bool, default False
-            Publish on your own server although the Hub has a shared service.
-        environment : {"kernel", "locked"}, optional
-            Packages of the workers: those of the kernel at that time, or exactly the present ones.
-            Default: as the decorator says, or as the server requires.
-        replace : {"auto", "in_place", "wait"}, default "auto"
-            What happens to the former version if there is no room for two.
-        wait : bool, default True
-            ``False`` returns as soon as the server has accepted the bundle.
-        timeout : float, default 600
-            Seconds to wait until the version serves.
-
-        Returns
-        -------
-        Published or None
-            A record with ``service``, ``version``, ``url`` and ``unchanged``; ``None`` in a worker.
-
-        Raises
-        ------
-        DeploymentFailed
-            The notebook or an example failed; ``details`` has the cell and the traceback.
-        Forbidden
-            The shared service refuses this server's token.
-        EasyMLNBError
-            The notebook is not saved, or the server refuses the bundle.
-        """
-
-    def share(self, **options: Any) -> "ServiceAccess":
-        """Set who may call the service on a Hub's shared service; without arguments, return it.
-
-        Parameters
-        ----------
-        users, groups : iterable of str, optional
-            Names at the Hub.
-        everyone, public : bool, default False
-            All users of the Hub; also visitors without a login, on the app page.
-
-        Returns
-        -------
-        ServiceAccess
-            A record with ``service``, ``users``, ``groups``, ``everyone``, ``public`` and ``app``.
-
-        Raises
-        ------
-        EasyMLNBError
-            The service is not published on a shared service, or there is none.
-        """
-
-    def unshare(self) -> "ServiceAccess":
-        """Restrict the service to its owner again."""
-
-    def compare(
-        self,
-        before: int | str,
-        after: int | str,
-        *,
-        on: str = "examples",
-        limit: int | None = None,
-        relative: float | None = None,
-        absolute: float | None = None,
-        url: str | None = None,
-        token: str | None = None,
-    ) -> "ComparisonReport":
-        """Compare two published versions on the same inputs, and wait for the result.
-
-        Parameters
-        ----------
-        before, after : int or str
-            Version numbers or aliases.
-        on : str, default "examples"
-            ``"examples"``, ``"recorded"`` or ``"flagged"`` calls, or the path of a table of inputs
-            (CSV or JSON lines).
-        limit : int, default 200
-            Largest number of inputs; of calls, the newest.
-        relative, absolute : float, optional
-            How far numbers may be apart. Default: 1e-6 and 1e-9.
-        url, token : str, optional
-            The server, as for ``publish``.
-
-        Returns
-        -------
-        ComparisonReport
-            A record with ``outcomes``, ``summary``, ``items``, ``same`` and ``url``.
-
-        Raises
-        ------
-        IncompatibleVersions
-            The versions do not take the same inputs.
-        VersionNotFound
-            The service has no such version.
-        """
-
-    def flags(self, *, url: str | None = None, token: str | None = None) -> list[dict[str, Any]]:
-        """Return the calls that users flagged, newest first.
-
-        Each has ``id``, ``time``, ``version``, ``reason``, ``caller``, ``inputs`` and more;
-        ``client.admin.record(name, id)`` returns inputs and result.
-        """
-
-    def remove(self) -> None:
-        """Remove the live service; published versions stay."""
 
 
 @overload
@@ -324,10 +170,14 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.view = lambda view: _view(service, view)
     decorated.app = lambda page: _app(service, page)
     decorated.publish = lambda **given: _publish(service, given)
+    decorated.stage = lambda **given: _publish(service, {**given, "stage": True})
+    decorated.traffic = lambda **given: _versions(service, "traffic", given)
+    decorated.promote = lambda version, **given: _versions(service, "promote", given, version)
+    decorated.rollback = lambda **given: _versions(service, "rollback", given)
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
-    decorated.compare = lambda before, after, **given: _compare(service, before, after, given)
-    decorated.flags = lambda **given: _flags(service, given)
+    decorated.compare = partial(_remotely, "compare", service)
+    decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
@@ -381,6 +231,14 @@ def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     return publish(service.name, **options)
 
 
+def _versions(service: Service, what: str, options: dict[str, Any], *values: Any) -> Any:
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing import traffic
+
+    return getattr(traffic, what)(service.name, *values, **options)
+
+
 def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     if environment.in_worker():
         return None
@@ -389,22 +247,13 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     return share(service.name, **options)
 
 
-def _compare(
-    service: Service, before: int | str, after: int | str, options: dict[str, Any]
-) -> "ComparisonReport | None":
+def _remotely(name: str, service: Service, *args: Any, **options: Any) -> Any:
+    """Call a function of ``publishing.comparing`` about a published service, not in a worker."""
     if environment.in_worker():
         return None
-    from easymlnb.publishing.comparing import compare
+    from easymlnb.publishing import comparing
 
-    return compare(service.name, before, after, **options)
-
-
-def _flags(service: Service, options: dict[str, Any]) -> list[dict[str, Any]]:
-    if environment.in_worker():
-        return []
-    from easymlnb.publishing.comparing import flags
-
-    return flags(service.name, **options)
+    return getattr(comparing, name)(service.name, *args, **options)
 
 
 def _form(service: Service) -> Any:

@@ -36,6 +36,12 @@ class Settings(AppSettings, CredentialSettings, HubSettings, InboundSettings, St
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
         "user.",
     ).tag(config=True)
+    keep_versions = Integer(
+        20,
+        min=0,
+        help="Number of latest versions of each service to keep. Older ones are deleted, unless "
+        "traffic, an alias, a promotion or a job uses them. 0: keep all.",
+    ).tag(config=True)
     worker_memory = Unicode(
         help="Default memory limit of a worker whose service sets none, such as 4G."
     ).tag(config=True)

@@ -23,6 +23,7 @@ from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.comparisons.calling import VersionCaller
 from easymlnb_server.comparisons.manager import RUNNERS, Comparisons
+from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
@@ -48,7 +49,9 @@ from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
@@ -76,6 +79,11 @@ KEY_FILE = "credentials.key"
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
+
+
+TIDY_SECONDS = 60.0
+TIDY_ROUNDS = 60
+"""Deployments are checked each minute, old versions each hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
     invoker = Invoker(services, recorder, activity, in_flight)
+    shadow_comparisons = ShadowComparisons()
+    invoker.shadows.sinks.register(shadow_comparisons)
     publisher = Publisher(
         published,
         deployments,
@@ -131,6 +141,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         require_locked=settings.require_locked_environments,
         accounts=deployments.accounts,
     )
+    traffic = TrafficManager(publisher)
+    services.wake_version = traffic.wake_version
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -153,12 +165,15 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        traffic=traffic,
+        promotions=Promotions(publisher, traffic, metrics.sample),
         credentials=stored_credentials,
         version_archive=VersionArchive(published, lambda: publisher.store),
         recordings=Recordings(keeper, services, lambda: publisher.store),
         comparisons=Comparisons(
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
+        shadow_comparisons=shadow_comparisons,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -217,12 +232,15 @@ def build_lifecycle(
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
+        yield "promotions", components.context.promotions.run
         if components.environments is not None:
             yield "environments", partial(_collect, components.environments, store)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
         yield "recordings", components.context.recordings.run
+        yield "shadow comparisons", components.context.shadow_comparisons.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 
@@ -364,3 +382,12 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
+
+
+async def _tend_versions(context: ServerContext, keep: int) -> None:
+    """Delete old versions, and stop deployments that nothing needs, from time to time."""
+    while True:
+        await context.traffic.prune(keep)
+        for _ in range(TIDY_ROUNDS):
+            await context.traffic.tidy()
+            await asyncio.sleep(TIDY_SECONDS)

@@ -2,27 +2,31 @@
 
 import io
 import json
+import signal
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from easymlnb.client import Client, connect
+from easymlnb.publishing import comparing
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
 from support.server import RunningServer, running_server
 
 SOURCE = """
-import easymlnb as ml, numpy as np
+import time, easymlnb as ml, numpy as np
 
 @ml.service(
     examples=[{{"x": 1.0}}, {{"x": 2.0}}],
     record=ml.Record(share=1.0, visitors=True), public=True,
 )
 def rated(x: float, file: ml.File | None = None) -> dict:
+    time.sleep(0.02)
     label = "high" if x > {limit} else "low"
     return {{"y": x * {factor}, "label": label, "size": file and file.size}}
 
@@ -88,8 +92,8 @@ def test_form_and_page_flag_their_own_calls(server: RunningServer, client: Clien
     )
     assert seen.status_code == 200
     visitor = httpx.Client(base_url=f"{server.url}easymlnb/", timeout=60)
-    page = pass_of(open_page(server, httpx.Client(timeout=60), "public/rated"))
-    visitor.headers["Authorization"] = page
+    with httpx.Client(timeout=60) as browser:
+        visitor.headers["Authorization"] = pass_of(open_page(server, browser, "public/rated"))
     called = visitor.post(
         "services/rated/view", json={"x": 9}, headers={"X-Request-Id": "seen-by-visitor"}
     )
@@ -134,3 +138,49 @@ def test_a_form_under_a_cell_flags(server: RunningServer, client: Client) -> Non
         assert (row["version"], row["source"], row["inputs"]) == ("live", "caller", "x=3.0")
     finally:
         kernel.close()
+
+
+def test_versions_are_compared(server: RunningServer, client: Client, tmp_path: Path) -> None:
+    report = comparing.compare("rated", 1, 2, url=server.url, token=server.token)
+    assert (report.state, report.outcomes, report.same) == ("succeeded", {"different": 2}, False)
+    assert report.summary["largest"] == 1.0
+    assert [side["calls"] for side in report.summary["latency"]] == [2, 2]
+    assert all(side["p50"] > 0.02 for side in report.summary["latency"])
+    shown = server.http.get(report.url.partition("/easymlnb/")[2])
+    assert shown.status_code == 200
+    assert "Labels that changed" not in shown.text
+    masks = client.admin.compare("mask", 1, 2)
+    assert masks["summary"]["iou"] == pytest.approx(0.75)
+    # These calls were made by the server, so they are neither logged nor recorded.
+    log = server.http.get("services/mask/log").json()["entries"]
+    assert not [entry for entry in log if entry["request_id"].startswith("compare-")]
+    for versions, status in (([1, 9], 404), ([1, 1], 400), ([1], 400), (["no", 2], 404)):
+        answer = server.http.post("services/rated/comparisons", json={"versions": versions})
+        assert answer.status_code == status, answer.text
+    assert [one["on"] for one in client.admin.comparisons("mask")] == ["examples"]
+
+
+def test_a_comparison_survives_kill_of_the_server(
+    server: RunningServer, client: Client, tmp_path: Path
+) -> None:
+    table = tmp_path / "inputs.csv"
+    table.write_text("x\n" + "\n".join(map(str, range(60))))
+    started = client.admin.compare("rated", 1, 2, on=str(table), wait=False)
+    assert started["total"] == 60
+
+    def found() -> Any:
+        return server.http.get(f"comparisons/{started['id']}").json()
+
+    server.wait_for(lambda: found()["done"] >= 8, "it does not run")
+    server.stop(signal.SIGKILL)
+    server.start()
+    before = found()
+    assert before["state"] == "running"
+    assert 8 <= before["done"] < 60
+    ended = server.wait_for(lambda: (one := found())["state"] == "succeeded" and one, "no end", 90)
+    assert [item["number"] for item in ended["items"]] == list(range(60))
+    assert ended["items"][:8] == before["items"][:8]
+    flips = ended["summary"]["flips"]
+    assert [(one["before"], one["after"], one["count"]) for one in flips] == [("low", "high", 3)]
+    assert server.http.delete(f"comparisons/{started['id']}").status_code == 204
+    assert server.http.get(f"comparisons/{started['id']}").status_code == 404

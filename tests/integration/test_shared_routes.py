@@ -18,6 +18,7 @@ from easymlnb_server.http.routes import (
     FILE,
     FULL_NAME,
     KERNEL,
+    PROMOTION,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -163,12 +164,28 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
     f"{OWN}/thumbnail": (Probe("get", "see", 404),),  # none of them has a picture
+    f"{OWN}/traffic": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"weights": {"1": 100}}}),
+    ),
+    f"{OWN}/rollback": (Probe("post", "manage", 409),),
+    f"{OWN}/promotions": (
+        Probe("get", "manage"),
+        Probe("post", "manage", 409, send={"json": {"version": 1}}),
+    ),
+    f"{OWN}/promotions/PROMOTION": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/promotions/PROMOTION/pause": (Probe("post", "manage", 404),),
+    f"{OWN}/promotions/PROMOTION/resume": (Probe("post", "manage", 404),),
+    f"{OWN}/versions/1": (Probe("delete", "manage", 409),),
+    f"{OWN}/versions/1/call": (Probe("post", "call", send={"json": {}}),),
+    f"{OWN}/versions/1/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/flag": (Probe("post", "call", 400),),
     f"{OWN}/records": (Probe("get", "manage"), Probe("delete", "manage", 400)),
     f"{OWN}/records/page": (Probe("get", "manage"),),
     f"{OWN}/records/dataset": (Probe("get", "manage"),),
     f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
+    f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
@@ -215,6 +232,7 @@ STANDS_FOR = {
     USER: "USER",
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",
+    PROMOTION: "PROMOTION",
     KERNEL: ID,
 }
 
@@ -255,7 +273,7 @@ def test_services_are_there_for_those_who_may_only(
     shared: SharedServer, route: str, asker: str
 ) -> None:
     for probe in OF_SERVICES[route]:
-        where = route.replace("\\", "")
+        where = route.replace("\\", "").replace("PROMOTION", "0" * 32)
         nothing = ask(shared, asker, probe.method, where.replace("NAME", NOWHERE), **probe.send)
         for name in ACCESS:
             at = where.replace("NAME", url_path(name))

@@ -73,8 +73,8 @@ class Visitor:
 class PageSession:
     """One page of one visitor. The page takes ``id`` for the id of its kernel.
 
-    ``built`` is what the page shows first, once the form kernel has sent it. While the page is connected, ``to_page`` sends it a message and
-    ``disconnect`` closes its connection.
+    ``built`` is what the page shows first, once the form kernel has sent it. While the page is
+    connected, ``to_page`` sends it a message and ``disconnect`` closes its connection.
     """
 
     id: str

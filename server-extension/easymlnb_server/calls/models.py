@@ -1,6 +1,7 @@
 """What a call is, from any entry point, before a version is chosen to answer it."""
 
 from collections.abc import Callable, Mapping
+from random import random
 from typing import Protocol
 
 import msgspec
@@ -54,6 +55,12 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         Whether the call may be recorded, or flagged; false for calls that the server makes itself.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
+    version
+        The number or alias of the version that must answer; empty to let traffic decide.
+    point
+        A random number from 0 to 1 that decides among versions.
+    is_shadow
+        Whether the call is a copy, whose answer nobody receives.
     """
 
     service: str
@@ -75,6 +82,9 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = float("inf")
     keep: bool = True
     chain: Callable[[Target], Chain] | None = None
+    version: str = ""
+    point: float = msgspec.field(default_factory=random)
+    is_shadow: bool = False
 
 
 class CallKeeper(Protocol):

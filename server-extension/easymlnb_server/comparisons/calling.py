@@ -29,6 +29,9 @@ from easymlnb_server.uploads.spool import SpooledFile
 MAX_RESULT = 64 * 2**20
 """Bytes of a result that is compared."""
 
+MAX_MESSAGE, MAX_TRACE = 300, 1500
+"""Characters of the message of an error, and of its traceback."""
+
 RETRY_SECONDS = 2.0
 """Seconds until a call is tried again that found no worker or no room."""
 
@@ -99,9 +102,13 @@ class VersionCaller:
             version=str(version),
             low_priority=True,
             keep=False,
+            # Like those of a shadow, these calls must not count as errors of the version.
+            is_shadow=True,
         )
         result = await self._run(request, items)
         if result.error is not None:
+            if result.failure is not None:
+                return _failed(result.error, result.failure.trace)
             raise result.error
         return await asyncio.to_thread(_answer, result, items)
 
@@ -159,5 +166,9 @@ def _answer(result: CallResult, items: _Items) -> Answer:
         return Answer(summary, data.decode("utf-8", "replace"))
 
 
-def _failed(error: EasyMLNBError) -> Answer:
-    return Answer(AnswerSummary(status=error.status, code=error.code, message=error.message[:300]))
+def _failed(error: EasyMLNBError, trace: str = "") -> Answer:
+    """Return the answer of a failed call, with the end of its traceback for the author."""
+    message = error.message[:MAX_MESSAGE]
+    if trace:
+        message = f"{message}\n{trace[-MAX_TRACE:]}"
+    return Answer(AnswerSummary(status=error.status, code=error.code, message=message))

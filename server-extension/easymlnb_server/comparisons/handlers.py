@@ -17,6 +17,7 @@ from easymlnb_server.comparisons.models import (
     ComparisonSummary,
     ItemResponse,
     ItemResult,
+    ShadowList,
     UploadedTable,
 )
 from easymlnb_server.comparisons.summary import summarize
@@ -66,10 +67,26 @@ class ComparisonsHandler(BodyHandler):
             ((_, upload),) = self.state.uploads.files([request.on.upload], name)
         made_by = self.caller.name if self.caller is not None else ""
         comparisons = self.state.comparisons
-        row = await comparisons.create(name, request, made_by, upload)
+        row = await comparisons.create(name, self._resolved(name, request), made_by, upload)
         comparisons.start()
         self.set_header("Location", f"{self.base_url}easymlnb/comparisons/{row.id}")
         self.write_json(summary(row, 0), 202)
+
+    def _resolved(self, name: str, request: ComparisonRequest) -> ComparisonRequest:
+        """Return a request with numbers for aliases; raises ``VersionNotFound``."""
+        find = self.state.published.services[name].find
+        first, second = request.versions
+        numbers = find(str(first)), find(str(second))
+        return msgspec.structs.replace(request, versions=numbers)
+
+
+class ShadowsHandler(EasyHandler):
+    """``GET services/{name}/comparisons/shadow``: how a version and its shadow differ."""
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        self.target(name, Action.MANAGE)
+        self.write_json(ShadowList(shadows=self.state.shadow_comparisons.of(name)))
 
 
 def _request(body: bytes) -> ComparisonRequest:
@@ -211,6 +228,13 @@ OPERATIONS = {
         (404, 409, 422, 503),
         tag="Comparisons",
         body={JSON: ComparisonRequest},
+        description=_OWNER,
+    ),
+    "GET /services/{name}/comparisons/shadow": Operation(
+        "listShadows",
+        "See how the answers of a version and its shadow differ",
+        ok("Since the server started.", ShadowList),
+        tag="Comparisons",
         description=_OWNER,
     ),
     "GET /comparisons/{id}": Operation(

@@ -214,7 +214,7 @@ class Comparisons:
     # running
 
     async def run(self) -> None:
-        """Run comparisons one after another, for ever; several of these may run at once."""
+        """Run comparisons one after another; several of these may run at once."""
         while True:
             self._changed.clear()
             unfinished = await _thread(lambda: self._store().comparisons.unfinished())

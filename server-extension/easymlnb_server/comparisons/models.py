@@ -129,3 +129,32 @@ class ComparisonList(msgspec.Struct, frozen=True, kw_only=True):
     """The comparisons of a service, newest first."""
 
     comparisons: list[ComparisonSummary]
+
+
+class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A call that a version and its shadow answered differently."""
+
+    request_id: str
+    error: Annotated[str, Meta(description="The code of the version's error, if any.")] = ""
+    shadow_error: str = ""
+    differences: list[Difference] = []
+
+
+class ShadowSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version and its shadow answered since the server started."""
+
+    version: str
+    shadow: str
+    outcomes: Annotated[dict[str, int], Meta(description="Calls by outcome.")]
+    p50: Annotated[float | None, Meta(description="Median seconds of the last calls.")]
+    shadow_p50: float | None
+    dropped: Annotated[int, Meta(ge=0, description="Calls that were not compared.")]
+    recent: Annotated[
+        list[ShadowDifference], Meta(description="The last calls that differed, newest last.")
+    ]
+
+
+class ShadowList(msgspec.Struct, frozen=True, kw_only=True):
+    """The shadows of a service."""
+
+    shadows: list[ShadowSummary]

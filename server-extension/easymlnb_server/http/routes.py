@@ -14,6 +14,7 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonHandler,
     ComparisonPageHandler,
     ComparisonsHandler,
+    ShadowsHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
@@ -83,6 +84,15 @@ from easymlnb_server.services.handlers import (
     ServiceHandler,
     VersionsHandler,
 )
+from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
+from easymlnb_server.traffic.handlers import (
+    PromotionHandler,
+    PromotionPauseHandler,
+    PromotionsHandler,
+    RollbackHandler,
+    TrafficHandler,
+    VersionHandler,
+)
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
@@ -102,6 +112,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **TRAFFIC,
     **CREDENTIALS,
     **PROVENANCE,
     **RECORDS,
@@ -113,8 +124,9 @@ NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
-VERSION = r"([A-Za-z0-9_.-]{1,64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
+VERSION = r"([a-z0-9_-]{1,63})"
+PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
@@ -173,6 +185,19 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/traffic", TrafficHandler),
+        (rf"services/{name}/rollback", RollbackHandler),
+        (rf"services/{name}/promotions", PromotionsHandler),
+        (rf"services/{name}/promotions/{PROMOTION}", PromotionHandler),
+        (rf"services/{name}/promotions/{PROMOTION}/pause", PromotionPauseHandler),
+        (
+            rf"services/{name}/promotions/{PROMOTION}/resume",
+            PromotionPauseHandler,
+            {"paused": False},
+        ),
+        (rf"services/{name}/versions/{VERSION}", VersionHandler),
+        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
         (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
         (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
@@ -186,6 +211,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}", RecordHandler),
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )

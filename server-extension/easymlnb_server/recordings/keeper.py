@@ -154,7 +154,7 @@ class RecentCalls:
             self._drop(next(iter(self._calls)))
 
     def take(self, service: str, request_id: str, caller: str) -> HeldCall | None:
-        """Remove and return a caller's own call; whoever takes it closes it."""
+        """Remove and return a caller's own call, which must then be closed."""
         self.expire()
         found = self._calls.pop((service, request_id, caller), None)
         if found is None:
@@ -237,7 +237,7 @@ class Keeper:
         self._waiting.set()
 
     async def next_batch(self, most: int) -> list[HeldCall]:
-        """Wait for calls and return them; whoever gets them closes them."""
+        """Wait for calls and return them; they must be closed."""
         while not self._queue:
             self._waiting.clear()
             await self._waiting.wait()

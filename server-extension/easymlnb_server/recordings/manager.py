@@ -80,7 +80,7 @@ class Recordings:
         self._limits = FlagLimits()
 
     async def run(self) -> None:
-        """Write the calls that the keeper sampled, for ever."""
+        """Write the calls that the keeper sampled, as they come."""
         while True:
             batch = await self.keeper.next_batch(BATCH)
             try:

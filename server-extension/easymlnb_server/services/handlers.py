@@ -66,6 +66,8 @@ class VersionsHandler(EasyHandler):
                 bundle=version.bundle if own else UNSET,
                 created=timestamp(version.created),
                 current=version.current,
+                weight=version.weight,
+                aliases=list(version.aliases),
                 drift=drift(name, version.number) if own else UNSET,
             )
             for version in await self.state.publisher.versions(name)

@@ -164,7 +164,9 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     bundle: Annotated[str | UnsetType, Meta(description="For its owner only.")] = UNSET
     created: str
-    current: bool
+    current: Annotated[bool, Meta(description="Whether it describes the service.")]
+    weight: Annotated[float, Meta(description="Percentage of the calls that it answers.")]
+    aliases: list[str]
     drift: PackageDrift | UnsetType = UNSET
 
 

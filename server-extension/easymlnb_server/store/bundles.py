@@ -29,16 +29,18 @@ class Bundles(Repository):
         manifest: Mapping[str, Any],
         file: str,
         names: Iterable[str] = (),
+        stage: bool = False,
     ) -> Added:
         """Accept a bundle whose zip is stored as ``file``.
 
         ``names`` are the services to publish; empty for all. The result's ``is_new`` is false, and
-        nothing needs to start, if the bundle is starting for the same names or serves all of them.
+        nothing needs to start, if the bundle is starting for the same names or serves all of them,
+        or if it made the latest version of all of them and ``stage`` is set.
         """
         wanted = tuple(sorted(set(names)))
         row = connection.execute(select(bundles).where(bundles.c.id == id)).one_or_none()
         known = _bundle(row) if row is not None else None
-        if known is not None and _is_done(connection, known, wanted):
+        if known is not None and _is_done(connection, known, wanted, stage):
             if known.state is State.STARTING:  # with another way to replace the former version
                 statement = update(bundles).where(bundles.c.id == id)
                 connection.execute(statement.values(manifest=dict(manifest)))
@@ -167,19 +169,23 @@ def _get(connection: Connection, id: str) -> StoredBundle:
     return _bundle(row)
 
 
-def _is_done(connection: Connection, bundle: StoredBundle, wanted: tuple[str, ...]) -> bool:
+def _is_done(
+    connection: Connection, bundle: StoredBundle, wanted: tuple[str, ...], stage: bool
+) -> bool:
     if bundle.state is State.STARTING:
         return bundle.names == wanted
     if bundle.state is State.FAILED or (not wanted and bundle.names):
         return False
-    return _serving(connection, bundle.id).issuperset(wanted or bundle.provides)
+    serving = _serving(connection, bundle.id, services.c.last if stage else services.c.current)
+    return serving.issuperset(wanted or bundle.provides)
 
 
-def _serving(connection: Connection, id: str) -> set[str]:
-    """Return the services whose current version is from this bundle."""
+def _serving(
+    connection: Connection, id: str, number: ColumnElement[int] = services.c.current
+) -> set[str]:
+    """Return the services whose version with this number is from this bundle."""
     query = select(versions.c.service).join(
-        services,
-        (services.c.name == versions.c.service) & (services.c.current == versions.c.number),
+        services, (services.c.name == versions.c.service) & (number == versions.c.number)
     )
     return set(connection.execute(query.where(versions.c.bundle == id)).scalars())
 

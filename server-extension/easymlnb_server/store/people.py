@@ -13,7 +13,7 @@ from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.provenance import PUBLISHER
 from easymlnb_server.store.records import State
 from easymlnb_server.store.services import deleted_values
-from easymlnb_server.store.tables import bundles, people, services, versions
+from easymlnb_server.store.tables import bundles, people, promotions, services, versions
 
 ACCOUNT = "account"
 """The key in a stored manifest with the user as whom workers run, if it is not the publisher."""
@@ -117,6 +117,7 @@ class People(Repository):
         own = services.c.owner == name
         query = select(services.c.name).where(own, services.c.deleted.is_(None))
         names = list(connection.execute(query).scalars())
+        connection.execute(delete(promotions).where(promotions.c.service.in_(names)))
         connection.execute(delete(versions).where(versions.c.service.in_(names)))
         credentials.remove_for(connection, names)
         recordings.delete_of_services(connection, names)
@@ -194,6 +195,8 @@ def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
         changed = {"service": name, "spec": {**version.spec, "name": name}}
         statement = update(versions).where(own & (versions.c.number == version.number))
         connection.execute(statement.values(**changed))
+    moved = update(promotions).where(promotions.c.service == row.name)
+    connection.execute(moved.values(service=name))
     credentials.move(connection, row.name, name, owner)
     recordings.rename_service(connection, row.name, name)
     comparisons.rename_service(connection, row.name, name)

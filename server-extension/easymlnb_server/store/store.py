@@ -14,10 +14,12 @@ from easymlnb_server.store.credentials import Credentials
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.provenance import Provenance
 from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.records import StoredBundle
 from easymlnb_server.store.services import Services
+from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
 
 DAY = 86400.0
@@ -43,6 +45,8 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.traffic = TrafficRows(database)
+        self.promotions = PromotionRows(database)
         self.credentials = Credentials(database)
         self.provenance = Provenance(database)
         self.recordings = Recordings(database)

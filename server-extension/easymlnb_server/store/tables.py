@@ -11,6 +11,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    text,
 )
 
 metadata = MetaData(
@@ -55,6 +56,9 @@ services = Table(
     Column("access", JSON(none_as_null=True)),
     Column("changed", Float(53)),
     Column("moved", String(320)),
+    # How calls are divided among the versions; empty if ``current`` answers all of them.
+    Column("traffic", JSON(none_as_null=True)),
+    Column("revision", Integer, nullable=False, server_default=text("0")),
 )
 
 versions = Table(
@@ -96,6 +100,19 @@ usage = Table(
     Column("day", String(10), primary_key=True),
     Column("process", String(16), primary_key=True),
     Column("seconds", Float(53), nullable=False),
+)
+
+# Changes of traffic in steps.
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("service", NAME, ForeignKey("services.name"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index(None, "service"),
 )
 
 # Credentials of services, encrypted. A service can have some before it is published.

@@ -93,7 +93,7 @@ class LockedEnvironments:
             wheels = partial / "lock"
             await asyncio.to_thread(bundle.extract_lock, wheels)
             lines = wheels / REQUIREMENTS
-            count = len(pins(await asyncio.to_thread(lines.read_text, "utf-8")))
+            count = len(pins(await asyncio.to_thread(lines.read_text, "utf-8", "replace")))
             progress = _progress(f"Building the locked environment ({count} packages)", on_text)
             python = await self._interpreter(bundle.manifest.kernel, lock.python)
             environment = partial / "env"

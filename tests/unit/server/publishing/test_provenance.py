@@ -73,6 +73,7 @@ def test_a_version_without_git_has_no_commit() -> None:
 def test_cells_are_compared() -> None:
     before = make_notebook("a = 1\nb = 2", "first_things_only()", "last = 3")
     after = make_notebook("a = 1\nb = 3", "import os\nfor x in os.environ: 1", "last = 3", "end()")
+    before.cells[1] = nbformat.v4.new_markdown_cell("gone")
     after.cells[2].metadata["tags"] = ["skip"]
     found = compare(before, after)
     assert [(one.change, one.before, one.after) for one in found.cells] == [

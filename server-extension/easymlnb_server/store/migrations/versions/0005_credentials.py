@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_credentials"
-down_revision = "0003_recordings"
+revision = "0005_credentials"
+down_revision = "0004_traffic"
 branch_labels = None
 depends_on = None
 
