@@ -8,7 +8,7 @@ from easymlnb_server.identity.names import group_of
 class WorkerAccounts:
     """The user of each bundle's workers.
 
-    Code runs with the rights of the user who published it, also for a service of another owner. For a group
+    Code runs with the rights of the user who published it, not of the service's owner. For a group
     the administrator can name a service user, as which all of its workers run.
 
     Parameters

@@ -62,10 +62,8 @@ class Starter:
 
     - ``load``: reads the bundle, for each start: storage may be unavailable for a while, and an
       unreadable bundle must not prevent other starts
-    - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
-      connect, the set that they join, and the server's settings
-    - ``start_gate``: limits concurrent starts
-    - ``credentials``: those of the bundle's services
+    - ``placements``, ``registration``, ``workers``, ``settings``, ``start_gate``: where workers
+      start, how they connect, the set that they join, the server's settings, and concurrent starts
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known

@@ -12,7 +12,7 @@ from easymlnb_server.store import migrate
 from easymlnb_server.store.backup import archive, rows
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
-from easymlnb_server.store.lease import active_address
+from easymlnb_server.store.lease import ROW, active_address
 from easymlnb_server.store.tables import lease
 
 Progress = Callable[[str, int, int], None]
@@ -61,6 +61,7 @@ def restore(
         counts = database.write(
             lambda connection: _write(connection, source, header.schema, force, progress),
             fenced=False,
+            seconds=rows.LONGEST,
         )
     finally:
         database.close()
@@ -125,7 +126,8 @@ def _write(
 def _former_lease(connection: Connection) -> dict[str, Any] | None:
     if not connection.dialect.has_table(connection, lease.name):
         return None
-    query = select(lease.c.id, lease.c.token, lease.c.address, lease.c.process)
+    own = (lease.c.id, lease.c.token, lease.c.address, lease.c.process)
+    query = select(*own).where(lease.c.id == ROW)
     found: RowMapping | None = connection.execute(query).mappings().first()
     return None if found is None else dict(found)
 

@@ -10,6 +10,9 @@ from typing import IO, Any
 from sqlalchemy import Connection, Date, DateTime, LargeBinary, MetaData, Table, func, select, text
 from sqlalchemy.types import TypeEngine
 
+LONGEST = 86400.0
+"""Seconds that a backup or a restore may take."""
+
 ROWS = 500
 """Rows in one statement."""
 

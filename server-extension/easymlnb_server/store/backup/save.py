@@ -68,7 +68,9 @@ def save(database: Database, files: Files, target: Path, progress: Progress) -> 
 def _save(database: Database, files: Files, target: Path, progress: Progress) -> Report:
     before = set(files.names())
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-        schema, counts = database.read(lambda one: _dump(one, Path(folder), progress))
+        schema, counts = database.read(
+            lambda one: _dump(one, Path(folder), progress), seconds=rows.LONGEST
+        )
         names = files.names()
         if before - set(names):
             raise FilesChanged
