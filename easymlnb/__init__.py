@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from easymlnb.contract.spec import Batch
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
+    from easymlnb.runtime.jobs import job
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import ServiceFunction, service
     from easymlnb.types import (
@@ -55,6 +56,7 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
+    "runtime.jobs": "job",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
@@ -98,6 +100,7 @@ __all__ = [
     "connect",
     "connect_async",
     "gather",
+    "job",
     "optimize",
     "pipeline",
     "progress",

@@ -6,12 +6,14 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound
+    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound,
+    |        JobNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete
+    |        UploadIncomplete, JobEnded, JobNotFinished
+    +-- 410  ResultExpired
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed
@@ -127,6 +129,12 @@ class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
     text = "You have no running call with this id; it may have ended."
 
 
+class JobNotFound(EasyMLNBError, code="job_not_found", status=404):
+    """The caller has no job with this id."""
+
+    text = "You have no job with this id; it may have been deleted."
+
+
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
     """The route does not support this method."""
 
@@ -216,6 +224,29 @@ class NodeFull(EasyMLNBError, code="node_full", status=409):
         "All kernel slots of this node are in use. Shut down one of its kernels, or use another "
         "node."
     )
+
+
+class JobEnded(EasyMLNBError, code="job_ended", status=409):
+    """The job has ended, so it cannot be canceled."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The job has ended: it is {state}.", details={"state": state})
+
+
+class JobNotFinished(EasyMLNBError, code="job_not_finished", status=409):
+    """The job has no result yet."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"The job is {state} and has no result yet. Wait for its end: GET jobs/ID?wait=20.",
+            details={"state": state, "retry_after": 2},
+        )
+
+
+class ResultExpired(EasyMLNBError, code="result_expired", status=410):
+    """The result of the job was deleted."""
+
+    text = "The result of this job has been deleted."
 
 
 class TooLarge(EasyMLNBError, code="too_large", status=413):

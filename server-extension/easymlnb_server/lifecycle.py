@@ -9,6 +9,8 @@ from pathlib import Path
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.context import ServerContext
+from easymlnb_server.jobs.kernels import is_job_kernel
+from easymlnb_server.jobs.manager import PURGE_EVERY
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.store.folder_lock import FolderLock
 from easymlnb_server.store.lease import Lease
@@ -92,6 +94,7 @@ class ServingLifecycle:
         if self._membership is not None and not self._membership.active:
             await self._membership.close()  # it must not become active while it stops
         await self._supervisor.close()
+        await self._state.jobs.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
         if self._membership is not None:
@@ -108,8 +111,15 @@ class ServingLifecycle:
         orphans = await asyncio.to_thread(self._orphaned_workers)
         await asyncio.to_thread(self._clear_work, {orphan.worker for orphan in orphans})
         await self._prepare(store)
+        jobs = self._state.jobs
+        await jobs.prepare(store)
+        job_kernels = [orphan for orphan in orphans if is_job_kernel(orphan)]
+        orphans = [orphan for orphan in orphans if not is_job_kernel(orphan)]
         guard = [self._membership.check] if self._membership is not None else []
         await self._state.publisher.restore(store, orphans, *guard)
+        await jobs.open(job_kernels)
+        self._supervisor.every("expired jobs", PURGE_EVERY, jobs.purge)
+        self._supervisor.every("activity of jobs", self._state.activity.interval, jobs.keep_active)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         for name, work in self._duties(store):
             self._supervisor.run(name, work)
@@ -118,6 +128,7 @@ class ServingLifecycle:
         """Change to standby, and hand the workers over to the active process."""
         self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
+        await self._state.jobs.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()
 

@@ -26,6 +26,7 @@ from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
 from easymlnb_server.identity.revocation import AccessRevoker
+from easymlnb_server.jobs.manager import JobLimits, Jobs
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -104,13 +105,15 @@ def build(settings: Settings, server: ServerApp) -> Components:
     recorder = CallRecorder(calls, metrics, _tracing(), shared=settings.shared)
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
+    invoker = Invoker(services, recorder, activity, in_flight)
+    publisher = Publisher(published, deployments, shared=settings.shared)
     context = ServerContext(
-        invoker=Invoker(services, recorder, activity, in_flight),
+        invoker=invoker,
         in_flight=in_flight,
         recorder=recorder,
         services=services,
         published=published,
-        publisher=Publisher(published, deployments, shared=settings.shared),
+        publisher=publisher,
         live=live,
         registration=registration,
         call_log=calls,
@@ -126,6 +129,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        jobs=Jobs(
+            invoker,
+            published,
+            publisher,
+            deployments,
+            spool,
+            folder,
+            settings.parsed_lanes,
+            JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+        ),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(

@@ -6,7 +6,6 @@ neither.
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
 import time
 from types import TracebackType
@@ -31,14 +30,15 @@ from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
-from easymlnb_server.dispatch.bodies import Body, FileBody
+from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
+from easymlnb_server.jobs.handlers import send_accepted, send_result, submit
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
-from easymlnb_server.uploads.handlers import HEADER, owner_of, upload_ids
+from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
 
@@ -84,12 +84,30 @@ class CallHandler(SpooledBodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        body = self._with_uploads(self.read_spooled_body(), name)
+        body = with_uploads(self, self.read_spooled_body(), name)
         self._began = time.monotonic()
+        wait = options.preferred_wait(self.request.headers)
+        if wait is not None:
+            await self._run_as_job(name, body, wait)
+            return
         key = options.idempotency_key(self.request.headers)
         request = self._request(name, body)
         result = await (self._run_once(key, request) if key else self._run(request))
         await self._write(result)
+
+    async def _run_as_job(self, name: str, body: Body, wait: float) -> None:
+        """Submit the call as a job, and send its result if that is there in time."""
+        if self._live:
+            raise BadRequest("A live call cannot be a job. Remove the Prefer header.")
+        self._submitted = True
+        job = await submit(self, name, body, view=self._view)
+        if wait:
+            job = await self.state.jobs.wait(job.id, job.owner, wait)
+        self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
+        if job.state.ended:
+            await send_result(self, job)
+        else:
+            send_accepted(self, job)
 
     def _request(self, name: str, body: Body) -> CallRequest:
         headers = self.request.headers
@@ -174,14 +192,6 @@ class CallHandler(SpooledBodyHandler):
         else:
             await asyncio.to_thread(body.file.read_into, digest.update)
         return digest.digest()
-
-    def _with_uploads(self, body: Body, name: str) -> Body:
-        """Add the files to a body that the headers name."""
-        ids = upload_ids(self.request)
-        if not ids:
-            return body
-        large = body if isinstance(body, FileBody) else FileBody(data=body)
-        return dataclasses.replace(large, uploads=self.state.uploads.files(ids, name))
 
     def on_accepted(self, target: Target) -> None:
         """Begin the response; not before, as a refusal has its own status."""

@@ -1,6 +1,7 @@
 """What a call is, from any entry point, before a version is chosen to answer it."""
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,13 @@ from easymlnb_server.services.models import Target
 
 MIN_TIMEOUT = 0.001
 """Minimum timeout of a call in seconds."""
+
+
+class Entry(StrEnum):
+    """How a call came in."""
+
+    HTTP = "http"
+    JOB = "job"
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +60,8 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         When the caller stops waiting, in seconds of ``time.monotonic``.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
+    entry
+        How the call came in.
     """
 
     service: str
@@ -72,6 +82,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = float("inf")
     deadline: float = float("inf")
     chain: Callable[[Target], Chain] | None = None
+    entry: Entry = Entry.HTTP
 
 
 class EventSink(Protocol):

@@ -15,6 +15,18 @@ from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
+from easymlnb_server.jobs.handlers import OPERATIONS as JOBS
+from easymlnb_server.jobs.handlers import (
+    CancelJobHandler,
+    JobEventsHandler,
+    JobFileHandler,
+    JobHandler,
+    JobLogHandler,
+    JobResultHandler,
+    JobsHandler,
+    RetryJobHandler,
+    SubmitHandler,
+)
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
@@ -69,6 +81,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **JOBS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -79,6 +92,7 @@ BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
+JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 SESSION = r"([0-9a-f-]{36})"
@@ -131,6 +145,15 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/jobs", SubmitHandler),
+        (r"jobs", JobsHandler),
+        (rf"jobs/{JOB}", JobHandler),
+        (rf"jobs/{JOB}/result", JobResultHandler),
+        (rf"jobs/{JOB}/log", JobLogHandler),
+        (rf"jobs/{JOB}/events", JobEventsHandler),
+        (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
+        (rf"jobs/{JOB}/cancel", CancelJobHandler),
+        (rf"jobs/{JOB}/retry", RetryJobHandler),
     )
 
 

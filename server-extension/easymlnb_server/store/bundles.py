@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, exists, select, update
 from easymlnb.contract.errors import BundleInUse, BundleNotFound, CallCancelled
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import Added, State, StoredBundle
-from easymlnb_server.store.tables import bundles, services, versions
+from easymlnb_server.store.tables import bundles, jobs, services, versions
 
 CANCELED = "Publishing was canceled before the service was ready. Publish again to retry."
 
@@ -112,12 +112,13 @@ class Bundles(Repository):
     def remove_unused(self, connection: Connection, *, before: float) -> int:
         """Remove bundles without a version that last changed before ``before``; return how many.
 
-        Bundles that are starting are kept.
+        Bundles that are starting, or that a job needs which has not ended, are kept.
         """
         unused = (
             (bundles.c.state != State.STARTING)
             & (bundles.c.changed < before)
             & ~exists().where(versions.c.bundle == bundles.c.id)
+            & ~exists().where(jobs.c.bundle == bundles.c.id, jobs.c.ended.is_(None))
         )
         return connection.execute(delete(bundles).where(unused)).rowcount
 

@@ -97,28 +97,35 @@ class Database:
         *,
         patience: float = WRITE_PATIENCE,
         fenced: bool = True,
+        lock: bool = True,
     ) -> Result:
         """Run ``work`` in one transaction, which is on disk when this returns.
 
-        It is retried for ``patience`` seconds while the database is unavailable. Raises
-        ``StorageBusy``, ``StorageFull``, or, if ``fenced``, what ``fence`` raises; then nothing
-        was changed.
+        It is retried for ``patience`` seconds while the database is unavailable. Without ``lock``,
+        other writing transactions may run at the same time, so ``work`` must protect its rows.
+        Raises ``StorageBusy``, ``StorageFull``, or, if ``fenced``, what ``fence`` raises; then
+        nothing was changed.
         """
 
         def checked(connection: Connection) -> Result:
             self.fence(connection)
             return work(connection)
 
-        return self._run(checked if fenced else work, reading=False, patience=patience)
+        return self._run(checked if fenced else work, reading=False, patience=patience, lock=lock)
 
     def _run(
-        self, work: Callable[[Connection], Result], *, reading: bool, patience: float
+        self,
+        work: Callable[[Connection], Result],
+        *,
+        reading: bool,
+        patience: float,
+        lock: bool = False,
     ) -> Result:
         until = time.monotonic() + patience
         pause = 0.05
         while True:
             try:
-                with self._transaction(reading) as connection:
+                with self._transaction(reading, lock=lock) as connection:
                     return work(connection)
             except PoolTimeout as error:
                 raise StorageBusy from error
@@ -132,16 +139,16 @@ class Database:
             pause = min(2 * pause, 2.0)
 
     @contextmanager
-    def _transaction(self, reading: bool) -> Iterator[Connection]:
+    def _transaction(self, reading: bool, *, lock: bool) -> Iterator[Connection]:
         with self._engine.connect() as connection:
             connection = connection.execution_options(easymlnb_reading=reading)
             with connection.begin():
-                if not reading and connection.dialect.name == "postgresql":
+                if lock and connection.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER})
                 yield connection
 
     def _migrate(self, path: Path | None, shown: str, expected: bool) -> None:
-        with self._transaction(reading=False) as connection:
+        with self._transaction(reading=False, lock=True) as connection:
             revision = migrate.check(connection, shown)
             if revision == migrate.newest():
                 return

@@ -6,12 +6,15 @@ Each read is checked against the name, a repeated write is harmless, and no path
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
+import shutil
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import fsspec  # type: ignore[import-untyped]  # has no hints
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
@@ -62,6 +65,47 @@ class Files:
             raise
         return name
 
+    def put_chunks(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Store content that comes in chunks; return its name and size; raises ``StorageFull``."""
+        digest, size = hashlib.sha256(), 0
+        with tempfile.TemporaryFile() as file:
+            try:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    file.write(chunk)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise StorageFull from error
+                raise
+            file.seek(0)
+            name = digest.hexdigest()
+            if size <= _CHUNK:
+                return self.put(file.read()), size
+            with contextlib.suppress(StorageDamaged, OSError):
+                self._check(name)
+                return name, size
+            try:
+                self._copy(file, name)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise StorageFull from error
+                raise
+        return name, size
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the content in chunks, without a check of it; raises ``StorageDamaged``."""
+        with self.open(name) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; raises ``StorageDamaged``."""
+        try:
+            return int(self._storage.size(self._path(name)))
+        except OSError as error:
+            raise StorageDamaged(name) from error
+
     def get(self, name: str) -> bytes:
         """Return the content; raises ``StorageDamaged`` if it is missing or damaged."""
         try:
@@ -99,6 +143,13 @@ class Files:
                 removed += 1
         return removed
 
+    def _copy(self, source: IO[bytes], name: str) -> None:
+        if self._local:
+            _write_from(Path(self._path(name)), source)
+            return
+        with self._storage.open(self._path(name), "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+
     def _path(self, name: str) -> str:
         if not _NAME.match(name):
             raise StorageDamaged(name)
@@ -123,11 +174,15 @@ class Files:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves either the whole file or none."""
+    _write_from(path, io.BytesIO(data))
+
+
+def _write_from(path: Path, source: IO[bytes]) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix="new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            shutil.copyfileobj(source, file, _CHUNK)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

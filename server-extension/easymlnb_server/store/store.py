@@ -1,6 +1,7 @@
 """The persistent state of a server: a database, and the files that its rows refer to."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -28,6 +29,8 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.needed_files: list[Callable[[], set[str]]] = [self.bundles.files]
+        """Return the names of files that must be kept."""
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -54,10 +57,11 @@ class Store:
         self.database.close()
 
     def sweep(self, *, older: float = DAY) -> int:
-        """Remove unused bundles, and files that no bundle needs; return the number of files.
+        """Remove unused bundles, and files that nothing needs; return the number of files.
 
         Only what has not changed for ``older`` seconds is removed.
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)
-        return self.files.sweep(self.bundles.files(), before=before)
+        needed = {name for names in self.needed_files for name in names()}
+        return self.files.sweep(needed, before=before)

@@ -1,13 +1,15 @@
 """Make the deployments of one server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
-from easymlnb_server.workers.starter import LoadBundle
+from easymlnb_server.workers.starter import LoadBundle, Starter
+from easymlnb_server.workers.worker_set import WorkerSet
 
 
 @dataclass(slots=True)
@@ -33,4 +35,19 @@ class DeploymentFactory:
             self.registration.for_owner(owner),
             self.limiter.for_owner(owner),
             self.settings,
+        )
+
+    def starter(
+        self, owner: str, load: LoadBundle, workers: WorkerSet, folder: Path, placement: str = ""
+    ) -> Starter:
+        """Return what starts workers outside a deployment, with their folders in ``folder``."""
+        assert self._placements is not None
+        return Starter(
+            load,
+            self._placements.for_owner(owner),
+            self.registration.for_owner(owner),
+            self.limiter.for_owner(owner),
+            workers,
+            replace(self.settings, folder=folder),
+            placement,
         )

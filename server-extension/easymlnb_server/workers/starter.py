@@ -60,6 +60,7 @@ class Starter:
     - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
       connect, the set that they join, and the server's settings
     - ``start_gate``: limits concurrent starts
+    - ``fixed_placement``: where workers start, whatever their services request; empty for no rule
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -80,6 +81,7 @@ class Starter:
         start_gate: asyncio.Semaphore,
         workers: WorkerSet,
         settings: DeploymentSettings,
+        fixed_placement: str = "",
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -97,6 +99,7 @@ class Starter:
         self._start_gate = start_gate
         self._workers = workers
         self._settings = settings
+        self._fixed_placement = fixed_placement
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -152,6 +155,7 @@ class Starter:
             gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
             name = self.placement_name
             name = bundle.manifest.placement if name is None else name
+            name = self._fixed_placement or name
             try:
                 worker = await self._start_at(name, gpu, bundle)
             except NodeLost:
@@ -162,6 +166,7 @@ class Starter:
             try:
                 specs = select_specs(worker.specs, names)
                 self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+                self.placement_name = self._fixed_placement or self.placement_name
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
             except BaseException:
