@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from easymlnb.cli import hub, output, placement
+from easymlnb.cli import hub, jobs, output, placement
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.contract.replacing import AUTO
@@ -28,6 +28,7 @@ app = typer.Typer(
 
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
+app.add_typer(jobs.app, name="jobs")
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 Names = Annotated[

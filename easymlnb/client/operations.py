@@ -40,6 +40,8 @@ class CallOptions:
     ``live``: call the author's kernel although a version is published.
     ``priority``: ``"batch"`` lets interactive calls go first.
     ``idempotency_key``: the same call under the same key runs once, so it can be repeated.
+    ``lane``, ``attempts``: of ``submit``, the kernels that run the job, and how often its function
+    may raise before the job fails. Its ``timeout`` is that of one attempt.
     """
 
     timeout: float | None = None
@@ -48,6 +50,8 @@ class CallOptions:
     live: bool = False
     priority: str = ""
     idempotency_key: str = ""
+    lane: str = ""
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ def fetch(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[Ra
     return RawResponse(
         response.body,
         response.content_type,
-        _filename(response.headers.get("content-disposition", "")),
+        filename(response.headers.get("content-disposition", "")),
         response.headers.get("x-easymlnb-version", ""),
         response.headers.get("x-request-id", ""),
     )
@@ -231,7 +235,8 @@ def raw_json(value: Any) -> RawResponse:
     return RawResponse(json.dumps(value, ensure_ascii=False).encode(), "application/json")
 
 
-def _filename(disposition: str) -> str:
+def filename(disposition: str) -> str:
+    """Return the file name in a ``Content-Disposition``, or ``""``."""
     if not disposition:
         return ""
     message = Message()

@@ -14,6 +14,7 @@ from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service, define
 
 if TYPE_CHECKING:
+    from easymlnb.client.jobs import Job
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
 
@@ -128,6 +129,21 @@ class ServiceFunction(Protocol[P, R]):
 
     def unshare(self) -> "ServiceAccess":
         """Restrict the service to its owner again."""
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> "Job":
+        """Run the published version as a job, and return at once.
+
+        Returns
+        -------
+        Job
+            Its ``state``, ``progress``, ``wait()``, ``result()``, ``events()``, ``log``, ``files``
+            and ``cancel()`` follow the job.
+
+        Raises
+        ------
+        EasyMLNBError
+            The service is not published.
+        """
 
     def remove(self) -> None:
         """Remove the live service; published versions stay."""
@@ -268,6 +284,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.share = lambda **given: _share(service, given)
     decorated.unshare = lambda: _share(service, {"users": ()})
     decorated.remove = lambda: _remove(service)
+    decorated.submit = lambda *given, **values: _submit(service, given, values)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
     refused = _offer(service)
@@ -326,6 +343,12 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     from easymlnb.publishing.sharing import share
 
     return share(service.name, **options)
+
+
+def _submit(service: Service, given: tuple[Any, ...], values: dict[str, Any]) -> "Job":
+    from easymlnb.publishing.submitting import submit
+
+    return submit(service.name, given, values)
 
 
 def _form(service: Service) -> Any:

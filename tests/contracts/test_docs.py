@@ -37,6 +37,8 @@ PLACES = {
     r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)": "{tag}/{file}",
     r"([a-z]+\.[a-z]+)": "{file}",
     r"([A-Za-z0-9._-]{8,64})": "{request_id}",
+    r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
+    r"(.+)": "{label}",
 }
 
 

@@ -131,7 +131,7 @@ def test_a_call_becomes_a_job(server: RunningServer) -> None:
     listed = server.http.get("jobs", params={"service": "double", "state": "succeeded"}).json()
     assert id in [one["id"] for one in listed["jobs"]]
     log = server.http.get("services/double/log").json()
-    assert [one["entry"] for one in log["calls"]][-1:] == ["job"]
+    assert [one["entry"] for one in log["entries"]][-1:] == ["job"]
     assert server.http.delete(f"jobs/{id}").status_code == 204
     assert server.http.get(f"jobs/{id}").json()["error"]["code"] == "job_not_found"
 

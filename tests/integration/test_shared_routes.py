@@ -16,6 +16,7 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     FILE,
     FULL_NAME,
+    JOB,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -136,6 +137,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     ),
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
+    f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
     f"{OWN}/openapi\\.json": (Probe("get", "see"),),
@@ -168,6 +170,16 @@ OF_NONE: dict[str, dict[str, int]] = {
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
     "placements": {"get": 200},
+    "jobs": {"get": 200},
+    "jobs/page": {"get": 200},
+    "jobs/JOB/page": {"get": 404},
+    "jobs/JOB": {"get": 404, "delete": 404},
+    "jobs/JOB/result": {"get": 404},
+    "jobs/JOB/log": {"get": 404},
+    "jobs/JOB/events": {"get": 404},
+    "jobs/JOB/files/(.+)": {"get": 404},
+    "jobs/JOB/cancel": {"post": 404},
+    "jobs/JOB/retry": {"post": 404},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
 """Routes without a service in their path: method -> what somebody with a login gets."""
@@ -180,6 +192,7 @@ STANDS_FOR = {
     BUNDLE: "BUNDLE",
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
+    JOB: "JOB",
     SESSION: "PLACE",
     USER: "USER",
 }
@@ -255,6 +268,8 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("UPLOAD", "u" * 43)
             .replace("REQUEST", "nobodys-request")
             .replace("BUNDLE", "b" * 64)
+            .replace("JOB", "0" * 26)
+            .replace("(.+)", "model.bin")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)

@@ -15,7 +15,6 @@ from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
-from easymlnb_server.jobs.handlers import OPERATIONS as JOBS
 from easymlnb_server.jobs.handlers import (
     CancelJobHandler,
     JobEventsHandler,
@@ -27,6 +26,9 @@ from easymlnb_server.jobs.handlers import (
     RetryJobHandler,
     SubmitHandler,
 )
+from easymlnb_server.jobs.operations import OPERATIONS as JOBS
+from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
+from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
@@ -82,6 +84,7 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **JOB_PAGES,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -147,7 +150,9 @@ def _common_routes(name: str) -> Routes:
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
         (r"jobs", JobsHandler),
+        (r"jobs/page", JobsPageHandler),
         (rf"jobs/{JOB}", JobHandler),
+        (rf"jobs/{JOB}/page", JobPageHandler),
         (rf"jobs/{JOB}/result", JobResultHandler),
         (rf"jobs/{JOB}/log", JobLogHandler),
         (rf"jobs/{JOB}/events", JobEventsHandler),

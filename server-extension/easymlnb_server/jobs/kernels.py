@@ -171,7 +171,7 @@ class JobKernels:
             await asyncio.to_thread(shutil.rmtree, self.folder(worker), ignore_errors=True)
 
     async def discard(self, orphan: OrphanedWorker) -> None:
-        """End a kernel of a former server that runs no job any more."""
+        """End a kernel of a former server that runs no job now."""
         await clean_up(orphan.kernel, self.folder(orphan.worker))
 
     async def stop(self) -> None:

@@ -16,7 +16,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class State(StrEnum):
-    """Where a job stands.
+    """The state of a job.
 
     ``starting`` has a claim and no running function yet; callers see it as ``queued``.
     """
@@ -41,6 +41,10 @@ class State(StrEnum):
 ENDED = frozenset((State.SUCCEEDED, State.FAILED, State.CANCELLED))
 HELD = (State.STARTING, State.RUNNING)
 """The states in which a server process holds the job."""
+
+
+STATES = tuple(dict.fromkeys(state.shown for state in State))
+"""The words for states that callers see."""
 
 
 class JobInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +186,7 @@ class JobShown(msgspec.Struct, kw_only=True):
     version: str
     kind: str
     lane: str
-    state: Annotated[str, Meta(description="queued, running, succeeded, failed or cancelled")]
+    state: Annotated[str, Meta(description=", ".join(STATES))]
     owner: Annotated[str, Meta(description="Who submitted it; empty on a personal server.")]
     progress: float
     progress_text: str

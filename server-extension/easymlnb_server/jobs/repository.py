@@ -6,26 +6,19 @@ recognizes its own result.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
-    Table,
-    delete,
     func,
-    insert,
-    or_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound
-from easymlnb_server.jobs import rules
+from easymlnb_server.jobs import rows, rules
 from easymlnb_server.jobs.models import (
     ENDED,
     HELD,
@@ -42,13 +35,9 @@ from easymlnb_server.store.tables import (
     job_attempts,
     job_events,
     job_files,
-    job_lanes,
     job_metrics,
     jobs,
 )
-
-BATCH_RANK = 2**40
-"""Added to the rank of jobs with the priority of batches, which so come after all others."""
 
 T = TypeVar("T")
 
@@ -61,12 +50,12 @@ class JobRepository(Repository):
 
         Raises ``IdempotencyKeyConflict`` if that one was submitted with other input.
         """
-        return self._write(lambda connection: _add(connection, job, low_priority))
+        return self._write(lambda connection: rows.add_row(connection, job, low_priority))
 
     @reading
     def get(self, connection: Connection, id: str) -> Job:
         """Return a job; raises ``JobNotFound``."""
-        return _get(connection, id)
+        return rows.get_row(connection, id)
 
     @reading
     def find(
@@ -94,7 +83,7 @@ class JobRepository(Repository):
         if start:
             chosen.append(jobs.c.id <= start)
         query = select(jobs).where(*chosen).order_by(jobs.c.id.desc()).limit(limit)
-        return _read(connection, query), total
+        return rows.read_rows(connection, query), total
 
     @reading
     def position(self, connection: Connection, job: Job) -> int:
@@ -125,25 +114,27 @@ class JobRepository(Repository):
             tries += 1
             if tries > 1:  # the first try may have been committed
                 own = (jobs.c.state == State.STARTING) & (jobs.c.holder == holder)
-                done = _read(connection, select(jobs).where(own, jobs.c.changed == now))
+                done = rows.read_rows(connection, select(jobs).where(own, jobs.c.changed == now))
                 if done:
                     return [job for job in done if job.lane == lane]
-            return _claim(connection, claimable(lane, count, now, skip), lane, holder, now)
+            return rows.claim_rows(
+                connection, rows.claimable(lane, count, now, skip), lane, holder, now
+            )
 
         return self._write(work)
 
     def apply(self, job: Job, change: Change) -> Job | None:
         """Write a change of a held job; ``None`` if its token has changed or it has ended."""
-        return self._write(lambda connection: _apply(connection, job, change))
+        return self._write(lambda connection: rows.apply_change(connection, job, change))
 
     def change(self, id: str, rule: Callable[[Job], Change]) -> Job:
         """Read a job under a lock, and write the change that ``rule`` returns for it."""
 
         def work(connection: Connection) -> Job:
-            job = _get(connection, id, lock=True)
+            job = rows.get_row(connection, id, lock=True)
             change = rule(job)
-            _write_change(connection, job, change)
-            return _get(connection, id)
+            rows.write_change(connection, job, change)
+            return rows.get_row(connection, id)
 
         return self._write(work)
 
@@ -152,10 +143,10 @@ class JobRepository(Repository):
 
         def work(connection: Connection) -> list[Job]:
             held = jobs.c.state.in_(HELD) & (jobs.c.holder != holder)
-            found = _read(connection, select(jobs).where(held).with_for_update())
+            found = rows.read_rows(connection, select(jobs).where(held).with_for_update())
             for job in found:
-                _write_change(connection, job, rules.adopt(job, holder, now))
-            return _read(
+                rows.write_change(connection, job, rules.adopt(job, holder, now))
+            return rows.read_rows(
                 connection, select(jobs).where(jobs.c.state.in_(HELD), jobs.c.holder == holder)
             )
 
@@ -165,24 +156,19 @@ class JobRepository(Repository):
         """Store the latest progress of a running job."""
         values = {"progress": progress, "progress_text": text}
         self._write(
-            lambda c: c.execute(update(jobs).where(_is_current(job)).values(**values)) and None
+            lambda c: c.execute(update(jobs).where(rows.is_current(job)).values(**values)) and None
         )
-
-    def save_reason(self, job: Job, reason: str) -> None:
-        """Store what the start of a job waits for."""
-        statement = update(jobs).where(_is_current(job)).values(reason=reason)
-        self._write(lambda c: c.execute(statement) and None)
 
     def save_metrics(self, job: Job, found: Iterable[Metric]) -> None:
         """Store metrics; a later value of the same name and step replaces the former one."""
-        rows = [
+        values = [
             {"job": job.id, "name": m.name, "step": m.step, "value": m.value, "time": m.time}
             for m in found
         ]
 
         def work(connection: Connection) -> None:
-            for row in rows:
-                _upsert(connection, job_metrics, ("job", "name", "step"), row)
+            for row in values:
+                rows.upsert(connection, job_metrics, ("job", "name", "step"), row)
 
         self._write(work)
 
@@ -191,9 +177,9 @@ class JobRepository(Repository):
         row = msgspec.to_builtins(file) | {"job": job.id}
 
         def work(connection: Connection) -> bool:
-            if not _lock_current(connection, job):
+            if not rows.lock_current(connection, job):
                 return False
-            _upsert(connection, job_files, ("job", "label"), row)
+            rows.upsert(connection, job_files, ("job", "label"), row)
             return True
 
         return self._write(work)
@@ -202,10 +188,12 @@ class JobRepository(Repository):
         """Store the newest checkpoint of a running job; ``False`` if the attempt has ended."""
 
         def work(connection: Connection) -> bool:
-            statement = update(jobs).where(_is_current(job)).values(checkpoint=file, changed=now)
+            statement = (
+                update(jobs).where(rows.is_current(job)).values(checkpoint=file, changed=now)
+            )
             if not connection.execute(statement).rowcount:
                 return False
-            _add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
+            rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
             return True
 
         return self._write(work)
@@ -246,7 +234,7 @@ class JobRepository(Repository):
 
     def remove(self, id: str) -> None:
         """Delete a job that has ended."""
-        self._write(lambda connection: _remove(connection, [id]))
+        self._write(lambda connection: rows.remove_rows(connection, [id]))
 
     def remove_expired(self, now: float) -> int:
         """Delete the jobs whose time is over; return how many."""
@@ -254,7 +242,7 @@ class JobRepository(Repository):
         def work(connection: Connection) -> int:
             query = select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.expires < now)
             found = list(connection.execute(query.limit(1000)).scalars())
-            _remove(connection, found)
+            rows.remove_rows(connection, found)
             return len(found)
 
         return self._write(work)
@@ -271,156 +259,3 @@ class JobRepository(Repository):
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         return self._database.write(work, lock=False)
-
-
-def claimable(lane: str, count: int, now: float, skip: Collection[str] = ()) -> Select[Any]:
-    """Return the query of the next jobs of a lane, which uses the index of ranks."""
-    query = select(jobs).where(
-        jobs.c.lane == lane, jobs.c.state == State.QUEUED, jobs.c.not_before <= now
-    )
-    if skip:
-        query = query.where(jobs.c.owner.not_in(skip))
-    query = query.order_by(jobs.c.lane, jobs.c.state, jobs.c.rank, jobs.c.id)
-    return query.limit(count).with_for_update(skip_locked=True)
-
-
-def _claim(
-    connection: Connection, query: Select[Any], lane: str, holder: str, now: float
-) -> list[Job]:
-    found = _read(connection, query)
-    for job in found:
-        _write_change(connection, job, rules.claim(job, holder, now))
-    if not found:
-        return []
-    rank = max(job.rank for job in found) % BATCH_RANK
-    _upsert(connection, job_lanes, ("lane", "owner"), {"lane": lane, "owner": "", "rank": rank})
-    query = select(jobs).where(jobs.c.id.in_([job.id for job in found]))
-    return _read(connection, query.order_by(jobs.c.rank, jobs.c.id))
-
-
-def _add(connection: Connection, job: Job, low_priority: bool) -> Job:
-    same = jobs.c.id == job.id
-    if job.key is not None:
-        own = (jobs.c.owner == job.owner) & (jobs.c.service == job.service)
-        same = or_(same, own & (jobs.c.key == job.key))
-    found = _read(connection, select(jobs).where(same))
-    if not found:
-        job = msgspec.structs.replace(job, rank=_next_rank(connection, job, low_priority))
-        statement = _dialect(connection)(jobs).values(**_values(job)).on_conflict_do_nothing()
-        if connection.execute(statement).rowcount:
-            _add_event(connection, job.id, job.created, "state", {"state": State.QUEUED})
-            return job
-        found = _read(connection, select(jobs).where(same))
-    if found[0].id != job.id and found[0].fingerprint != job.fingerprint:
-        raise IdempotencyKeyConflict
-    return found[0]
-
-
-def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
-    """Return the rank after the lane's last claimed job and the owner's last job.
-
-    An owner who submits many jobs gets later ranks than one who submits a few.
-    """
-    added = BATCH_RANK if low_priority else 0
-    owner = f"{job.owner} batch" if low_priority else job.owner
-    last = select(func.max(job_lanes.c.rank)).where(
-        job_lanes.c.lane == job.lane, job_lanes.c.owner.in_(("", owner))
-    )
-    rank = (connection.scalar(last) or 0) + 1
-    row = {"lane": job.lane, "owner": owner, "rank": rank}
-    _upsert(connection, job_lanes, ("lane", "owner"), row)
-    return rank + added
-
-
-def _apply(connection: Connection, job: Job, change: Change) -> Job | None:
-    if _lock_current(connection, job):
-        _write_change(connection, job, change)
-        return _get(connection, job.id)
-    now = _read(connection, select(jobs).where(jobs.c.id == job.id))
-    written = {key: value for key, value in change.values.items() if key in ("state", "changed")}
-    # A retry of what was committed finds its own values.
-    mine = bool(now) and now[0].token == job.token and bool(written)
-    return now[0] if mine and all(getattr(now[0], k) == v for k, v in written.items()) else None
-
-
-def _write_change(connection: Connection, job: Job, change: Change) -> None:
-    statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
-    connection.execute(statement.values(**change.values))
-    now = change.values["changed"]
-    number = change.values.get("attempt", job.attempt)
-    if change.is_new_attempt:
-        row = {"job": job.id, "number": number, "began": now, "outcome": "", "worker": ""}
-        row["holder"] = change.values["holder"]
-        connection.execute(insert(job_attempts).values(**row))
-    attempt = (job_attempts.c.job == job.id) & (job_attempts.c.number == number)
-    if change.outcome:
-        ended = {"ended": now, "outcome": change.outcome}
-        connection.execute(update(job_attempts).where(attempt).values(**ended))
-    elif change.values.get("worker"):
-        worker = {"worker": change.values["worker"]}
-        connection.execute(update(job_attempts).where(attempt).values(**worker))
-    if change.event:
-        data = {"state": State(change.event).shown, "attempt": number}
-        if change.values.get("error"):
-            data["error"] = change.values["error"]
-        _add_event(connection, job.id, now, "state", data)
-
-
-def _add_event(
-    connection: Connection, job: str, now: float, kind: str, data: dict[str, Any]
-) -> None:
-    """Add an event with the next number; the row of the job is locked."""
-    last = connection.scalar(select(func.max(job_events.c.n)).where(job_events.c.job == job)) or 0
-    row = {"job": job, "n": last + 1, "time": now, "kind": kind, "data": data}
-    connection.execute(insert(job_events).values(**row))
-
-
-def _is_current(job: Job) -> ColumnElement[bool]:
-    return (jobs.c.id == job.id) & (jobs.c.token == job.token) & jobs.c.state.in_(HELD)
-
-
-def _lock_current(connection: Connection, job: Job) -> bool:
-    query = select(jobs.c.id).where(_is_current(job)).with_for_update()
-    return connection.execute(query).first() is not None
-
-
-def _remove(connection: Connection, ids: list[str]) -> None:
-    ended = jobs.c.id.in_(ids) & jobs.c.state.in_(ENDED)
-    gone = list(connection.execute(select(jobs.c.id).where(ended).with_for_update()).scalars())
-    for table in (job_attempts, job_events, job_files, job_metrics):
-        connection.execute(delete(table).where(table.c.job.in_(gone)))
-    connection.execute(delete(jobs).where(jobs.c.id.in_(gone)))
-
-
-def _dialect(connection: Connection) -> Any:
-    """Return the ``insert`` of the database's dialect, which can handle conflicts."""
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-
-
-def _upsert(
-    connection: Connection, table: Table, key: tuple[str, ...], row: dict[str, Any]
-) -> None:
-    """Insert a row, or replace the values of the row with this key."""
-    values = {name: value for name, value in row.items() if name not in key}
-    statement = _dialect(connection)(table).values(**row)
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
-
-
-def _get(connection: Connection, id: str, *, lock: bool = False) -> Job:
-    query = select(jobs).where(jobs.c.id == id)
-    found = _read(connection, query.with_for_update() if lock else query)
-    if not found:
-        raise JobNotFound
-    return found[0]
-
-
-def _read(connection: Connection, query: Select[Any]) -> list[Job]:
-    rows = connection.execute(query)
-    # The keys of a row may be of a subclass of ``str``, which msgspec does not accept.
-    names = [str(name) for name in rows.keys()]  # noqa: SIM118 - a result is no mapping
-    return [msgspec.convert(dict(zip(names, row, strict=True)), Job) for row in rows]
-
-
-def _values(job: Job) -> dict[str, Any]:
-    values: dict[str, Any] = msgspec.to_builtins(job)
-    return values

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Select, text
 from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import Job, Metric, State, StoredFile, new_id
-from easymlnb_server.jobs.repository import JobRepository, claimable
+from easymlnb_server.jobs.repository import JobRepository
+from easymlnb_server.jobs.rows import claimable
 from easymlnb_server.store.store import Store
 
 from .test_rules import BOOM, make_job
