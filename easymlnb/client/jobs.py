@@ -17,9 +17,6 @@ from easymlnb.contract.errors import JobNotFinished, ServerUnreachable
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
 
-POLL = 20.0
-"""Seconds that one request waits for the end of a job."""
-
 ENDED = frozenset(("succeeded", "failed", "cancelled"))
 
 RECONNECTS = 10
@@ -213,7 +210,11 @@ class Job(_JobBase):
         """Wait until the job has ended, or raise ``JobNotFinished`` after ``timeout`` seconds."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = POLL if until is None else min(POLL, max(0.0, until - time.monotonic()))
+            left = (
+                operations.POLL
+                if until is None
+                else min(operations.POLL, max(0.0, until - time.monotonic()))
+            )
             self._info = self._client._run(get(self.id, left))
             if self._info["state"] in ENDED:
                 return self
@@ -298,7 +299,7 @@ class AsyncJob(_JobBase):
     async def wait(self) -> "AsyncJob":
         """Wait until the job has ended."""
         while True:
-            self._info = await self._client._run(get(self.id, POLL))
+            self._info = await self._client._run(get(self.id, operations.POLL))
             if self._info["state"] in ENDED:
                 return self
 

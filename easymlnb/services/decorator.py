@@ -162,6 +162,7 @@ def service(
     license: str | None = None,
     examples: Sequence[Mapping[str, Any]] = (),
     timeout: float | None = None,
+    on_timeout: str | None = None,
     workers: int | None = None,
     min_workers: int | None = None,
     max_workers: int | None = None,
@@ -187,8 +188,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63, except ``admin`` and ``close``, which the
-        Python client uses itself. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close`` and ``jobs``,
+        which the Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional
@@ -199,6 +200,9 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         Values of the parameters: presets of the form, documentation and health check.
     timeout : float, default 30
         Seconds that a call may take.
+    on_timeout : {"job"}, optional
+        Run the calls of a published service as jobs: a caller who gets no result within ``timeout``
+        gets the job's URL instead of an error.
     workers : int, default 1
         Calls that run at a time: threads of the kernel when live, kernels when published.
     min_workers, max_workers : int, optional

@@ -1,5 +1,6 @@
 """Jobs on a real server: submit, follow, cancel, retry, and survive kills of workers and server."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,7 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+import easymlnb as ml
+from easymlnb.cli.app import app
 from support.invariants import workers
 from support.notebooks import make_notebook
 from support.server import RunningServer, running_server
@@ -51,6 +55,12 @@ def slow(folder: str, steps: int = 1) -> list[int]:
         (marks / f"done-{step}").touch()
     job.save_file("notes/log.txt", "all done")
     return state
+
+@ml.service(timeout=1, on_timeout="job")
+def patient(folder: str) -> str:
+    while folder and not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return "done"
 
 @ml.service(idempotent=True)
 def sturdy(folder: str) -> int:
@@ -153,6 +163,50 @@ def test_prefer_waits_for_the_result_or_not(server: RunningServer, tmp_path: Pat
     (tmp_path / "go-0").touch()
     assert ended(server, answer.json()["id"])["attempt"] == 1
     assert result(server, answer.json()["id"]).json() == [1]
+
+
+def test_a_service_may_turn_overdue_calls_into_jobs(server: RunningServer, tmp_path: Path) -> None:
+    answer = server.call("patient", folder=str(tmp_path))
+    assert answer.status_code == 202
+    (tmp_path / "go").touch()
+    assert ended(server, answer.json()["id"])["state"] == "succeeded"
+    with ml.connect(server.url, server.token) as client:
+        assert client.patient(folder=str(tmp_path)) == "done"
+
+
+def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path) -> None:
+    with ml.connect(server.url, server.token) as client:
+        job = client.slow.options(attempts=2).submit(str(tmp_path), steps=2)
+        for step in range(2):
+            (tmp_path / f"go-{step}").touch()
+        events = list(job.events())
+        assert [one["state"] for one in events if one["kind"] == "state"][-1] == "succeeded"
+        assert {"log", "metric", "file", "checkpoint"} <= {one["kind"] for one in events}
+        assert job.result() == [1, 1] and job.progress == 1.0
+        assert job.log == "step 0\nstep 1\n"
+        assert job.file(job.files[0]).data == b"all done"
+        assert client.jobs[job.id].state == "succeeded"
+        assert job.id in [one.id for one in client.jobs.list(service="slow")]
+        assert client.jobs[job.id].retry().wait().result() == [1, 1]
+
+    async def submit_async() -> int:
+        async with ml.connect_async(server.url, server.token) as client:
+            found: int = await (await client.double.submit(x=5))
+            return found
+
+    assert asyncio.run(submit_async()) == 10
+    target = ["--url", server.url, "--token", server.token]
+    run = CliRunner().invoke
+    assert job.id in run(app, ["jobs", "list", *target]).stdout
+    shown = run(app, ["jobs", "show", job.id, "--follow", *target])
+    assert "succeeded" in shown.stdout and shown.exit_code == 0
+    assert run(app, ["jobs", "log", job.id, "--follow", *target]).stdout == job.log
+    again = run(app, ["jobs", "retry", job.id, *target]).stdout.strip()
+    assert ended(server, again)["state"] == "succeeded"
+    assert run(app, ["jobs", "cancel", job.id, *target]).exit_code == 1
+    page = server.http.get(f"jobs/{job.id}/page").text
+    assert "notes/log.txt" in page and "step 1" in page and "succeeded" in page
+    assert job.id in server.http.get("jobs/page", params={"state": "succeeded"}).text
 
 
 def test_a_key_means_one_job(server: RunningServer) -> None:

@@ -34,10 +34,12 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.jobs.handlers import send_accepted, send_result, submit
+from easymlnb_server.jobs.models import JobAccepted
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
+from easymlnb_server.services.registry import LIVE
 from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
@@ -86,7 +88,7 @@ class CallHandler(SpooledBodyHandler):
             raise Draining
         body = with_uploads(self, self.read_spooled_body(), name)
         self._began = time.monotonic()
-        wait = options.preferred_wait(self.request.headers)
+        wait = self._wait_for_job()
         if wait is not None:
             await self._run_as_job(name, body, wait)
             return
@@ -94,6 +96,16 @@ class CallHandler(SpooledBodyHandler):
         request = self._request(name, body)
         result = await (self._run_once(key, request) if key else self._run(request))
         await self._write(result)
+
+    def _wait_for_job(self) -> float | None:
+        """Return how long to wait for a call that is a job; ``None`` for a plain call."""
+        headers, target = self.request.headers, self._target
+        if "Prefer" in headers:
+            return options.preferred_wait(headers)
+        plain = self._live or self.caller is None or EVENTS in headers.get("Accept", "")
+        if plain or target is None or not target.spec.on_timeout or target.version == LIVE:
+            return None
+        return options.timeout(headers, target.spec.timeout)
 
     async def _run_as_job(self, name: str, body: Body, wait: float) -> None:
         """Submit the call as a job, and send its result if that is there in time."""
@@ -103,7 +115,8 @@ class CallHandler(SpooledBodyHandler):
         job = await submit(self, name, body, view=self._view)
         if wait:
             job = await self.state.jobs.wait(job.id, job.owner, wait)
-        self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
+        if "Prefer" in self.request.headers:
+            self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
         if job.state.ended:
             await send_result(self, job)
         else:
@@ -281,7 +294,9 @@ class CallHandler(SpooledBodyHandler):
             once.leave()
 
 
-_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT}) | ok(
+    "With `Prefer`, or where the service allows it: the call continues as a job.", JobAccepted, 202
+)
 _VIEW = ok("What a person should see.", {JSON: View, "text/event-stream": TEXT})
 _CALL: dict[str, Any] = {
     "tag": "Call",

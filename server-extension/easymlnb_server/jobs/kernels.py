@@ -4,6 +4,7 @@ Job kernels do not serve calls, so a job that crashes or leaks memory touches no
 """
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.errors import WorkerOutOfMemory
 from easymlnb_server.identity.names import short_name
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.workers import adoption
+from easymlnb_server.workers.checks import WorkerChecks
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.starter import Starter
 from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
@@ -82,6 +86,22 @@ class JobKernels:
         self._idle: list[JobKernel] = []
         self._busy: set[JobKernel] = set()
         self._starting: dict[str, _Start] = {}
+        self._supervisor = Supervisor()
+        limit = deployments.settings.memory_limit
+        self._checks = WorkerChecks(self._workers, limit, self._end_worker)
+
+    def run_checks(self) -> None:
+        """End kernels whose processes are stopped, or use more memory than the server allows."""
+        self._checks.run(self._supervisor)
+
+    async def stop_checks(self) -> None:
+        await self._supervisor.close()
+
+    def _end_worker(self, worker: Worker, why: str) -> None:
+        if why == "memory":
+            worker.cause = why
+            worker.link.close(WorkerOutOfMemory(self._checks.memory_limit))
+            self._workers.end(worker)
 
     def folder(self, worker: str) -> Path:
         """Return the folder of a worker."""
@@ -209,12 +229,14 @@ class JobKernels:
             await asyncio.shield(self._workers.end(oldest.worker))
 
     async def _start(self, job: Job) -> Worker:
-        starter = self._deployments.starter(
+        lane = self._lanes[job.lane]
+        starter = self._deployments.job_starter(
             job.author,
             lambda: self._load(job.bundle),
             self._workers,
             self._folder,
-            self._lanes[job.lane].placement,
+            lane.placement,
+            max(1, (os.cpu_count() or 1) // lane.workers),
         )
         with self._reported(job, starter):
             return await starter.start((short_name(job.service),))

@@ -177,7 +177,7 @@ class JobRepository(Repository):
         row = msgspec.to_builtins(file) | {"job": job.id}
 
         def work(connection: Connection) -> bool:
-            if not rows.lock_current(connection, job):
+            if rows.lock_current(connection, job) is None:
                 return False
             rows.upsert(connection, job_files, ("job", "label"), row)
             return True

@@ -50,15 +50,15 @@ def claim_rows(
     connection: Connection, query: Select[Any], lane: str, holder: str, now: float
 ) -> list[Job]:
     """Claim what a query finds, and return it; see ``JobRepository.claim``."""
-    found = read_rows(connection, query)
-    for job in found:
+    found = [
         write_change(connection, job, rules.claim(job, holder, now))
+        for job in read_rows(connection, query)
+    ]
     if not found:
         return []
     rank = max(job.rank for job in found) % BATCH_RANK
     upsert(connection, job_lanes, ("lane", "owner"), {"lane": lane, "owner": "", "rank": rank})
-    query = select(jobs).where(jobs.c.id.in_([job.id for job in found]))
-    return read_rows(connection, query.order_by(jobs.c.rank, jobs.c.id))
+    return found
 
 
 def add_row(connection: Connection, job: Job, low_priority: bool) -> Job:
@@ -67,13 +67,15 @@ def add_row(connection: Connection, job: Job, low_priority: bool) -> Job:
     if job.key is not None:
         own = (jobs.c.owner == job.owner) & (jobs.c.service == job.service)
         same = or_(same, own & (jobs.c.key == job.key))
-    found = read_rows(connection, select(jobs).where(same))
+    found = [] if job.key is None else read_rows(connection, select(jobs).where(same))
     if not found:
         job = msgspec.structs.replace(job, rank=_next_rank(connection, job, low_priority))
         statement = _dialect(connection)(jobs).values(**_values(job)).on_conflict_do_nothing()
         # Not ``rowcount``, which the driver of PostgreSQL does not report for this statement.
         if connection.execute(statement.returning(jobs.c.id)).first() is not None:
-            add_event(connection, job.id, job.created, "state", {"state": State.QUEUED})
+            row = {"job": job.id, "n": 1, "time": job.created, "kind": "state"}
+            row["data"] = {"state": State.QUEUED}
+            connection.execute(insert(job_events).values(**row))
             return job
         found = read_rows(connection, select(jobs).where(same))
     if found[0].id != job.id and found[0].fingerprint != job.fingerprint:
@@ -99,9 +101,9 @@ def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
 
 def apply_change(connection: Connection, job: Job, change: Change) -> Job | None:
     """Write a change of a held job; see ``JobRepository.apply``."""
-    if lock_current(connection, job):
-        write_change(connection, job, change)
-        return get_row(connection, job.id)
+    locked = lock_current(connection, job)
+    if locked is not None:
+        return write_change(connection, locked, change)
     now = read_rows(connection, select(jobs).where(jobs.c.id == job.id))
     written = {key: value for key, value in change.values.items() if key in ("state", "changed")}
     # A retry of what was committed finds its own values.
@@ -109,7 +111,7 @@ def apply_change(connection: Connection, job: Job, change: Change) -> Job | None
     return now[0] if mine and all(getattr(now[0], k) == v for k, v in written.items()) else None
 
 
-def write_change(connection: Connection, job: Job, change: Change) -> None:
+def write_change(connection: Connection, job: Job, change: Change) -> Job:
     """Write a change of a job whose row is locked, with its attempt and its event."""
     statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
     connection.execute(statement.values(**change.values))
@@ -131,14 +133,15 @@ def write_change(connection: Connection, job: Job, change: Change) -> None:
         if change.values.get("error"):
             data["error"] = change.values["error"]
         add_event(connection, job.id, now, "state", data)
+    return msgspec.structs.replace(job, **change.values)
 
 
 def add_event(
     connection: Connection, job: str, now: float, kind: str, data: dict[str, Any]
 ) -> None:
     """Add an event with the next number; the row of the job is locked."""
-    last = connection.scalar(select(func.max(job_events.c.n)).where(job_events.c.job == job)) or 0
-    row = {"job": job, "n": last + 1, "time": now, "kind": kind, "data": data}
+    last = select(func.coalesce(func.max(job_events.c.n), 0) + 1).where(job_events.c.job == job)
+    row = {"job": job, "n": last.scalar_subquery(), "time": now, "kind": kind, "data": data}
     connection.execute(insert(job_events).values(**row))
 
 
@@ -147,10 +150,10 @@ def is_current(job: Job) -> ColumnElement[bool]:
     return (jobs.c.id == job.id) & (jobs.c.token == job.token) & jobs.c.state.in_(HELD)
 
 
-def lock_current(connection: Connection, job: Job) -> bool:
-    """Lock the row of a held job; ``False`` if its token has changed or it has ended."""
-    query = select(jobs.c.id).where(is_current(job)).with_for_update()
-    return connection.execute(query).first() is not None
+def lock_current(connection: Connection, job: Job) -> Job | None:
+    """Lock a held job and return its row; ``None`` if its token has changed or it has ended."""
+    found = read_rows(connection, select(jobs).where(is_current(job)).with_for_update())
+    return found[0] if found else None
 
 
 def remove_rows(connection: Connection, ids: list[str]) -> None:

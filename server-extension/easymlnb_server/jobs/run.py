@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError
+from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, WorkerOutOfMemory
 from easymlnb.contract.job_protocol import (
     JobAdopted,
     JobCheckpoint,
@@ -76,6 +76,7 @@ class JobRun:
         self._grace = grace
         self._cancel = asyncio.Event()
         self._overdue = False
+        self._began = time.time()
         self._saved = self.progress
         self._metrics: list[Metric] = []
         self._storing: set[asyncio.Task[None]] = set()
@@ -120,6 +121,11 @@ class JobRun:
         kernel.worker.link.on_job_message = self._on_message
         kernel.worker.link.start(handle, lambda ended, seconds: None)
         return handle
+
+    async def read_begin(self) -> None:
+        """Read when the attempt of an adopted job began, which decides when its time is over."""
+        attempts = await asyncio.to_thread(self._parts.repository.attempts, self.job.id)
+        self._began = attempts[-1].began if attempts else time.time()
 
     def attach(self, kernel: JobKernel) -> CallHandle | None:
         """Follow the call that an adopted kernel runs; ``None`` if it runs another job or none."""
@@ -187,7 +193,8 @@ class JobRun:
             return self._with_end(rules.succeed(self.job, values, now))
         await self.refresh()
         error = DeadlineExceeded(self.job.timeout) if self._overdue else result.error
-        if error is not None and (result.failure is not None or self._overdue):
+        told = result.failure is not None or isinstance(error, WorkerOutOfMemory)
+        if error is not None and (told or self._overdue):
             change = rules.fail(self.job, _told(error), now)
         else:
             change = rules.lose(self.job, now)
@@ -220,7 +227,7 @@ class JobRun:
     async def _wait(self, handle: CallHandle) -> None:
         """Wait for the answer of a handle; stop the call when canceled or overdue."""
         cancelled = asyncio.create_task(self.wait_cancelled())
-        left = max(0.0, (self.job.began or time.time()) + self.job.timeout - time.time())
+        left = max(0.0, self._began + self.job.timeout - time.time())
         try:
             waiting: set[asyncio.Future[Any]] = {handle.answered, cancelled}
             await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)

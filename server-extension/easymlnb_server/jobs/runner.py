@@ -88,12 +88,14 @@ class JobRunner:
             self._begin(job, partial(self._resume, orphan=orphan))
         for orphan in by_worker.values():
             await self._parts.kernels.discard(orphan)
+        self._parts.kernels.run_checks()
         self._supervisor.run("jobs", self._claim_forever)
         self._supervisor.every("orphaned jobs", ADOPT_EVERY, self._adopt_late)
 
     async def close(self) -> None:
         """Stop claiming, and leave the running jobs to the next server process."""
         await self._supervisor.close()
+        await self._parts.kernels.stop_checks()
         for task in (tasks := tuple(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -244,6 +246,7 @@ class JobRunner:
         if kernel is None:
             await self._lost(run)
             return
+        await run.read_begin()
         handle = run.attach(kernel)
         if handle is None:  # it never got the call
             await run.apply(rules.put_back(job, "The server was restarted.", time.time()))

@@ -58,6 +58,8 @@ class WorkerOrder:
     reservation: what ``Placement.reserve`` returned.
     label: the worker's name for people.
     on_progress: reports what a long start waits for; may be called from any thread.
+    threads: threads that its numeric libraries may use on the server's own machine, where it then
+        also has a lower priority than workers that serve calls; 0 for no limit.
     """
 
     worker: str
@@ -67,6 +69,7 @@ class WorkerOrder:
     reservation: Reservation = Reservation()
     label: str = ""
     on_progress: ProgressCallback = lambda text: None
+    threads: int = 0
 
 
 class Kernel(Protocol):

@@ -37,10 +37,16 @@ class DeploymentFactory:
             self.settings,
         )
 
-    def starter(
-        self, owner: str, load: LoadBundle, workers: WorkerSet, folder: Path, placement: str = ""
+    def job_starter(
+        self,
+        owner: str,
+        load: LoadBundle,
+        workers: WorkerSet,
+        folder: Path,
+        placement: str,
+        threads: int,
     ) -> Starter:
-        """Return what starts workers outside a deployment, with their folders in ``folder``."""
+        """Return what starts the kernel of a job, whose folder is in ``folder``."""
         assert self._placements is not None
         return Starter(
             load,
@@ -50,4 +56,5 @@ class DeploymentFactory:
             workers,
             replace(self.settings, folder=folder),
             placement,
+            threads,
         )

@@ -61,6 +61,7 @@ class Starter:
       connect, the set that they join, and the server's settings
     - ``start_gate``: limits concurrent starts
     - ``fixed_placement``: where workers start, whatever their services request; empty for no rule
+    - ``threads``: see ``WorkerOrder``
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -82,6 +83,7 @@ class Starter:
         workers: WorkerSet,
         settings: DeploymentSettings,
         fixed_placement: str = "",
+        threads: int = 0,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -100,6 +102,7 @@ class Starter:
         self._workers = workers
         self._settings = settings
         self._fixed_placement = fixed_placement
+        self._threads = threads
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -230,6 +233,7 @@ class Starter:
                     reservation,
                     label=bundle.manifest.notebook,
                     on_progress=self._progress_listener(clock),
+                    threads=self._threads,
                 )
                 unused = None
                 started = await placement.start(order)
