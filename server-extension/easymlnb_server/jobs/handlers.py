@@ -19,7 +19,6 @@ from easymlnb.contract.errors import (
     from_code,
 )
 from easymlnb.contract.file_parameters import body_limit
-from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
 from easymlnb_server.calls.responses import EVENTS, attachment
 from easymlnb_server.dispatch.bodies import Body
@@ -148,9 +147,6 @@ class SubmitHandler(SpooledBodyHandler):
         spec = self.state.invoker.find(self.path_args[0], self.caller).spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return body_limit(spec.input, spec.max_body, kind)
-
-    def accepts_token(self, token: PageToken) -> bool:
-        return token.service == self.path_args[0] and not token.public
 
     @web.authenticated
     async def post(self, name: str) -> None:
