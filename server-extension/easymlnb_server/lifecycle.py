@@ -12,6 +12,7 @@ from easymlnb_server.context import ServerContext
 from easymlnb_server.jobs.kernels import is_job_kernel
 from easymlnb_server.jobs.manager import PURGE_EVERY
 from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.recordings.manager import SWEEP_SECONDS
 from easymlnb_server.store.folder_lock import FolderLock
 from easymlnb_server.store.lease import Lease
 from easymlnb_server.store.store import DAY, Store
@@ -121,6 +122,7 @@ class ServingLifecycle:
         self._supervisor.every("expired jobs", PURGE_EVERY, jobs.purge)
         self._supervisor.every("activity of jobs", self._state.activity.interval, jobs.keep_active)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
+        self._supervisor.every("records", SWEEP_SECONDS, self._state.recordings.run_sweep)
         for name, work in self._duties(store):
             self._supervisor.run(name, work)
 

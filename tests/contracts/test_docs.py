@@ -39,6 +39,7 @@ PLACES = {
     r"([A-Za-z0-9._-]{8,64})": "{request_id}",
     r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
     r"(.+)": "{label}",
+    r"([a-z0-9_-]{1,63})": "{version}",
 }
 
 

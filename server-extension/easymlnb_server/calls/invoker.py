@@ -17,13 +17,14 @@ from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.calls.shadow_calls import ShadowCalls
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.names import short_name
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.services.models import Target
-from easymlnb_server.services.registry import LIVE, ServiceRegistry
+from easymlnb_server.services.registry import DESCRIBING, LIVE, Selector, ServiceRegistry
 
 REPLACED = "A new version has just been deployed. Retry the request."
 
@@ -80,6 +81,7 @@ class Invocation:
             request.caller,
             live=request.live,
             published_only=request.published_only,
+            selection=request,
         )
         spec = target.spec
         if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
@@ -115,6 +117,8 @@ class Invocation:
         """End the call, or queue it again where its version was replaced before it began."""
         invoker, target, handle = self._invoker, self.target, self.handle
         assert handle is not None
+        if handle.moved:
+            target = self.target = invoker.services.successor(target)
         self.handle = None
         invoker.in_flight.discard(self)
         invoker.activity.touch(target.kernel)
@@ -130,10 +134,13 @@ class Invocation:
                 result = CallResult(error=InternalError())
         seconds = time.monotonic() - self.request.received
         # After the callers of a whole batch have their answers.
-        asyncio.get_running_loop().call_soon(
-            invoker.recorder.record, self.request, target, handle, result, seconds
-        )
+        if not self.request.is_shadow:
+            asyncio.get_running_loop().call_soon(
+                invoker.recorder.record, self.request, target, handle, result, seconds
+            )
         self._on_done(self, result)
+        if target.shadow is not None:
+            invoker.shadows.offer(self.request, target, result, seconds)
 
 
 def settle(done: "asyncio.Future[CallResult]") -> OnDone:
@@ -175,6 +182,7 @@ class Invoker:
         self.recorder = recorder
         self.activity = activity
         self.in_flight = in_flight
+        self.shadows = ShadowCalls(self.start)
 
     def find(
         self,
@@ -183,12 +191,13 @@ class Invoker:
         *,
         live: bool = False,
         published_only: bool = False,
+        selection: Selector = DESCRIBING,
     ) -> Target:
         """Return the version that answers a call; raises ``ServiceNotFound`` or ``NotReady``.
 
-        The parameters are those of a ``CallRequest``.
+        The parameters are those of a ``CallRequest``, which is a ``selection`` too.
         """
-        target = self.services.resolve(name, caller, Action.CALL, live=live)
+        target = self.services.resolve(name, caller, Action.CALL, live=live, selection=selection)
         if published_only and target.version == LIVE:
             raise ServiceNotFound(name)
         return target
@@ -222,15 +231,19 @@ class Invoker:
             invocation.submit()
         except Exception as error:
             code = error.code if isinstance(error, EasyMLNBError) else InternalError.code
-            self.recorder.refused(getattr(invocation, "target", None), code)
+            if not request.is_shadow:
+                self.recorder.refused(getattr(invocation, "target", None), code)
             raise
         return invocation
 
     async def invoke(self, request: CallRequest, sink: EventSink | None = None) -> CallResult:
         """Run a call and return its result, whose ``error`` is set if it failed.
 
-        Canceling the task that waits stops the call. Raises what ``start`` raises.
+        A version that the request pins gets a worker first. Canceling the task that waits stops
+        the call. Raises what ``start`` raises.
         """
+        if request.version:
+            await self.services.wake(request.service, request.version)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         invocation = self.start(request, settle(done), sink)
         try:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from easymlnb_server.calls.log import CallLog, CallRecord
-from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.calls.models import CallKeeper, CallRequest
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
 from easymlnb_server.observability.metrics import UNKNOWN, Metrics
@@ -32,8 +32,10 @@ class CallRecorder:
         metrics: Metrics,
         tracing: "Tracing | None" = None,
         *,
+        keeper: CallKeeper | None = None,
         shared: bool = False,
     ) -> None:
+        self._keeper = keeper
         self._calls = calls
         self._metrics = metrics
         self._tracing = tracing
@@ -76,6 +78,9 @@ class CallRecorder:
             series.sizes.add(handle.run.size)
         if self._tracing is not None:
             self._tracing.record(request.headers, name, entry, error, seconds)
+        # Only these are ever kept; all other calls pay for this line and no more.
+        if self._keeper is not None and (request.view or target.spec.record is not None):
+            self._keeper.offer(request, target, result)
         self._log(entry, name, request.owner)
 
     def _log(self, entry: CallRecord, name: str, owner: str) -> None:

@@ -24,11 +24,15 @@ from easymlnb_server.calls.responses import EVENTS, attachment
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
+from easymlnb_server.identity.access import Action
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs, Submission
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
 from easymlnb_server.uploads.handlers import owner_of, with_uploads
+
+VERSION = "X-Easymlnb-Version"
+"""The header that names the version that must run a job."""
 
 MAX_LIMIT = 500
 """Maximum number of jobs in one part of a list."""
@@ -54,7 +58,9 @@ def number(handler: EasyHandler, name: str, default: float, most: float) -> floa
     return value
 
 
-async def submit(handler: EasyHandler, name: str, body: Body, *, view: bool = False) -> Job:
+async def submit(
+    handler: EasyHandler, name: str, body: Body, *, view: bool = False, version: str = ""
+) -> Job:
     """Store the job of a request and return it."""
     headers, get = handler.request.headers, handler.get_query_argument
     accept = headers.get("Accept", "")
@@ -70,6 +76,7 @@ async def submit(handler: EasyHandler, name: str, body: Body, *, view: bool = Fa
             request_id=handler.request_id,
             view=view,
             lane=get("lane", ""),
+            version=version,
             attempts=int(number(handler, "attempts", 1, 1000)),
             timeout=number(handler, "timeout", 0.0, 1e9),
             not_before=number(handler, "not_before", 0.0, 1e11),
@@ -151,7 +158,11 @@ class SubmitHandler(SpooledBodyHandler):
     @web.authenticated
     async def post(self, name: str) -> None:
         body = with_uploads(self, self.read_spooled_body(), name)
-        send_accepted(self, await submit(self, name, body))
+        version = self.request.headers.get(VERSION, "").strip()
+        services = self.state.services
+        if version and services.allows(self.caller, name, Action.CALL):
+            await services.wake(name, version)
+        send_accepted(self, await submit(self, name, body, version=version))
 
 
 class JobsHandler(JobHandlerBase):

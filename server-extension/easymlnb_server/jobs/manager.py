@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import random
 from typing import TypeVar
 
 import msgspec
@@ -31,7 +32,7 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
-from easymlnb_server.services.registry import LIVE
+from easymlnb_server.services.registry import LIVE, Selection
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.workers.factory import DeploymentFactory
@@ -54,6 +55,7 @@ class Submission:
     - ``lane``: empty for the one of the kind
     - ``attempts``: how often the function may raise before the job fails
     - ``timeout``: seconds that an attempt may run; 0 for the server's maximum
+    - ``version``: the version that must run it; empty to let traffic decide
     - ``not_before``: when the job may start, in seconds since 1970
     """
 
@@ -67,6 +69,7 @@ class Submission:
     request_id: str = ""
     view: bool = False
     lane: str = ""
+    version: str = ""
     attempts: int = 1
     timeout: float = 0.0
     not_before: float = 0.0
@@ -127,7 +130,7 @@ class Jobs:
     async def prepare(self, store: Store) -> None:
         """Use a store, before anything is served or removed."""
         self._store, self._repository = store, JobRepository(store.database)
-        store.needed_files.append(self._repository.needed_files)
+        store.more_files.append(self._repository.needed_files)
         await asyncio.to_thread(self.logs.open)
 
     async def open(self, orphans: Iterable[OrphanedWorker]) -> None:
@@ -177,7 +180,10 @@ class Jobs:
             raise Draining
         if submission.caller is None:
             raise Forbidden("Jobs need a login: a visitor could not find them again.")
-        target = self._invoker.find(submission.service, submission.caller)
+        chosen = Selection(
+            version=submission.version, owner=submission.owner, headers={}, point=random()
+        )
+        target = self._invoker.find(submission.service, submission.caller, selection=chosen)
         job = self._new_job(submission, target)
         stored = await asyncio.to_thread(self._add, submission, job)
         if self._runner is not None:

@@ -11,6 +11,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb.contract.resources import Gpu
+from easymlnb_server.placement.locked_python import LockedPython
 
 _QUEUED = re.compile(
     r"pending in queue|nodes are available|insufficient|didn't trigger scale-up|unschedulable",
@@ -60,6 +61,7 @@ class WorkerOrder:
     on_progress: reports what a long start waits for; may be called from any thread.
     threads: threads that its numeric libraries may use on the server's own machine, where it then
         also has a lower priority than workers that serve calls; 0 for no limit.
+    locked: the environment that replaces that of the kernelspec.
     """
 
     worker: str
@@ -70,6 +72,7 @@ class WorkerOrder:
     label: str = ""
     on_progress: ProgressCallback = lambda text: None
     threads: int = 0
+    locked: LockedPython | None = None
 
 
 class Kernel(Protocol):

@@ -8,10 +8,15 @@ from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
 from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.comparisons import Comparisons
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.promotions import PromotionRows
+from easymlnb_server.store.provenance import Provenance
+from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.services import Services
+from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
 
 DAY = 86400.0
@@ -29,8 +34,13 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
-        self.needed_files: list[Callable[[], set[str]]] = [self.bundles.files]
-        """Return the names of files that must be kept."""
+        self.traffic = TrafficRows(database)
+        self.promotions = PromotionRows(database)
+        self.provenance = Provenance(database)
+        self.recordings = Recordings(database)
+        self.comparisons = Comparisons(database)
+        self.more_files: list[Callable[[], set[str]]] = []
+        """Return the names of further files that must be kept."""
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -63,5 +73,14 @@ class Store:
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)
-        needed = {name for names in self.needed_files for name in names()}
-        return self.files.sweep(needed, before=before)
+        return self.files.sweep(self.needed_files(), before=before)
+
+    def needed_files(self) -> set[str]:
+        """Return the names of all files that a row of the database needs."""
+        found = (
+            self.bundles.files()
+            | self.provenance.files()
+            | self.recordings.files()
+            | self.comparisons.files()
+        )
+        return found.union(*(names() for names in self.more_files))

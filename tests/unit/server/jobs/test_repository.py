@@ -166,6 +166,6 @@ def test_the_sweep_keeps_what_jobs_need(repository: JobRepository, store: Store)
     (job,) = add(repository)
     job = replace(job, id=new_id(), input=replace(job.input, file=needed))
     repository.add(job)
-    store.needed_files.append(repository.needed_files)
+    store.more_files.append(repository.needed_files)
     assert store.sweep(older=-10) == 1
     assert store.files.names() == [needed] != [other]

@@ -140,8 +140,8 @@ SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{before}"
 branch_labels = None
 depends_on = None
 
@@ -158,7 +158,7 @@ def test_services_survive_an_upgrade(
     store.close()
     migrations = tmp_path / "migrations"
     shutil.copytree(migrate.MIGRATIONS, migrations)
-    (migrations / "versions/0002_mood.py").write_text(SECOND)
+    (migrations / "versions/9999_mood.py").write_text(SECOND.format(before=migrate.newest()))
     monkeypatch.setattr(migrate, "MIGRATIONS", migrations)
     store = Store.open(database_url, tmp_path)
     assert sorted(store.services.access()) == ["roll"]
