@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from easymlnb.contract.spec import Batch, Record
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
+    from easymlnb.runtime.jobs import job
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
@@ -59,6 +60,7 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
+    "runtime.jobs": "job",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
@@ -104,6 +106,7 @@ __all__ = [
     "connect_async",
     "credential",
     "gather",
+    "job",
     "optimize",
     "pipeline",
     "progress",

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from easymlnb.cli import credentials, hub, maintenance, output, ownership, placement, traffic
+from easymlnb.cli import (
+    credentials,
+    hub,
+    jobs,
+    maintenance,
+    output,
+    ownership,
+    placement,
+    traffic,
+)
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.cli.traffic import Name, client_of
@@ -27,6 +36,7 @@ app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 maintenance.register(app)
 ownership.register(app)
+app.add_typer(jobs.app, name="jobs")
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[

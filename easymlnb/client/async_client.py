@@ -8,16 +8,18 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import operations, uploads
+from easymlnb.client import jobs, operations, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.admin import AsyncAdmin
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
+from easymlnb.client.jobs import AsyncJob, AsyncJobs, JobEventReader
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import Arguments, RemoteService, as_function, may_be_service
 from easymlnb.client.sse import EventReader
-from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
 
 T = TypeVar("T")
@@ -61,6 +63,22 @@ class AsyncCall:
         items = [item async for item in self._client._events(request, reader)]
         return operations.raw_json(items or reader.value)
 
+    async def submit(self) -> AsyncJob:
+        """Submit the call as a job."""
+        client = self._client
+        spec, values = await self._bound()
+        uploaded: Uploaded = {}
+        try:
+            for field, path in uploads.large_files(spec, values).items():
+                uploaded[field] = await client._run(uploads.send(spec.name, field, path))
+            request = await self._request(spec, values, uploaded)
+            request = jobs.submit_request(spec, request, self._options)
+            return AsyncJob(client, await client._run(jobs.submit(request)))
+        finally:
+            for file in uploaded.values():
+                with suppress(EasyMLNBError):
+                    await client._run(uploads.remove(file))
+
     async def _bound(self) -> tuple[ServiceSpec, dict[str, Any]]:
         spec = await self._client.admin.spec(self._name)
         return spec, operations.bind_arguments(spec, *self._arguments)
@@ -103,6 +121,9 @@ class AsyncClient:
     admin: AsyncAdmin
     """The server's services, their versions, logs and access; await each method."""
 
+    jobs: AsyncJobs
+    """Your jobs on the server; await each method."""
+
     def __init__(
         self, server: Server, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
@@ -110,6 +131,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(**transports.settings(server), transport=transport)
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = AsyncAdmin(self._run, self._specs)
+        self.jobs = AsyncJobs(self)
 
     def __getattr__(self, name: str) -> RemoteService:
         if not may_be_service(name):
@@ -128,6 +150,15 @@ class AsyncClient:
     async def _raw(self, name: str, arguments: Arguments, options: CallOptions) -> RawResponse:
         return await AsyncCall(self, name, arguments, options).raw()
 
+    async def _submit(self, name: str, arguments: Arguments, options: CallOptions) -> AsyncJob:
+        return await AsyncCall(self, name, arguments, options).submit()
+
+    async def _output(self, service: str) -> Schema:
+        try:
+            return (await self.admin.spec(service)).output
+        except ServiceNotFound:
+            return {}  # it was removed since
+
     async def _run(self, operation: Operation[T]) -> T:
         try:
             request = next(operation)
@@ -142,7 +173,9 @@ class AsyncClient:
             response = await self._http.request(**transports.arguments(request))
             return transports.read(response, response.content)
 
-    async def _events(self, request: Request, reader: EventReader) -> AsyncIterator[Any]:
+    async def _events(
+        self, request: Request, reader: EventReader | JobEventReader
+    ) -> AsyncIterator[Any]:
         with transports.translate_errors(self._server, request.seconds):
             async with self._http.stream(**transports.arguments(request)) as stream:
                 if operations.EVENT_STREAM not in stream.headers.get("content-type", ""):

@@ -13,7 +13,7 @@ import msgspec
 
 from easymlnb.client import decoding, uploads
 from easymlnb.client.encoding import encode_arguments
-from easymlnb.client.messages import Operation, Request, call_body, raise_for_error
+from easymlnb.client.messages import Operation, Request, Response, call_body, raise_for_error
 from easymlnb.client.signatures import parameters
 from easymlnb.client.sse import OnProgress
 from easymlnb.contract import names
@@ -28,6 +28,8 @@ SPEC_SECONDS = 30.0
 """How long a service's spec is cached; an author may change a live service at any time."""
 EXTRA_SECONDS = 15.0
 """How long to wait for a response beyond the service's own timeout, for queue and network."""
+POLL = 20.0
+"""Seconds that one request waits for the end of a job."""
 
 
 @named_options
@@ -42,6 +44,8 @@ class CallOptions:
     ``live``: call the author's kernel although a version is published.
     ``priority``: ``"batch"`` lets interactive calls go first.
     ``idempotency_key``: the same call under the same key runs once, so it can be repeated.
+    ``lane``, ``attempts``: of ``submit``, the kernels that run the job, and how often its function
+    may raise before the job fails. Its ``timeout`` is that of one attempt.
     ``version``: the number or alias of the published version that must answer.
     """
 
@@ -51,6 +55,8 @@ class CallOptions:
     live: bool = False
     priority: str = ""
     idempotency_key: str = ""
+    lane: str = ""
+    attempts: int = 1
     version: int | str = ""
 
     def __post_init__(self) -> None:
@@ -215,8 +221,10 @@ def call(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[Any
 
 
 def fetch(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[RawResponse]:
-    """Make a call and return its response as it arrived."""
+    """Make a call and return its response as it arrived; wait if the call became a job."""
     response = yield request
+    if response.status == 202:
+        response = yield from _result_of_job(response.json())
     try:
         raise_for_error(response)
     except (InvalidInput, ServiceNotFound):
@@ -225,10 +233,19 @@ def fetch(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[Ra
     return RawResponse(
         response.body,
         response.content_type,
-        _filename(response.headers.get("content-disposition", "")),
+        filename(response.headers.get("content-disposition", "")),
         response.headers.get("x-easymlnb-version", ""),
         response.headers.get("x-request-id", ""),
     )
+
+
+def _result_of_job(job: Mapping[str, Any]) -> Operation[Response]:
+    """Wait for the end of a job, and return the response with its result."""
+    path = f"jobs/{job['id']}"
+    while job["state"] in ("queued", "running"):
+        request = Request("GET", path, POLL + EXTRA_SECONDS, params={"wait": f"{POLL:g}"})
+        job = raise_for_error((yield request)).json()
+    return (yield Request("GET", f"{path}/result", 300.0))
 
 
 def as_raw(options: CallOptions) -> CallOptions:
@@ -241,7 +258,8 @@ def raw_json(value: Any) -> RawResponse:
     return RawResponse(json.dumps(value, ensure_ascii=False).encode(), "application/json")
 
 
-def _filename(disposition: str) -> str:
+def filename(disposition: str) -> str:
+    """Return the file name in a ``Content-Disposition``, or ``""``."""
     if not disposition:
         return ""
     message = Message()

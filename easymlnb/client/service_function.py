@@ -25,6 +25,12 @@ class RemoteService(Protocol):
         With ``progress`` it is always JSON. The async client returns an awaitable.
         """
 
+    def submit(self, *given: Any, **values: Any) -> Any:
+        """Call the service as a job, and return a ``Job`` at once.
+
+        The async client returns an awaitable of an ``AsyncJob``.
+        """
+
     def options(
         self,
         *,
@@ -34,6 +40,8 @@ class RemoteService(Protocol):
         live: bool = False,
         priority: str = "",
         idempotency_key: str = "",
+        lane: str = "",
+        attempts: int = 1,
     ) -> "RemoteService":
         """Return the service with options for its calls, see ``CallOptions``."""
 
@@ -49,6 +57,8 @@ class ServiceClient(Protocol):
 
     def _raw(self, name: str, arguments: Arguments, options: CallOptions) -> Any: ...
 
+    def _submit(self, name: str, arguments: Arguments, options: CallOptions) -> Any: ...
+
 
 def as_function(
     client: ServiceClient, name: str, spec: ServiceSpec | None, how: CallOptions
@@ -60,6 +70,7 @@ def as_function(
 
     made: Any = service
     made.raw = lambda *given, **values: client._raw(name, (given, values), how)
+    made.submit = lambda *given, **values: client._submit(name, (given, values), how)
     made.options = lambda **changes: as_function(client, name, spec, CallOptions(**changes))
     made.__name__ = made.__qualname__ = name
     made.__module__ = "easymlnb.client"

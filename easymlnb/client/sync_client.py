@@ -7,11 +7,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import operations, uploads
+from easymlnb.client import jobs, operations, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.admin import Admin
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
+from easymlnb.client.jobs import Job, JobEventReader, Jobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import (
@@ -24,6 +25,7 @@ from easymlnb.client.service_function import (
 from easymlnb.client.sse import EventReader
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.jsonschema import Schema
 
 T = TypeVar("T")
 
@@ -35,7 +37,8 @@ class Client:
     on a shared service. A service that streams returns an iterator of its results.
     ``c.roll.options(...)`` accepts ``timeout`` (seconds), ``progress`` (a function of a fraction
     and a text), ``accept`` (a media type), ``live``, ``priority`` and ``idempotency_key``;
-    ``c.roll.raw(...)`` returns the response as it arrived. ``c.admin`` manages the services.
+    ``c.roll.raw(...)`` returns the response as it arrived, ``c.roll.submit(...)`` a ``Job``.
+    ``c.admin`` manages the services, and ``c.jobs`` has your jobs.
 
     Create a client with ``ml.connect()``. It is a context manager; ``transport`` replaces the
     network in tests.
@@ -44,11 +47,15 @@ class Client:
     admin: Admin
     """The server's services, their versions, logs and access."""
 
+    jobs: Jobs
+    """Your jobs on the server."""
+
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**transports.settings(server), transport=transport)
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = Admin(self._run, self._specs)
+        self.jobs = Jobs(self)
 
     # services as functions
 
@@ -115,6 +122,27 @@ class Client:
         reader = EventReader({}, options.progress)
         return operations.raw_json(list(self._events(request, reader)) or reader.value)
 
+    def _submit(self, name: str, arguments: Arguments, options: CallOptions) -> Job:
+        spec = self.admin.spec(name)
+        values = operations.bind_arguments(spec, *arguments)
+        uploaded: dict[str, dict[str, str]] = {}
+        try:
+            for field, path in uploads.large_files(spec, values).items():
+                uploaded[field] = self._run(uploads.send(spec.name, field, path))
+            request = operations.call_request(spec, values, options, uploaded)
+            request = jobs.submit_request(spec, request, options)
+            return Job(self, self._run(jobs.submit(request)))
+        finally:
+            for file in uploaded.values():
+                with suppress(EasyMLNBError):
+                    self._run(uploads.remove(file))
+
+    def _output(self, service: str) -> Schema:
+        try:
+            return self.admin.spec(service).output
+        except ServiceNotFound:
+            return {}  # it was removed since
+
     # the network
 
     def _run(self, operation: Operation[T]) -> T:
@@ -131,7 +159,7 @@ class Client:
             response = self._http.request(**transports.arguments(request))
             return transports.read(response, response.content)
 
-    def _events(self, request: Request, reader: EventReader) -> Iterator[Any]:
+    def _events(self, request: Request, reader: EventReader | JobEventReader) -> Iterator[Any]:
         with (
             transports.translate_errors(self._server, request.seconds),
             self._http.stream(**transports.arguments(request)) as stream,

@@ -8,13 +8,14 @@
     +-- 403  Forbidden
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
     |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
-    |        CredentialNotFound
+    |        CredentialNotFound, JobNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
     |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
-    |        VersionInUse, NoRollback, PromotionConflict
+    |        VersionInUse, NoRollback, PromotionConflict, JobEnded, JobNotFinished
+    +-- 410  ResultExpired
     +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
@@ -161,6 +162,12 @@ class CredentialNotFound(EasyMLNBError, code="credential_not_found", status=404)
     """The service has no credential with this name."""
 
 
+class JobNotFound(EasyMLNBError, code="job_not_found", status=404):
+    """The caller has no job with this id."""
+
+    text = "You have no job with this id; it may have been deleted."
+
+
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
     """The service has no recorded call with this id."""
 
@@ -280,6 +287,29 @@ class NodeFull(EasyMLNBError, code="node_full", status=409):
         "All kernel slots of this node are in use. Shut down one of its kernels, or use another "
         "node."
     )
+
+
+class JobEnded(EasyMLNBError, code="job_ended", status=409):
+    """The job has ended, so it cannot be canceled."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The job has ended: it is {state}.", details={"state": state})
+
+
+class JobNotFinished(EasyMLNBError, code="job_not_finished", status=409):
+    """The job has no result yet."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"The job is {state} and has no result yet. Wait for its end: GET jobs/ID?wait=20.",
+            details={"state": state, "retry_after": 2},
+        )
+
+
+class ResultExpired(EasyMLNBError, code="result_expired", status=410):
+    """The result of the job was deleted."""
+
+    text = "The result of this job has been deleted."
 
 
 class BreakingVersion(EasyMLNBError, code="breaking_version", status=409):

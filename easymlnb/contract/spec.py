@@ -132,6 +132,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``concurrency``: calls that one worker runs at once, 1 unless the function is async.
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
+    - ``on_timeout``: ``"job"`` makes every call a job, so that none is lost at its timeout.
     - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
@@ -165,6 +166,9 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch: Batch | None = None
     concurrency: int = 1
     max_concurrent: int = 0
+    on_timeout: Annotated[
+        str, Meta(description="`job`: a call that takes longer than its timeout becomes a job.")
+    ] = ""
     resources: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
     record: Record | None = None

@@ -17,6 +17,16 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from easymlnb._version import PROTOCOL, __version__
+from easymlnb.contract.job_protocol import (
+    JobAdopted,
+    JobCheckpoint,
+    JobFile,
+    JobFileStored,
+    JobMetric,
+    JobOutput,
+    JobStored,
+    RunningJob,
+)
 from easymlnb.contract.message import ErrorMessage, ResultMessage, encode
 from easymlnb.contract.message import Message as Message
 from easymlnb.contract.service_call_protocol import (
@@ -38,12 +48,13 @@ class Hello(Message):
     """The first message of a link.
 
     ``kernel`` is the id of the Jupyter kernel, ``source`` its notebook. ``live`` distinguishes an
-    author's kernel from a worker.
+    author's kernel from a worker. ``runs`` are the jobs of a worker that connects again.
     """
 
     kernel: str
     source: str
     live: bool = False
+    runs: tuple[RunningJob, ...] = ()
 
 
 class Register(Message):
@@ -150,7 +161,8 @@ class Call(Message):
 
     ``file`` is the path of a large body, which is then not in the frame; ``result_folder`` is the
     folder for a large result. ``uploads`` are files sent before the call: id, path and size. The
-    bytes of those without a path follow the body, in this order.
+    bytes of those without a path follow the body, in this order. ``job`` and ``attempt`` are set if
+    the call is a job.
     """
 
     id: int
@@ -165,6 +177,8 @@ class Call(Message):
     file: str = ""
     result_folder: str = ""
     uploads: tuple[tuple[str, str, int], ...] = ()
+    job: str = ""
+    attempt: int = 0
 
 
 class Cancel(Message):
@@ -229,6 +243,9 @@ ToServer = (
     | CancelServiceCall
     | DescribeService
     | GetCredential
+    | JobOutput
+    | JobMetric
+    | JobFile
 )
 ToWorker = (
     Welcome
@@ -243,6 +260,10 @@ ToWorker = (
     | Drain
     | ReconnectGrant
     | Credentials
+    | JobCheckpoint
+    | JobAdopted
+    | JobFileStored
+    | JobStored
 )
 
 WINDOW = 256 * 1024

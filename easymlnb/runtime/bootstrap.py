@@ -2,14 +2,16 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, cast
 
+from easymlnb.contract.job_protocol import RunningJob
 from easymlnb.contract.message import all_sendable
-from easymlnb.contract.worker_protocol import Hello, Register, pack
-from easymlnb.runtime import event_loop, notebook, raw
+from easymlnb.contract.worker_protocol import Hello, ReconnectGrant, Register, pack
+from easymlnb.runtime import event_loop, jobs, notebook, raw
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.environment import WORKER_ENV
-from easymlnb.runtime.link import Link
+from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.server_address import ServerAddress, end_process, outlive_parent
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.runtime.worker import Worker
@@ -24,6 +26,7 @@ def prepare() -> None:
     from IPython.core.getipython import get_ipython
 
     limit_prints(CELL_OUTPUT_LIMIT)
+    jobs.keep_folder()
     shell = get_ipython()
     assert shell is not None
     kernel = getattr(shell, "kernel")  # noqa: B009 - IPython's own shell has none
@@ -90,11 +93,22 @@ def serve() -> None:
     link: Link | None = server.dial()
     outlive_parent()
     specs = tuple(service.spec for service in SERVICES.values())
-    hello = pack(Hello(kernel=os.environ[WORKER_ENV], source="")) + pack(Register(specs=specs))
+
+    def greet(link: Link, runs: tuple[RunningJob, ...] = ()) -> None:
+        hello = Hello(kernel=os.environ[WORKER_ENV], source="", runs=runs)
+        link.send(pack(hello) + pack(Register(specs=specs)))
+
+    def rejoin(grant: ReconnectGrant, runs: tuple[RunningJob, ...]) -> Link | None:
+        while (found := server.dial_again(grant)) is not None:
+            with suppress(LinkLost):
+                greet(found, runs)
+                return found
+        return None
+
     try:
         while link is not None:
-            link.send(hello)
-            grant = Worker(link, dict(SERVICES)).run()
+            greet(link)
+            grant = Worker(link, dict(SERVICES), rejoin).run()
             link = server.dial_again(grant) if grant is not None else None
     finally:
         # Without its link this process has no purpose.

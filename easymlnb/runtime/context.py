@@ -42,12 +42,16 @@ class OutputLog:
         return "".join(self._stored) + note
 
 
+JOB_LOGS: dict[int, OutputLog] = {}
+"""The logs of jobs, which are files, by the id of their calls."""
+
+
 class Context:
     """One running call."""
 
     def __init__(self, call: Call, emit: Emit) -> None:
         self.call = call
-        self.log = OutputLog()
+        self.log = JOB_LOGS.get(call.id) or OutputLog()
         self.figures: OrderedDict[Any, Any] = OrderedDict()  # pyplot's, by number
         self._emit = emit
         self._reported = 0.0

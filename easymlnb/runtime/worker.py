@@ -11,12 +11,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Any, cast
 
 from easymlnb.contract.errors import CallCancelled, ServiceNotFound
+from easymlnb.contract.job_protocol import (
+    JobAdopted,
+    JobCheckpoint,
+    JobFileStored,
+    JobStored,
+    RunningJob,
+)
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
@@ -40,6 +47,7 @@ from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.inbox import CallBatch, Inbox
+from easymlnb.runtime.jobs import JobRun, receive_checkpoint
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.server_address import end_process
@@ -50,12 +58,20 @@ BUSY_TICK = 0.02
 IDLE_TICK = 0.1
 """Seconds between two checks of the watching thread; a cancel is seen within their sum."""
 
+Rejoin = Callable[[ReconnectGrant, tuple[RunningJob, ...]], Link | None]
+"""Opens a link to the next server, while a job runs; ``None`` if none accepts this worker."""
+
 
 class Worker:
-    """The serving loop over one link."""
+    """The serving loop over one link, and over the next ones while a job runs."""
 
-    def __init__(self, link: Link, services: dict[str, Service]) -> None:
+    def __init__(
+        self, link: Link, services: dict[str, Service], rejoin: Rejoin = lambda grant, runs: None
+    ) -> None:
         self._link = link
+        self._former: list[Link] = []
+        self._rejoin = rejoin
+        self._job: JobRun | None = None
         self._services = services
         self._inbox = Inbox()
         self._reading = threading.Lock()
@@ -91,7 +107,8 @@ class Worker:
             REQUESTS.lose()
             self._async_calls.stop()
             watch.join()
-            self._link.close()
+            for link in (*self._former, self._link):
+                link.close()
 
     def _next(self) -> CallBatch | None:
         """Wait for the next batch and return it; ``None`` if the worker has to end."""
@@ -107,6 +124,9 @@ class Worker:
                 self._read()
 
     def _answer(self, batch: CallBatch) -> None:
+        if batch[0][0].job:
+            self._answer_job(*batch[0])
+            return
         name = batch[0][0].service
         service = self._services.get(name)
         wanted: CallBatch = []
@@ -127,6 +147,40 @@ class Worker:
             for call, _ in batch:
                 self._window.forget(call.id)
             self._busy = ()
+
+    def _answer_job(self, call: Call, body: bytes) -> None:
+        """Run a job, and keep its result until a server has stored it."""
+        service = self._services.get(call.service)
+        try:
+            with JobRun(call, self._emit_anywhere) as job:
+                self._job = job
+                if service is None:
+                    end = failed(call.id, ServiceNotFound(call.service))
+                elif call.id in self._cancelled:
+                    end = failed(call.id, CallCancelled())
+                else:
+                    (end,) = run_batch(service, [(call, body)], job, self._guard)
+                job.finish(end)
+                while not job.stored:
+                    self._deliver(job)
+        finally:
+            self._cancelled.discard(call.id)
+            self._job = None
+            self._busy = ()
+
+    def _deliver(self, job: JobRun) -> None:
+        """Send the result of a job, or wait for the link or the server's confirmation."""
+        link = self._link
+        try:
+            job.send_end(link.send)
+            if link.ready(BUSY_TICK):
+                self._read()
+        except LinkLost:
+            time.sleep(BUSY_TICK)  # the watching thread opens the next link
+
+    def _emit_anywhere(self, message: Message, body: bytes) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        (self._emit if main else self._emit_off_main)(message, body)
 
     def _read(self) -> None:
         """Read the link: calls go to the inbox, other messages are handled."""
@@ -158,10 +212,25 @@ class Worker:
             CREDENTIALS.replace(message.values)
         elif isinstance(message, Drain):
             self._draining = True
+        elif isinstance(message, JobCheckpoint):
+            receive_checkpoint(message.job, message.attempt, message.file, body)
+        else:
+            self._handle_job(message)
+
+    def _handle_job(self, message: Message) -> None:
+        job = self._job
+        if job is None or getattr(message, "id", None) != job.call.id:
+            return
+        if isinstance(message, JobStored):
+            job.stored = True
+        elif isinstance(message, JobFileStored):
+            job.file_stored(message.number)
+        elif isinstance(message, JobAdopted):
+            job.adopted(message)
 
     def _accept(self, call: Call, body: bytes) -> None:
         service = self._services.get(call.service)
-        if service is not None and service.spec.concurrency > 1:
+        if service is not None and service.spec.concurrency > 1 and not call.job:
             self._async_calls.start(service, call, body, self._emit_off_main, self._window)
         else:
             self._inbox.add([(call, body)])
@@ -200,13 +269,34 @@ class Worker:
                 try:
                     if self._link.ready(BUSY_TICK):
                         self._read()
+                    if (job := self._job) is not None:
+                        job.send_output(self._link.send)
                 except LinkLost:
-                    self._abandon(main)
-                    return
+                    if not self._find_server():
+                        self._abandon(main)
+                        return
                 if self._all_cancelled():
                     signal.pthread_kill(main, signal.SIGUSR1)
             if (self._inbox or self._draining) and not self._busy:
                 self._link.wake()
+
+    def _find_server(self) -> bool:
+        """Open the next link while a job runs; ``False`` without a job that is not stored yet."""
+        job, grant = self._job, self._reconnect
+        if job is None or job.stored or grant is None:
+            return False
+        job.lose_link()
+        REQUESTS.lose()
+        with self._inbox.lock:
+            self._inbox.clear()
+        link = self._rejoin(grant, (job.running,))
+        if link is None:
+            end_process()
+        # The main thread may be using the former link.
+        self._former.append(self._link)
+        self._link = link
+        REQUESTS.transport = LinkTransport(self._emit, self._emit_off_main, self._listen)
+        return True
 
     def _abandon(self, main: int) -> None:
         """Stop the running calls, which have lost their server; else end the process."""
@@ -263,6 +353,10 @@ class Worker:
         try:
             if self._link.ready(BUSY_TICK):
                 self._read()
+        except LinkLost:
+            if self._job is None:
+                raise
+            time.sleep(BUSY_TICK)  # the watching thread opens the next link
         finally:
             self._masked = False
         self._stop_if_cancelled()

@@ -15,6 +15,7 @@ from easymlnb.services.definition import SERVICES, Service, define
 from easymlnb.services.service_function import P, R, ServiceFunction, V
 
 if TYPE_CHECKING:
+    from easymlnb.client.jobs import Job
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
 
@@ -44,6 +45,7 @@ def service(
     license: str | None = None,
     examples: Sequence[Mapping[str, Any]] = (),
     timeout: float | None = None,
+    on_timeout: str | None = None,
     workers: int | None = None,
     min_workers: int | None = None,
     max_workers: int | None = None,
@@ -71,8 +73,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63, except ``admin`` and ``close``, which the
-        Python client uses itself. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close`` and ``jobs``,
+        which the Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional
@@ -83,6 +85,9 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         Values of the parameters: presets of the form, documentation and health check.
     timeout : float, default 30
         Seconds that a call may take.
+    on_timeout : {"job"}, optional
+        Run the calls of a published service as jobs: a caller who gets no result within ``timeout``
+        gets the job's URL instead of an error.
     workers : int, default 1
         Calls that run at a time: threads of the kernel when live, kernels when published.
     min_workers, max_workers : int, optional
@@ -179,6 +184,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.compare = partial(_remotely, "compare", service)
     decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
+    decorated.submit = lambda *given, **values: _submit(service, given, values)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
     refused = _offer(service)
@@ -245,6 +251,12 @@ def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     from easymlnb.publishing.sharing import share
 
     return share(service.name, **options)
+
+
+def _submit(service: Service, given: tuple[Any, ...], values: dict[str, Any]) -> "Job":
+    from easymlnb.publishing.submitting import submit
+
+    return submit(service.name, given, values)
 
 
 def _remotely(name: str, service: Service, *args: Any, **options: Any) -> Any:

@@ -179,6 +179,8 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or value < limit or value == 0 or value == float("inf"):
             raise DefinitionError(f"{key} must be a positive number, not {value!r}.")
+    if given.get("on_timeout", "job") != "job":
+        raise DefinitionError(f"on_timeout must be 'job', not {given['on_timeout']!r}.")
     if "environment" in given:
         check_choice(given["environment"])
     if "record" in given and not isinstance(given["record"], Record):

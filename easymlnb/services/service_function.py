@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from easymlnb.services.definition import Service
 
 if TYPE_CHECKING:
+    from easymlnb.client.jobs import Job
     from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.sharing import ServiceAccess
@@ -233,6 +234,21 @@ class ServiceFunction(Protocol[P, R]):
 
         Each has ``id``, ``time``, ``version``, ``reason``, ``caller``, ``inputs`` and more;
         ``client.admin.record(name, id)`` returns inputs and result.
+        """
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> "Job":
+        """Run the published version as a job, and return at once.
+
+        Returns
+        -------
+        Job
+            Its ``state``, ``progress``, ``wait()``, ``result()``, ``events()``, ``log``, ``files``
+            and ``cancel()`` follow the job.
+
+        Raises
+        ------
+        EasyMLNBError
+            The service is not published.
         """
 
     def remove(self) -> None:

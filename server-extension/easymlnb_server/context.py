@@ -12,6 +12,7 @@ from easymlnb_server.comparisons.manager import Comparisons
 from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.identity.access import UserDirectory
+from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -56,6 +57,7 @@ class ServerContext:
     placement_views: Views
     idempotency: IdempotencyCache
     users: UserDirectory
+    jobs: Jobs
     traffic: TrafficManager
     promotions: Promotions
     credentials: CredentialStore

@@ -9,6 +9,8 @@ from pathlib import Path
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.context import ServerContext
+from easymlnb_server.jobs.kernels import is_job_kernel
+from easymlnb_server.jobs.manager import PURGE_EVERY
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.recordings.manager import SWEEP_SECONDS
 from easymlnb_server.store.folder_lock import FolderLock
@@ -93,6 +95,7 @@ class ServingLifecycle:
         if self._membership is not None and not self._membership.active:
             await self._membership.close()  # it must not become active while it stops
         await self._supervisor.close()
+        await self._state.jobs.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
         if self._membership is not None:
@@ -111,8 +114,15 @@ class ServingLifecycle:
         await asyncio.to_thread(self._clear_work, {orphan.worker for orphan in orphans})
         await self._prepare(store)
         await self._state.credentials.open(store)
+        jobs = self._state.jobs
+        await jobs.prepare(store)
+        job_kernels = [orphan for orphan in orphans if is_job_kernel(orphan)]
+        orphans = [orphan for orphan in orphans if not is_job_kernel(orphan)]
         guard = [self._membership.check] if self._membership is not None else []
         await self._state.publisher.restore(store, orphans, *guard)
+        await jobs.open(job_kernels)
+        self._supervisor.every("expired jobs", PURGE_EVERY, jobs.purge)
+        self._supervisor.every("activity of jobs", self._state.activity.interval, jobs.keep_active)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         self._supervisor.every("records", SWEEP_SECONDS, self._state.recordings.run_sweep)
         for name, work in self._duties(store):
@@ -123,6 +133,7 @@ class ServingLifecycle:
         self._state.published.close(ON_STANDBY)
         self._state.credentials.close()
         await self._supervisor.close()
+        await self._state.jobs.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()
 

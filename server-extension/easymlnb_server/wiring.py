@@ -32,6 +32,7 @@ from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
 from easymlnb_server.identity.revocation import AccessRevoker
+from easymlnb_server.jobs.manager import JobLimits, Jobs
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -165,6 +166,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        jobs=Jobs(
+            invoker,
+            published,
+            publisher,
+            deployments,
+            spool,
+            folder,
+            settings.parsed_lanes,
+            JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+        ),
         traffic=traffic,
         promotions=Promotions(publisher, traffic, metrics.sample),
         credentials=stored_credentials,

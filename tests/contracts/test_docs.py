@@ -39,6 +39,8 @@ PLACES = {
     r"([a-z]+\.[a-z]+)": "{file}",
     r"([A-Za-z0-9._-]{8,64})": "{request_id}",
     r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
+    r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
+    r"(.+)": "{label}",
 }
 
 

@@ -17,6 +17,7 @@ from easymlnb_server.http.routes import (
     CREDENTIAL,
     FILE,
     FULL_NAME,
+    JOB,
     KERNEL,
     PROMOTION,
     REQUEST,
@@ -152,6 +153,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     ),
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
+    f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
     f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
@@ -216,6 +218,16 @@ OF_NONE: dict[str, dict[str, int]] = {
     f"comparisons/{ID}": {"get": 404, "delete": 404},
     f"comparisons/{ID}/page": {"get": 404},
     "placements": {"get": 200},
+    "jobs": {"get": 200},
+    "jobs/page": {"get": 200},
+    "jobs/JOB/page": {"get": 404},
+    "jobs/JOB": {"get": 404, "delete": 404},
+    "jobs/JOB/result": {"get": 404},
+    "jobs/JOB/log": {"get": 404},
+    "jobs/JOB/events": {"get": 404},
+    "jobs/JOB/files/(.+)": {"get": 404},
+    "jobs/JOB/cancel": {"post": 404},
+    "jobs/JOB/retry": {"post": 404},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
 """Routes without a service in their path: method -> what somebody with a login gets."""
@@ -228,6 +240,7 @@ STANDS_FOR = {
     BUNDLE: "BUNDLE",
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
+    JOB: "JOB",
     SESSION: "PLACE",
     USER: "USER",
     CREDENTIAL: "CREDENTIAL",
@@ -307,6 +320,8 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("UPLOAD", "u" * 43)
             .replace("REQUEST", "nobodys-request")
             .replace("BUNDLE", "b" * 64)
+            .replace("JOB", "0" * 26)
+            .replace("(.+)", "model.bin")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)

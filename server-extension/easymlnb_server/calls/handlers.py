@@ -6,7 +6,6 @@ neither.
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
 import time
 from random import random
@@ -34,16 +33,18 @@ from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
-from easymlnb_server.dispatch.bodies import Body, FileBody
+from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
+from easymlnb_server.jobs.handlers import send_accepted, send_result, submit
+from easymlnb_server.jobs.models import JobAccepted
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
-from easymlnb_server.services.registry import Selection
-from easymlnb_server.uploads.handlers import HEADER, owner_of, upload_ids
+from easymlnb_server.services.registry import LIVE, Selection
+from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
 VERSION = "X-Easymlnb-Version"
@@ -125,12 +126,41 @@ class CallHandler(SpooledBodyHandler):
             raise Draining
         if self._version:  # it may have gone to sleep while the body arrived
             await self._wake(name)
-        body = self._with_uploads(self.read_spooled_body(), name)
+        body = with_uploads(self, self.read_spooled_body(), name)
         self._began = time.monotonic()
+        wait = self._wait_for_job()
+        if wait is not None:
+            await self._run_as_job(name, body, wait)
+            return
         key = options.idempotency_key(self.request.headers)
         request = self._request(name, body)
         result = await (self._run_once(key, request) if key else self._run(request))
         await self._write(result)
+
+    def _wait_for_job(self) -> float | None:
+        """Return how long to wait for a call that is a job; ``None`` for a plain call."""
+        headers, target = self.request.headers, self._target
+        if "Prefer" in headers:
+            return options.preferred_wait(headers)
+        plain = self._live or self.caller is None or EVENTS in headers.get("Accept", "")
+        if plain or target is None or not target.spec.on_timeout or target.version == LIVE:
+            return None
+        return options.timeout(headers, target.spec.timeout)
+
+    async def _run_as_job(self, name: str, body: Body, wait: float) -> None:
+        """Submit the call as a job, and send its result if that is there in time."""
+        if self._live:
+            raise BadRequest("A live call cannot be a job. Remove the Prefer header.")
+        self._submitted = True
+        job = await submit(self, name, body, view=self._view, version=self._version)
+        if wait:
+            job = await self.state.jobs.wait(job.id, job.owner, wait)
+        if "Prefer" in self.request.headers:
+            self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
+        if job.state.ended:
+            await send_result(self, job)
+        else:
+            send_accepted(self, job)
 
     def _request(self, name: str, body: Body) -> CallRequest:
         headers = self.request.headers
@@ -219,14 +249,6 @@ class CallHandler(SpooledBodyHandler):
         else:
             await asyncio.to_thread(body.file.read_into, digest.update)
         return digest.digest()
-
-    def _with_uploads(self, body: Body, name: str) -> Body:
-        """Add the files to a body that the headers name."""
-        ids = upload_ids(self.request)
-        if not ids:
-            return body
-        large = body if isinstance(body, FileBody) else FileBody(data=body)
-        return dataclasses.replace(large, uploads=self.state.uploads.files(ids, name))
 
     def on_accepted(self, target: Target) -> None:
         """Begin the response; not before, as a refusal has its own status."""
@@ -324,7 +346,9 @@ class CallHandler(SpooledBodyHandler):
             once.leave()
 
 
-_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT}) | ok(
+    "With `Prefer`, or where the service allows it: the call continues as a job.", JobAccepted, 202
+)
 _VIEW = ok("What a person should see.", {JSON: View, "text/event-stream": TEXT})
 _CALL: dict[str, Any] = {
     "tag": "Call",

@@ -19,7 +19,7 @@ KEPT = 200
 class CallRecord:
     """One call that ended. ``seconds`` is the time in the worker; ``status`` the HTTP status.
 
-    ``code`` is that of its error; empty when it was answered.
+    ``code`` is that of its error; empty when it was answered. ``entry`` is how it came in.
     """
 
     request_id: str
@@ -29,6 +29,7 @@ class CallRecord:
     log: str = ""
     trace: str = ""
     code: str = ""
+    entry: str = "http"
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @property

@@ -1,6 +1,7 @@
 """What a call is, from any entry point, before a version is chosen to answer it."""
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from random import random
 from typing import Protocol
 
@@ -14,6 +15,13 @@ from easymlnb_server.services.models import Target
 
 MIN_TIMEOUT = 0.001
 """Minimum timeout of a call in seconds."""
+
+
+class Entry(StrEnum):
+    """How a call came in."""
+
+    HTTP = "http"
+    JOB = "job"
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +63,8 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         Whether the call may be recorded, or flagged; false for calls that the server makes itself.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
+    entry
+        How the call came in.
     version
         The number or alias of the version that must answer; empty to let traffic decide.
     point
@@ -82,6 +92,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = float("inf")
     keep: bool = True
     chain: Callable[[Target], Chain] | None = None
+    entry: Entry = Entry.HTTP
     version: str = ""
     point: float = msgspec.field(default_factory=random)
     is_shadow: bool = False

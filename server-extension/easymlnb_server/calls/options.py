@@ -5,6 +5,9 @@ from tornado.httputil import HTTPHeaders
 from easymlnb.contract.errors import BadRequest
 from easymlnb_server.calls.models import MIN_TIMEOUT
 
+MAX_WAIT = 600.0
+"""Maximum seconds of ``Prefer: wait``."""
+
 PRIORITIES = ("interactive", "batch")
 MAX_KEY_LENGTH = 200
 
@@ -46,3 +49,19 @@ def idempotency_key(headers: HTTPHeaders) -> str:
             f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
         )
     return given
+
+
+def preferred_wait(headers: HTTPHeaders) -> float | None:
+    """Return how long to wait for a call that becomes a job; ``None`` for a plain call.
+
+    ``Prefer: respond-async`` does not wait, ``Prefer: wait=N`` waits for N seconds (RFC 7240).
+    """
+    found: float | None = None
+    for part in headers.get("Prefer", "").split(","):
+        name, _, value = part.partition(";")[0].strip().partition("=")
+        value = value.strip().strip('"')
+        if name.strip().lower() == "respond-async":
+            found = found or 0.0
+        elif name.strip().lower() == "wait" and value.isascii() and value.isdigit():
+            found = min(float(value[:6]), MAX_WAIT)
+    return found

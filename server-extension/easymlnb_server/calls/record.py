@@ -66,6 +66,7 @@ class CallRecorder:
             log=ended.log if ended else "",
             trace=result.failure.trace if result.failure else "",
             code=error.code if error is not None else "",
+            entry=request.entry.value,
         )
         self._calls.add(name, entry)
         if ended is None and handle.started:  # it runs on in its worker until that gives it up

@@ -31,6 +31,11 @@ log = logging.getLogger("easymlnb.dispatch")
 _ids = count(SystemRandom().getrandbits(48))
 
 
+def next_call_id() -> int:
+    """Return the id of a new call."""
+    return next(_ids)
+
+
 class Dispatcher:
     """Runs calls: sends a call to a free worker at once, or queues it.
 

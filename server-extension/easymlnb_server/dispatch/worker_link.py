@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, WorkerLost
+from easymlnb.contract.job_protocol import JobFile, JobMetric, JobOutput
 from easymlnb.contract.worker_protocol import (
     Cancel,
     Failure,
@@ -26,6 +27,8 @@ from easymlnb_server.uploads.spool import KernelFileShare, SpooledFile
 OnEnded = Callable[[CallHandle, float | None], None]
 """Called when the worker has released a call, with its duration; ``None``: it never started."""
 
+JobMessage = JobOutput | JobMetric | JobFile
+
 log = logging.getLogger("easymlnb.link")
 
 
@@ -34,6 +37,7 @@ class WorkerLink:
 
     - ``hello``: the kernel's first message
     - ``write``: sends bytes to the kernel. Must not block.
+    - ``on_job_message``: receives what a job sends before its result
     - ``file_share``: folder for large bodies; ``None`` until the kernel has proven that it runs on
       this host
     """
@@ -42,6 +46,7 @@ class WorkerLink:
         self.hello = hello
         self.file_share: KernelFileShare | None = None
         self.closed = asyncio.Event()
+        self.on_job_message: Callable[[JobMessage, bytes | SpooledFile], None] | None = None
         self._write = write
         self._calls: dict[int, tuple[CallHandle, OnEnded]] = {}
         self._deferred: list[Callable[[], None]] | None = None
@@ -77,6 +82,13 @@ class WorkerLink:
             return
         self._calls[handle.call.id] = (handle, on_ended)
         self._write(frame(handle.call, handle.body, self.file_share))
+
+    def adopt(self, handle: CallHandle) -> None:
+        """Receive the result of a call that another link started."""
+        if self.lost:
+            handle.fail(WorkerLost())
+            return
+        self._calls[handle.call.id] = (handle, lambda ended, seconds: None)
 
     def cancel(self, call: int) -> None:
         """Ask the worker to stop a call, which keeps its slot until the worker has stopped it."""
@@ -141,6 +153,13 @@ class WorkerLink:
             self._answer(handle, message, content)
         on_ended(handle, message.seconds)
 
+    def receive_from_job(self, message: JobMessage, body: bytes) -> None:
+        """Pass output, a metric or a file to who follows the job."""
+        content = self._claim(message) if isinstance(message, JobFile) and message.file else body
+        receiver = self.on_job_message
+        if receiver is not None and content is not None and message.id in self._calls:
+            _try(lambda: receiver(message, content))
+
     def _answer(
         self, handle: CallHandle, message: Result | Failure, body: bytes | SpooledFile
     ) -> None:
@@ -151,7 +170,7 @@ class WorkerLink:
         if not _try(answer):
             handle.fail(InternalError())
 
-    def _claim(self, message: Result) -> SpooledFile | None:
+    def _claim(self, message: Result | JobFile) -> SpooledFile | None:
         try:
             return self.file_share.claim(message.file) if self.file_share is not None else None
         except ValueError:

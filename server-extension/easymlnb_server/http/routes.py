@@ -30,6 +30,20 @@ from easymlnb_server.hub.handlers import (
 )
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
+from easymlnb_server.jobs.handlers import (
+    CancelJobHandler,
+    JobEventsHandler,
+    JobFileHandler,
+    JobHandler,
+    JobLogHandler,
+    JobResultHandler,
+    JobsHandler,
+    RetryJobHandler,
+    SubmitHandler,
+)
+from easymlnb_server.jobs.operations import OPERATIONS as JOBS
+from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
+from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
@@ -112,6 +126,8 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **JOBS,
+    **JOB_PAGES,
     **TRAFFIC,
     **CREDENTIALS,
     **PROVENANCE,
@@ -130,6 +146,7 @@ PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
+JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 SESSION = r"([0-9a-f-]{36})"
@@ -185,6 +202,17 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (rf"services/{name}/jobs", SubmitHandler),
+        (r"jobs", JobsHandler),
+        (r"jobs/page", JobsPageHandler),
+        (rf"jobs/{JOB}", JobHandler),
+        (rf"jobs/{JOB}/page", JobPageHandler),
+        (rf"jobs/{JOB}/result", JobResultHandler),
+        (rf"jobs/{JOB}/log", JobLogHandler),
+        (rf"jobs/{JOB}/events", JobEventsHandler),
+        (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
+        (rf"jobs/{JOB}/cancel", CancelJobHandler),
+        (rf"jobs/{JOB}/retry", RetryJobHandler),
         (rf"services/{name}/traffic", TrafficHandler),
         (rf"services/{name}/rollback", RollbackHandler),
         (rf"services/{name}/promotions", PromotionsHandler),

@@ -14,6 +14,7 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
+from easymlnb.contract.job_protocol import JobFile, JobMetric, JobOutput
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -84,6 +85,9 @@ class LinkHandler(KernelSocketHandler):
             Progress: self._on_event,
             Item: self._on_event,
             NotStarted: self._on_event,
+            JobOutput: self._on_job_message,
+            JobMetric: self._on_job_message,
+            JobFile: self._on_job_message,
             Hello: self._on_hello,
             SharedFilesystem: self._on_shared_filesystem,
             CallService: self._on_service_call,
@@ -213,6 +217,10 @@ class LinkHandler(KernelSocketHandler):
     def _on_event(self, frame: ToServer, body: bytes) -> None:
         if self._link is not None:
             self._link.receive(cast("Result | Failure | Progress | Item | NotStarted", frame), body)
+
+    def _on_job_message(self, frame: JobOutput | JobMetric | JobFile, body: bytes) -> None:
+        if self._link is not None:
+            self._link.receive_from_job(frame, body)
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:

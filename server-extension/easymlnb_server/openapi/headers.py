@@ -64,6 +64,11 @@ CALL: tuple[dict[str, Any], ...] = (
     ),
     _KEY,
     _parameter(
+        "Prefer",
+        "`respond-async` makes the call a job; `wait=10` does so if it takes longer than 10 s.",
+        {"type": "string"},
+    ),
+    _parameter(
         "X-Easymlnb-Uploads", "The ids of the uploads that the body refers to.", {"type": "string"}
     ),
     _parameter(

@@ -59,6 +59,8 @@ class WorkerOrder:
     reservation: what ``Placement.reserve`` returned.
     label: the worker's name for people.
     on_progress: reports what a long start waits for; may be called from any thread.
+    threads: threads that its numeric libraries may use on the server's own machine, where it then
+        also has a lower priority than workers that serve calls; 0 for no limit.
     locked: the environment that replaces that of the kernelspec.
     """
 
@@ -69,6 +71,7 @@ class WorkerOrder:
     reservation: Reservation = Reservation()
     label: str = ""
     on_progress: ProgressCallback = lambda text: None
+    threads: int = 0
     locked: LockedPython | None = None
 
 

@@ -26,6 +26,12 @@ from easymlnb_server.placement.locked_python import LockedKernelSpecs
 from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
 from easymlnb_server.placement.worker_kernel import WorkerKernel, ipc_manager, shut_down
 
+BACKGROUND = 10
+"""Nice value of kernels that run jobs, which must not slow down calls."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables that limit the threads of numeric libraries."""
+
 
 class LocalKernel(WorkerKernel[ProcessRecord]):
     """A worker's kernel process on this machine."""
@@ -115,6 +121,8 @@ class LocalPlacement:
         kernel: LocalKernel | None = None
         try:
             await manager.start_kernel(cwd=str(order.folder), env=self._environment(order))
+            if order.threads:
+                psutil.Process(process_records.kernel_pid(manager)).nice(BACKGROUND)
             record = await asyncio.to_thread(
                 process_records.describe, manager, order.worker, sockets, order.reservation
             )
@@ -141,6 +149,8 @@ class LocalPlacement:
         if order.locked is not None:
             environment = order.locked.variables(environment)
         environment |= self._address
+        if order.threads:
+            environment |= {name: str(order.threads) for name in THREADS}
         if order.reservation.gpus is not None:
             environment[VISIBLE] = ",".join(order.reservation.gpus)
         return environment | {WORKER_ENV: order.worker, "EASYMLNB_SECRET": order.secret}

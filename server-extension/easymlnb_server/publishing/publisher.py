@@ -304,6 +304,10 @@ class Publisher:
         self.published.close(reason)
         self._store = None
 
+    async def load(self, bundle_id: str) -> Bundle:
+        """Read a bundle, also one that serves no longer; raises ``BundleNotFound``."""
+        return await self._open(bundle_id)
+
     async def _open(self, bundle_id: str) -> Bundle:
         stored = await self.bundle(bundle_id)
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))

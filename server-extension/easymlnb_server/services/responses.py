@@ -186,6 +186,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     log: Annotated[str, Meta(description="What the call printed.")]
     trace: Annotated[str, Meta(description="The traceback, when the function raised.")]
     code: Annotated[str, Meta(description="The code of the error; empty for none.")]
+    entry: Annotated[str, Meta(description="`http` for a call, `job` for a job.")]
     time: str
     outcome: Literal["answered", "stopped", "error"]
 

@@ -11,7 +11,7 @@ from easymlnb.contract.environment_lock import EnvironmentLock
 from easymlnb.contract.errors import BundleInUse, BundleNotFound, CallCancelled
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import Added, State, StoredBundle
-from easymlnb_server.store.tables import bundles, services, versions
+from easymlnb_server.store.tables import bundles, jobs, services, versions
 
 CANCELED = "Publishing was canceled before the service was ready. Publish again to retry."
 
@@ -116,7 +116,7 @@ class Bundles(Repository):
     def remove_unused(self, connection: Connection, *, before: float) -> int:
         """Remove bundles without a version that last changed before ``before``; return how many.
 
-        Bundles that are starting are kept.
+        Bundles that are starting, or that a job needs which has not ended, are kept.
         """
         return connection.execute(delete(bundles).where(_unused(before))).rowcount
 
@@ -146,6 +146,7 @@ def _unused(before: float) -> ColumnElement[bool]:
         (bundles.c.state != State.STARTING)
         & (bundles.c.changed < before)
         & ~exists().where(versions.c.bundle == bundles.c.id)
+        & ~exists().where(jobs.c.bundle == bundles.c.id, jobs.c.ended.is_(None))
     )
 
 

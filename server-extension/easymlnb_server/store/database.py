@@ -123,11 +123,13 @@ class Database:
         patience: float | None = None,
         fenced: bool = True,
         seconds: float | None = None,
+        lock: bool = True,
     ) -> Result:
         """Run ``work`` in one transaction, which is on disk when this returns.
 
         It is retried for ``patience`` seconds while the database is unavailable; default:
-        ``WRITE_PATIENCE``. ``seconds`` is as in ``read``. Raises
+        ``WRITE_PATIENCE``. ``seconds`` is as in ``read``. Without ``lock``, other writing
+        transactions may run at the same time, so ``work`` must protect its rows. Raises
         ``StorageBusy``, ``StorageFull``, or, if ``fenced``, what ``fence`` raises; then nothing
         was changed.
         """
@@ -138,7 +140,11 @@ class Database:
 
         patience = WRITE_PATIENCE if patience is None else patience
         return self._run(
-            checked if fenced else work, reading=False, patience=patience, seconds=seconds
+            checked if fenced else work,
+            reading=False,
+            patience=patience,
+            seconds=seconds,
+            lock=lock,
         )
 
     def _run(
@@ -148,12 +154,13 @@ class Database:
         reading: bool,
         patience: float,
         seconds: float | None,
+        lock: bool = False,
     ) -> Result:
         until = time.monotonic() + patience
         pause = 0.05
         while True:
             try:
-                with self._transaction(reading, seconds) as connection:
+                with self._transaction(reading, seconds, lock=lock) as connection:
                     return work(connection)
             except PoolTimeout as error:
                 raise StorageBusy from error
@@ -167,17 +174,19 @@ class Database:
             pause = min(2 * pause, 2.0)
 
     @contextmanager
-    def _transaction(self, reading: bool, seconds: float | None = None) -> Iterator[Connection]:
+    def _transaction(
+        self, reading: bool, seconds: float | None = None, *, lock: bool
+    ) -> Iterator[Connection]:
         limit = TRANSACTION_SECONDS if seconds is None else seconds
         with self._engine.connect() as connection, _cut_after(connection, limit):
             connection = connection.execution_options(easymlnb_reading=reading)
             with connection.begin():
-                if not reading and connection.dialect.name == "postgresql":
+                if lock and connection.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER})
                 yield connection
 
     def _migrate(self, path: Path | None, shown: str, expected: bool) -> None:
-        with self._transaction(reading=False) as connection:
+        with self._transaction(reading=False, lock=True) as connection:
             revision = migrate.check(connection, shown)
             if revision == migrate.newest():
                 return

@@ -8,9 +8,11 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -63,6 +65,47 @@ class Files:
             raise
         return name
 
+    def put_chunks(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Store content that comes in chunks; return its name and size; raises ``StorageFull``."""
+        digest, size = hashlib.sha256(), 0
+        with tempfile.TemporaryFile() as file:
+            try:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    file.write(chunk)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise StorageFull from error
+                raise
+            file.seek(0)
+            name = digest.hexdigest()
+            if size <= _CHUNK:
+                return self.put(file.read()), size
+            with contextlib.suppress(StorageDamaged, OSError):
+                self._check(name)
+                return name, size
+            try:
+                self._copy(file, name)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise StorageFull from error
+                raise
+        return name, size
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the content in chunks, without a check of it; raises ``StorageDamaged``."""
+        with self.open(name) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; raises ``StorageDamaged``."""
+        try:
+            return int(self._storage.size(self._path(name)))
+        except OSError as error:
+            raise StorageDamaged(name) from error
+
     def get(self, name: str) -> bytes:
         """Return the content; raises ``StorageDamaged`` if it is missing or damaged."""
         try:
@@ -80,10 +123,6 @@ class Files:
             return cast(BinaryIO, self._storage.open(self._path(name), "rb"))
         except OSError as error:
             raise StorageDamaged(name) from error
-
-    def size(self, name: str) -> int:
-        """Return the bytes of a file; raises ``FileNotFoundError``."""
-        return int(self._storage.size(self._path(name)))
 
     def put_stream(self, name: str, stream: IO[bytes]) -> None:
         """Store a file of any size that has this name already, such as one of a backup.
@@ -145,6 +184,13 @@ class Files:
                 self._storage.rm_file(path)
                 removed += 1
         return removed
+
+    def _copy(self, source: IO[bytes], name: str) -> None:
+        if self._local:
+            _write(Path(self._path(name)), iter(partial(source.read, _CHUNK), b""))
+            return
+        with self._storage.open(self._path(name), "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
 
     def _path(self, name: str) -> str:
         if not _NAME.match(name):

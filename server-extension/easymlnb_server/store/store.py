@@ -1,7 +1,7 @@
 """The persistent state of a server: a database, and the files that its rows refer to."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class Store:
         self.provenance = Provenance(database)
         self.recordings = Recordings(database)
         self.comparisons = Comparisons(database)
+        self.more_files: list[Callable[[], set[str]]] = []
+        """Return the names of further files that must be kept."""
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -93,12 +95,13 @@ class Store:
 
     def needed_files(self, *, without: Collection[str] = ()) -> set[str]:
         """Return the files that rows of the database need, also if some bundles did not exist."""
-        return (
+        found = (
             self.bundles.files(without=without)
             | self.provenance.files()
             | self.recordings.files()
             | self.comparisons.files()
         )
+        return found.union(*(names() for names in self.more_files))
 
 
 def default_url(folder: Path) -> URL:

@@ -2,6 +2,8 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -201,4 +203,113 @@ comparison_items = Table(
     Column("record", String(32)),
     Column("outcome", String(16)),
     Column("result", JSON(none_as_null=True)),
+)
+
+# Jobs: calls that outlive their request. ``rank`` orders a lane, lowest first; ``token`` refuses
+# writes of an earlier holder; ``raised`` and ``lost`` count against ``attempts`` and ``losses``.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("version", String(16), nullable=False),
+    Column("bundle", String(64), nullable=False),
+    Column("author", String, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("lane", String(63), nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    Column("key", String(200)),
+    Column("fingerprint", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("raised", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("lost", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("holder", String(32)),
+    Column("worker", String(32)),
+    Column("not_before", Float(53), nullable=False),
+    Column("timeout", Float(53), nullable=False),
+    Column("cancel", Boolean, nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("input_type", String, nullable=False),
+    Column("accept", String, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("result", String(64)),
+    Column("result_type", String, nullable=False),
+    Column("result_name", String, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("log", String(64)),
+    Column("checkpoint", String(64)),
+    Column("progress", Float(53), nullable=False),
+    Column("progress_text", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("parent", String(26)),
+    Column("item", Integer),
+    Column("retry_of", String(26)),
+    Column("created", Float(53), nullable=False),
+    Column("began", Float(53)),
+    Column("ended", Float(53)),
+    Column("changed", Float(53), nullable=False),
+    Column("expires", Float(53)),
+    Index("ix_jobs_key", "owner", "service", "key", unique=True),
+    Index("ix_jobs_rank", "lane", "state", "rank", "id"),
+    Index("ix_jobs_state", "state", "holder"),
+    Index("ix_jobs_parent", "parent", "item"),
+    Index("ix_jobs_owner", "owner", "created"),
+)
+
+# Each run of a job; only added to.
+job_attempts = Table(
+    "job_attempts",
+    metadata,
+    Column("job", String(26), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(32), nullable=False),
+    Column("worker", String(32), nullable=False),
+    Column("began", Float(53), nullable=False),
+    Column("ended", Float(53)),
+    Column("outcome", String(16), nullable=False),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job", String(26), primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("time", Float(53), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
+job_files = Table(
+    "job_files",
+    metadata,
+    Column("job", String(26), primary_key=True),
+    Column("label", String(200), primary_key=True),
+    Column("file", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+)
+
+job_metrics = Table(
+    "job_metrics",
+    metadata,
+    Column("job", String(26), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Float(53), nullable=False),
+    Column("time", Float(53), nullable=False),
+)
+
+# The last rank of each owner in a lane, and of the lane (owner ""): start-time fair queueing.
+job_lanes = Table(
+    "job_lanes",
+    metadata,
+    Column("lane", String(63), primary_key=True),
+    Column("owner", String(255), primary_key=True),
+    Column("rank", BigInteger, nullable=False),
 )

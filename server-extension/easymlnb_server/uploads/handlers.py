@@ -1,6 +1,7 @@
 """Upload files in parts before the call that uses them."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable
 from typing import Annotated, Any, ClassVar
 
@@ -11,6 +12,7 @@ from tornado import web
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, UploadNotFound
 from easymlnb_server.apps.page_tokens import PageToken
+from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.spooled_body import read_large_chunks
@@ -208,6 +210,15 @@ def upload_ids(request: Any) -> list[str]:
     """Return the ids of the uploads that a call's headers name."""
     listed = request.headers.get(HEADER, "")
     return [id for part in listed.split(",") if (id := part.strip())]
+
+
+def with_uploads(handler: EasyHandler, body: Body, name: str) -> Body:
+    """Add the files to a body that the headers of a call name."""
+    ids = upload_ids(handler.request)
+    if not ids:
+        return body
+    large = body if isinstance(body, FileBody) else FileBody(data=body)
+    return dataclasses.replace(large, uploads=handler.state.uploads.files(ids, name))
 
 
 OPERATIONS = {

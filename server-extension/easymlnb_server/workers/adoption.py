@@ -42,10 +42,13 @@ async def grant_reconnect(worker: Worker, bundle: str, seconds: float) -> None:
 
 
 async def adopt(
-    orphan: OrphanedWorker, registration: WorkerRegistration, folder: Path
+    orphan: OrphanedWorker,
+    registration: WorkerRegistration,
+    folder: Path,
+    seconds: float = RETURN_TIMEOUT,
 ) -> Worker | None:
     """Wait for a worker of a former server to reconnect; return ``None`` if it does not."""
-    returned = await _wait_return(orphan.token, registration, orphan.kernel.alive)
+    returned = await _wait_return(orphan.token, registration, orphan.kernel.alive, seconds)
     if returned is None:
         log.warning("A worker from before the server's start did not reconnect.")
         return None
@@ -66,11 +69,14 @@ async def wait_reconnect(worker: Worker, registration: WorkerRegistration) -> Wo
 
 
 async def _wait_return(
-    hashed: str, registration: WorkerRegistration, alive: Callable[[], Awaitable[bool]]
+    hashed: str,
+    registration: WorkerRegistration,
+    alive: Callable[[], Awaitable[bool]],
+    seconds: float = RETURN_TIMEOUT,
 ) -> RegisteredWorker | None:
     expected = registration.expect_return(hashed)
     try:
-        return await wait_connected(expected, alive, RETURN_TIMEOUT)
+        return await wait_connected(expected, alive, seconds)
     except DeploymentFailed:
         return None
     finally:

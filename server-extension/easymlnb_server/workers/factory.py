@@ -1,6 +1,7 @@
 """Make the deployments of one server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.placement.registry import PlacementProvider
@@ -9,7 +10,8 @@ from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
-from easymlnb_server.workers.starter import LoadBundle
+from easymlnb_server.workers.starter import LoadBundle, Starter
+from easymlnb_server.workers.worker_set import WorkerSet
 
 
 @dataclass(slots=True)
@@ -39,4 +41,29 @@ class DeploymentFactory:
             self.limiter.for_owner(account),
             self.settings,
             self.credentials.for_owner(owner),
+        )
+
+    def job_starter(
+        self,
+        bundle: str,
+        owner: str,
+        load: LoadBundle,
+        workers: WorkerSet,
+        folder: Path,
+        placement: str,
+        threads: int,
+    ) -> Starter:
+        """Return what starts the kernel of a job, whose folder is in ``folder``."""
+        assert self._placements is not None
+        account = self.accounts.of(bundle, owner)
+        return Starter(
+            load,
+            self._placements.for_owner(account),
+            self.registration.for_owner(owner, account),
+            self.limiter.for_owner(account),
+            workers,
+            replace(self.settings, folder=folder),
+            self.credentials.for_owner(owner),
+            placement,
+            threads,
         )

@@ -64,6 +64,8 @@ class Starter:
       unreadable bundle must not prevent other starts
     - ``placements``, ``registration``, ``workers``, ``settings``, ``start_gate``: where workers
       start, how they connect, the set that they join, the server's settings, and concurrent starts
+    - ``fixed_placement``: where workers start, whatever their services request; empty for no rule
+    - ``threads``: see ``WorkerOrder``
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -87,6 +89,8 @@ class Starter:
         workers: WorkerSet,
         settings: DeploymentSettings,
         credentials: WorkerCredentials = NO_CREDENTIALS,
+        fixed_placement: str = "",
+        threads: int = 0,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -107,6 +111,8 @@ class Starter:
         self._settings = settings
         self._credentials = credentials
         self._names: tuple[str, ...] = ()
+        self._fixed_placement = fixed_placement
+        self._threads = threads
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -164,6 +170,7 @@ class Starter:
             gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
             name = self.placement_name
             name = bundle.manifest.placement if name is None else name
+            name = self._fixed_placement or name
             try:
                 worker = await self._start_at(name, gpu, bundle, locked)
             except NodeLost:
@@ -174,6 +181,7 @@ class Starter:
             try:
                 specs = select_specs(worker.specs, names)
                 self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+                self.placement_name = self._fixed_placement or self.placement_name
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
             except BaseException:
@@ -254,6 +262,7 @@ class Starter:
                     reservation,
                     label=bundle.manifest.notebook,
                     on_progress=self._progress_listener(clock),
+                    threads=self._threads,
                     locked=locked,
                 )
                 unused = None

@@ -78,6 +78,7 @@ class Eligibility:
         spec, content_length = target.spec, headers.get("content-length", "")
         if (
             spec.stream
+            or spec.on_timeout
             or not target.uniform
             or len(content_length) > 9
             or not (content_length.isascii() and content_length.isdigit())

@@ -1,0 +1,1 @@
+"""Jobs: calls that outlive their request and survive their server."""

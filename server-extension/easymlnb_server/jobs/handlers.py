@@ -1,0 +1,337 @@
+"""The routes of jobs: submit, list, read, follow, cancel, retry and delete."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from easymlnb.contract.errors import (
+    BadRequest,
+    InternalError,
+    JobNotFinished,
+    ResultExpired,
+    RouteNotFound,
+    StorageDamaged,
+    from_code,
+)
+from easymlnb.contract.file_parameters import body_limit
+from easymlnb_server.calls import options
+from easymlnb_server.calls.responses import EVENTS, attachment
+from easymlnb_server.dispatch.bodies import Body
+from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.spooled_body import SpooledBodyHandler
+from easymlnb_server.identity.access import Action
+from easymlnb_server.jobs import responses
+from easymlnb_server.jobs.events import CHANGED, Follower
+from easymlnb_server.jobs.manager import Jobs, Submission
+from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
+from easymlnb_server.uploads.handlers import owner_of, with_uploads
+
+VERSION = "X-Easymlnb-Version"
+"""The header that names the version that must run a job."""
+
+MAX_LIMIT = 500
+"""Maximum number of jobs in one part of a list."""
+
+MAX_POLL = 60.0
+"""Maximum seconds that a request for a job waits for its end."""
+
+PING_EVERY = 15.0
+"""Seconds without an event after which an event stream gets a comment."""
+
+
+def number(handler: EasyHandler, name: str, default: float, most: float) -> float:
+    """Return a query parameter that is a number from 0 to ``most``; raises ``BadRequest``."""
+    given = handler.get_query_argument(name, "")
+    if not given:
+        return default
+    try:
+        value = float(given) if given.isascii() else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise BadRequest(f"{name} must be a number from 0 to {most:g}, not {given[:40]!r}.")
+    return value
+
+
+async def submit(
+    handler: EasyHandler, name: str, body: Body, *, view: bool = False, version: str = ""
+) -> Job:
+    """Store the job of a request and return it."""
+    headers, get = handler.request.headers, handler.get_query_argument
+    accept = headers.get("Accept", "")
+    return await handler.state.jobs.submit(
+        Submission(
+            service=name,
+            caller=handler.caller,
+            owner=owner_of(handler),
+            body=body,
+            content_type=headers.get("Content-Type", ""),
+            accept="" if EVENTS in accept else accept,
+            key=options.idempotency_key(headers),
+            request_id=handler.request_id,
+            view=view,
+            lane=get("lane", ""),
+            version=version,
+            attempts=int(number(handler, "attempts", 1, 1000)),
+            timeout=number(handler, "timeout", 0.0, 1e9),
+            not_before=number(handler, "not_before", 0.0, 1e11),
+            low_priority=options.is_low_priority(headers),
+        )
+    )
+
+
+def send_accepted(handler: EasyHandler, job: Job) -> None:
+    """Send the response to a submitted job: 202 with the URL where it can be followed."""
+    shown = responses.accepted(job, handler.address)
+    handler.set_header("Location", shown.url)
+    handler.set_header("Retry-After", "1")
+    handler.write_json(shown, 202)
+
+
+async def send_result(handler: EasyHandler, job: Job) -> None:
+    """Send the result of a job that has ended, or raise its error."""
+    if not job.state.ended:
+        raise JobNotFinished(job.state.shown)
+    if job.result is None:
+        told = job.error or InternalError().to_dict()["error"]
+        raise from_code(told["code"], told["message"], told.get("details"), handler.request_id)
+    handler.set_header("Content-Type", job.result_type or "application/json")
+    if job.result_name:
+        handler.set_header("Content-Disposition", attachment(job.result_name))
+    # An HTML or SVG result must not run as a page of this origin.
+    handler.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
+    handler.set_header("X-Easymlnb-Version", job.version)
+    await send_stored(handler, job.result)
+
+
+async def send_stored(handler: EasyHandler, name: str) -> None:
+    """Send a stored file; raises ``ResultExpired`` if it is gone."""
+    files = handler.state.jobs.store.files
+    try:
+        size = await asyncio.to_thread(files.size, name)
+        chunks = await asyncio.to_thread(files.chunks, name)
+        handler.set_header("Content-Length", str(size))
+        while chunk := await asyncio.to_thread(next, chunks, b""):
+            handler.write(chunk)
+            await handler.flush()
+    except StorageDamaged as error:
+        raise ResultExpired from error
+    await handler.finish()
+
+
+class JobHandlerBase(EasyHandler):
+    """Base of the routes of jobs: callers see their own, administrators of a Hub all."""
+
+    @property
+    def jobs(self) -> Jobs:
+        return self.state.jobs
+
+    @property
+    def owner(self) -> str | None:
+        """The key of the jobs that the caller may see; ``None`` for all."""
+        everything = self.state.services.shared and self.caller is not None and self.caller.admin
+        return None if everything else owner_of(self)
+
+    async def details(self, job: Job) -> JobDetails:
+        """Return a job as callers see it, with its runs, files and metrics."""
+        repository = self.jobs.repository
+        position = await self.jobs.position(job)
+        attempts = await asyncio.to_thread(repository.attempts, job.id)
+        files = await asyncio.to_thread(repository.files, job.id)
+        metrics = await asyncio.to_thread(repository.metrics, job.id)
+        return responses.details(job, self.address, position, attempts, files, metrics)
+
+
+class SubmitHandler(SpooledBodyHandler):
+    """``POST services/{name}/jobs``: the body is that of a call."""
+
+    def body_limit(self) -> int:
+        spec = self.state.invoker.find(self.path_args[0], self.caller).spec
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return body_limit(spec.input, spec.max_body, kind)
+
+    @web.authenticated
+    async def post(self, name: str) -> None:
+        body = with_uploads(self, self.read_spooled_body(), name)
+        version = self.request.headers.get(VERSION, "").strip()
+        services = self.state.services
+        if version and services.allows(self.caller, name, Action.CALL):
+            await services.wake(name, version)
+        send_accepted(self, await submit(self, name, body, version=version))
+
+
+class JobsHandler(JobHandlerBase):
+    """``GET jobs``: one's own jobs, newest first."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        get = self.get_query_argument
+        limit = int(number(self, "limit", 50, MAX_LIMIT)) or 1
+        found, total = await self.jobs.find(
+            owner=self.owner,
+            states=states_named(get("state", "")),
+            service=get("service", ""),
+            kind=get("kind", ""),
+            parent=get("parent", ""),
+            limit=limit + 1,
+            start=get("start", ""),
+        )
+        shown = [responses.shown(self.jobs.current(job), self.address) for job in found[:limit]]
+        following = found[limit].id if len(found) > limit else None
+        self.write_json(JobPage(jobs=shown, total=total, next=following))
+
+
+def states_named(word: str) -> list[State]:
+    """Return the states that callers see under a word; raises ``BadRequest``."""
+    if not word:
+        return []
+    if word not in STATES:
+        raise BadRequest(f"state must be one of {', '.join(STATES)}, not {word[:40]!r}.")
+    return [state for state in State if state.shown == word]
+
+
+class JobHandler(JobHandlerBase):
+    """``GET jobs/{id}``, also when it has ended; ``DELETE`` cancels it or removes it."""
+
+    @web.authenticated
+    async def get(self, id: str) -> None:
+        wait = number(self, "wait", 0.0, MAX_POLL)
+        job = await self.jobs.wait(id, self.owner, wait)
+        self.write_json(await self.details(job))
+
+    @web.authenticated
+    async def delete(self, id: str) -> None:
+        cancelled = await self.jobs.remove(id, self.owner)
+        if cancelled is not None:
+            self.write_json(responses.shown(cancelled, self.address), 202)
+            return
+        self.set_status(204)
+        self.finish()
+
+
+class JobResultHandler(JobHandlerBase):
+    """``GET jobs/{id}/result``: the result as a call returns it, or the job's error."""
+
+    @web.authenticated
+    async def get(self, id: str) -> None:
+        await send_result(self, await self.jobs.get(id, self.owner))
+
+
+class JobLogHandler(JobHandlerBase):
+    """``GET jobs/{id}/log``: what the job printed, from a byte on."""
+
+    @web.authenticated
+    async def get(self, id: str) -> None:
+        job = await self.jobs.get(id, self.owner)
+        data = await self.jobs.log(job)
+        start = int(number(self, "from", 0, 2**53))
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("X-Log-Size", str(len(data)))
+        self.finish(data[start:])
+
+
+class JobFileHandler(JobHandlerBase):
+    """``GET jobs/{id}/files/{label}``: a file that the job saved, to download."""
+
+    @web.authenticated
+    async def get(self, id: str, label: str) -> None:
+        job = await self.jobs.get(id, self.owner)
+        files = await asyncio.to_thread(self.jobs.repository.files, job.id)
+        file = next((file for file in files if file.label == label), None)
+        if file is None:
+            raise RouteNotFound(f"The job has no file {label!r}.")
+        self.set_header("Content-Type", file.media_type)
+        self.set_header("Content-Disposition", attachment(label))
+        await send_stored(self, file.file)
+
+
+class CancelJobHandler(JobHandlerBase):
+    """``POST jobs/{id}/cancel``."""
+
+    @web.authenticated
+    async def post(self, id: str) -> None:
+        job = await self.jobs.cancel(id, self.owner)
+        self.write_json(responses.shown(job, self.address), 202)
+
+
+class RetryJobHandler(JobHandlerBase):
+    """``POST jobs/{id}/retry``: a new job with the same input."""
+
+    @web.authenticated
+    async def post(self, id: str) -> None:
+        send_accepted(self, await self.jobs.retry(id, self.owner, self.caller))
+
+
+class JobEventsHandler(JobHandlerBase):
+    """``GET jobs/{id}/events``: server-sent events until the job has ended.
+
+    ``Last-Event-ID`` continues after an event. A stream that has nothing left to send answers 204,
+    which stops an ``EventSource``.
+    """
+
+    @web.authenticated
+    async def get(self, id: str) -> None:
+        job = await self.jobs.get(id, self.owner)
+        last = self._last_event()
+        events = await asyncio.to_thread(self.jobs.repository.events, id, last)
+        if job.state.ended and not events:
+            self.set_status(204)
+            self.finish()
+            return
+        self.set_header("Content-Type", EVENTS)
+        self.set_header("X-Accel-Buffering", "no")  # proxies that collect would delay events
+        with contextlib.suppress(StreamClosedError):
+            with self.jobs.events.follow(id) as follower:
+                async for chunk in self._events(job, last, follower):
+                    self.write(chunk)
+                    await self.flush()
+            await self.finish()
+
+    def _last_event(self) -> int:
+        given = self.request.headers.get("Last-Event-ID", "") or self.get_query_argument(
+            "after", "0"
+        )
+        if not (given.isascii() and given.isdigit()):
+            raise BadRequest(f"Last-Event-ID must be a number, not {given[:40]!r}.")
+        return int(given[:9])
+
+    async def _events(self, job: Job, last: int, follower: Follower) -> AsyncIterator[bytes]:
+        """Yield what happened after the event ``last``, then what happens."""
+        yield b"retry: 1000\n\n"
+        job = self.jobs.current(job)
+        fraction = {"fraction": job.progress, "text": job.progress_text}
+        changed, started = True, False
+        while True:
+            if changed:
+                for event in await asyncio.to_thread(self.jobs.repository.events, job.id, last):
+                    last = event.n
+                    yield _event(
+                        event.kind, {"n": event.n, "time": event.time, **event.data}, event.n
+                    )
+                if not started and job.state is State.RUNNING:
+                    yield _event("progress", fraction)
+                started = True
+                if (await self.jobs.get(job.id, self.owner)).state.ended and follower.empty():
+                    return
+            try:
+                async with asyncio.timeout(PING_EVERY):
+                    message = await follower.get()
+            except TimeoutError:
+                changed = False
+                yield b":\n\n"
+                continue
+            if message is None:
+                return  # the reader is too slow; it can come back with its last event
+            changed = message.kind == CHANGED
+            if not changed:
+                yield _event(message.kind, message.data)
+
+
+def _event(kind: str, data: dict[str, Any], n: int | None = None) -> bytes:
+    head = "" if n is None else f"id: {n}\n"
+    return f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,57 @@
+"""Lanes: how many kernels may run jobs, of which kinds, and where."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from easymlnb.contract.errors import BadRequest
+from easymlnb_server.jobs.models import CALL
+
+LANE_OF_KIND = {CALL: "jobs"}
+"""The lane of a kind of job that names none."""
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kernels of one lane.
+
+    - ``workers``: maximum number of kernels of all users
+    - ``per_user``: maximum number of running jobs of one user; 0 for no limit
+    - ``placement``: where kernels start; empty for the placement of the service
+    - ``idle``: seconds that a kernel waits for the next job of the same bundle
+    - ``grace``: seconds that a canceled job has to stop before its kernel is ended
+    """
+
+    workers: int = 1
+    per_user: int = 0
+    placement: str = ""
+    idle: float = 120.0
+    grace: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}")
+        if self.per_user < 0 or self.idle < 0 or self.grace < 0:
+            raise ValueError("per_user, idle and grace must not be negative")
+
+
+def parse(configured: Mapping[str, Any]) -> dict[str, Lane]:
+    """Return the lanes of a setting; raises ``ValueError`` that names the lane."""
+    lanes: dict[str, Lane] = {}
+    for name, values in configured.items():
+        try:
+            lanes[name] = msgspec.convert(values, Lane)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise ValueError(f"the lane {name!r} is invalid: {error}") from error
+    missing = sorted({*LANE_OF_KIND.values()} - lanes.keys())
+    if missing:
+        raise ValueError(f"there must be a lane {missing[0]!r}, which jobs use by default")
+    return lanes
+
+
+def choose(lanes: Mapping[str, Lane], kind: str, wanted: str) -> str:
+    """Return the lane of a new job; raises ``BadRequest`` for an unknown one."""
+    name = wanted or LANE_OF_KIND[kind]
+    if name not in lanes:
+        raise BadRequest(f"There is no lane named {name!r}. Lanes: {', '.join(sorted(lanes))}.")
+    return name

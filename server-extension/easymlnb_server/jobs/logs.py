@@ -1,0 +1,57 @@
+"""The output of jobs that have not ended, as files that grow: one for each attempt."""
+
+import os
+from pathlib import Path
+
+from easymlnb.contract.job_protocol import LOG_LIMIT
+
+
+class JobLogs:
+    """Output by job and attempt. Writes are small and go to the page cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self) -> None:
+        """Create the folder."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def size(self, job: str, attempt: int) -> int:
+        """Return the bytes of an attempt's output that are here."""
+        try:
+            return self._path(job, attempt).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, job: str, attempt: int, offset: int, data: bytes) -> bytes:
+        """Add output that starts at ``offset``; return the part that was not here yet."""
+        size = self.size(job, attempt)
+        data = data[max(0, size - offset) :]
+        if offset > size or not data or size > LOG_LIMIT:
+            return b""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(self._path(job, attempt), flags, 0o600), "ab", 0) as file:
+            file.write(data)
+        return data
+
+    def read(self, job: str, attempts: int) -> bytes:
+        """Return the output of the first ``attempts`` attempts, one after another."""
+        texts = [self._read(job, number) for number in range(1, attempts + 1)]
+        if len(texts) == 1:
+            return texts[0]
+        heads = (f"--- attempt {number} ---\n".encode() for number in range(1, attempts + 1))
+        return b"".join(head + text for head, text in zip(heads, texts, strict=True))
+
+    def remove(self, job: str, attempts: int) -> None:
+        """Delete the output of a job."""
+        for number in range(1, attempts + 1):
+            self._path(job, number).unlink(missing_ok=True)
+
+    def _read(self, job: str, attempt: int) -> bytes:
+        try:
+            return self._path(job, attempt).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def _path(self, job: str, attempt: int) -> Path:
+        return self._folder / f"{job}-{attempt}"

@@ -1,0 +1,380 @@
+"""The jobs of a server: submit, follow, cancel and read them."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import random
+from typing import TypeVar
+
+import msgspec
+
+from easymlnb.contract.errors import BadRequest, Draining, Forbidden, JobNotFound
+from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.calls.models import CallRequest, Entry
+from easymlnb_server.dispatch.bodies import Body
+from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.identity.access import Caller
+from easymlnb_server.jobs import lanes as lane_rules
+from easymlnb_server.jobs import rules
+from easymlnb_server.jobs.bodies import store_body
+from easymlnb_server.jobs.events import CHANGED, JobEvents
+from easymlnb_server.jobs.kernels import JobKernels
+from easymlnb_server.jobs.lanes import Lane
+from easymlnb_server.jobs.logs import JobLogs
+from easymlnb_server.jobs.models import CALL, Job, JobInput, JobOptions, State, new_id
+from easymlnb_server.jobs.repository import JobRepository
+from easymlnb_server.jobs.run import RunParts
+from easymlnb_server.jobs.runner import JobRunner
+from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.services.models import Target
+from easymlnb_server.services.published import PublishedServices
+from easymlnb_server.services.registry import LIVE, Selection
+from easymlnb_server.store.store import Store
+from easymlnb_server.uploads.spool import Spool
+from easymlnb_server.workers.factory import DeploymentFactory
+
+MAX_ATTEMPTS = 20
+IDEMPOTENT_LOSSES = 3
+"""Workers that a job of an idempotent service may lose before it fails."""
+
+PURGE_EVERY = 3600.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job that somebody wants to run.
+
+    - ``owner``: the key of the caller, who sees the job
+    - ``key``: the idempotency key, empty for none
+    - ``lane``: empty for the one of the kind
+    - ``attempts``: how often the function may raise before the job fails
+    - ``timeout``: seconds that an attempt may run; 0 for the server's maximum
+    - ``version``: the version that must run it; empty to let traffic decide
+    - ``not_before``: when the job may start, in seconds since 1970
+    """
+
+    service: str
+    caller: Caller | None
+    owner: str
+    body: Body
+    content_type: str = ""
+    accept: str = ""
+    key: str = ""
+    request_id: str = ""
+    view: bool = False
+    lane: str = ""
+    version: str = ""
+    attempts: int = 1
+    timeout: float = 0.0
+    not_before: float = 0.0
+    low_priority: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """Settings of jobs, in seconds: of an attempt, of a wait for the server, and of a result."""
+
+    timeout: float
+    stay: float
+    retention: float
+
+
+class Jobs:
+    """All jobs of a server; only the active process has its store open."""
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        published: PublishedServices,
+        publisher: Publisher,
+        deployments: DeploymentFactory,
+        spool: Spool,
+        folder: Path,
+        lanes: dict[str, Lane],
+        limits: JobLimits,
+    ) -> None:
+        self.events = JobEvents()
+        self.lanes = lanes
+        self.logs = JobLogs(folder / "job-logs")
+        self._invoker = invoker
+        self._published = published
+        self._publisher = publisher
+        self._deployments = deployments
+        self._spool = spool
+        self._folder = folder / "jobs"
+        self._limits = limits
+        self._store: Store | None = None
+        self._repository: JobRepository | None = None
+        self._runner: JobRunner | None = None
+
+    @property
+    def repository(self) -> JobRepository:
+        """The rows of jobs; raises why this process does not serve them."""
+        self._published.check()
+        assert self._repository is not None
+        return self._repository
+
+    @property
+    def store(self) -> Store:
+        """The open store; raises why it is not open."""
+        self._published.check()
+        assert self._store is not None
+        return self._store
+
+    async def prepare(self, store: Store) -> None:
+        """Use a store, before anything is served or removed."""
+        self._store, self._repository = store, JobRepository(store.database)
+        store.more_files.append(self._repository.needed_files)
+        await asyncio.to_thread(self.logs.open)
+
+    async def open(self, orphans: Iterable[OrphanedWorker]) -> None:
+        """Run jobs from now on; ``orphans`` are the job kernels of a former server."""
+        assert self._store is not None and self._repository is not None
+        kernels = JobKernels(
+            self._deployments, self._publisher.load, self._folder, self.lanes, self._limits.stay
+        )
+        parts = RunParts(
+            self._repository,
+            self._store.files,
+            self._spool,
+            self.logs,
+            self.events,
+            kernels,
+            self._record,
+            self._limits.retention,
+        )
+        self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
+        await self._runner.open(orphans)
+
+    async def close(self) -> None:
+        """Stop running jobs; their kernels wait for the next server process."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.close()
+
+    async def purge(self) -> None:
+        """Delete the jobs whose time is over."""
+        assert self._repository is not None
+        now = time.time()
+        while await asyncio.to_thread(self._repository.remove_expired, now):
+            pass
+
+    async def keep_active(self) -> None:
+        """Keep the server from being culled while it runs jobs."""
+        if self._runner is not None and self._runner.running:
+            self._invoker.activity.touch()
+
+    async def submit(self, submission: Submission) -> Job:
+        """Store a job and return it; it is on disk then.
+
+        Raises ``ServiceNotFound``, ``BadRequest``, ``Forbidden`` for a visitor without a login, or
+        ``IdempotencyKeyConflict``.
+        """
+        if self._invoker.services.draining:
+            raise Draining
+        if submission.caller is None:
+            raise Forbidden("Jobs need a login: a visitor could not find them again.")
+        chosen = Selection(
+            version=submission.version, owner=submission.owner, headers={}, point=random()
+        )
+        target = self._invoker.find(submission.service, submission.caller, selection=chosen)
+        job = self._new_job(submission, target)
+        stored = await asyncio.to_thread(self._add, submission, job)
+        if self._runner is not None:
+            self._runner.wake()
+        return stored
+
+    async def get(self, id: str, owner: str | None) -> Job:
+        """Return a job of ``owner``, or anyone's for ``None``; raises ``JobNotFound``."""
+        job = await asyncio.to_thread(self.repository.get, id)
+        if owner is not None and job.owner != owner:
+            raise JobNotFound
+        return self.current(job)
+
+    async def wait(self, id: str, owner: str | None, seconds: float) -> Job:
+        """Return a job when it has ended, or after ``seconds``; raises ``JobNotFound``."""
+        until = time.monotonic() + seconds
+        with self.events.follow(id) as follower:
+            while True:
+                job = await self.get(id, owner)
+                left = until - time.monotonic()
+                if job.state.ended or left <= 0:
+                    return job
+                try:
+                    async with asyncio.timeout(left):
+                        while (message := await follower.get()) and message.kind != CHANGED:
+                            pass
+                except TimeoutError:
+                    pass
+
+    def current(self, job: Job) -> Job:
+        """Return a job with the progress, and what its start waits for, that are not stored yet."""
+        if self._runner is None or job.state.ended:
+            return job
+        reason = self._runner.reason(job.id) or job.reason
+        progress = self._runner.progress(job.id)
+        if progress is None or job.state is not State.RUNNING:
+            return msgspec.structs.replace(job, reason=reason)
+        return msgspec.structs.replace(job, progress=progress[0], progress_text=progress[1])
+
+    async def position(self, job: Job) -> int | None:
+        """Return the place of a queued job in its lane, from 1; ``None`` if it is not queued."""
+        if job.state is not State.QUEUED:
+            return None
+        return await asyncio.to_thread(self.repository.position, job)
+
+    async def cancel(self, id: str, owner: str | None) -> Job:
+        """Cancel a job; raises ``JobNotFound`` or ``JobEnded``."""
+        await self.get(id, owner)
+        now, expires = time.time(), time.time() + self._limits.retention
+
+        def rule(job: Job) -> rules.Change:
+            change = rules.cancel(job, now)
+            if "state" not in change.values:
+                return change
+            return replace(change, values={**change.values, "expires": expires})
+
+        job = await asyncio.to_thread(self.repository.change, id, rule)
+        if self._runner is not None:
+            self._runner.cancel(id)
+        self.events.publish(id, CHANGED)
+        return job
+
+    async def retry(self, id: str, owner: str | None, caller: Caller | None) -> Job:
+        """Submit a job again, to the service's current version; raises ``JobNotFound``."""
+        old = await self.get(id, owner)
+        if not old.state.ended:
+            raise BadRequest(f"The job is {old.state.shown}; only a job that ended can be retried.")
+        target = self._invoker.find(old.service, caller)
+        version = self._version(target)
+        now = time.time()
+        fresh = Job(
+            id=new_id(now),
+            owner=old.owner,
+            service=old.service,
+            version=target.version,
+            bundle=version[0],
+            author=version[1],
+            lane=lane_rules.choose(self.lanes, old.kind, old.lane),
+            input=old.input,
+            kind=old.kind,
+            fingerprint=old.fingerprint,
+            attempts=old.attempts,
+            losses=old.losses,
+            timeout=old.timeout,
+            input_type=old.input_type,
+            accept=old.accept,
+            options=old.options,
+            retry_of=old.id,
+            created=now,
+            changed=now,
+        )
+        stored = await asyncio.to_thread(self.repository.add, fresh)
+        if self._runner is not None:
+            self._runner.wake()
+        return stored
+
+    async def remove(self, id: str, owner: str | None) -> Job | None:
+        """Delete a job that ended, or cancel one that has not; return the canceled one."""
+        job = await self.get(id, owner)
+        if not job.state.ended:
+            return await self.cancel(id, owner)
+        await asyncio.to_thread(self.repository.remove, id)
+        return None
+
+    async def log(self, job: Job) -> bytes:
+        """Return what a job has printed so far."""
+        return await asyncio.to_thread(self._read_log, job)
+
+    async def find(
+        self, *, owner: str | None, states: Collection[State] = (), **chosen: str | int
+    ) -> tuple[list[Job], int]:
+        """Return jobs, newest first, and how many there are; see ``JobRepository.find``."""
+        return await asyncio.to_thread(
+            lambda: self.repository.find(owner=owner, states=states, **chosen)  # type: ignore[arg-type]
+        )
+
+    def _read_log(self, job: Job) -> bytes:
+        if job.log is not None:
+            return self.store.files.get(job.log)
+        return self.logs.read(job.id, job.attempt)
+
+    def _version(self, target: Target) -> tuple[str, str]:
+        """Return the bundle of what answers a call, and who runs it."""
+        service = self._published.get(target.name)
+        if target.version == LIVE or service is None:
+            raise BadRequest(
+                f"{target.name!r} is not published, and jobs run published versions. Publish it: "
+                "ml.publish(...), or 'easymlnb publish'."
+            )
+        return service.versions[int(target.version)].bundle, service.owner
+
+    def _new_job(self, submission: Submission, target: Target) -> Job:
+        bundle, author = self._version(target)
+        if target.spec.stream:
+            raise BadRequest(
+                f"{submission.service!r} is a streaming service; a job returns one result."
+            )
+        lane = lane_rules.choose(self.lanes, CALL, submission.lane)
+        if not 1 <= submission.attempts <= MAX_ATTEMPTS:
+            raise BadRequest(
+                f"attempts must be from 1 to {MAX_ATTEMPTS}, not {submission.attempts}."
+            )
+        now = time.time()
+        limit = self._limits.timeout
+        return Job(
+            id=new_id(now),
+            owner=submission.owner,
+            service=submission.service,
+            version=target.version,
+            bundle=bundle,
+            author=author,
+            lane=lane,
+            input=JobInput(file=""),
+            key=submission.key or None,
+            attempts=submission.attempts,
+            losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,
+            not_before=submission.not_before,
+            timeout=min(submission.timeout or limit, limit),
+            input_type=submission.content_type,
+            accept=submission.accept,
+            options=JobOptions(request_id=submission.request_id, view=submission.view),
+            created=now,
+            changed=now,
+        )
+
+    def _add(self, submission: Submission, job: Job) -> Job:
+        stored = store_body(self.store.files, submission.body)
+        digest = hashlib.sha256(msgspec.json.encode(stored))
+        digest.update(f"\n{job.input_type}\n{job.accept}\n{submission.view}".encode())
+        job = msgspec.structs.replace(job, input=stored, fingerprint=digest.hexdigest())
+        return self.repository.add(job, low_priority=submission.low_priority)
+
+    def _record(self, job: Job, handle: CallHandle, result: CallResult) -> None:
+        """Write the call of a job to the log and the metrics, as any other call."""
+        service = self._published.get(job.service)
+        version = service.versions.get(int(job.version)) if service is not None else None
+        spec = version.spec if version is not None else None
+        if service is None:
+            return
+        current = service.current
+        now = time.monotonic()
+        request = CallRequest(
+            service=job.service,
+            body=b"",
+            content_type=job.input_type,
+            caller=None,
+            owner=job.owner,
+            request_id=job.options.request_id or job.id,
+            received=now,
+            began=now,
+            entry=Entry.JOB,
+        )
+        target = Target(spec or current.spec, current.deployment.pool, job.version)
+        self._invoker.recorder.record(request, target, handle, result, now - handle.started)

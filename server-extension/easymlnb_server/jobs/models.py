@@ -1,0 +1,239 @@
+"""What a job is: its row, and what callers see of it."""
+
+import os
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+CALL = "call"
+"""The kind of a job that is one call of a service."""
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class State(StrEnum):
+    """The state of a job.
+
+    ``starting`` has a claim and no running function yet; callers see it as ``queued``.
+    """
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
+    @property
+    def shown(self) -> str:
+        """The word for callers."""
+        return State.QUEUED.value if self is State.STARTING else self.value
+
+
+ENDED = frozenset((State.SUCCEEDED, State.FAILED, State.CANCELLED))
+HELD = (State.STARTING, State.RUNNING)
+"""The states in which a server process holds the job."""
+
+
+STATES = tuple(dict.fromkeys(state.shown for state in State))
+"""The words for states that callers see."""
+
+
+class JobInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a job's call: a stored file, and stored uploads as id, file and size."""
+
+    file: str
+    uploads: tuple[tuple[str, str, int], ...] = ()
+
+
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the call of a job is made, and under which ID it is logged."""
+
+    request_id: str = ""
+    view: bool = False
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table of jobs; the columns are described there."""
+
+    id: str
+    owner: str
+    service: str
+    version: str
+    bundle: str
+    author: str
+    lane: str
+    input: JobInput
+    kind: str = CALL
+    rank: int = 0
+    key: str | None = None
+    fingerprint: str = ""
+    state: State = State.QUEUED
+    attempt: int = 0
+    attempts: int = 1
+    raised: int = 0
+    losses: int = 0
+    lost: int = 0
+    token: int = 0
+    holder: str | None = None
+    worker: str | None = None
+    not_before: float = 0.0
+    timeout: float = 0.0
+    cancel: bool = False
+    input_type: str = ""
+    accept: str = ""
+    options: JobOptions = JobOptions()
+    result: str | None = None
+    result_type: str = ""
+    result_name: str = ""
+    error: dict[str, Any] | None = None
+    log: str | None = None
+    checkpoint: str | None = None
+    progress: float = 0.0
+    progress_text: str = ""
+    reason: str = ""
+    parent: str | None = None
+    item: int | None = None
+    retry_of: str | None = None
+    created: float = 0.0
+    began: float | None = None
+    ended: float | None = None
+    changed: float = 0.0
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step of a job that is replayed to who follows it; ``n`` counts from 1."""
+
+    n: int
+    time: float
+    kind: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a job. ``outcome`` is empty while it runs."""
+
+    number: int
+    worker: str
+    began: float
+    ended: float | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that a job saved under a label."""
+
+    label: str
+    file: str
+    size: int
+    media_type: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A value that a job reported at a step."""
+
+    name: str
+    step: int
+    value: float
+    time: float
+
+
+class FileShown(msgspec.Struct, kw_only=True):
+    """A file of a job, as callers see it."""
+
+    label: str
+    size: int
+    media_type: str
+    url: str
+
+
+class MetricShown(msgspec.Struct, kw_only=True):
+    """A value that a job reported, as callers see it."""
+
+    name: str
+    step: int
+    value: float
+
+
+class AttemptShown(msgspec.Struct, kw_only=True):
+    """A run of a job, as callers see it; times are seconds since 1970."""
+
+    number: int
+    began: float
+    ended: float | None
+    outcome: str
+
+
+class JobShown(msgspec.Struct, kw_only=True):
+    """A job as callers see it; times are seconds since 1970."""
+
+    id: str
+    service: str
+    version: str
+    kind: str
+    lane: str
+    state: Annotated[str, Meta(description=", ".join(STATES))]
+    owner: Annotated[str, Meta(description="Who submitted it; empty on a personal server.")]
+    progress: float
+    progress_text: str
+    reason: Annotated[str, Meta(description="What a queued job waits for.")]
+    position: Annotated[int | None, Meta(description="Place in the lane of a queued job, from 1.")]
+    attempt: int
+    cancelling: bool
+    created: float
+    began: float | None
+    ended: float | None
+    expires: float | None
+    error: dict[str, Any] | None
+    retry_of: str | None
+    url: str
+    result: str
+    events: str
+    log: str
+
+
+class JobDetails(JobShown, kw_only=True):
+    """A job with its runs, files and metrics."""
+
+    attempts: list[AttemptShown]
+    files: list[FileShown]
+    metrics: list[MetricShown]
+
+
+class JobAccepted(msgspec.Struct, kw_only=True):
+    """The response to a submitted job."""
+
+    id: str
+    state: str
+    url: str
+    result: str
+    events: str
+
+
+class JobPage(msgspec.Struct, kw_only=True):
+    """A part of the list of jobs; ``next`` is the ``start`` of the next part."""
+
+    jobs: list[JobShown]
+    total: int
+    next: str | None
+
+
+def new_id(now: float | None = None) -> str:
+    """Return a ULID: 26 characters that sort by time."""
+    milliseconds = int((time.time() if now is None else now) * 1000)
+    number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

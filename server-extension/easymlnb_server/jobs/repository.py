@@ -1,0 +1,261 @@
+"""The rows of jobs.
+
+Writes do not take the lock of other writers (``lock=False``): a row lock and the token of its
+attempt protect each job. A write that a lost connection interrupted may run twice, so each one
+recognizes its own result.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    func,
+    select,
+    tuple_,
+    update,
+)
+
+from easymlnb_server.jobs import rows, rules
+from easymlnb_server.jobs.models import (
+    ENDED,
+    HELD,
+    Attempt,
+    Event,
+    Job,
+    Metric,
+    State,
+    StoredFile,
+)
+from easymlnb_server.jobs.rules import Change
+from easymlnb_server.store.database import Repository, reading
+from easymlnb_server.store.tables import (
+    job_attempts,
+    job_events,
+    job_files,
+    job_metrics,
+    jobs,
+)
+
+T = TypeVar("T")
+
+
+class JobRepository(Repository):
+    """Reads and writes jobs. Methods block: call them in a thread."""
+
+    def add(self, job: Job, *, low_priority: bool = False) -> Job:
+        """Add a queued job at its rank, or return the job that has its key already.
+
+        Raises ``IdempotencyKeyConflict`` if that one was submitted with other input.
+        """
+        return self._write(lambda connection: rows.add_row(connection, job, low_priority))
+
+    @reading
+    def get(self, connection: Connection, id: str) -> Job:
+        """Return a job; raises ``JobNotFound``."""
+        return rows.get_row(connection, id)
+
+    @reading
+    def find(
+        self,
+        connection: Connection,
+        *,
+        owner: str | None = None,
+        states: Collection[State] = (),
+        service: str = "",
+        kind: str = "",
+        parent: str = "",
+        limit: int = 50,
+        start: str = "",
+    ) -> tuple[list[Job], int]:
+        """Return jobs, newest first, and how many there are; ``start`` is the id of the first."""
+        chosen: list[ColumnElement[bool]] = []
+        for column, value in (("service", service), ("kind", kind), ("parent", parent)):
+            if value:
+                chosen.append(jobs.c[column] == value)
+        if owner is not None:
+            chosen.append(jobs.c.owner == owner)
+        if states:
+            chosen.append(jobs.c.state.in_(states))
+        total = connection.scalar(select(func.count()).select_from(jobs).where(*chosen)) or 0
+        if start:
+            chosen.append(jobs.c.id <= start)
+        query = select(jobs).where(*chosen).order_by(jobs.c.id.desc()).limit(limit)
+        return rows.read_rows(connection, query), total
+
+    @reading
+    def position(self, connection: Connection, job: Job) -> int:
+        """Return the place of a queued job in its lane, from 1."""
+        ahead = tuple_(jobs.c.rank, jobs.c.id) < tuple_(job.rank, job.id)
+        query = select(func.count()).select_from(jobs)
+        queued = (jobs.c.lane == job.lane) & (jobs.c.state == State.QUEUED)
+        return (connection.scalar(query.where(queued, ahead)) or 0) + 1
+
+    @reading
+    def counts(self, connection: Connection) -> dict[tuple[str, str], int]:
+        """Return how many jobs have not ended, by lane and state."""
+        query = select(jobs.c.lane, jobs.c.state, func.count()).where(jobs.c.state.not_in(ENDED))
+        rows = connection.execute(query.group_by(jobs.c.lane, jobs.c.state))
+        return {(lane, state): count for lane, state, count in rows}
+
+    def claim(
+        self, lane: str, holder: str, count: int, now: float, *, skip: Collection[str] = ()
+    ) -> list[Job]:
+        """Claim up to ``count`` jobs of a lane in the order of their ranks.
+
+        ``skip`` are owners who have as many running jobs as they may have.
+        """
+        tries = 0
+
+        def work(connection: Connection) -> list[Job]:
+            nonlocal tries
+            tries += 1
+            if tries > 1:  # the first try may have been committed
+                own = (jobs.c.state == State.STARTING) & (jobs.c.holder == holder)
+                done = rows.read_rows(connection, select(jobs).where(own, jobs.c.changed == now))
+                if done:
+                    return [job for job in done if job.lane == lane]
+            return rows.claim_rows(
+                connection, rows.claimable(lane, count, now, skip), lane, holder, now
+            )
+
+        return self._write(work)
+
+    def apply(self, job: Job, change: Change) -> Job | None:
+        """Write a change of a held job; ``None`` if its token has changed or it has ended."""
+        return self._write(lambda connection: rows.apply_change(connection, job, change))
+
+    def change(self, id: str, rule: Callable[[Job], Change]) -> Job:
+        """Read a job under a lock, and write the change that ``rule`` returns for it."""
+
+        def work(connection: Connection) -> Job:
+            job = rows.get_row(connection, id, lock=True)
+            change = rule(job)
+            rows.write_change(connection, job, change)
+            return rows.get_row(connection, id)
+
+        return self._write(work)
+
+    def adopt(self, holder: str, now: float) -> list[Job]:
+        """Give this process all jobs that another one holds, and return them."""
+
+        def work(connection: Connection) -> list[Job]:
+            held = jobs.c.state.in_(HELD) & (jobs.c.holder != holder)
+            found = rows.read_rows(connection, select(jobs).where(held).with_for_update())
+            for job in found:
+                rows.write_change(connection, job, rules.adopt(job, holder, now))
+            return rows.read_rows(
+                connection, select(jobs).where(jobs.c.state.in_(HELD), jobs.c.holder == holder)
+            )
+
+        return self._write(work)
+
+    def save_progress(self, job: Job, progress: float, text: str) -> None:
+        """Store the latest progress of a running job."""
+        values = {"progress": progress, "progress_text": text}
+        self._write(
+            lambda c: c.execute(update(jobs).where(rows.is_current(job)).values(**values)) and None
+        )
+
+    def save_metrics(self, job: Job, found: Iterable[Metric]) -> None:
+        """Store metrics; a later value of the same name and step replaces the former one."""
+        values = [
+            {"job": job.id, "name": m.name, "step": m.step, "value": m.value, "time": m.time}
+            for m in found
+        ]
+
+        def work(connection: Connection) -> None:
+            for row in values:
+                rows.upsert(connection, job_metrics, ("job", "name", "step"), row)
+
+        self._write(work)
+
+    def save_file(self, job: Job, file: StoredFile) -> bool:
+        """Store a file of a running job under its label; ``False`` if the attempt has ended."""
+        row = msgspec.to_builtins(file) | {"job": job.id}
+
+        def work(connection: Connection) -> bool:
+            if rows.lock_current(connection, job) is None:
+                return False
+            rows.upsert(connection, job_files, ("job", "label"), row)
+            return True
+
+        return self._write(work)
+
+    def save_checkpoint(self, job: Job, file: str, now: float) -> bool:
+        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended."""
+
+        def work(connection: Connection) -> bool:
+            statement = (
+                update(jobs).where(rows.is_current(job)).values(checkpoint=file, changed=now)
+            )
+            if not connection.execute(statement).rowcount:
+                return False
+            rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
+            return True
+
+        return self._write(work)
+
+    @reading
+    def events(self, connection: Connection, id: str, after: int = 0) -> list[Event]:
+        """Return the events of a job after the number ``after``."""
+        query = select(job_events).where(job_events.c.job == id, job_events.c.n > after)
+        rows = connection.execute(query.order_by(job_events.c.n))
+        return [Event(row.n, row.time, row.kind, row.data) for row in rows]
+
+    @reading
+    def attempts(self, connection: Connection, id: str) -> list[Attempt]:
+        """Return the runs of a job, oldest first."""
+        query = select(job_attempts).where(job_attempts.c.job == id)
+        return [
+            Attempt(row.number, row.worker, row.began, row.ended, row.outcome)
+            for row in connection.execute(query.order_by(job_attempts.c.number))
+        ]
+
+    @reading
+    def files(self, connection: Connection, id: str) -> list[StoredFile]:
+        """Return the files of a job by label."""
+        query = select(job_files).where(job_files.c.job == id).order_by(job_files.c.label)
+        return [
+            StoredFile(row.label, row.file, row.size, row.media_type, row.attempt)
+            for row in connection.execute(query)
+        ]
+
+    @reading
+    def metrics(self, connection: Connection, id: str) -> list[Metric]:
+        """Return the metrics of a job by name and step."""
+        query = select(job_metrics).where(job_metrics.c.job == id)
+        return [
+            Metric(row.name, row.step, row.value, row.time)
+            for row in connection.execute(query.order_by(job_metrics.c.name, job_metrics.c.step))
+        ]
+
+    def remove(self, id: str) -> None:
+        """Delete a job that has ended."""
+        self._write(lambda connection: rows.remove_rows(connection, [id]))
+
+    def remove_expired(self, now: float) -> int:
+        """Delete the jobs whose time is over; return how many."""
+
+        def work(connection: Connection) -> int:
+            query = select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.expires < now)
+            found = list(connection.execute(query.limit(1000)).scalars())
+            rows.remove_rows(connection, found)
+            return len(found)
+
+        return self._write(work)
+
+    @reading
+    def needed_files(self, connection: Connection) -> set[str]:
+        """Return the names of all files that jobs need."""
+        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint)
+        names = {name for row in connection.execute(select(*columns)) for name in row if name}
+        for found in connection.execute(select(jobs.c.input)).scalars():
+            names.update((found["file"], *(file for _, file, _ in found["uploads"])))
+        names.update(connection.execute(select(job_files.c.file)).scalars())
+        return names
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        return self._database.write(work, lock=False)

@@ -1,0 +1,281 @@
+"""Claims queued jobs and runs them, as many as their lanes allow.
+
+A job is orphaned when its holder is not this start of the server: it is adopted if its worker
+still runs, and else lost.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any
+
+from easymlnb.contract.errors import (
+    BundleNotFound,
+    EasyMLNBError,
+    InternalError,
+    NotReady,
+    ServiceNotFound,
+)
+from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.jobs import rules
+from easymlnb_server.jobs.bodies import read_end
+from easymlnb_server.jobs.events import CHANGED
+from easymlnb_server.jobs.kernels import JobKernel
+from easymlnb_server.jobs.lanes import Lane
+from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.run import JobRun, RunParts
+from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.store.lease import LeaseLost
+from easymlnb_server.supervisor import Supervisor
+
+TICK = 1.0
+"""Seconds between two looks for jobs whose time has come, unless something wakes the runner."""
+
+UNAVAILABLE_PAUSE = 10.0
+"""Seconds until a job whose kernel could not start is tried again."""
+
+ADOPT_EVERY = 5.0
+"""Seconds between two looks for jobs that a former active process holds."""
+
+Step = Callable[[JobRun], Coroutine[Any, Any, None]]
+
+log = logging.getLogger("easymlnb.jobs")
+
+
+class JobRunner:
+    """Runs the jobs of this process, from ``open`` until ``close``.
+
+    Parameters
+    ----------
+    parts
+        What every run uses.
+    lanes
+        The lanes by name.
+    is_published
+        Returns whether there is a published service of this name.
+    """
+
+    def __init__(
+        self, parts: RunParts, lanes: dict[str, Lane], is_published: Callable[[str], bool]
+    ) -> None:
+        self.holder = secrets.token_hex(16)
+        self._parts = parts
+        self._lanes = lanes
+        self._is_published = is_published
+        self._runs: dict[str, JobRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._supervisor = Supervisor()
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that this process holds."""
+        return len(self._runs)
+
+    async def open(self, orphans: Iterable[OrphanedWorker]) -> None:
+        """Adopt what ran before, and start to claim jobs; ``orphans`` are former job kernels."""
+        by_worker = {orphan.worker: orphan for orphan in orphans}
+        held = await asyncio.to_thread(self._adopt_rows)
+        used = {*by_worker, *(job.worker or "" for job in held)}
+        await asyncio.to_thread(self._parts.kernels.clear, used)
+        for job in held:
+            orphan = by_worker.pop(job.worker, None) if job.worker is not None else None
+            self._begin(job, partial(self._resume, orphan=orphan))
+        for orphan in by_worker.values():
+            await self._parts.kernels.discard(orphan)
+        self._parts.kernels.run_checks()
+        self._supervisor.run("jobs", self._claim_forever)
+        self._supervisor.every("orphaned jobs", ADOPT_EVERY, self._adopt_late)
+
+    async def close(self) -> None:
+        """Stop claiming, and leave the running jobs to the next server process."""
+        await self._supervisor.close()
+        await self._parts.kernels.stop_checks()
+        for task in (tasks := tuple(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._parts.kernels.stop()
+
+    def wake(self) -> None:
+        """Look for jobs now."""
+        self._woken.set()
+
+    def cancel(self, job: str) -> None:
+        """Stop a job that this process runs."""
+        run = self._runs.get(job)
+        if run is not None:
+            run.cancel()
+
+    def progress(self, job: str) -> tuple[float, str] | None:
+        """Return the newest progress of a job that this process runs."""
+        run = self._runs.get(job)
+        return run.progress if run is not None else None
+
+    def reason(self, job: str) -> str:
+        """Return what a job that this process starts waits for."""
+        return self._parts.kernels.reason(job) if job in self._runs else ""
+
+    async def _claim_forever(self) -> None:
+        while True:
+            self._woken.clear()
+            for name, lane in self._lanes.items():
+                await self._claim(name, lane)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._woken.wait()
+
+    async def _claim(self, name: str, lane: Lane) -> None:
+        own = [run.job for run in self._runs.values() if run.job.lane == name]
+        free = lane.workers - len(own)
+        if free <= 0:
+            return
+        by_owner = Counter(job.owner for job in own)
+        full = {owner for owner, count in by_owner.items() if 0 < lane.per_user <= count}
+        count = 1 if lane.per_user else free
+        now = time.time()
+        claimed = await asyncio.to_thread(
+            lambda: self._parts.repository.claim(name, self.holder, count, now, skip=full)
+        )
+        for job in claimed:
+            self._begin(job, self._run)
+        if claimed and lane.per_user:
+            self.wake()
+
+    def _adopt_rows(self) -> list[Job]:
+        return self._parts.repository.adopt(self.holder, time.time())
+
+    async def _adopt_late(self) -> None:
+        """Take jobs over that a former active process claimed at its last moment."""
+        for job in await asyncio.to_thread(self._adopt_rows):
+            if job.id not in self._runs:
+                self._begin(job, partial(self._resume, orphan=None))
+
+    def _begin(self, job: Job, work: Step) -> None:
+        lane = self._lanes.get(job.lane)
+        run = self._runs[job.id] = JobRun(job, self._parts, lane.grace if lane else 5.0)
+        if job.cancel:
+            run.cancel()
+        task = asyncio.create_task(self._guarded(run, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, run: JobRun, work: Step) -> None:
+        """Run ``work``; a defect of this software fails the job, and no other one."""
+        kept = True
+        try:
+            await work(run)
+            kept = False
+        except LeaseLost:
+            kept = False  # the active process adopts the job
+        except Exception:
+            log.exception("The job %s could not be run.", run.job.id)
+            with contextlib.suppress(Exception):
+                error = InternalError().to_dict()["error"]
+                await run.apply(rules.fail_unstarted(error, time.time()))
+        finally:
+            self._runs.pop(run.job.id, None)
+            cancelled = asyncio.current_task()
+            if run.kernel is not None and not (cancelled and cancelled.cancelling()):
+                await self._let_go(run, kept)
+            self.wake()
+
+    async def _let_go(self, run: JobRun, failed: bool) -> None:
+        assert run.kernel is not None
+        if failed or run.refused or run.kernel.worker.link.lost or run.kernel.worker.cause:
+            await self._parts.kernels.end(run.kernel)
+        else:
+            self._parts.kernels.release(run.kernel)
+
+    async def _run(self, run: JobRun) -> None:
+        """Run a job that was claimed."""
+        if not self._is_published(run.job.service):
+            gone = ServiceNotFound(run.job.service).message
+            await self._fail(run, ServiceNotFound.code, f"The job's service was removed. {gone}")
+            return
+        kernel = await self._acquire(run)
+        if kernel is None:
+            return
+        run.kernel = kernel
+        handle = await run.start(kernel)
+        if handle is not None:
+            await run.end(handle, await run.follow(handle))
+
+    async def _acquire(self, run: JobRun) -> JobKernel | None:
+        """Return a kernel for a job; ``None`` if it was canceled, failed or put back meanwhile."""
+        start = asyncio.create_task(self._parts.kernels.acquire(run.job))
+        cancelled = asyncio.create_task(run.wait_cancelled())
+        try:
+            await asyncio.wait({start, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            if not start.done():
+                start.cancel()
+                await asyncio.gather(start, return_exceptions=True)
+                await run.apply(rules.end_cancelled(time.time()))
+                return None
+            return start.result()
+        except BundleNotFound:
+            text = "The version of the service that the job is for was deleted."
+            await self._fail(run, BundleNotFound.code, text)
+        except NotReady as error:
+            change = rules.put_back(run.job, error.message, time.time(), UNAVAILABLE_PAUSE)
+            await run.apply(change)
+        except EasyMLNBError as error:
+            await run.apply(rules.fail(run.job, error.to_dict()["error"], time.time()))
+        finally:
+            for task in (start, cancelled):
+                task.cancel()
+        return None
+
+    async def _fail(self, run: JobRun, code: str, message: str) -> None:
+        error = {"code": code, "message": message}
+        await run.apply(rules.fail_unstarted(error, time.time()))
+
+    async def _resume(self, run: JobRun, orphan: OrphanedWorker | None) -> None:
+        """Continue with a job that another server process held."""
+        job = run.job
+        if job.state is State.STARTING:  # its function had not begun
+            if orphan is not None:
+                await self._parts.kernels.discard(orphan)
+            await run.apply(rules.put_back(job, "The server was restarted.", time.time()))
+            return
+        kernel = await self._adopt_kernel(run, orphan)
+        if kernel is None:
+            await self._lost(run)
+            return
+        await run.read_begin()
+        handle = run.attach(kernel)
+        if handle is None:  # it never got the call
+            await run.apply(rules.put_back(job, "The server was restarted.", time.time()))
+            return
+        self._parts.events.publish(job.id, CHANGED)
+        await run.end(handle, await run.follow(handle))
+
+    async def _adopt_kernel(self, run: JobRun, orphan: OrphanedWorker | None) -> JobKernel | None:
+        """Wait for the kernel of a job; end it when the job is canceled meanwhile."""
+        if orphan is None:
+            return None
+        adopting = asyncio.create_task(self._parts.kernels.adopt(run.job, orphan))
+        cancelled = asyncio.create_task(run.wait_cancelled())
+        try:
+            await asyncio.wait({adopting, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            if not adopting.done():
+                adopting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                return await adopting
+            return None
+        finally:
+            adopting.cancel()
+            cancelled.cancel()
+
+    async def _lost(self, run: JobRun) -> None:
+        """End the attempt of a worker that is gone, with the result that it left, if any."""
+        job = run.job
+        folder = self._parts.kernels.folder(job.worker or "")
+        found = await asyncio.to_thread(read_end, folder, job.id, job.attempt)
+        result = CallResult.from_message(*found, "") if found is not None else CallResult()
+        await run.end_without_worker(result)
+        await self._parts.kernels.forget(job.worker or "")

@@ -1,0 +1,64 @@
+// @ts-check
+// A job's page: follows the job until it has ended. The page can be closed and opened again.
+
+import { byId, fetchPage, headers, page } from "./dom.js";
+import { times } from "./times.js";
+
+const REFRESH_MS = 500;
+const part = byId("job");
+const log = byId("log");
+const url = `${page.root}jobs/${part.dataset.id}`;
+
+/** @param {MessageEvent} event */
+function onProgress(event) {
+  const { fraction, text } = JSON.parse(event.data);
+  const bar = /** @type {HTMLProgressElement} */ (byId("progress"));
+  if (fraction >= 0) bar.value = fraction;
+  byId("progress-text").textContent = `${Math.round(100 * Math.max(fraction, 0))} % ${text}`;
+}
+
+/** @param {MessageEvent} event */
+function onLog(event) {
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.append(JSON.parse(event.data).text);
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+let waiting = 0;
+function refresh() {
+  waiting ||= setTimeout(async () => {
+    waiting = 0;
+    try {
+      const current = byId("job", await fetchPage(`${url}/page?log=0`));
+      part.replaceChildren(...current.childNodes);
+      times(part);
+    } catch {
+      refresh(); // the server may be restarting
+    }
+  }, REFRESH_MS);
+}
+
+function follow() {
+  const source = new EventSource(`${url}/events?after=${part.dataset.last}`);
+  source.addEventListener("progress", onProgress);
+  source.addEventListener("log", onLog);
+  for (const kind of ["state", "metric", "file"]) source.addEventListener(kind, refresh);
+  source.addEventListener("state", (event) => {
+    if (["succeeded", "failed", "cancelled"].includes(JSON.parse(event.data).state)) source.close();
+  });
+}
+
+part.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("button[data-action]") : null;
+  if (!(button instanceof HTMLButtonElement)) return;
+  button.disabled = true;
+  const response = await fetch(`${url}/${button.dataset.action}`, { method: "POST", headers });
+  const answer = await response.json();
+  if (!response.ok) byId("problem").textContent = answer.error.message;
+  else if (button.dataset.action === "retry") location.assign(`${page.root}jobs/${answer.id}/page`);
+  else refresh();
+});
+
+times(part);
+log.scrollTop = log.scrollHeight;
+if (part.dataset.active) follow();

@@ -1,0 +1,305 @@
+"""Jobs on a real server: submit, follow, cancel, retry, and survive kills of workers and server."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+import easymlnb as ml
+from easymlnb.cli.app import app
+from support.invariants import workers
+from support.notebooks import make_notebook
+from support.server import RunningServer, running_server
+
+pytestmark = pytest.mark.timeout(300)
+
+SERVICES = """
+import os, time
+from pathlib import Path
+import easymlnb as ml
+
+@ml.service
+def double(x: int) -> int:
+    print("doubling", x)
+    return 2 * x
+
+@ml.service
+def fails(times: int = 99) -> int:
+    job = ml.job()
+    if job.attempt <= times:
+        raise ValueError(f"attempt {job.attempt} fails")
+    return job.attempt
+
+@ml.service
+def slow(folder: str, steps: int = 1) -> list[int]:
+    '''Take steps while files allow them, and say which attempt of the job took each.'''
+    job, marks = ml.job(), Path(folder)
+    state = job.checkpoint().load() or []
+    (marks / f"pid-{job.attempt}").write_text(str(os.getpid()))
+    for step in range(len(state), steps):
+        while not (marks / f"go-{step}").exists():
+            time.sleep(0.01)
+        print("step", step, flush=True)
+        state.append(job.attempt)
+        job.metric("loss", 1 / (step + 1), step=step)
+        job.checkpoint().save(state)
+        ml.progress((step + 1) / steps, f"step {step}")
+        (marks / f"done-{step}").touch()
+    job.save_file("notes/log.txt", "all done")
+    return state
+
+@ml.service(timeout=1, on_timeout="job")
+def patient(folder: str) -> str:
+    while folder and not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return "done"
+
+@ml.service(idempotent=True)
+def sturdy(folder: str) -> int:
+    job, marks = ml.job(), Path(folder)
+    (marks / f"pid-{job.attempt}").write_text(str(os.getpid()))
+    while job.attempt == 1 and not (marks / "go").exists():
+        time.sleep(0.01)
+    return job.attempt
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("jobs")
+    with running_server(folder, make_notebook(SERVICES)) as made:
+        yield made
+        made.stop()
+        assert workers(made) == {}
+
+
+def submit(server: RunningServer, name: str, query: str = "", **values: Any) -> str:
+    answer = server.http.post(f"services/{name}/jobs{query}", json=values)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["Location"].endswith(f"jobs/{answer.json()['id']}")
+    return str(answer.json()["id"])
+
+
+def job(server: RunningServer, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = server.http.get(f"jobs/{id}").json()
+    return found
+
+
+def ended(server: RunningServer, id: str) -> dict[str, Any]:
+    """Wait for the end of a job."""
+
+    def look() -> dict[str, Any] | None:
+        found = server.http.get(f"jobs/{id}", params={"wait": 20}).json()
+        return found if found["state"] not in ("queued", "running") else None
+
+    found: dict[str, Any] = server.wait_for(look, f"the job did not end: {job(server, id)}")
+    return found
+
+
+def result(server: RunningServer, id: str) -> httpx.Response:
+    return server.http.get(f"jobs/{id}/result")
+
+
+def pid(server: RunningServer, folder: Path, attempt: int = 1) -> int:
+    file = folder / f"pid-{attempt}"
+    server.wait_for(lambda: file.exists() and file.read_text(), "the function did not begin")
+    return int(file.read_text())
+
+
+def states(server: RunningServer, id: str, last: int = 0) -> list[tuple[int, str]]:
+    """Return the state events of a job that has ended."""
+    headers = {"Last-Event-ID": str(last)}
+    text = server.http.get(f"jobs/{id}/events", headers=headers).text
+    found = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if lines.get("event") == "state":
+            found.append((int(lines["id"]), json.loads(lines["data"])["state"]))
+    return found
+
+
+def test_a_call_becomes_a_job(server: RunningServer) -> None:
+    id = submit(server, "double", x=21)
+    done = ended(server, id)
+    assert (done["state"], done["attempt"], done["progress"]) == ("succeeded", 1, 1.0)
+    answer = result(server, id)
+    assert (answer.json(), answer.headers["X-Easymlnb-Version"]) == (42, "1")
+    assert server.http.get(f"jobs/{id}/log").text == "doubling 21\n"
+    assert server.http.get(f"jobs/{id}/log", params={"from": 9}).text == "21\n"
+    events = states(server, id)
+    assert [state for _, state in events] == ["queued", "running", "succeeded"]
+    assert states(server, id, events[1][0]) == events[2:]
+    assert server.http.get(f"jobs/{id}/events?after={events[-1][0]}").status_code == 204
+    listed = server.http.get("jobs", params={"service": "double", "state": "succeeded"}).json()
+    assert id in [one["id"] for one in listed["jobs"]]
+    log = server.http.get("services/double/log").json()
+    assert [one["entry"] for one in log["entries"]][-1:] == ["job"]
+    assert server.http.delete(f"jobs/{id}").status_code == 204
+    assert server.http.get(f"jobs/{id}").json()["error"]["code"] == "job_not_found"
+
+
+def test_prefer_waits_for_the_result_or_not(server: RunningServer, tmp_path: Path) -> None:
+    call = "services/double/call"
+    answer = server.http.post(call, json={"x": 4}, headers={"Prefer": "wait=60"})
+    assert (answer.status_code, answer.json()) == (200, 8)
+    assert answer.headers["Preference-Applied"] == "wait=60"
+    answer = server.http.post(call, json={"x": 5}, headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202
+    assert ended(server, answer.json()["id"])["state"] == "succeeded"
+    answer = server.http.post(call, json={"x": "five"}, headers={"Prefer": "wait=60"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
+    values = {"folder": str(tmp_path)}
+    answer = server.http.post("services/slow/call", json=values, headers={"Prefer": "wait=1"})
+    assert answer.status_code == 202
+    assert result(server, answer.json()["id"]).json()["error"]["code"] == "job_not_finished"
+    (tmp_path / "go-0").touch()
+    assert ended(server, answer.json()["id"])["attempt"] == 1
+    assert result(server, answer.json()["id"]).json() == [1]
+
+
+def test_a_service_may_turn_overdue_calls_into_jobs(server: RunningServer, tmp_path: Path) -> None:
+    answer = server.call("patient", folder=str(tmp_path))
+    assert answer.status_code == 202
+    (tmp_path / "go").touch()
+    assert ended(server, answer.json()["id"])["state"] == "succeeded"
+    with ml.connect(server.url, server.token) as client:
+        assert client.patient(folder=str(tmp_path)) == "done"
+
+
+def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path) -> None:
+    with ml.connect(server.url, server.token) as client:
+        job = client.slow.options(attempts=2).submit(str(tmp_path), steps=2)
+        for step in range(2):
+            (tmp_path / f"go-{step}").touch()
+        events = list(job.events())
+        assert [one["state"] for one in events if one["kind"] == "state"][-1] == "succeeded"
+        assert {"log", "metric", "file", "checkpoint"} <= {one["kind"] for one in events}
+        assert job.result() == [1, 1] and job.progress == 1.0
+        assert job.log == "step 0\nstep 1\n"
+        assert job.file(job.files[0]).data == b"all done"
+        assert client.jobs[job.id].state == "succeeded"
+        assert job.id in [one.id for one in client.jobs.list(service="slow")]
+        assert client.jobs[job.id].retry().wait().result() == [1, 1]
+
+    async def submit_async() -> int:
+        async with ml.connect_async(server.url, server.token) as client:
+            found: int = await (await client.double.submit(x=5))
+            return found
+
+    assert asyncio.run(submit_async()) == 10
+    target = ["--url", server.url, "--token", server.token]
+    run = CliRunner().invoke
+    assert job.id in run(app, ["jobs", "list", *target]).stdout
+    shown = run(app, ["jobs", "show", job.id, "--follow", *target])
+    assert "succeeded" in shown.stdout and shown.exit_code == 0
+    assert run(app, ["jobs", "log", job.id, "--follow", *target]).stdout == job.log
+    again = run(app, ["jobs", "retry", job.id, *target]).stdout.strip()
+    assert ended(server, again)["state"] == "succeeded"
+    assert run(app, ["jobs", "cancel", job.id, *target]).exit_code == 1
+    page = server.http.get(f"jobs/{job.id}/page").text
+    assert "notes/log.txt" in page and "step 1" in page and "succeeded" in page
+    assert job.id in server.http.get("jobs/page", params={"state": "succeeded"}).text
+
+
+def test_a_key_means_one_job(server: RunningServer) -> None:
+    key = {"Idempotency-Key": "same"}
+    ids = [
+        server.http.post("services/double/jobs", json={"x": x}, headers=key).json()
+        for x in (1, 1, 2)
+    ]
+    assert ids[0]["id"] == ids[1]["id"]
+    assert ids[2]["error"]["code"] == "idempotency_key_conflict"
+    ended(server, ids[0]["id"])
+
+
+def test_a_job_that_raises_is_tried_again_and_retried(server: RunningServer) -> None:
+    id = submit(server, "fails", "?attempts=2", times=1)
+    done = ended(server, id)
+    assert [one["outcome"] for one in done["attempts"]] == ["failed", "succeeded"]
+    assert result(server, id).json() == 2
+    failed = submit(server, "fails")
+    done = ended(server, failed)
+    assert (done["state"], done["error"]["code"]) == ("failed", "call_failed")
+    assert result(server, failed).status_code == 500
+    again = server.http.post(f"jobs/{failed}/retry").json()["id"]
+    done = ended(server, again)
+    assert (done["state"], done["retry_of"]) == ("failed", failed)
+
+
+def test_jobs_are_canceled_in_any_state(server: RunningServer, tmp_path: Path) -> None:
+    later = submit(server, "double", f"?not_before={time.time() + 3600:.0f}", x=1)
+    assert job(server, later)["position"] == 1
+    assert server.http.post(f"jobs/{later}/cancel").json()["state"] == "cancelled"
+    running = submit(server, "slow", folder=str(tmp_path))
+    pid(server, tmp_path)
+    assert server.http.post(f"jobs/{running}/cancel").status_code == 202
+    assert ended(server, running)["state"] == "cancelled"
+    assert result(server, running).json()["error"]["code"] == "cancelled"
+    refused = server.http.post(f"jobs/{running}/cancel")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "job_ended")
+
+
+def test_a_killed_worker_costs_a_loss(server: RunningServer, tmp_path: Path) -> None:
+    id = submit(server, "sturdy", folder=str(tmp_path))
+    os.kill(pid(server, tmp_path), signal.SIGKILL)
+    done = ended(server, id)
+    assert [one["outcome"] for one in done["attempts"]] == ["lost", "succeeded"]
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    id = submit(server, "slow", folder=str(folder))
+    os.kill(pid(server, folder), signal.SIGKILL)
+    done = ended(server, id)
+    assert (done["state"], done["error"]["code"]) == ("failed", "worker_lost")
+
+
+def test_jobs_outlive_their_server(server: RunningServer, tmp_path: Path) -> None:
+    id = submit(server, "slow", folder=str(tmp_path), steps=4)
+    (tmp_path / "go-0").touch()
+    server.wait_for(lambda: job(server, id)["progress"] == 0.25, "there is no progress")
+    worker = pid(server, tmp_path)
+    queued = submit(server, "double", f"?not_before={time.time() + 1:.0f}", x=3)
+    server.stop(signal.SIGKILL)
+    (tmp_path / "go-1").touch()  # the function goes on without a server
+    server.wait_for((tmp_path / "done-1").exists, "the job waits for its server")
+    server.start()
+    assert result(server, queued if ended(server, queued) else "").json() == 6
+    server.wait_for(lambda: job(server, id)["state"] == "running", "the job is not adopted")
+    server.stop()  # an ordinary stop leaves it running, too
+    server.start()
+    for step in (2, 3):
+        (tmp_path / f"go-{step}").touch()
+    done = ended(server, id)
+    assert [one["outcome"] for one in done["attempts"]] == ["succeeded"]
+    assert result(server, id).json() == [1, 1, 1, 1]
+    assert pid(server, tmp_path) == worker
+    log = server.http.get(f"jobs/{id}/log").text
+    assert log == "".join(f"step {step}\n" for step in range(4))
+    assert [one["step"] for one in done["metrics"]] == [0, 1, 2, 3]
+    (file,) = done["files"]
+    answer = server.http.get(file["url"])
+    assert (answer.text, file["label"]) == ("all done", "notes/log.txt")
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert "Traceback" not in server.log, server.log[-6000:]
+
+
+def test_a_result_is_there_although_worker_and_server_were_killed(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    id = submit(server, "slow", folder=str(tmp_path))
+    worker = pid(server, tmp_path)
+    server.stop(signal.SIGKILL)
+    (tmp_path / "go-0").touch()
+    ends = server.folder / "data" / "easymlnb" / "jobs"
+    server.wait_for(lambda: list(ends.glob(f"*/.easymlnb-jobs/{id}-1/end")), "no result is kept")
+    os.kill(worker, signal.SIGKILL)
+    server.start()
+    assert ended(server, id)["state"] == "succeeded"
+    assert result(server, id).json() == [1]

@@ -1,0 +1,75 @@
+"""Lanes, logs, followers and the header that makes a call a job."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tornado.httputil import HTTPHeaders
+
+from easymlnb.contract.errors import BadRequest
+from easymlnb_server.calls.options import preferred_wait
+from easymlnb_server.jobs import lanes
+from easymlnb_server.jobs.events import CHANGED, MAX_PENDING, JobEvents
+from easymlnb_server.jobs.logs import JobLogs
+
+
+def test_lanes_are_checked() -> None:
+    parsed = lanes.parse({"jobs": {"workers": 3}, "gpu": {"placement": "big", "per_user": 1}})
+    assert parsed["gpu"].placement == "big" and parsed["jobs"].workers == 3
+    for wrong, message in (
+        ({"jobs": {"workers": 0}}, "workers must be at least 1"),
+        ({"jobs": {"worker": 1}}, "worker"),
+        ({"jobs": 2}, "'jobs' is invalid"),
+        ({"gpu": {}}, "must be a lane 'jobs'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            lanes.parse(wrong)
+    assert lanes.choose(parsed, "call", "") == "jobs"
+    with pytest.raises(BadRequest, match=r"no lane named 'x'\. Lanes: gpu, jobs"):
+        lanes.choose(parsed, "call", "x")
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("", None),
+        ("return=minimal", None),
+        ("respond-async", 0.0),
+        ("wait=10", 10.0),
+        ("respond-async, wait=5", 5.0),
+        ('Wait="7"', 7.0),
+        ("wait=9999", 600.0),
+        ("wait=-1", None),
+        ("wait=x", None),
+    ],
+)
+def test_prefer_says_how_long_to_wait(header: str, wait: float | None) -> None:
+    assert preferred_wait(HTTPHeaders({"Prefer": header} if header else {})) == wait
+
+
+def test_output_that_comes_again_is_stored_once(tmp_path: Path) -> None:
+    logs = JobLogs(tmp_path / "logs")
+    logs.open()
+    assert logs.append("j", 1, 0, b"one\n") == b"one\n"
+    assert logs.append("j", 1, 0, b"one\ntwo\n") == b"two\n"
+    assert logs.append("j", 1, 99, b"gap") == b""
+    assert logs.read("j", 1) == b"one\ntwo\n"
+    logs.append("j", 2, 0, b"again\n")
+    assert logs.read("j", 2) == b"--- attempt 1 ---\none\ntwo\n--- attempt 2 ---\nagain\n"
+    logs.remove("j", 2)
+    assert logs.read("j", 2) == b"--- attempt 1 ---\n--- attempt 2 ---\n"
+
+
+def test_a_slow_follower_is_cut_off() -> None:
+    async def follow() -> None:
+        events = JobEvents()
+        with events.follow("j") as follower:
+            for _ in range(MAX_PENDING + 5):
+                events.publish("j", CHANGED)
+            events.publish("other", CHANGED)
+            assert follower.qsize() == MAX_PENDING + 1
+            found = [follower.get_nowait() for _ in range(MAX_PENDING + 1)]
+            assert found[-1] is None and found[0] is not None
+        events.publish("j", CHANGED)
+
+    asyncio.run(follow())
