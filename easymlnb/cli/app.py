@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import (
+    compare,
     credentials,
     hub,
     jobs,
@@ -237,52 +238,6 @@ def share(
         output.line(repr(access))
 
 
-@app.command()
-@ANY_SERVER
-def compare(
-    target: CommandTarget,
-    name: Name,
-    before: Annotated[str, typer.Argument(help="A version or alias.", metavar="VERSION")],
-    after: Annotated[str, typer.Argument(help="Another one.", metavar="VERSION")],
-    on: Annotated[
-        str,
-        typer.Option(
-            help="Inputs: examples, recorded, flagged, or the path of a table (CSV, JSON lines)."
-        ),
-    ] = "examples",
-    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of inputs.")] = None,
-    relative: Annotated[
-        float | None, typer.Option(min=0, help="Relative tolerance of numbers.")
-    ] = None,
-    absolute: Annotated[
-        float | None, typer.Option(min=0, help="Absolute tolerance of numbers.")
-    ] = None,
-) -> None:
-    """Compare two versions of a service on the same inputs; exit with 1 if they differ."""
-    from easymlnb.cli.compare import compare_and_show
-
-    options = {"on": on, "limit": limit, "relative": relative, "absolute": absolute}
-    with client_of(name, target) as client:
-        compare_and_show(client, name, (before, after), options, json=target.json)
-
-
-@app.command()
-@ANY_SERVER
-def flags(
-    target: CommandTarget,
-    name: Name,
-    save: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write a data set: .zip with files, .csv or .jsonl."),
-    ] = None,
-) -> None:
-    """Show the calls of a service that users flagged, or download them."""
-    from easymlnb.cli.compare import show_flags
-
-    with client_of(name, target) as client:
-        show_flags(client, name, save, json=target.json)
-
-
 @app.command(context_settings={"ignore_unknown_options": True})
 def serve(
     notebooks: Annotated[
@@ -410,4 +365,6 @@ def checkout(
 
 
 for command in (traffic.versions, traffic.traffic, traffic.promote, traffic.rollback):
+    app.command()(command)
+for command in (compare.compare, compare.flags):
     app.command()(command)
