@@ -15,13 +15,7 @@ from typing import Any, TypeVar
 import nbformat
 
 from easymlnb.contract.bundle import Bundle, open_bundle
-from easymlnb.contract.errors import (
-    BundleRejected,
-    EasyMLNBError,
-    InternalError,
-    NotReady,
-    ServiceNotFound,
-)
+from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
@@ -30,7 +24,7 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of
-from easymlnb_server.publishing.spec_validation import describe_specs
+from easymlnb_server.publishing.spec_validation import check_lock, describe_specs
 from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
@@ -48,10 +42,6 @@ STAGE = "stage"
 FORCE = "force"
 """Keys in a stored manifest: the options of ``Publisher.publish``."""
 
-LOCK_REQUIRED = (
-    "This server accepts only versions with a locked environment. Publish with "
-    "environment='locked', or on the command line with --locked."
-)
 STOPPING = NotReady("The server is stopping. Try again in a moment.")
 
 T = TypeVar("T")
@@ -155,8 +145,8 @@ class Publisher:
         """
         self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
-        if self._require_locked and bundle.manifest.lock is None:
-            raise BundleRejected(LOCK_REQUIRED)
+        if self._require_locked:
+            check_lock(bundle.manifest)
         id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
         about = {

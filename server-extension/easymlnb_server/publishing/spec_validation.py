@@ -12,8 +12,9 @@ import msgspec
 from nbformat import NotebookNode
 
 from easymlnb.contract import units
+from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.environment_lock import LOCKED
-from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.errors import BundleRejected, DeploymentFailed
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import check
 from easymlnb.contract.names import name_problem
@@ -29,6 +30,10 @@ LARGEST = 32 * 2**20
 LARGEST_TEXT = 2**20
 """Bytes of that without those two: much of it stands in lists."""
 
+LOCK_REQUIRED = (
+    "This server accepts only versions with a locked environment. Publish with "
+    "environment='locked', or on the command line with --locked."
+)
 NOT_LOCKED = (
     "The service {name!r} says environment='locked', but the bundle has no lock. Write 'locked' "
     "as a literal in the decorator, or publish with environment='locked' (--locked)."
@@ -55,6 +60,12 @@ def validate_specs(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> li
     for spec in found:
         _check(spec)
     return found
+
+
+def check_lock(manifest: Manifest) -> None:
+    """Raise ``BundleRejected`` for a bundle without a locked environment."""
+    if manifest.lock is None:
+        raise BundleRejected(LOCK_REQUIRED)
 
 
 def _check(spec: ServiceSpec) -> None:
