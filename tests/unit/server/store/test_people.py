@@ -9,6 +9,7 @@ from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Access
 from easymlnb_server.store import Store
+from easymlnb_server.store.people import REMOVED
 
 FILE = "f" * 64
 
@@ -102,3 +103,22 @@ def test_of_who_is_removed_nothing_is_left(store: Store) -> None:
         with pytest.raises(BundleNotFound):
             store.bundles.get(bundle)
     assert store.people.remove("alice") == []
+
+
+def test_one_service_moves_to_a_group_and_keeps_its_account(store: Store) -> None:
+    publish(store, "a" * 64, "alice/one", "alice/two")
+    store.services.set_access("alice/one", Access(("carol",)))
+    assert store.people.transfer_service("alice/one", "group:lab") == "lab/one"
+    (moved,) = store.services.versions("lab/one")
+    assert (moved.owner, moved.access.users, moved.number) == ("group:lab", ("carol",), 1)
+    assert store.people.accounts()[moved.bundle] == "alice"
+    assert store.bundles.get("a" * 64).provides == ("alice/two",)
+    assert store.people.moved() == {"alice/one": "lab/one"}
+    publish(store, "b" * 64, "alice/one")
+    with pytest.raises(NameTaken):
+        store.people.transfer_service("alice/one", "group:lab")
+    with pytest.raises(ServiceNotFound):
+        store.people.transfer_service("alice/none", "group:lab")
+    # A later user of the name does not run what this one published for the group.
+    store.people.remove("alice")
+    assert store.people.accounts()[moved.bundle] == REMOVED
