@@ -78,8 +78,7 @@ class Publisher:
         self.published = published
         self._store: Store | None = None
         self.deployments = DeploymentSet(published, deploy)
-        self.routing = asyncio.Lock()
-        """Held while a change of versions or traffic is stored and applied."""
+        self.routing = asyncio.Lock()  # held while a change of versions or traffic is made
         self._shared = shared
         self._require_locked = require_locked
         self._accounts = accounts or WorkerAccounts()
@@ -329,12 +328,11 @@ class Publisher:
         records = await _thread(lambda: self.store.services.records(names))
         serving = await _thread(self.store.services.serving)
         found = {
-            bundle: [one for one in versions if one.service in names]
+            bundle: some
             for bundle, versions in serving.items()
+            if (some := [one for one in versions if one.service in names])
         }
-        self.deployments.serve_all(
-            records, {bundle: some for bundle, some in found.items() if some}, self.deployment, {}
-        )
+        self.deployments.serve_all(records, found, self.deployment, {})
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
