@@ -295,15 +295,12 @@ class Publisher:
 
     async def load(self, bundle_id: str) -> Bundle:
         """Read a bundle, also one that serves no longer; raises ``BundleNotFound``."""
-        return await self._open(bundle_id)
-
-    async def _open(self, bundle_id: str) -> Bundle:
         stored = await self.bundle(bundle_id)
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
     def deployment(self, bundle_id: str, owner: str) -> Deployment:
         """Return a new deployment of a stored bundle."""
-        return self.deployments.make(bundle_id, owner, lambda: self._open(bundle_id))
+        return self.deployments.make(bundle_id, owner, lambda: self.load(bundle_id))
 
     def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(naming.qualified_name(owner, name) if self._shared else name for name in names)
