@@ -41,6 +41,8 @@ SERVER_SIDE = [
     "brotli>=1.1",
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
+    # Encrypts the credentials of published code.
+    "cryptography>=42",
     "fsspec>=2024.2",
     # Parses the requests of the fast path.
     "httptools>=0.6",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from easymlnb.cli import hub, output, placement, traffic
+from easymlnb.cli import credentials, hub, maintenance, output, ownership, placement, traffic
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.cli.traffic import Name, client_of
@@ -24,6 +24,9 @@ app = typer.Typer(
 
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
+app.add_typer(credentials.app, name="credentials")
+maintenance.register(app)
+ownership.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[
@@ -137,12 +140,15 @@ def publish(
         bool, typer.Option("--stage", help="Give the new version no traffic.")
     ] = False,
     force: traffic.Force = False,
+    owner: Annotated[
+        str, typer.Option(help="A group of yours, or a user whose services you maintain.")
+    ] = "",
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    options = PublishOptions(*lists, requirements, replace, locked, stage, force)
+    options = PublishOptions(*lists, requirements, replace, locked, stage, force, owner)
     publish_and_show(notebook, options, target)
 
 

@@ -7,13 +7,14 @@
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
-    |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound
+    |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
+    |        CredentialNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete, ComparisonRunning, BreakingVersion, VersionInUse, NoRollback,
-    |        PromotionConflict
+    |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
+    |        VersionInUse, NoRollback, PromotionConflict
     +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
@@ -156,6 +157,10 @@ class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
     text = "You have no running call with this id; it may have ended."
 
 
+class CredentialNotFound(EasyMLNBError, code="credential_not_found", status=404):
+    """The service has no credential with this name."""
+
+
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
     """The service has no recorded call with this id."""
 
@@ -262,6 +267,10 @@ class UploadIncomplete(EasyMLNBError, code="upload_incomplete", status=409):
             "remaining bytes first.",
             details={"offset": offset, "size": size},
         )
+
+
+class CredentialsDisabled(EasyMLNBError, code="credentials_disabled", status=409):
+    """The server has no key to encrypt credentials with."""
 
 
 class NodeFull(EasyMLNBError, code="node_full", status=409):

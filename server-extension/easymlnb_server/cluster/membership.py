@@ -46,11 +46,18 @@ class Membership:
         self._deactivate = deactivate
         self._clock = clock
         self._until = 0.0
+        self._renewing = False
+        self._announced = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
     def check(self) -> None:
-        """Raise ``NotReady`` while another process may be the active one."""
-        if not self.active or self._clock() >= self._until:
+        """Raise ``NotReady`` while another process may be the active one.
+
+        Without standbys none can take over: while the database is away, this process answers from
+        memory for as long as it takes. Writes need the database, which checks the lease.
+        """
+        alone = self._renewing and not self._lease.has_standbys
+        if not self.active or (self._clock() >= self._until and not alone):
             raise NotReady(
                 "This server process has lost its connection to the database. Try again in a "
                 "moment.",
@@ -91,21 +98,30 @@ class Membership:
         began = self._clock()
         try:
             if self.active:
+                self._renewing = True
                 await asyncio.to_thread(self._lease.renew)
             elif not await asyncio.to_thread(self._lease.acquire):
+                await self._announce()
                 return
         except LeaseLost:
             log.warning("Another server process has taken over; this one is on standby now.")
-            self.active = False
+            self.active = self._renewing = False
             await self._deactivate()
             return
         except EasyMLNBError as error:
             log.warning("The lease of the active server process was not renewed: %s", error)
             return
+        self._renewing = False
         # A little early, because clocks do not run equally fast.
         self._until = began + 0.9 * self._lease.seconds - 0.5
         if not self.active:
             await self._become_active()
+
+    async def _announce(self) -> None:
+        """Tell the active process that there is a standby."""
+        if self._clock() - self._announced >= self._lease.seconds / 3:
+            await asyncio.to_thread(self._lease.announce)
+            self._announced = self._clock()
 
     async def _become_active(self) -> None:
         log.info("This server process is the active one now.")

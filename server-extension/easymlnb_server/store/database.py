@@ -4,11 +4,14 @@ Work is passed as a function and runs in one transaction, which is retried while
 unavailable. It must be idempotent: a connection can break between a commit and its confirmation.
 """
 
+import os
 import random
+import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -29,6 +32,10 @@ WRITE_PATIENCE, READ_PATIENCE = 60.0, 10.0
 """Seconds for which a transaction is retried while PostgreSQL is unavailable."""
 
 STATEMENT_SECONDS = 30
+CONNECT_SECONDS = 10
+TRANSACTION_SECONDS = 40.0
+"""Seconds after which the connection of a transaction is cut: PostgreSQL does not answer."""
+
 STALLED_SECONDS = 5
 """Seconds that a transaction may be open without a statement."""
 
@@ -83,24 +90,44 @@ class Database:
             raise
         return database
 
+    @classmethod
+    def connect(cls, url: str | URL, *, create: bool = False) -> "Database":
+        """Connect to a database of any schema, without a migration.
+
+        ``create`` makes a missing file of SQLite. Raises ``StorageUnusable``.
+        """
+        parsed = _parse(url)
+        if parsed.get_backend_name() == "sqlite":
+            path = _sqlite_path(parsed)
+            if not create and not sqlite.has_content(path):
+                raise StorageUnusable(f"There is no database at {path}, or it is empty.")
+            sqlite.prepare(path)
+            parsed = parsed.set(database=str(path))
+        return cls(_engine(parsed))
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-    def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Run ``work`` on a consistent state and return its result; raises ``StorageBusy``."""
-        return self._run(work, reading=True, patience=READ_PATIENCE)
+    def read(self, work: Callable[[Connection], Result], *, seconds: float | None = None) -> Result:
+        """Run ``work`` on a consistent state and return its result; raises ``StorageBusy``.
+
+        ``seconds`` is the longest time; default: ``TRANSACTION_SECONDS``.
+        """
+        return self._run(work, reading=True, patience=READ_PATIENCE, seconds=seconds)
 
     def write(
         self,
         work: Callable[[Connection], Result],
         *,
-        patience: float = WRITE_PATIENCE,
+        patience: float | None = None,
         fenced: bool = True,
+        seconds: float | None = None,
     ) -> Result:
         """Run ``work`` in one transaction, which is on disk when this returns.
 
-        It is retried for ``patience`` seconds while the database is unavailable. Raises
+        It is retried for ``patience`` seconds while the database is unavailable; default:
+        ``WRITE_PATIENCE``. ``seconds`` is as in ``read``. Raises
         ``StorageBusy``, ``StorageFull``, or, if ``fenced``, what ``fence`` raises; then nothing
         was changed.
         """
@@ -109,16 +136,24 @@ class Database:
             self.fence(connection)
             return work(connection)
 
-        return self._run(checked if fenced else work, reading=False, patience=patience)
+        patience = WRITE_PATIENCE if patience is None else patience
+        return self._run(
+            checked if fenced else work, reading=False, patience=patience, seconds=seconds
+        )
 
     def _run(
-        self, work: Callable[[Connection], Result], *, reading: bool, patience: float
+        self,
+        work: Callable[[Connection], Result],
+        *,
+        reading: bool,
+        patience: float,
+        seconds: float | None,
     ) -> Result:
         until = time.monotonic() + patience
         pause = 0.05
         while True:
             try:
-                with self._transaction(reading) as connection:
+                with self._transaction(reading, seconds) as connection:
                     return work(connection)
             except PoolTimeout as error:
                 raise StorageBusy from error
@@ -132,8 +167,9 @@ class Database:
             pause = min(2 * pause, 2.0)
 
     @contextmanager
-    def _transaction(self, reading: bool) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
+    def _transaction(self, reading: bool, seconds: float | None = None) -> Iterator[Connection]:
+        limit = TRANSACTION_SECONDS if seconds is None else seconds
+        with self._engine.connect() as connection, _cut_after(connection, limit):
             connection = connection.execution_options(easymlnb_reading=reading)
             with connection.begin():
                 if not reading and connection.dialect.name == "postgresql":
@@ -244,14 +280,39 @@ def _engine(url: URL) -> Engine:
     try:
         return create_engine(
             url,
-            pool_pre_ping=True,
             pool_timeout=STATEMENT_SECONDS,
-            connect_args={"connect_timeout": 10, "options": options, **KEEPALIVE},
+            connect_args={"connect_timeout": CONNECT_SECONDS, "options": options, **KEEPALIVE},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StorageUnusable(
             "The driver for PostgreSQL is not installed. Run: pip install 'easymlnb[postgres]'"
         ) from error
+
+
+@contextmanager
+def _cut_after(connection: Connection, seconds: float) -> Iterator[None]:
+    """Cut the connection if the block takes longer: a stopped PostgreSQL never answers.
+
+    Its own timeouts do not help then, nor do those of TCP, which the kernel still acknowledges.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    # A descriptor of its own: after the transaction, the number may be another open file.
+    with socket.socket(fileno=os.dup(driver.fileno())) as line:
+
+        def cut() -> None:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _begin(connection: Connection) -> None:
@@ -282,7 +343,9 @@ def _lost(error: DBAPIError) -> bool:
         return False  # SQLite has waited already
     state = getattr(error.orig, "sqlstate", None)
     timed_out = state in ("57014", "55P03")
-    never_connected = state is None and type(error.orig).__name__ == "OperationalError"
+    # Without importing the driver: a timeout of the connection is a subclass.
+    kinds = {kind.__name__ for kind in type(error.orig).__mro__}
+    never_connected = state is None and "OperationalError" in kinds
     restarting = state is not None and state[:2] in ("08", "57", "40")
     return (error.connection_invalidated or never_connected or restarting) and not timed_out
 

@@ -5,16 +5,20 @@ All times are the database's, so the machines' clocks do not matter. ``token`` i
 over, and a process that was paused cannot write with its old token.
 """
 
+import secrets
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, extract, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, extract, func, insert, select, update
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.store.database import Database
+from easymlnb_server.store.database import Database, upsert
 from easymlnb_server.store.tables import lease
 
 ROW = 1
+"""The row of the active process; the others are those of standbys."""
+FORGOTTEN = 3600.0
+"""Seconds after which the row of a standby that has ended is deleted."""
 PATIENCE = 1.0
 """Seconds for which one attempt is repeated while the database is unavailable."""
 
@@ -42,6 +46,9 @@ class Lease:
         self._database = database
         self._address = address
         self._token = 0
+        self._standby = 2 + secrets.randbelow(2**31 - 3)
+        self.has_standbys = False
+        """Whether another process waited for the lease when it was last renewed."""
 
     def acquire(self) -> bool:
         """Take the lease if it is free; return whether this process holds it."""
@@ -56,7 +63,7 @@ class Lease:
             if row["left"] > 0 and not is_gone(row["process"]):
                 return 0
             token = int(row["token"]) + 1
-            connection.execute(update(lease).values(token=token, **own))
+            connection.execute(update(lease).where(lease.c.id == ROW).values(token=token, **own))
             return token
 
         if not self._is_free():
@@ -69,9 +76,23 @@ class Lease:
         values = {"expires": _clock() + self.seconds}
         statement = update(lease).where(lease.c.token == self._token).values(**values)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
             if not connection.execute(statement).rowcount:
                 raise LeaseLost
+            waiting = (lease.c.id != ROW) & (lease.c.expires > _clock())
+            return connection.execute(select(lease.c.id).where(waiting)).first() is not None
+
+        self.has_standbys = self._database.write(work, patience=PATIENCE, fenced=False)
+
+    def announce(self) -> None:
+        """Record that this process waits for the lease, for as long as a lease lasts."""
+        values = {"expires": _clock() + self.seconds, "address": self._address}
+        values |= {"process": this_process(), "token": 0}
+
+        def work(connection: Connection) -> None:
+            upsert(connection, lease, {"id": self._standby}, values)
+            gone = (lease.c.id != ROW) & (lease.c.expires < _clock() - FORGOTTEN)
+            connection.execute(delete(lease).where(gone))
 
         self._database.write(work, patience=PATIENCE, fenced=False)
 
@@ -103,6 +124,17 @@ class Lease:
         return row is None or row["left"] <= 0 or is_gone(row["process"])
 
 
+def active_address(connection: Connection) -> str:
+    """Return the URL of the process that serves a PostgreSQL database; ``""`` for none."""
+    if connection.dialect.name != "postgresql" or not connection.dialect.has_table(
+        connection, lease.name
+    ):
+        return ""
+    row = _read(connection)
+    serves = row is not None and row["left"] > 0 and not is_gone(row["process"])
+    return str(row["address"]) if row is not None and serves else ""
+
+
 def _clock() -> Any:
     """Return the database's current seconds since 1970, not those of the transaction's start."""
     return extract("epoch", func.clock_timestamp())
@@ -110,7 +142,7 @@ def _clock() -> Any:
 
 def _read(connection: Connection) -> RowMapping | None:
     left = (lease.c.expires - _clock()).label("left")
-    return connection.execute(select(lease, left)).mappings().first()
+    return connection.execute(select(lease, left).where(lease.c.id == ROW)).mappings().first()
 
 
 def this_process() -> str:

@@ -18,6 +18,7 @@ from easymlnb_server.http.base import retry_after
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
+    CREDENTIAL,
     FILE,
     KERNEL,
     NAME,
@@ -76,6 +77,13 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 415)},
     "services/NAME": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, harms=True)},
     "services/NAME/access": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/maintainers": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/credentials": {"GET": Probe(LOGIN)},
+    "services/NAME/credentials/CREDENTIAL": {
+        "GET": Probe(LOGIN, 404),
+        "PUT": Probe(LOGIN, harms=True),
+        "DELETE": Probe(LOGIN, 404),
+    },
     "services/NAME/call": {"POST": Probe(HERE)},
     "services/NAME/view": {"POST": Probe(HERE)},
     "services/NAME/live/call": {"POST": Probe(LOGIN)},
@@ -148,6 +156,7 @@ STANDS_FOR = {
     FILE: "FILE",
     REQUEST: "REQUEST",
     VERSION: "VERSION",
+    CREDENTIAL: "CREDENTIAL",
 }
 EXAMPLES = {
     "/?": "",
@@ -159,6 +168,7 @@ EXAMPLES = {
     "FILE": "0" * 12 + "/none.js",
     "REQUEST": "some-request",
     "VERSION": "1",
+    "CREDENTIAL": "NONE",
 }
 
 

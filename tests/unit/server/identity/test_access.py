@@ -12,9 +12,11 @@ from easymlnb_server.identity.access import (
     Access,
     Action,
     Caller,
+    Maintainers,
     SingleUserDirectory,
     is_allowed,
     parse_access,
+    parse_maintainers,
 )
 
 PEOPLE = ("alice", "bob", "carol", "dave")
@@ -32,6 +34,9 @@ accesses = st.builds(
     groups=subsets(GROUPS).map(tuple),
     everyone=st.booleans(),
     public=st.booleans(),
+    maintainers=st.builds(
+        Maintainers, users=subsets(PEOPLE).map(tuple), groups=subsets(GROUPS).map(tuple)
+    ),
 )
 
 
@@ -39,7 +44,14 @@ def let_in(
     members: dict[str, frozenset[str]], admins: frozenset[str], owner: str, access: Access
 ) -> dict[str, set[str | None]]:
     """Return who may manage and who may use a service, by adding one crowd after the other."""
-    managers: set[str | None] = {owner, *admins}
+    group = owner.removeprefix("group:")
+    owners: set[str | None] = {*admins} | ({owner} if group == owner else set())
+    if group != owner:
+        owners |= {name for name, of in members.items() if group in of}
+    assert isinstance(access.maintainers, Maintainers)
+    managers = owners | set(access.maintainers.users)
+    for one in access.maintainers.groups:
+        managers |= {name for name, of in members.items() if one in of}
     users = managers | set(access.users)
     for group in access.groups:
         users |= {name for name, of in members.items() if group in of}
@@ -47,11 +59,17 @@ def let_in(
         users |= set(members)
     if access.public:
         users |= {None}
-    return {"manage": managers, "see": users, "call": users}
+    return {"own": owners, "manage": managers, "see": users, "call": users}
 
 
 @pytest.mark.slow
-@given(memberships, subsets(PEOPLE), st.sampled_from(PEOPLE), accesses, st.sampled_from(Action))
+@given(
+    memberships,
+    subsets(PEOPLE),
+    st.sampled_from((*PEOPLE, "group:ml", "group:bob")),
+    accesses,
+    st.sampled_from(Action),
+)
 def test_everybody_gets_what_the_model_says(
     members: dict[str, frozenset[str]],
     admins: frozenset[str],
@@ -106,3 +124,12 @@ def test_what_sets_nothing_sensible_is_refused(body: bytes) -> None:
 async def test_whoever_is_on_a_personal_server_may_do_everything() -> None:
     found = await SingleUserDirectory().find("anybody")
     assert is_allowed(found, "alice", PRIVATE, Action.MANAGE)
+
+
+def test_maintainers_are_not_set_with_the_access() -> None:
+    with pytest.raises(BadRequest, match="maintainers"):
+        parse_access(b'{"maintainers": {"users": ["bob"]}}')
+    assert parse_maintainers(b'{"users": ["bob", "bob"]}') == Maintainers(("bob",))
+    for body in (b"[]", b'{"users": "bob"}', b'{"users": [""]}', b'{"everyone": true}'):
+        with pytest.raises(BadRequest):
+            parse_maintainers(body)
