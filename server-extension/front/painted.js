@@ -98,7 +98,11 @@ export function goLive(manager, painted, replace, acts) {
   const { scrollX, scrollY } = window;
   replace();
   scrollTo(scrollX, scrollY);
+  // The form's script, which performs actions such as examples, starts in the next frame.
+  const first = done.findIndex(({ element }) => element.matches("[data-em-action]"));
+  const late = first < 0 ? [] : done.splice(first);
   for (const act of done) repeat(manager, act);
+  if (late.length) requestAnimationFrame(() => late.forEach((act) => repeat(manager, act)));
   const control = controlAt(manager, focused);
   control?.focus({ preventScroll: true });
   if (start !== null) control?.setSelectionRange?.(start, end);

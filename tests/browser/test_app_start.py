@@ -95,6 +95,14 @@ def test_what_is_done_before_the_form_is_live_counts(held: tuple[Any, Any]) -> N
     assert page.locator("#form .widget-readout").inner_text() == "10"
 
 
+def test_an_example_that_is_chosen_before_the_form_is_live_counts(held: tuple[Any, Any]) -> None:
+    page, release = held
+    page.get_by_role("button", name="Text: example").click()
+    page.get_by_role("button", name="Run").click()
+    release()
+    page.locator(".em-form .em-parts").get_by_text("example 2 round False red").wait_for()
+
+
 def test_live_form_takes_the_place_of_the_painted_one(held: tuple[Any, Any]) -> None:
     page, release = held
     place = "e => { const { x, y, width, height } = e.getBoundingClientRect();"
