@@ -304,5 +304,6 @@ class NotFoundHandler(EasyHandler):
 
     post = put = patch = delete = get
 
+    @allow_unauthenticated
     def options(self, *args: str) -> None:
         raise RouteNotFound
