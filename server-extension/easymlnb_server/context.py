@@ -9,6 +9,7 @@ from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.identity.access import UserDirectory
+from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -49,5 +50,6 @@ class ServerContext:
     placement_views: Views
     idempotency: IdempotencyCache
     users: UserDirectory
+    audit: AuditLog
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

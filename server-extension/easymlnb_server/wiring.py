@@ -25,6 +25,7 @@ from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
+from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
@@ -126,6 +127,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
+        audit=AuditLog(Path(settings.audit_file) if settings.audit_file else None),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -180,10 +182,12 @@ def build_lifecycle(
     folder, hub = Path(settings.state_dir), components.hub
 
     async def prepare(store: Store) -> None:
+        components.context.audit.open(store.audit)
         if hub is not None:
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        yield "audit", components.context.audit.run
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)

@@ -11,6 +11,7 @@ from jupyter_server.auth.identity import User
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.json_values import check_keys
 from easymlnb.contract.names import LONGEST
+from easymlnb_server.identity.grants import KeyGrant
 
 MAX_NAMES = 1000
 """Maximum number of users, and of groups, in the access rules of a service."""
@@ -26,6 +27,8 @@ class Caller:
     names: frozenset[str] | None = None
     """The names whose rights the caller has, if these are not just ``name``: several after a
     rename, none if another user had the name before."""
+    key: KeyGrant | None = None
+    """The API key of the request, which narrows the rights of its owner ``name``."""
 
     def owns(self, owner: str) -> bool:
         """Return whether the caller owns what belongs to ``owner``."""

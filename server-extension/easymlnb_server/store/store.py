@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
+from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
@@ -28,6 +29,7 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.audit = Audit(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
