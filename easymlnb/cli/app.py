@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from easymlnb.cli import hub, output, placement
+from easymlnb.cli import hub, keys, output, placement
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.contract.replacing import AUTO
@@ -28,6 +28,7 @@ app = typer.Typer(
 
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
+app.add_typer(keys.app, name="keys")
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 Names = Annotated[
@@ -213,6 +214,41 @@ def share(
         output.as_json({"service": access.service, **access.to_dict(), "app": access.app})
     else:
         output.line(repr(access))
+
+
+@app.command()
+@ANY_SERVER
+def usage(
+    target: CommandTarget,
+    service: Annotated[str, typer.Option("--service", help="Only this service.")] = "",
+    since: Annotated[
+        str, typer.Option("--since", help="First day, such as 2026-01-31; default: 30 days.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="Last day; default: today, in UTC.")] = "",
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Add up by day, service, version, user or key; may be repeated."),
+    ] = None,
+) -> None:
+    """Show calls, compute seconds and bytes of your services."""
+    from easymlnb.cli.usage import show_usage
+
+    show_usage(target, by or ["service"], since=since, until=until, service=service)
+
+
+@app.command()
+@ANY_SERVER
+def audit(
+    target: CommandTarget,
+    after: Annotated[int, typer.Option("--after", help="Only events after this number.")] = 0,
+    action: Annotated[
+        str, typer.Option("--action", help="Only this action, such as key.create.")
+    ] = "",
+) -> None:
+    """Show who published, shared, changed or revoked what; --json prints JSON lines."""
+    from easymlnb.cli.usage import show_audit
+
+    show_audit(target, after, action)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

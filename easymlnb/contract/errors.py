@@ -6,7 +6,8 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound
+    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound,
+    |        ApiKeyNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
@@ -15,6 +16,7 @@
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed
+    +-- 429  LimitExceeded
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
@@ -79,7 +81,7 @@ class BundleRejected(BadRequest, code="bundle_rejected"):
 class NotLoggedIn(EasyMLNBError, code="not_logged_in", status=401):
     """The credentials are missing or invalid."""
 
-    text = "Send a valid token: 'Authorization: token <TOKEN>'."
+    text = "Send a valid token or API key: 'Authorization: Bearer <TOKEN>'."
 
 
 class Forbidden(EasyMLNBError, code="forbidden", status=403):
@@ -125,6 +127,15 @@ class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
     """The caller has no running call with this id."""
 
     text = "You have no running call with this id; it may have ended."
+
+
+class ApiKeyNotFound(EasyMLNBError, code="key_not_found", status=404):
+    """The caller has no API key with this id."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"You have no API key with the id {id[:40]!r}. 'GET keys' lists your keys."
+        )
 
 
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
@@ -274,6 +285,21 @@ class DeploymentFailed(EasyMLNBError, code="deployment_failed", status=422):
     Shown to its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
     0), ``source`` and ``traceback``.
     """
+
+
+class LimitExceeded(EasyMLNBError, code="limit_exceeded", status=429):
+    """A limit of the caller, its API key or the service is reached.
+
+    ``details`` has the ``limit``, its ``scope`` and ``value``, and the seconds to wait in
+    ``retry_after``.
+    """
+
+    def __init__(self, scope: str, limit: str, value: float, retry_after: int) -> None:
+        super().__init__(
+            f"The limit {limit} of {value:,.15g} for {scope} is reached. Try again in "
+            f"{retry_after:,} s.",
+            details={"limit": limit, "scope": scope, "value": value, "retry_after": retry_after},
+        )
 
 
 class HeadTooLarge(EasyMLNBError, code="head_too_large", status=431):

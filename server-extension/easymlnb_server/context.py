@@ -9,7 +9,10 @@ from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.identity.access import UserDirectory
+from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
+from easymlnb_server.identity.quotas.quotas import Quotas
+from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -51,5 +54,8 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     audit: AuditLog
+    keys: ApiKeys
+    quotas: Quotas
+    usage: UsageMeter
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -1,17 +1,18 @@
 """Open the store, and serve published services while this process is active."""
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.context import ServerContext
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.store.folder_lock import FolderLock
-from easymlnb_server.store.lease import Lease
+from easymlnb_server.store.lease import Lease, LeaseLost
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Supervisor, Work
 
@@ -20,6 +21,9 @@ ON_STANDBY = NotReady(
     "process whose 'health/ready' answers 200.",
     details={"retry_after": 1},
 )
+
+
+log = logging.getLogger("easymlnb.store")
 
 
 class ServingLifecycle:
@@ -94,6 +98,7 @@ class ServingLifecycle:
         await self._supervisor.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
+        await self._store_counts()
         if self._membership is not None:
             await self._membership.close()
         if self._store is not None:
@@ -120,6 +125,17 @@ class ServingLifecycle:
         await self._supervisor.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()
+        self._state.keys.close()
+        self._state.usage.close()
+        self._state.audit.close()
+
+    async def _store_counts(self) -> None:
+        """Store what was counted since the last write."""
+        for store in (self._state.usage.flush, self._state.keys.refresh):
+            try:
+                await store()
+            except (EasyMLNBError, LeaseLost) as error:
+                log.warning("The last counts of calls were not stored: %s", error)
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):

@@ -18,6 +18,7 @@ from easymlnb_server.apps.sessions import Limits
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.calls.key_revocation import KeyRevoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.context import ServerContext
@@ -25,8 +26,11 @@ from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
+from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
+from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
+from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -82,6 +86,7 @@ class Components:
 
     context: ServerContext
     revoker: AccessRevoker
+    key_revoker: KeyRevoker
     deployments: DeploymentFactory
     hub: HubParts | None
     profiles: SharedProfiles
@@ -102,11 +107,14 @@ def build(settings: Settings, server: ServerApp) -> Components:
     activity = Activity(server.kernel_manager, times, live)
     in_flight, calls = InFlight(), CallLog()
     metrics = Metrics(live, published, in_flight.by_version)
-    recorder = CallRecorder(calls, metrics, _tracing(), shared=settings.shared)
+    usage = UsageMeter(settings.usage_days)
+    quotas = Quotas(settings.limit_defaults, usage)
+    audit = AuditLog(Path(settings.audit_file) if settings.audit_file else None)
+    recorder = CallRecorder(calls, metrics, usage, _tracing(), shared=settings.shared)
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
     context = ServerContext(
-        invoker=Invoker(services, recorder, activity, in_flight),
+        invoker=Invoker(services, recorder, activity, in_flight, quotas),
         in_flight=in_flight,
         recorder=recorder,
         services=services,
@@ -127,7 +135,10 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        audit=AuditLog(Path(settings.audit_file) if settings.audit_file else None),
+        audit=audit,
+        keys=ApiKeys(directory, audit),
+        quotas=quotas,
+        usage=usage,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -136,7 +147,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         directory,
         (apps.sessions.opened, in_flight.opened),
     )
-    return Components(context, revoker, deployments, hub, common)
+    key_revoker = KeyRevoker(context.keys, in_flight, services)
+    return Components(context, revoker, key_revoker, deployments, hub, common)
 
 
 def build_placements(
@@ -179,15 +191,20 @@ def build_lifecycle(
     placements: PlacementProvider,
 ) -> ServingLifecycle:
     """Return what opens the store and serves published services."""
-    folder, hub = Path(settings.state_dir), components.hub
+    folder, hub, context = Path(settings.state_dir), components.hub, components.context
 
     async def prepare(store: Store) -> None:
-        components.context.audit.open(store.audit)
+        context.audit.open(store.audit)
+        await context.keys.open(store.api_keys)
+        await context.usage.open(store.call_usage)
+        await context.quotas.open(store.service_limits)
         if hub is not None:
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
-        yield "audit", components.context.audit.run
+        yield "audit", context.audit.run
+        yield "keys", context.keys.run
+        yield "usage", context.usage.run
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
@@ -195,7 +212,7 @@ def build_lifecycle(
     return ServingLifecycle(
         folder,
         server.connection_url,
-        components.context,
+        context,
         announce=partial(write_address, folder / "server.json", link, server.certfile or ""),
         orphaned_workers=placements.orphaned_workers,
         prepare=prepare,

@@ -10,9 +10,7 @@ import dataclasses
 import hashlib
 import time
 from types import TracebackType
-from typing import Any
-
-from tornado import web
+from typing import Any, ClassVar
 
 from easymlnb.contract.errors import (
     BadRequest,
@@ -20,6 +18,7 @@ from easymlnb.contract.errors import (
     DeadlineExceeded,
     Draining,
     EasyMLNBError,
+    NotLoggedIn,
 )
 from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Item, Progress
@@ -33,7 +32,9 @@ from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer,
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
@@ -47,6 +48,8 @@ class CallHandler(SpooledBodyHandler):
 
     It is the ``EventSink`` of its call.
     """
+
+    key_scopes: ClassVar = {"POST": (Scope.CALL,)}
 
     def initialize(self, view: bool = False, live: bool = False) -> None:
         super().initialize()
@@ -64,23 +67,35 @@ class CallHandler(SpooledBodyHandler):
         self._target = self._find(self.path_args[0])
         spec = self._target.spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return body_limit(spec.input, spec.max_body, kind)
+        limit = body_limit(spec.input, spec.max_body, kind)
+        if self.is_visitor or (self.caller is not None and self.caller.key is not None):
+            limit = self.state.quotas.max_body(spec.name, self.caller, limit)
+        return limit
 
     def accepts_token(self, token: PageToken) -> bool:
         # A page calls what is published under its name; the notebook's draft is its author's.
         return token.service == self.path_args[0] and not self._live
 
+    def scopes_for(self, method: str) -> tuple[Scope, ...]:
+        return () if self._live else super().scopes_for(method)
+
+    def on_anonymous(self) -> None:
+        """Accept calls of public services."""
+        if self._live or not self.state.services.public(self.path_args[0]):
+            raise NotLoggedIn
+        self.is_visitor = True
+
     @property
     def _published_only(self) -> bool:
-        """Whether the call came from a public page, whose service may have been unpublished."""
-        return self.page_token is not None and self.page_token.public
+        """Whether the call is a visitor's, whose service may have been unpublished meanwhile."""
+        return self.is_visitor or (self.page_token is not None and self.page_token.public)
 
     def _find(self, name: str) -> Target:
         return self.state.invoker.find(
             name, self.caller, live=self._live, published_only=self._published_only
         )
 
-    @web.authenticated
+    @custom_access_check
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining

@@ -13,8 +13,16 @@ from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
+from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
+from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler
+from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
+from easymlnb_server.identity.audit.handlers import AuditHandler
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
+from easymlnb_server.identity.quotas.handlers import OPERATIONS as LIMITS
+from easymlnb_server.identity.quotas.handlers import LimitsHandler
+from easymlnb_server.identity.usage.handlers import OPERATIONS as USAGE
+from easymlnb_server.identity.usage.handlers import UsageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
@@ -69,6 +77,10 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **KEYS,
+    **LIMITS,
+    **USAGE,
+    **AUDIT,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -80,6 +92,8 @@ UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
+
+KEY = r"(key_[0-9a-f]{16})"
 
 SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
@@ -131,6 +145,11 @@ def _common_routes(name: str) -> Routes:
         (r"link", LinkHandler),
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
+        (r"keys", KeysHandler),
+        (rf"keys/{KEY}", KeyHandler),
+        (rf"services/{name}/limits", LimitsHandler),
+        (r"usage", UsageHandler),
+        (r"audit", AuditHandler),
     )
 
 

@@ -61,6 +61,7 @@ class UserHandler(EasyHandler):
         removed = await self.state.publisher.remove_owner(name)
         await users.forget()
         forget_services(self, removed)
+        await self.record("owner.remove", name, owner=name, details={"removed": removed})
         self.write_json({"removed": removed})
 
 
@@ -93,4 +94,5 @@ class TransferHandler(BodyHandler):
         moved = await self.state.publisher.transfer(name, to, owner.identity)
         await users.forget()
         forget_services(self, moved)
+        await self.record("owner.transfer", name, owner=to, details={"to": to, "moved": moved})
         self.write_json({"moved": moved})

@@ -13,6 +13,7 @@ from easymlnb.contract.spec import NAME
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import PRIVATE, Action, is_allowed, transfer_advice
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.identity.names import short_name
 from easymlnb_server.openapi.document import (
     BYTES,
@@ -73,6 +74,7 @@ class ServicesHandler(BodyHandler):
     """``GET services`` lists them; ``POST services`` publishes the bundle that is its body."""
 
     actions: ClassVar[dict[str, str]] = {"POST": "write"}
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
 
     def body_limit(self) -> int:
         sent = self.request.headers.get("Content-Type", "")
@@ -103,6 +105,9 @@ class ServicesHandler(BodyHandler):
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publisher.publish
         stored = await publish(self.read_body(), names, self.caller.name, replace)
+        about = {"bundle": stored.id, "replace": replace}
+        for name in stored.names or tuple(stored.manifest.get("services", ())):
+            await self.record("service.publish", name, owner=stored.owner, details=about)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)

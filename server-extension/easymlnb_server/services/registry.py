@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar, cast
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from easymlnb.contract.errors import ServiceNotFound
+from easymlnb.contract.errors import NotLoggedIn, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, is_allowed
@@ -69,10 +69,14 @@ class ServiceRegistry:
         ------
         ServiceNotFound
             There is no such service, or the caller may not know of it.
+        NotLoggedIn
+            The caller has an API key for other services.
         NotReady
             Published services are not served from this process, or not yet.
         """
         if not self.allows(caller, name, action):
+            if caller is not None and caller.key is not None and not caller.key.matches(name):
+                raise NotLoggedIn
             self._published.check()
             now = self._moved(name)
             raise ServiceNotFound(name, now if self.allows(caller, now, Action.SEE) else "")
@@ -103,8 +107,11 @@ class ServiceRegistry:
 
     def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
         """Return whether a caller may do something with a service; false if there is none."""
+        key = caller.key if caller is not None else None
+        if key is not None and (action is Action.MANAGE or not key.matches(name)):
+            return False
         if not self.shared:
-            return True
+            return caller is not None or (action is not Action.MANAGE and self.public(name))
         service = self._published.get(name)
         return service is not None and is_allowed(caller, service.owner, service.access, action)
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
+from easymlnb_server.store.api_keys import ApiKeyRepository
 from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.call_usage import CallUsage
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.service_limits import ServiceLimitsRepository
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.usage import Usage
 
@@ -30,6 +33,9 @@ class Store:
         self.usage = Usage(database)
         self.people = People(database)
         self.audit = Audit(database)
+        self.api_keys = ApiKeyRepository(database)
+        self.service_limits = ServiceLimitsRepository(database)
+        self.call_usage = CallUsage(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
