@@ -16,6 +16,7 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     FILE,
     FULL_NAME,
+    KEY,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -138,6 +139,10 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
+    f"{OWN}/limits": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"all": {"concurrent": 9}}}, harms=True),
+    ),
     f"{OWN}/openapi\\.json": (Probe("get", "see"),),
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
@@ -145,6 +150,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
+OPEN_TO_VISITORS = {(OWN, "get"), (f"{OWN}/call", "post"), (f"{OWN}/view", "post")}
+"""Route and method of what visitors may do with a public service."""
+
 PLACES = (
     ("get", "{at}/NAME/api/kernels/PLACE"),
     ("get", "{at}/NAME/api/kernels/PLACE/channels"),
@@ -156,6 +164,12 @@ OF_NONE: dict[str, dict[str, int]] = {
     "/?": {"get": 200},
     "docs": {"get": 200},
     "me": {"get": 200},
+    "keys": {"get": 200, "post": 400},
+    "keys/page": {"get": 200},
+    "keys/KEY": {"get": 404, "delete": 404},
+    "usage": {"get": 200},
+    "usage/page": {"get": 200},
+    "audit": {"get": 200},
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
     "hub/users/USER": {"delete": 403},
@@ -182,6 +196,7 @@ STANDS_FOR = {
     REQUEST: "REQUEST",
     SESSION: "PLACE",
     USER: "USER",
+    KEY: "KEY",
 }
 
 
@@ -228,8 +243,9 @@ def test_services_are_there_for_those_who_may_only(
             if probe.level == "public":
                 allowed = name == "alice/posted"
             else:
-                # Without a login there are public pages, and nothing else.
-                allowed = asker != VISITOR and may(asker, name, probe.level)
+                # Without a login there are public pages, and public services to call.
+                open_to_all = (route, probe.method) in OPEN_TO_VISITORS
+                allowed = may(asker, name, probe.level) and (asker != VISITOR or open_to_all)
             if allowed and probe.harms:
                 continue
             answer = ask(shared, asker, probe.method, at, **probe.send)
@@ -255,6 +271,7 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("UPLOAD", "u" * 43)
             .replace("REQUEST", "nobodys-request")
             .replace("BUNDLE", "b" * 64)
+            .replace("KEY", f"key_{'0' * 16}")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)
@@ -367,6 +384,7 @@ def example(pattern: str, name: str) -> str:
         BUNDLE: "b" * 64,
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",
+        KEY: f"key_{'0' * 16}",
         SESSION: "0" * 36,
     }
     for group, one in examples.items():

@@ -14,7 +14,7 @@ from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
-from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler
+from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
 from easymlnb_server.identity.audit.handlers import AuditHandler
 from easymlnb_server.identity.handlers import OPERATIONS as ME
@@ -22,7 +22,7 @@ from easymlnb_server.identity.handlers import MeHandler
 from easymlnb_server.identity.quotas.handlers import OPERATIONS as LIMITS
 from easymlnb_server.identity.quotas.handlers import LimitsHandler
 from easymlnb_server.identity.usage.handlers import OPERATIONS as USAGE
-from easymlnb_server.identity.usage.handlers import UsageHandler
+from easymlnb_server.identity.usage.handlers import UsageHandler, UsagePageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
@@ -146,9 +146,11 @@ def _common_routes(name: str) -> Routes:
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
         (r"keys", KeysHandler),
+        (r"keys/page", KeysPageHandler),
         (rf"keys/{KEY}", KeyHandler),
         (rf"services/{name}/limits", LimitsHandler),
         (r"usage", UsageHandler),
+        (r"usage/page", UsagePageHandler),
         (r"audit", AuditHandler),
     )
 

@@ -12,6 +12,9 @@ from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.tables import api_keys
 
 
+_FIELDS = ApiKey.__struct_fields__
+
+
 class ApiKeyRepository(Repository):
     """Reads and writes keys; their texts are never stored."""
 
@@ -19,7 +22,10 @@ class ApiKeyRepository(Repository):
     def changed(self, connection: Connection, since: float) -> list[ApiKey]:
         """Return the keys that were created or changed at this time or later."""
         query = select(api_keys).where(api_keys.c.changed >= since)
-        return [msgspec.convert(dict(row._mapping), ApiKey) for row in connection.execute(query)]
+        return [
+            msgspec.convert({name: row._mapping[name] for name in _FIELDS}, ApiKey)
+            for row in connection.execute(query)
+        ]
 
     @writing
     def add(self, connection: Connection, key: ApiKey, event: AuditEvent) -> None:

@@ -11,14 +11,17 @@ from tornado import web
 from easymlnb.contract.errors import ApiKeyNotFound, BadRequest, Forbidden, ServiceNotFound
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.api_keys import rules
 from easymlnb_server.identity.api_keys.keys import may_manage
 from easymlnb_server.identity.api_keys.models import ApiKey, KeyRequest, KeyState
 from easymlnb_server.identity.limits import Limits, to_limits
-from easymlnb_server.openapi.document import JSON, TEXT, Operation, done, ok, query_parameter
+from easymlnb_server.openapi.document import HTML, JSON, TEXT, Operation, done, ok, query_parameter
 
 MAX_REQUEST = 2**16
+MAX_SUGGESTIONS = 200
+"""Names of services that the page suggests."""
 
 
 class KeyDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +145,24 @@ class KeysHandler(_KeyHandler):
         return found
 
 
+class KeysPageHandler(PageHandler):
+    """``GET keys/page``: the page on which users create and revoke keys."""
+
+    @web.authenticated
+    def get(self) -> None:
+        keys, services = self.state.keys, self.state.services
+        keys.check_open()
+        caller = self.caller
+        own = [] if caller is None else [key for key in keys if caller.owns(key.owner)]
+        own.sort(key=lambda key: key.created, reverse=True)
+        self.page(
+            "keys.html",
+            keys=[describe(key, keys.used(key)) for key in own],
+            known=services.names(caller)[:MAX_SUGGESTIONS],
+            shared=services.shared,
+        )
+
+
 class KeyHandler(EasyHandler):
     """``GET`` and ``DELETE keys/{id}``."""
 
@@ -178,6 +199,10 @@ OPERATIONS = {
         (503,),
         tag="Keys",
         body={JSON: KeyRequest},
+    ),
+    "GET /keys/page": Operation(
+        "getKeysPage", "Create and revoke API keys", ok("A page for people.", HTML), (503,),
+        tag="Documents",
     ),
     "GET /keys/{id}": Operation(
         "getKey", "Describe an API key", ok("The key without its text.", KeyDescription), (503,),

@@ -2,22 +2,28 @@
 
 import csv
 import io
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, ClassVar
 
 import msgspec
+from markupsafe import Markup
 from msgspec import Meta
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, Forbidden
+from easymlnb_server.http import charts
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.identity.usage.models import Key, Totals
-from easymlnb_server.openapi.document import JSON, TEXT, Operation, ok, query_parameter
+from easymlnb_server.openapi.document import HTML, JSON, TEXT, Operation, ok, query_parameter
 
 CSV = "text/csv"
 DEFAULT_DAYS = 30
+MAX_BARS = 90
+"""Maximum number of days in a chart."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters by which spreadsheets take a text for a formula."""
 
@@ -46,24 +52,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     usage: list[UsageEntry]
 
 
-class UsageHandler(EasyHandler):
-    """``GET usage``: of the caller's services, and the caller's own calls."""
-
-    key_scopes: ClassVar = {"GET": (Scope.READ,)}
-
-    @web.authenticated
-    async def get(self) -> None:
-        since, until = self.days()
-        found = await self.entries(since, until)
-        format = self.get_query_argument("format", "json")
-        if format not in ("json", "csv"):
-            raise BadRequest(f"Invalid format {format[:40]!r}: use json or csv.")
-        if format == "json":
-            self.write_json(Usage(since=since, until=until, usage=found))
-            return
-        self.set_header("Content-Type", f"{CSV}; charset=utf-8")
-        self.set_header("Content-Disposition", f'attachment; filename="usage-{until}.csv"')
-        self.finish(as_csv(found))
+class _UsageHandler(EasyHandler):
+    """Base: reads what the caller may see."""
 
     def days(self) -> tuple[str, str]:
         """Return the first and the last day; raises ``BadRequest``."""
@@ -114,6 +104,77 @@ class UsageHandler(EasyHandler):
             ) from error
 
 
+class UsageHandler(_UsageHandler):
+    """``GET usage``: of the caller's services, and the caller's own calls."""
+
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
+
+    @web.authenticated
+    async def get(self) -> None:
+        since, until = self.days()
+        found = await self.entries(since, until)
+        format = self.get_query_argument("format", "json")
+        if format not in ("json", "csv"):
+            raise BadRequest(f"Invalid format {format[:40]!r}: use json or csv.")
+        if format == "json":
+            self.write_json(Usage(since=since, until=until, usage=found))
+            return
+        self.set_header("Content-Type", f"{CSV}; charset=utf-8")
+        self.set_header("Content-Disposition", f'attachment; filename="usage-{until}.csv"')
+        self.finish(as_csv(found))
+
+
+class UsagePageHandler(_UsageHandler, PageHandler):
+    """``GET usage/page``: the same with plots."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        since, until = self.days()
+        found = await self.entries(since, until)
+        self.page(
+            "usage.html",
+            since=since,
+            until=until,
+            plots=_plots(found, since, until),
+            services=_sums(found, lambda entry: entry.service),
+            users=_sums(found, lambda entry: entry.key or entry.user),
+        )
+
+
+def _sums(
+    entries: Iterable[UsageEntry], name: Callable[[UsageEntry], str]
+) -> list[tuple[str, Totals]]:
+    """Return totals by name, those with the most calls first."""
+    sums: dict[str, Totals] = {}
+    for entry in entries:
+        values = {field: getattr(entry, field) for field in Totals.__struct_fields__}
+        sums.setdefault(name(entry), Totals()).add(Totals(**values))
+    return sorted(sums.items(), key=lambda item: (-item[1].calls, item[0]))
+
+
+def _plots(entries: Iterable[UsageEntry], since: str, until: str) -> list[tuple[str, Markup]]:
+    """Return titles and charts of calls and compute seconds by day."""
+    sums = dict(_sums(entries, lambda entry: entry.day))
+    first, count = date.fromisoformat(since), MAX_BARS
+    count = min(count, (date.fromisoformat(until) - first).days + 1)
+    last = date.fromisoformat(until)
+    days = [(last - timedelta(days=back)).isoformat() for back in reversed(range(count))]
+    totals = [(day, sums.get(day, Totals())) for day in days]
+    calls = [(day, float(one.calls), float(one.errors)) for day, one in totals]
+    seconds = [(day, one.compute_seconds, 0.0) for day, one in totals]
+    most = max((one for _, one, _ in seconds), default=0.0)
+    return [
+        ("Calls, failed ones in red", charts.days(
+            f"Calls by day: {sum(one for _, one, _ in calls):,.0f} in total", calls,
+            f"{max((one for _, one, _ in calls), default=0):,.0f}",
+        )),
+        ("Compute seconds", charts.days(
+            f"Compute seconds by day: {sum(one for _, one, _ in seconds):,.1f} in total", seconds,
+            charts.duration(most),
+        )),
+    ]  # fmt: skip
+
+
 def _entry(place: Key, totals: Totals) -> UsageEntry:
     day, service, version, user, key = place
     values = msgspec.to_builtins(totals)
@@ -137,6 +198,13 @@ def _cell(value: object) -> object:
 
 
 OPERATIONS = {
+    "GET /usage/page": Operation(
+        "getUsagePage",
+        "See usage as plots",
+        ok("A page for people.", HTML),
+        (503,),
+        tag="Documents",
+    ),
     "GET /usage": Operation(
         "getUsage",
         "Read the usage of your services, and your own",
