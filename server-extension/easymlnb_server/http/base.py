@@ -45,7 +45,7 @@ ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute"}
 RETRY_AFTER = 2
 """Seconds until a retry after a 503 response, if the error has no better value."""
 
-REQUEST_ID = re.compile(rf"(?!{api_keys.PREFIX})[A-Za-z0-9._-]{{8,64}}\Z")
+REQUEST_ID = re.compile(r"(?!emnb_)[A-Za-z0-9._-]{8,64}\Z")
 
 MAX_PATH = 500
 """Maximum characters of a path in a log line."""

@@ -14,7 +14,7 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import PRIVATE, Action, is_allowed, transfer_advice
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.identity.names import short_name
+from easymlnb_server.identity.names import qualified_name, short_name
 from easymlnb_server.openapi.document import (
     BYTES,
     JSON,
@@ -106,8 +106,11 @@ class ServicesHandler(BodyHandler):
         publish = self.state.publisher.publish
         stored = await publish(self.read_body(), names, self.caller.name, replace)
         about = {"bundle": stored.id, "replace": replace}
-        for name in stored.names or tuple(stored.manifest.get("services", ())):
-            await self.record("service.publish", name, owner=stored.owner, details=about)
+        # Which services a notebook has may be known only after it ran.
+        for name in stored.names or stored.manifest.get("defines") or (stored.id,):
+            shared = self.state.services.shared and "/" not in name and name != stored.id
+            full = qualified_name(stored.owner, name) if shared else name
+            await self.record("service.publish", full, owner=stored.owner, details=about)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)

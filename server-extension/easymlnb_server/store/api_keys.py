@@ -11,7 +11,6 @@ from easymlnb_server.store.audit import append
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.tables import api_keys
 
-
 _FIELDS = ApiKey.__struct_fields__
 
 
