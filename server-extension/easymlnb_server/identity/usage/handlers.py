@@ -59,7 +59,8 @@ class _UsageHandler(EasyHandler):
         """Return the first and the last day; raises ``BadRequest``."""
         today = datetime.now(UTC).date()
         until = self._day("until", today)
-        since = self._day("since", until - timedelta(days=DEFAULT_DAYS - 1))
+        first = max(until.toordinal() - DEFAULT_DAYS + 1, date.min.toordinal())
+        since = self._day("since", date.fromordinal(first))
         if since > until:
             raise BadRequest(f"since ({since}) is after until ({until}).")
         return since.isoformat(), until.isoformat()
