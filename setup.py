@@ -37,6 +37,8 @@ def data_files() -> list[tuple[str, list[str]]]:
 # What a Jupyter server with the extension needs beside the kernel side.
 SERVER_SIDE = [
     "alembic>=1.13",
+    # Packs the script of app pages; gzip needs a tenth more bytes.
+    "brotli>=1.1",
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
     "fsspec>=2024.2",
@@ -44,8 +46,13 @@ SERVER_SIDE = [
     "httptools>=0.6",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
+    # Formulas in descriptions and results as MathML.
+    "latex2mathml>=3.77",
     "markupsafe>=2.1",
+    "mdit-py-plugins>=0.4",
     "nbclient>=0.10",
+    # Compares the notebooks of two versions.
+    "nbdime>=4",
     "nbformat>=5.10",
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
@@ -58,7 +65,15 @@ SERVER_SIDE = [
     "voila>=0.5.13,<0.6",
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
-DATA = ["nh3>=0.2.20", "numpy>=1.26", "pandas>=2.2", "pillow>=11", "pyyaml>=6"]
+DATA = [
+    "latex2mathml>=3.77",
+    "mdit-py-plugins>=0.4",
+    "nh3>=0.2.20",
+    "numpy>=1.26",
+    "pandas>=2.2",
+    "pillow>=11",
+    "pyyaml>=6",
+]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
@@ -66,6 +81,8 @@ ARROW = ["pyarrow>=16"]
 HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
+# Locks the packages of a version, and builds locked environments.
+LOCKED = ["uv>=0.9"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
@@ -89,6 +106,8 @@ DEV = [
     "pytest>=8.2",
     "pytest-cov",
     "pytest-timeout",
+    # Reads the crates that versions are exported as.
+    "rocrate>=0.16",
     "ruff>=0.9",
     "schemathesis>=4",
     "setuptools>=77",
@@ -96,7 +115,7 @@ DEV = [
     "tqdm",
     "types-psutil",
     "types-PyYAML",
-    # Writes the lock file.
+    # Writes the lock file; also the extra `locked`.
     "uv>=0.9",
     "uvicorn",
 ]
@@ -118,6 +137,8 @@ setup(
             "py.typed",
             "templates/*",
             "static/*",
+            "apps/voila/share/voila/templates/easymlnb/*",
+            "apps/voila/share/voila/templates/easymlnb/static/*",
             "store/migrations/*",
             "store/migrations/versions/*",
         ],
@@ -159,11 +180,12 @@ setup(
         "docs": DOCS,
         "examples": EXAMPLES,
         "hub": HUB,
+        "locked": LOCKED,
         "otel": OTEL,
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
         "torch": TORCH,
         "dev": DEV + DOCS + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
-        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
+        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
     },
 )

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.compose.pipelines import gather, pipeline
     from easymlnb.contract.errors import CallerError, EasyMLNBError
-    from easymlnb.contract.spec import Batch
+    from easymlnb.contract.spec import Batch, Record
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
     from easymlnb.services.batching import Batched
-    from easymlnb.services.decorator import ServiceFunction, service
+    from easymlnb.services.decorator import service
+    from easymlnb.services.service_function import ServiceFunction
     from easymlnb.types import (
         HTML,
         Array,
@@ -50,8 +51,9 @@ _HOMES = {
     "calling.use": "use",
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
-    "contract.spec": "Batch",
-    "services.decorator": "ServiceFunction service",
+    "contract.spec": "Batch Record",
+    "services.decorator": "service",
+    "services.service_function": "ServiceFunction",
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
@@ -85,6 +87,7 @@ __all__ = [
     "Number",
     "Optimized",
     "Plot",
+    "Record",
     "Secret",
     "ServiceFunction",
     "Slider",

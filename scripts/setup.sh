@@ -107,14 +107,17 @@ run_npm() {
   PATH=$home/bin:$PATH "$home/bin/node" "$home/lib/node_modules/npm/bin/npm-cli.js" --silent "$@"
 }
 
-# Check types and style of the browser scripts. The tools are in node_modules, as package-lock.json
-# names them; they are installed again after a change of that file.
-check_javascript() {
+# Install the packages that package-lock.json names into node_modules, again after a change of that file.
+install_npm_packages() {
   local stamp=node_modules/installed.stamp
-  if [ ! "$stamp" -nt package-lock.json ]; then
-    say "Installing the checkers of JavaScript ..."
-    run_npm ci --no-audit --no-fund >/dev/null && touch "$stamp"
-  fi
+  [ ! "$stamp" -nt package-lock.json ] || return 0
+  say "Installing the npm packages ..."
+  run_npm ci --no-audit --no-fund >/dev/null && touch "$stamp"
+}
+
+# Check types and style of the browser scripts.
+check_javascript() {
+  install_npm_packages
   run_npm run check
 }
 

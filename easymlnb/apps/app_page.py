@@ -61,7 +61,9 @@ class AppPage:
         self._shown = 0
         if uploads is not None:
             uploads = replace(uploads, service=spec.name)
-        self.form = Form(spec, caller, context=FormContext(uploads), app_page=True)
+        self.form = Form(
+            spec, caller, context=FormContext(uploads, page_has_scripts=True), app_page=True
+        )
         self.form.on_finished = self._on_finished
         self.form.actions |= {
             "again": self._run_again,

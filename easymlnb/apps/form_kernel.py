@@ -19,6 +19,7 @@ import ipywidgets as W
 from easymlnb.apps.app_page import AppPage, Uploads
 from easymlnb.apps.http_caller import HttpCaller
 from easymlnb.apps.message_queue import CHECK_INTERVAL, MessageQueue, OverTimeError
+from easymlnb.apps.painting import paint
 from easymlnb.apps.session import CURRENT_SESSION, WidgetSession, install
 from easymlnb.contract import process
 from easymlnb.contract.page_protocol import (
@@ -26,6 +27,7 @@ from easymlnb.contract.page_protocol import (
     ClosePage,
     FromPage,
     OpenPage,
+    PageBuilt,
     PageFailed,
     Ready,
     Spent,
@@ -49,6 +51,21 @@ BROKEN = element(
     "author.",
     role="alert",
 )
+
+SAMPLE = ServiceSpec(
+    name="sample",
+    title="Sample",
+    description="A formula: $x$.",
+    input={
+        "type": "object",
+        "properties": {
+            "text": {"type": "string", "default": ""},
+            "number": {"type": "integer", "minimum": 0, "maximum": 9, "default": 1},
+            "choice": {"enum": ["a", "b"], "default": "a"},
+        },
+    },
+    output={},
+).to_dict()
 
 log = logging.getLogger("easymlnb.apps")
 
@@ -80,6 +97,11 @@ class FormKernelLoop:
                 self._queues[message.session] = MessageQueue(self._handle, give_up)
             if (queue := self._queues.get(message.session)) is not None:
                 queue.put(message)
+
+    def warm_up(self) -> None:
+        """Build a page and discard it: the first visitor does not wait for imports."""
+        self._handle(OpenPage(spec=SAMPLE, root="warm-up", url="", base="/", secret=""))
+        self._handle(ClosePage())
 
     def _watch(self) -> None:
         while True:
@@ -114,9 +136,12 @@ class FormKernelLoop:
         try:
             page = self._pages[message.session] = _build(message)
             root.children = (page.widget,)
+            html = paint(root)
         except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
+            html = BROKEN
             self.send(PageFailed(session=message.session, reason=_brief(error)))
+        self.send(PageBuilt(session=message.session, state=session.state(), html=str(html)))
 
     def _forward(self, message: FromPage) -> None:
         if message.session in self._sessions:
@@ -138,7 +163,7 @@ def _build(message: OpenPage) -> AppPage:
     spec = ServiceSpec.from_dict(message.spec)
     return AppPage(
         spec,
-        HttpCaller(message.url, message.secret, spec),
+        HttpCaller(message.url, message.secret, spec, public=message.public),
         base=message.base,
         uploads=Uploads(
             url=f"{message.base}uploads",
@@ -181,7 +206,9 @@ def main() -> None:
     # Deeply nested JSON needs a large stack.
     threading.stack_size(STACK)
     install()
-    FormKernelLoop(reads, writes).run()
+    loop = FormKernelLoop(reads, writes)
+    loop.warm_up()
+    loop.run()
     # Threads of calls may still be waiting for responses.
     os._exit(0)
 

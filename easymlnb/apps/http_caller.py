@@ -30,7 +30,7 @@ from easymlnb.contract.errors import (
     from_code,
 )
 from easymlnb.contract.names import url_path
-from easymlnb.contract.spec import VIEW, ServiceSpec
+from easymlnb.contract.spec import NOT_RECORDED, VIEW, ServiceSpec
 from easymlnb.forms.call_protocol import Event, Failed, Item, Progress, Succeeded, Waiting
 
 RESTARTING = "The server is restarting; your input is kept"
@@ -247,10 +247,13 @@ class HttpCaller:
     """Calls one service for one visitor.
 
     ``url`` is the address of easymlnb's routes for this kernel, such as
-    ``http://127.0.0.1:8888/easymlnb/``; ``secret`` is the token for this service and visitor.
+    ``http://127.0.0.1:8888/easymlnb/``; ``secret`` is the token for this service and visitor, who
+    has no login if ``public``.
     """
 
-    def __init__(self, url: str, secret: str, spec: ServiceSpec) -> None:
+    def __init__(self, url: str, secret: str, spec: ServiceSpec, *, public: bool = False) -> None:
+        record = spec.record or NOT_RECORDED
+        self.may_flag = record.flags and (record.visitors or not public)
         self.url = url.rstrip("/") + "/"
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}
@@ -259,3 +262,18 @@ class HttpCaller:
         call = HttpCall(self, values, on_event)
         _loop().start(call.run())
         return call
+
+    def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
+        """Have the server keep a call; see ``FlagCaller``."""
+        _loop().start(self._flag({"request_id": request_id, "reason": reason}, on_done))
+
+    async def _flag(self, flag: dict[str, str], on_done: Callable[[str], None]) -> None:
+        url = f"{self.url}services/{url_path(self.name)}/flag"
+        try:
+            response = await _loop().http.post(url, json=flag, headers=self.headers)
+            problem = ""
+            if response.status_code >= 400:
+                problem = _rejection(response.content, flag["request_id"]).message
+        except (httpx.HTTPError, httpx.StreamError):
+            problem = "The server cannot be reached. Try again."
+        on_done(problem)

@@ -7,6 +7,7 @@ another page.
 
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
 from typing import Any
@@ -118,6 +119,12 @@ class WidgetSession:
     def _send_states(self, control: BaseComm, data: Json) -> None:
         if data.get("method") != "request_states":
             return
+        states, paths, buffers = self._states()
+        reply = {"method": "update_states", "states": states, "buffer_paths": paths}
+        control.send(reply, buffers=buffers)
+
+    def _states(self) -> tuple[Json, list[Any], list[Any]]:
+        """Return the state of all widgets without its bytes, and where which bytes belong."""
         states = {
             name: {
                 "model_name": widget._model_name,
@@ -127,9 +134,14 @@ class WidgetSession:
             }
             for name, widget in list(self.widgets.items())
         }
-        states, paths, buffers = library._remove_buffers(states)
-        reply = {"method": "update_states", "states": states, "buffer_paths": paths}
-        control.send(reply, buffers=buffers)
+        found: tuple[Json, list[Any], list[Any]] = library._remove_buffers(states)
+        return found
+
+    def state(self) -> bytes:
+        """Return the state of all widgets as JSON, for a page that is not connected yet."""
+        states, paths, buffers = self._states()
+        texts = [b64encode(buffer).decode() for buffer in buffers]
+        return encode({"states": states, "buffer_paths": paths, "buffers": texts})
 
     def _message(self, message: FromPage) -> None:
         content = json.loads(message.content)

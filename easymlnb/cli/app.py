@@ -2,19 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from easymlnb.cli import hub, keys, output, placement
+from easymlnb.cli import hub, keys, output, placement, traffic, usage
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
+from easymlnb.cli.traffic import Name, client_of
 from easymlnb.contract.replacing import AUTO
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from easymlnb.client import Client
 
 app = typer.Typer(
     name="easymlnb",
@@ -30,16 +26,10 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(keys.app, name="keys")
 
-Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
+VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[
     list[str] | None, typer.Option("--name", help="Publish only this service; may be repeated.")
 ]
-
-
-def _client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Client]":
-    from easymlnb.cli.target import client_of
-
-    return client_of(name, target)
 
 
 @app.callback(invoke_without_command=True)
@@ -72,6 +62,10 @@ def list_services(target: CommandTarget) -> None:
         for service in services:
             if service.get("reason"):
                 output.message(f"{service['name']}: {service['reason']}")
+            if service.get("drift"):
+                from easymlnb.cli.versions import drift_sentence
+
+                output.message(f"{service['name']}: {drift_sentence(service['drift'])}")
 
 
 @app.command()
@@ -97,6 +91,9 @@ def call(
     idempotency_key: Annotated[
         str, typer.Option(help="Calls with the same key and input run only once.", metavar="KEY")
     ] = "",
+    version: Annotated[
+        str, typer.Option(help="Number or alias of the version to call.", metavar="VERSION")
+    ] = "",
 ) -> None:
     """Call a service and print its result."""
     from easymlnb.cli.call import CallCommand, call_and_show
@@ -106,9 +103,10 @@ def call(
         "live": live,
         "priority": priority,
         "idempotency_key": idempotency_key,
+        "version": version,
     }
     command = CallCommand(save=save, accept=accept, options=options, json=target.json)
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         call_and_show(client, name, values or [], command)
 
 
@@ -133,12 +131,20 @@ def publish(
             help="How to replace the previous version: auto, in_place or wait.", metavar="HOW"
         ),
     ] = AUTO,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Run workers with exactly the present packages.")
+    ] = False,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Give the new version no traffic.")
+    ] = False,
+    force: traffic.Force = False,
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    publish_and_show(notebook, PublishOptions(*lists, requirements, replace), target)
+    options = PublishOptions(*lists, requirements, replace, locked, stage, force)
+    publish_and_show(notebook, options, target)
 
 
 @app.command()
@@ -151,7 +157,7 @@ def logs(
     """Show a service's recent calls with their output and tracebacks."""
     from easymlnb.cli.logs import show_log
 
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         show_log(client, name, follow=follow, json=target.json)
 
 
@@ -163,7 +169,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Remove a published service and all its versions."""
-    with _client_of(name, target) as client:
+    with client_of(name, target) as client:
         if client.admin.service(name)["version"] is None:
             raise ValueError(
                 f"{name} is a live service. To remove it, close its notebook or remove its "
@@ -218,37 +224,48 @@ def share(
 
 @app.command()
 @ANY_SERVER
-def usage(
+def compare(
     target: CommandTarget,
-    service: Annotated[str, typer.Option("--service", help="Only this service.")] = "",
-    since: Annotated[
-        str, typer.Option("--since", help="First day, such as 2026-01-31; default: 30 days.")
-    ] = "",
-    until: Annotated[str, typer.Option("--until", help="Last day; default: today, in UTC.")] = "",
-    by: Annotated[
-        list[str] | None,
-        typer.Option("--by", help="Add up by day, service, version, user or key; may be repeated."),
+    name: Name,
+    before: Annotated[str, typer.Argument(help="A version or alias.", metavar="VERSION")],
+    after: Annotated[str, typer.Argument(help="Another one.", metavar="VERSION")],
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Inputs: examples, recorded, flagged, or the path of a table (CSV, JSON lines)."
+        ),
+    ] = "examples",
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of inputs.")] = None,
+    relative: Annotated[
+        float | None, typer.Option(min=0, help="Relative tolerance of numbers.")
+    ] = None,
+    absolute: Annotated[
+        float | None, typer.Option(min=0, help="Absolute tolerance of numbers.")
     ] = None,
 ) -> None:
-    """Show calls, compute seconds and bytes of your services."""
-    from easymlnb.cli.usage import show_usage
+    """Compare two versions of a service on the same inputs; exit with 1 if they differ."""
+    from easymlnb.cli.compare import compare_and_show
 
-    show_usage(target, by or ["service"], since=since, until=until, service=service)
+    options = {"on": on, "limit": limit, "relative": relative, "absolute": absolute}
+    with client_of(name, target) as client:
+        compare_and_show(client, name, (before, after), options, json=target.json)
 
 
 @app.command()
 @ANY_SERVER
-def audit(
+def flags(
     target: CommandTarget,
-    after: Annotated[int, typer.Option("--after", help="Only events after this number.")] = 0,
-    action: Annotated[
-        str, typer.Option("--action", help="Only this action, such as key.create.")
-    ] = "",
+    name: Name,
+    save: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a data set: .zip with files, .csv or .jsonl."),
+    ] = None,
 ) -> None:
-    """Show who published, shared, changed or revoked what; --json prints JSON lines."""
-    from easymlnb.cli.usage import show_audit
+    """Show the calls of a service that users flagged, or download them."""
+    from easymlnb.cli.compare import show_flags
 
-    show_audit(target, after, action)
+    with client_of(name, target) as client:
+        show_flags(client, name, save, json=target.json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -307,3 +324,77 @@ def doctor(
         found = placement.placements_of(target)
         findings = [*doctor_hub.examine(), *doctor_hub.placements(found)]
     show(findings, json=target.json)
+
+
+@app.command()
+@ANY_SERVER
+def provenance(
+    target: CommandTarget,
+    service: Annotated[
+        str,
+        typer.Argument(
+            help="Such as roll@3; default: the current version.", metavar="NAME@VERSION"
+        ),
+    ],
+    crate: Annotated[
+        Path | None, typer.Option(help="Write the version as an RO-Crate to this zip file.")
+    ] = None,
+) -> None:
+    """Show who published a version, when, and from what."""
+    from easymlnb.cli import versions
+
+    name, version = versions.split_version(service)
+    with client_of(name, target) as client:
+        version = versions.version_or_current(client, name, version)
+        if crate is not None:
+            versions.save_crate(client, name, version, crate)
+            return
+        found = client.admin.provenance(name, version)
+    if target.json:
+        output.as_json(found)
+    else:
+        versions.show_provenance(found)
+
+
+@app.command()
+@ANY_SERVER
+def diff(
+    target: CommandTarget,
+    name: Name,
+    before: Annotated[str, typer.Argument(help="A version.", metavar="VERSION")],
+    after: Annotated[
+        str | None, typer.Argument(help="Another version; default: the one before.", metavar="TO")
+    ] = None,
+) -> None:
+    """Show how two versions of a service differ: cells, files and packages."""
+    from easymlnb.cli import versions
+
+    with client_of(name, target) as client:
+        found = client.admin.version_diff(name, before, after)
+    if target.json:
+        output.as_json(found)
+    else:
+        versions.show_diff(found)
+
+
+@app.command()
+@ANY_SERVER
+def checkout(
+    target: CommandTarget,
+    service: VersionedName,
+    folder: Annotated[
+        Path | None, typer.Argument(help="A new or empty folder; default: NAME-VERSION.")
+    ] = None,
+) -> None:
+    """Write the notebook, files and packages of a version to a folder."""
+    from easymlnb.cli import versions
+
+    name, version = versions.split_version(service, required=True)
+    with client_of(name, target) as client:
+        versions.checkout(client, name, version, folder, target.json)
+
+
+for command in (
+    traffic.versions, traffic.traffic, traffic.promote, traffic.rollback, usage.usage, usage.audit,
+):  # fmt: skip
+    app.command()(command)

@@ -9,6 +9,7 @@ import typer
 
 from easymlnb.cli import output
 from easymlnb.cli.options import CommandTarget
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
@@ -30,6 +31,9 @@ class PublishOptions:
     exclude: tuple[str, ...] = ()
     requirements: Path | None = None
     replace: str = AUTO
+    locked: bool = False
+    stage: bool = False
+    force: bool = False
 
 
 def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
@@ -50,6 +54,7 @@ def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTar
         include=options.include,
         exclude=options.exclude,
         requirements=options.requirements,
+        environment=LOCKED if options.locked else None,
     )
     for line in bundle.summary():
         output.message(output.clean(line))
@@ -82,7 +87,13 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
                     drawn.append(text)
 
             return upload_bundle(
-                server, bundle.data, names=options.names, replace=options.replace, on_text=show
+                server,
+                bundle.data,
+                names=options.names,
+                replace=options.replace,
+                stage=options.stage,
+                force=options.force,
+                on_text=show,
             )
     except KeyboardInterrupt:
         output.message("\n".join(["", *drawn[-1:]]))
@@ -101,12 +112,15 @@ def _show_failure(error: EasyMLNBError, base: str, *, json: bool) -> None:
 
 def _show(status: Mapping[str, Any], server: "Server") -> None:
     from easymlnb.client import hub
+    from easymlnb.publishing.bundle_upload import describe_traffic
 
     same = " (unchanged)" if status.get("unchanged") else ""
     for service in status["services"]:
         version = service.get("version")
         state = f"version {version}" if version is not None else "starting"
         output.line(f"{service['name']} {state}{same}")
+        if note := describe_traffic(service):
+            output.message(output.clean(note))
         for line in _addresses(service, server).lines():
             output.line(line)
     if server.shared:

@@ -2,16 +2,45 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from easymlnb.cli import output
 from easymlnb.cli.keys import client_for
-from easymlnb.cli.options import CommandTarget
+from easymlnb.cli.options import ANY_SERVER, CommandTarget
 
 BY = ("day", "service", "version", "user", "key")
 TOTALS = ("calls", "errors", "compute_seconds", "gpu_seconds", "bytes_in", "bytes_out")
+
+
+@ANY_SERVER
+def usage(
+    target: CommandTarget,
+    service: Annotated[str, typer.Option("--service", help="Only this service.")] = "",
+    since: Annotated[
+        str, typer.Option("--since", help="First day, such as 2026-01-31; default: 30 days.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="Last day; default: today, in UTC.")] = "",
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Add up by day, service, version, user or key; may be repeated."),
+    ] = None,
+) -> None:
+    """Show calls, compute seconds and bytes of your services."""
+    show_usage(target, by or ["service"], since=since, until=until, service=service)
+
+
+@ANY_SERVER
+def audit(
+    target: CommandTarget,
+    after: Annotated[int, typer.Option("--after", help="Only events after this number.")] = 0,
+    action: Annotated[
+        str, typer.Option("--action", help="Only this action, such as key.create.")
+    ] = "",
+) -> None:
+    """Show who published, shared, changed or revoked what; --json prints JSON lines."""
+    show_audit(target, after, action)
 
 
 def show_usage(target: CommandTarget, by: list[str], **asked: str) -> None:

@@ -20,6 +20,7 @@ from easymlnb.contract import names
 from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.units import parse_duration
 
 EVENT_STREAM = "text/event-stream"
 
@@ -34,12 +35,14 @@ EXTRA_SECONDS = 15.0
 class CallOptions:
     """How a call is made.
 
-    ``timeout``: seconds the call may take (default and maximum: the service's own timeout).
+    ``timeout``: seconds the call may take, or a text such as ``"2m"`` (default and maximum: the
+    service's own timeout). Raises ``ValueError`` for anything else.
     ``progress``: a function that receives ``(fraction, text)`` during the call.
     ``accept``: the media type of the result.
     ``live``: call the author's kernel although a version is published.
     ``priority``: ``"batch"`` lets interactive calls go first.
     ``idempotency_key``: the same call under the same key runs once, so it can be repeated.
+    ``version``: the number or alias of the published version that must answer.
     """
 
     timeout: float | None = None
@@ -48,6 +51,11 @@ class CallOptions:
     live: bool = False
     priority: str = ""
     idempotency_key: str = ""
+    version: int | str = ""
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            object.__setattr__(self, "timeout", parse_duration(self.timeout))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +203,8 @@ def call_request(
     if options.idempotency_key:
         headers["Idempotency-Key"] = options.idempotency_key
     seconds = spec.timeout
+    if options.version:
+        headers["X-Easymlnb-Version"] = str(options.version)
     if options.timeout is not None:
         seconds = options.timeout
         headers["X-Timeout"] = f"{seconds:g}"

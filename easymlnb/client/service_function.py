@@ -28,7 +28,7 @@ class RemoteService(Protocol):
     def options(
         self,
         *,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
         progress: OnProgress | None = None,
         accept: str = "",
         live: bool = False,

@@ -26,7 +26,8 @@ from easymlnb.compose.wiring import StepSpec, merge_parameters, result_hint, tar
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.options import check, known
 from easymlnb.services import signature
-from easymlnb.services.decorator import ServiceFunction, options_of_service, service
+from easymlnb.services.decorator import options_of_service, service
+from easymlnb.services.service_function import ServiceFunction
 from easymlnb.services.signature import MISSING, Parameter
 
 

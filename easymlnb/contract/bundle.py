@@ -5,10 +5,12 @@
     manifest.json         what it is (``Manifest``)
     notebook.ipynb        nbformat 4, without outputs
     files/<path>          local modules and data, by their path relative to the notebook
+    lock/<name>           the locked environment, if any: requirements.txt and wheels
 
-Its id is a hash of the cells' source and tags, the files, the requirements and the kernel. It does
-not depend on outputs, execution counts, the notebook's name, the requested names or the environment
-record, so that publishing the same notebook again gives the same id on any machine.
+Its id is a hash of the cells' source and tags, the files, the requirements, the kernel and the
+locked environment. It does not depend on outputs, execution counts, the notebook's name, the
+requested names or the environment record, so that publishing the same notebook again gives the same
+id on any machine.
 """
 
 import hashlib
@@ -27,6 +29,7 @@ import msgspec
 
 from easymlnb.contract import metadata
 from easymlnb.contract.archive import MAX_UNPACKED, MAX_ZIP, Archive, check_path, check_size
+from easymlnb.contract.environment_lock import EnvironmentLock
 from easymlnb.contract.errors import BundleRejected, DefinitionError
 from easymlnb.contract.notebook import check_notebook, strip, tags_of, text_of
 from easymlnb.contract.resources import Gpu, check_gpu
@@ -39,14 +42,31 @@ MAX_NOTEBOOK = 50 * 2**20
 MANIFEST = "manifest.json"
 NOTEBOOK = "notebook.ipynb"
 FILES = "files/"
+LOCK = "lock/"
 
 _MAX_MANIFEST = 10 * 2**20
 _KERNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _SHA = re.compile(r"[0-9a-f]{64}\Z")
 
 
+class InputFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that the code names and that is not in the bundle, as it was at publishing.
+
+    - ``size``: in bytes
+    - ``sha256``: empty if the file was too large to read
+    """
+
+    size: int
+    sha256: str = ""
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a bundle was made: a record for people, not part of the id."""
+    """Where a bundle was made: a record for people, not part of the id.
+
+    - ``packages``: versions of the packages that the notebook needs, with their dependencies
+    - ``commit``, ``dirty``: the state of the git repository; empty without one
+    - ``inputs``: data and models outside of the bundle, by the path in the code
+    """
 
     python: str = ""
     platform: str = ""
@@ -54,6 +74,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     commit: str = ""
     dirty: bool = False
     created: str = ""
+    inputs: dict[str, InputFile] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     - ``gpu``, ``placement``: required before a worker runs the code, found by static analysis.
     - ``defines``: the services that the code defines, found by static analysis; the new versions
       replace theirs.
+    - ``lock``: the packages that workers run with; ``None`` for those of the kernel.
     """
 
     notebook: str
@@ -80,6 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     gpu: Gpu = 0.0
     placement: str = ""
+    lock: EnvironmentLock | None = None
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,14 +141,22 @@ class Bundle:
         Existing files are not overwritten. Files are readable by their owner only. Raises
         ``BundleRejected`` if a file has another checksum or collides with another file.
         """
+        self._extract(folder, FILES, self.manifest.files)
+
+    def extract_lock(self, folder: Path) -> None:
+        """Write the files of the locked environment to ``folder``, as ``extract`` does."""
+        if self.manifest.lock is not None:
+            self._extract(folder, LOCK, self.manifest.lock.files)
+
+    def _extract(self, folder: Path, prefix: str, files: Mapping[str, str]) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with Archive(self._data) as archive:
-            for path, sha in self.manifest.files.items():
+            for path, sha in files.items():
                 target = folder.joinpath(*check_path(path).split("/"))
                 try:
                     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     with open(target, "xb", opener=partial(os.open, mode=0o600)) as file:
-                        file.writelines(_checked(archive, path, sha))
+                        file.writelines(_checked(archive, prefix + path, sha))
                 except (FileExistsError, NotADirectoryError) as error:
                     raise BundleRejected(f"{path[:80]!r} collides with another file.") from error
 
@@ -145,42 +176,56 @@ def open_bundle(data: bytes | Path, *, verify: bool = True) -> Bundle:
         notebook = check_notebook(_json(archive.read(NOTEBOOK, MAX_NOTEBOOK), NOTEBOOK))
         _check_listing(manifest, set(archive.sizes) - {MANIFEST, NOTEBOOK})
         if verify:
-            for path, sha in manifest.files.items():
+            for path, sha in _listed(manifest).items():
                 for _ in _checked(archive, path, sha):
                     pass
     return Bundle(identify(manifest, notebook), manifest, notebook, data)
 
 
 def write(
-    manifest: Manifest, notebook: Mapping[str, Any], files: Mapping[str, bytes | Path]
+    manifest: Manifest,
+    notebook: Mapping[str, Any],
+    files: Mapping[str, bytes | Path],
+    lock: Mapping[str, bytes | Path] | None = None,
 ) -> bytes:
-    """Return the zip; ``manifest.files`` is filled in from ``files``, the notebook is stripped.
+    """Return the zip; the manifest's digests are filled in, and the notebook is stripped.
 
-    The same arguments give the same bytes: entries are sorted, dates and modes fixed.
-    Raises ``BundleRejected`` or ``TooLarge``.
+    ``lock`` are the files of ``manifest.lock``. The same arguments give the same bytes: entries are
+    sorted, dates and modes fixed. Raises ``BundleRejected`` or ``TooLarge``.
     """
     stripped = strip(check_notebook(dict(notebook)))
-    shas: dict[str, str] = {}
-    total = 0
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for path in sorted(files):
-            content = _content(path, files[check_path(path)], MAX_UNPACKED - total)
-            total += len(content)
-            shas[path] = hashlib.sha256(content).hexdigest()
-            archive.writestr(_entry(FILES + path), content)
+        shas, total = _add(archive, FILES, files, 0)
+        complete = msgspec.structs.replace(manifest, files=shas)
+        if manifest.lock is not None:
+            locked, _ = _add(archive, LOCK, lock or {}, total)
+            whole = msgspec.structs.replace(manifest.lock, files=locked)
+            complete = msgspec.structs.replace(complete, lock=whole)
         try:
             text = msgspec.json.encode(stripped, order="sorted")
         except (UnicodeEncodeError, TypeError) as error:
             raise BundleRejected("The notebook contains text that is not valid Unicode.") from error
         check_size(len(text), MAX_NOTEBOOK, "The notebook without its outputs")
         archive.writestr(_entry(NOTEBOOK), text)
-        complete = msgspec.structs.replace(manifest, files=shas)
         _check_manifest(complete)
         archive.writestr(_entry(MANIFEST), msgspec.json.encode(complete, order="sorted"))
     data = target.getvalue()
     check_size(len(data), MAX_ZIP, "The zip")
     return data
+
+
+def _add(
+    archive: zipfile.ZipFile, prefix: str, files: Mapping[str, bytes | Path], total: int
+) -> tuple[dict[str, str], int]:
+    """Add files below ``prefix``; return their digests, and the new total size."""
+    shas: dict[str, str] = {}
+    for path in sorted(files):
+        content = _content(path, files[check_path(path)], MAX_UNPACKED - total)
+        total += len(content)
+        shas[path] = hashlib.sha256(content).hexdigest()
+        archive.writestr(_entry(prefix + path), content)
+    return shas, total
 
 
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
@@ -197,6 +242,8 @@ def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     }
     if manifest.metadata:
         content["metadata"] = manifest.metadata
+    if manifest.lock is not None:
+        content["lock"] = manifest.lock.id
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
@@ -217,14 +264,25 @@ def _check_manifest(manifest: Manifest) -> None:
         check_gpu(manifest.gpu)
     except DefinitionError as error:
         raise BundleRejected(f"The bundle's {MANIFEST} is invalid: {error.message}") from error
-    for path, sha in manifest.files.items():
+    locked = manifest.lock.files if manifest.lock is not None else {}
+    if manifest.lock is not None:
+        manifest.lock.check()
+    for path, sha in (*manifest.files.items(), *locked.items()):
         check_path(path)
         if not _SHA.match(sha):
             raise BundleRejected(f"The bundle's {MANIFEST} has no SHA-256 for {path[:80]!r}.")
 
 
+def _listed(manifest: Manifest) -> dict[str, str]:
+    """Return the digest of each listed file by its path in the zip."""
+    found = {FILES + path: sha for path, sha in manifest.files.items()}
+    if manifest.lock is not None:
+        found |= {LOCK + path: sha for path, sha in manifest.lock.files.items()}
+    return found
+
+
 def _check_listing(manifest: Manifest, held: set[str]) -> None:
-    listed = {FILES + path for path in manifest.files}
+    listed = {*_listed(manifest)}
     if missing := sorted(listed - held):
         raise BundleRejected(
             f"The bundle's {MANIFEST} lists {missing[0][:80]!r}, but the file is missing."
@@ -238,7 +296,7 @@ def _check_listing(manifest: Manifest, held: set[str]) -> None:
 def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
     """Yield a file's content; raises ``BundleRejected`` at its end for another checksum."""
     digest = hashlib.sha256()
-    for chunk in archive.chunks(FILES + path):
+    for chunk in archive.chunks(path):
         digest.update(chunk)
         yield chunk
     if digest.hexdigest() != sha:

@@ -6,17 +6,21 @@
     +-- 400  BadRequest, BundleRejected (a BadRequest)
     +-- 401  NotLoggedIn
     +-- 403  Forbidden
-    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound,
+    +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
+    |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
     |        ApiKeyNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete
+    |        UploadIncomplete, ComparisonRunning, BreakingVersion, VersionInUse, NoRollback,
+    |        PromotionConflict
+    +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
-    +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed
-    +-- 429  LimitExceeded
+    +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
+    |        IncompatibleVersions
+    +-- 429  TooManyFlags, LimitExceeded
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
@@ -27,7 +31,7 @@
     +-- never in a response: DefinitionError (also a TypeError), StorageUnusable, ServerUnreachable
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 from easymlnb.contract import units
@@ -100,6 +104,30 @@ class ServiceNotFound(EasyMLNBError, code="service_not_found", status=404):
         )
 
 
+class VersionNotFound(EasyMLNBError, code="version_not_found", status=404):
+    """The service has no version with this number or alias."""
+
+    def __init__(
+        self, asked: str, versions: Collection[int] = (), aliases: Iterable[str] = ()
+    ) -> None:
+        latest = sorted(versions)[-10:]
+        known = [f"{', '.join(map(str, latest))}"] if latest else ["none"]
+        known += [f"aliases: {', '.join(sorted(aliases))}"] if aliases else []
+        super().__init__(
+            f"The service has no version {asked[:80]!r}. Versions: {'; '.join(known)}.",
+            details={"versions": latest},
+        )
+
+
+class PromotionNotFound(EasyMLNBError, code="promotion_not_found", status=404):
+    """The service has no promotion with this ID."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"The service has no promotion {id[:80]!r}. 'GET services/NAME/promotions' lists them."
+        )
+
+
 class BundleNotFound(EasyMLNBError, code="bundle_not_found", status=404):
     """There is no bundle with this id."""
 
@@ -136,6 +164,23 @@ class ApiKeyNotFound(EasyMLNBError, code="key_not_found", status=404):
         super().__init__(
             f"You have no API key with the id {id[:40]!r}. 'GET keys' lists your keys."
         )
+
+
+class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
+    """The service has no recorded call with this id."""
+
+    def __init__(self, record: str) -> None:
+        super().__init__(
+            f"There is no recorded call {record[:32]!r} of this service; it may have expired or "
+            "been deleted."
+        )
+
+
+class ComparisonNotFound(EasyMLNBError, code="comparison_not_found", status=404):
+    """There is no comparison with this id, or the caller does not manage its service."""
+
+    def __init__(self, comparison: str) -> None:
+        super().__init__(f"There is no comparison {comparison[:32]!r}.")
 
 
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
@@ -186,6 +231,15 @@ class BundleInUse(EasyMLNBError, code="bundle_in_use", status=409):
         )
 
 
+class ComparisonRunning(EasyMLNBError, code="comparison_running", status=409):
+    """The service has as many unfinished comparisons as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"This service has {most} unfinished comparisons. Wait until one ends, or delete one."
+        )
+
+
 class NotShared(EasyMLNBError, code="not_shared", status=409):
     """A single-user server cannot share its services."""
 
@@ -226,6 +280,50 @@ class NodeFull(EasyMLNBError, code="node_full", status=409):
     text = (
         "All kernel slots of this node are in use. Shut down one of its kernels, or use another "
         "node."
+    )
+
+
+class BreakingVersion(EasyMLNBError, code="breaking_version", status=409):
+    """The version would break callers of the one that answers now."""
+
+    def __init__(self, number: int, serving: int, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"Version {number} would break callers of version {serving}: "
+            f"{'; '.join(differences[:5])}. To let it answer calls anyway, use force.",
+            details={"version": number, "serving": serving, "differences": list(differences)},
+        )
+
+
+class VersionInUse(EasyMLNBError, code="version_in_use", status=409):
+    """Something still refers to the version, so it cannot be deleted."""
+
+    def __init__(self, number: int, users: Sequence[str]) -> None:
+        super().__init__(
+            f"Version {number} cannot be deleted: it is used by {', '.join(users)}. Remove that "
+            "first.",
+            details={"version": number, "used_by": list(users)},
+        )
+
+
+class NoRollback(EasyMLNBError, code="no_rollback", status=409):
+    """There is no earlier version to go back to."""
+
+    text = (
+        "No earlier version of this service had its traffic. To choose a version, set the weights: "
+        "PUT services/NAME/traffic."
+    )
+
+
+class PromotionConflict(EasyMLNBError, code="promotion_conflict", status=409):
+    """The promotion cannot be started or changed in the present state."""
+
+
+class TrafficChanged(EasyMLNBError, code="traffic_changed", status=412):
+    """The traffic is no longer what ``If-Match`` names; ``details["current"]`` is what it is."""
+
+    text = (
+        "The traffic of this service was changed in the meantime. Compare it with your change, "
+        "then send the change with the new ETag."
     )
 
 
@@ -300,6 +398,21 @@ class LimitExceeded(EasyMLNBError, code="limit_exceeded", status=429):
             f"{retry_after:,} s.",
             details={"limit": limit, "scope": scope, "value": value, "retry_after": retry_after},
         )
+
+
+class IncompatibleVersions(EasyMLNBError, code="incompatible_versions", status=422):
+    """The versions do not take the same inputs, or their results are of different kinds."""
+
+    def __init__(self, before: int, after: int, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"Versions {before} and {after} cannot be compared on the same inputs. "
+            f"{' '.join(problems[:3])}",
+            details={"problems": list(problems)},
+        )
+
+
+class TooManyFlags(EasyMLNBError, code="too_many_flags", status=429):
+    """The caller, or all callers of the service, flagged too many calls."""
 
 
 class HeadTooLarge(EasyMLNBError, code="head_too_large", status=431):

@@ -72,6 +72,18 @@ class ToPage(Message):
     buffers: tuple[bytes, ...] = ()
 
 
+class PageBuilt(Message):
+    """The page is built, so the server can send it.
+
+    ``state`` is JSON with the state of all widgets, as the page's script reads it: ``states`` by
+    the widgets' ids, ``buffer_paths``, and ``buffers`` in base64. ``html`` is what the page shows
+    until its controls are live.
+    """
+
+    state: bytes
+    html: str
+
+
 class PageFailed(Message):
     """The page could not be built; ``reason`` is for the server's log."""
 
@@ -85,7 +97,7 @@ class Spent(Message):
 
 
 ToKernel = OpenPage | FromPage | ClosePage
-FromSession = ToPage | PageFailed | Spent
+FromSession = ToPage | PageBuilt | PageFailed | Spent
 ToServer = Ready | FromSession
 
 to_kernel: Callable[[bytes], ToKernel] = msgspec.msgpack.Decoder(ToKernel).decode

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from easymlnb.contract import units
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import check_whole, named_options
@@ -59,6 +60,68 @@ class Batch:
             )
 
 
+MAX_RECORDS = 1_000_000
+"""Largest ``max`` of a ``Record``."""
+
+
+@named_options
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Which calls of a service are kept, with their inputs and results.
+
+    Parameters
+    ----------
+    share : float, default 0
+        Share of the calls that are recorded, from 0 to 1. With 0, only flagged calls are kept.
+    keep : float or str, default "30d"
+        Time after which a recorded call is deleted: seconds, ``"12h"``, ``"30d"``. Flagged calls
+        are kept until they are deleted.
+    max : int, default 10000
+        Largest number of recorded calls, and of flagged calls; of recorded ones, the oldest are
+        deleted.
+    flags : bool, default True
+        Whether callers may flag a call, which keeps it.
+    visitors : bool, default False
+        Whether calls of visitors without a login are recorded, and visitors may flag calls.
+
+    Raises
+    ------
+    DefinitionError
+        A value is out of range.
+    """
+
+    share: float = 0.0
+    keep: float | str = "30d"
+    max: int = 10_000
+    flags: bool = True
+    visitors: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.share) not in (int, float) or not 0 <= self.share <= 1:
+            raise DefinitionError(f"share must be a number from 0 to 1, not {self.share!r}.")
+        try:
+            seconds = units.parse_duration(self.keep)
+        except ValueError as error:
+            raise DefinitionError(f"keep: {error}") from error
+        if not seconds:
+            raise DefinitionError("keep must be longer than 0; without record=, nothing is kept.")
+        check_whole("max", self.max, 1)
+        if self.max > MAX_RECORDS:
+            raise DefinitionError(f"max must be at most {MAX_RECORDS:,}, not {self.max:,}.")
+        for name in ("flags", "visitors"):
+            if not isinstance(getattr(self, name), bool):
+                raise DefinitionError(f"{name} must be True or False, not {getattr(self, name)!r}.")
+
+    @property
+    def seconds(self) -> float:
+        """The time after which a recorded call is deleted."""
+        return units.parse_duration(self.keep)
+
+
+NOT_RECORDED = Record()
+"""What holds for a service without ``record=``: nothing is recorded; users may flag calls."""
+
+
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A service under its name, with its schema and metadata.
 
@@ -69,6 +132,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``concurrency``: calls that one worker runs at once, 1 unless the function is async.
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
+    - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
+    - ``record``: which calls are kept with inputs and results, ``None`` for the default.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
     """
 
@@ -92,6 +157,9 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeout: Annotated[float, Meta(description="Seconds that a call may take.")] = 30.0
     workers: int = 1
     placement: str = ""
+    environment: Annotated[
+        str, Meta(description="Packages of its workers: `kernel` or `locked`.")
+    ] = "kernel"
     public: bool = False
     max_body: int = MAX_BODY
     batch: Batch | None = None
@@ -99,6 +167,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     max_concurrent: int = 0
     resources: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
+    record: Record | None = None
     app: dict[str, Any] | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from easymlnb.contract.errors import EasyMLNBError
 
@@ -96,4 +96,20 @@ class Caller(Protocol):
         -------
         Running
             ``stop()`` asks the call to end.
+        """
+
+
+@runtime_checkable
+class FlagCaller(Protocol):
+    """A ``Caller`` whose calls can be flagged.
+
+    ``may_flag`` says whether the service accepts flags of this caller.
+    """
+
+    may_flag: bool
+
+    def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
+        """Keep a call that has ended, and return at once.
+
+        ``on_done`` is called from any thread with ``""``, or why the call was not flagged.
         """

@@ -12,7 +12,7 @@ from typing import Any
 import ipywidgets as W
 from traitlets import Unicode
 
-from easymlnb.forms.shared_style import SharedStyleWidget
+from easymlnb.forms.shared_style import SharedStyleWidget, current
 
 FRONT_END = ">=0.9.13"
 """Versions of anywidget's front end that run the scripts; it is installed with the server."""
@@ -56,10 +56,12 @@ class EsmWidget(SharedStyleWidget, W.DOMWidget):  # type: ignore[misc]
     _anywidget_id = Unicode().tag(sync=True)
 
     def __init__(self, **values: Any) -> None:
+        context = current()
+        bundled = context is not None and context.page_has_scripts
         super().__init__(
             _model_module_version=FRONT_END,
             _view_module_version=FRONT_END,
-            _esm=script(self.script_name),
+            _esm="" if bundled else script(self.script_name),
             _anywidget_id=f"easymlnb.{self.script_name}",
             **values,
         )

@@ -13,9 +13,10 @@ from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_monitor import CallMonitor, CallUpdate
-from easymlnb.forms.call_protocol import Caller, Failed, Part, Running, Succeeded
+from easymlnb.forms.call_protocol import Caller, Failed, FlagCaller, Part, Running, Succeeded
 from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
+from easymlnb.forms.flag_bar import FlagBar
 from easymlnb.forms.form_script import Action, FormScript
 from easymlnb.forms.header import header, page_links
 from easymlnb.forms.limits import violations
@@ -97,7 +98,8 @@ class Form:
         with self.context.active():
             self.fields = Group(SchemaNode.root(spec.input), make)
             self.run_bar = RunBar(self.run, self.stop)
-            self.result_panel = ResultPanel(spec.stream)
+            self.flag_bar = self._flag_bar(caller)
+            self.result_panel = ResultPanel(spec.stream, self.flag_bar)
             self.code_panel = CodePanel()
             self.script = FormScript(self.actions, app_page=app_page)
             self.fields.widget.remove_class("em-group")
@@ -106,6 +108,18 @@ class Form:
             self.widget.add_class("em-form")
         self.context.max_widgets = len(self.context.widgets) + EXTRA_WIDGETS
         W.keep_message_order(self.widget)
+
+    def _flag_bar(self, caller: Caller) -> FlagBar | None:
+        if not isinstance(caller, FlagCaller) or not caller.may_flag:
+            return None
+        bar = FlagBar(caller)
+        self.actions["flag"] = self._open_flag_bar
+        return bar
+
+    def _open_flag_bar(self, request: str) -> None:
+        assert self.flag_bar is not None
+        with self.context.active():
+            self.flag_bar.open(request)
 
     def _build(self) -> Any:
         """Return the form as shown under a cell."""

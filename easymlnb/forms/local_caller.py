@@ -2,13 +2,15 @@
 
 import json
 import secrets
+import threading
 from collections.abc import Callable
 from functools import cache
 from itertools import count
 from typing import Any
 
 from easymlnb.contract import worker_protocol
-from easymlnb.contract.errors import from_code
+from easymlnb.contract.errors import EasyMLNBError, from_code
+from easymlnb.contract.spec import NOT_RECORDED
 from easymlnb.forms.call_protocol import Event, Failed, Item, Log, Progress, Succeeded
 from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import Service
@@ -35,11 +37,18 @@ class LocalCall:
 
 
 class LocalCaller:
-    """Calls one service of this process. Tracebacks are shown: the user is the author."""
+    """Calls one service of this process. Tracebacks are shown: the user is the author.
 
-    def __init__(self, service: Service, runner: ThreadCallRunner | None = None) -> None:
+    ``flags`` says whether there is a server that keeps flagged calls.
+    """
+
+    def __init__(
+        self, service: Service, runner: ThreadCallRunner | None = None, *, flags: bool = False
+    ) -> None:
         self._service = service
         self._runner = runner or _default_runner()
+        self.may_flag = flags and (service.spec.record or NOT_RECORDED).flags
+        self._last: tuple[str, dict[str, Any], Any] = ("", {}, None)
 
     def start(self, values: dict[str, Any], on_event: Callable[[Event], None]) -> LocalCall:
         request = secrets.token_hex(8)
@@ -54,10 +63,42 @@ class LocalCaller:
 
         def emit(message: worker_protocol.Message, body: bytes) -> None:
             for event in events(message, body, request):
+                if isinstance(event, Succeeded):
+                    # A large result is left out of a view; its parts are what was shown.
+                    result = event.parts if event.result is None else event.result
+                    self._last = (request, values, result)
+                elif isinstance(event, Failed):
+                    self._last = (request, values, event.error.to_dict())
                 on_event(event)
 
         self._runner.submit(self._service, call, json.dumps(values).encode(), emit)
         return LocalCall(self._runner, call.id)
+
+    def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
+        """Have the server keep the last call, which it has not seen; see ``FlagCaller``."""
+        request, values, result = self._last
+        if request != request_id:
+            on_done("Only the last call can be flagged. Run it again.")
+            return
+
+        def send() -> None:
+            on_done(_flag(self._service.name, values, result, request_id, reason))
+
+        threading.Thread(target=send, name="easymlnb-flag", daemon=True).start()
+
+
+def _flag(service: str, values: Any, result: Any, request: str, reason: str) -> str:
+    """Send a flag to the kernel's server; return why that failed, or an empty text."""
+    from easymlnb.client import connect
+
+    try:
+        with connect() as client:
+            client.admin.flag(
+                service, reason, request_id=request, input=values, result=result, version="live"
+            )
+    except EasyMLNBError as error:
+        return error.message
+    return ""
 
 
 def events(message: worker_protocol.Message, body: bytes, request: str) -> list[Event]:

@@ -7,6 +7,7 @@ from easymlnb.contract.errors import CallCancelled, CallerError, EasyMLNBError
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Failed, Part, Succeeded
 from easymlnb.forms.choices import segments
+from easymlnb.forms.flag_bar import FlagBar, flag_button
 from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.renderers import draw, text
 
@@ -54,15 +55,17 @@ class CodePanel:
 class ResultPanel:
     """The result of the last call. An old result stays, dimmed, until there is a new one."""
 
-    def __init__(self, stream: bool) -> None:
+    def __init__(self, stream: bool, flags: FlagBar | None = None) -> None:
         self._stream = stream
+        self._flags = flags
         self._outdated = True
         self._pieces = ""
         self._about = W.HTML()
         self._failure = W.HTML()
         self._parts = W.box(classes="em-parts")
         self.log_widget = W.HTML()
-        self.widget = W.box(self._failure, self._parts, self._about)
+        line = () if flags is None else (flags.widget,)
+        self.widget = W.box(self._failure, self._parts, self._about, *line)
         self._show_message("No result yet. Fill in the fields and press Run.")
         self._set_log("")
 
@@ -75,6 +78,8 @@ class ResultPanel:
         self._outdated = True
         self._pieces = ""
         self._failure.value = ""
+        if self._flags is not None:
+            self._flags.close()
         self._set_log("")
         self._parts.add_class("em-dim")
 
@@ -126,6 +131,8 @@ class ResultPanel:
         about: list[object] = [f"{event.seconds:.2f} s"]
         if request:
             about.append(element("span", f"request {request[:8]}", title=request))
+            if self._flags is not None:
+                about.append(flag_button(request))
         self._about.value = element("div.em-about-call", join(about, " \u00b7 "))
 
     def _replace(self, widgets: list[Any]) -> None:
@@ -151,7 +158,8 @@ class ResultPanel:
         elif not at_fields:
             # An error that a function raises for its caller needs no traceback.
             trace = "" if isinstance(error, CallerError) else event.trace
-            self._failure.value = _card(error, trace)
+            flag = flag_button(error.request_id) if self._flags is not None else None
+            self._failure.value = _card(error, trace, flag)
         if self._outdated and len(self._parts.children) == 1 and not self._about.value:
             # There is no result yet that could stay next to the message.
             self._show_message("" if self._failure.value else "No result yet.")
@@ -172,12 +180,12 @@ def _is_piece(parts: list[Part]) -> bool:
     return len(parts) == 1 and parts[0].get("kind") == "text" and not parts[0].get("title")
 
 
-def _card(error: EasyMLNBError, trace: str) -> Markup:
+def _card(error: EasyMLNBError, trace: str, flag: Markup | None) -> Markup:
     request = folded = None
     if error.request_id:
         quoted = f"{error.message} ({error.code}, request {error.request_id})"
         copy = button("Copy", "copy", quoted)
-        request = element("div.em-help", f"Request {error.request_id} ", copy)
+        request = element("div.em-help", f"Request {error.request_id} ", copy, flag)
     if trace:
         folded = element("details", element("summary", "Traceback"), element("pre.em-code", trace))
     message = element("b", error.message)

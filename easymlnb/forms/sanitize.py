@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from easymlnb.contract import installation
+from easymlnb.contract import formulas, installation
 from easymlnb.forms.markup import Markup, element
 
 LOADED = frozenset(("src", "srcset", "background", "poster", "data"))
@@ -16,6 +16,7 @@ def _renderer(*, addresses: bool) -> Any:
     from markdown_it import MarkdownIt
 
     made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    formulas.with_formulas(made)
     return made if addresses else made.disable(["link", "image", "autolink"])
 
 
@@ -38,6 +39,8 @@ def clean(html: str) -> Markup:
     return Markup(
         nh3.clean(
             html,
+            tags=nh3.ALLOWED_TAGS | formulas.TAGS,
+            attributes={**nh3.ALLOWED_ATTRIBUTES, **formulas.attributes()},
             attribute_filter=_attribute,
             url_schemes={"http", "https", "mailto", "data"},
             link_rel="noopener noreferrer",

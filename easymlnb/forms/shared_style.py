@@ -47,6 +47,7 @@ class FormContext:
 
     Attributes
     ----------
+    page_has_scripts : whether the page brings the scripts of our widgets, so that these need not
     invalid : the fields with messages
     on_all_valid : called when the user has corrected the last of them
     uploading : the widgets whose file is being uploaded
@@ -55,8 +56,9 @@ class FormContext:
     max_widgets : limit above which rows and groups are edited as JSON
     """
 
-    def __init__(self, uploads: Uploads | None = None) -> None:
+    def __init__(self, uploads: Uploads | None = None, *, page_has_scripts: bool = False) -> None:
         self.uploads = uploads
+        self.page_has_scripts = page_has_scripts
         self.closed = False
         self.layout: Any = W.Layout()
         self._styles: dict[type, Any] = {}

@@ -44,6 +44,8 @@ def upload_bundle(
     *,
     names: Iterable[str] = (),
     replace: str = AUTO,
+    stage: bool = False,
+    force: bool = False,
     wait: bool = True,
     timeout: float = 600.0,
     on_text: OnText = lambda text: None,
@@ -52,6 +54,8 @@ def upload_bundle(
 
     names: publish only these of its services.
     replace: how the previous version is replaced, one of ``contract.replacing.CHOICES``.
+    stage: give the new version no traffic.
+    force: give it traffic although it would break callers.
     wait: return only when the bundle is ready, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
     on_text: called with a sentence for each state, and with what the start is waiting for.
@@ -64,7 +68,9 @@ def upload_bundle(
     with Client(server) as client:
         bundle = ""
         try:
-            status = client.admin.upload_bundle(data, names=names, replace=replace)
+            status = client.admin.upload_bundle(
+                data, names=names, replace=replace, stage=stage, force=force
+            )
             bundle = status["bundle"]
             on_text(STATES.get(status["state"], status["state"]))
             if wait and status["state"] == "starting":
@@ -78,6 +84,21 @@ def upload_bundle(
     if status["state"] == "failed":
         raise failure(status.get("error") or {}, str(status.get("notebook") or ""))
     return status
+
+
+def describe_traffic(service: dict[str, Any]) -> str:
+    """Return in a sentence that a new version gets no traffic, and why; empty if it does."""
+    if service.get("weight", 100):
+        return ""
+    name, version = service["name"], service.get("version")
+    breaks = service.get("breaks") or []
+    if not breaks:
+        return f"{name} version {version} gets no traffic yet."
+    return (
+        f"{name} version {version} gets no traffic, because it would break callers: "
+        f"{'; '.join(breaks)}. The previous version stays online. To replace it anyway, publish "
+        "with force."
+    )
 
 
 def _wait_until_ready(

@@ -13,15 +13,16 @@ from typing import Any
 from easymlnb.client import Client, hub
 from easymlnb.client.discovery import Server
 from easymlnb.compose.steps import PIECES
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
 from easymlnb.publishing import addresses
 from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.static_analysis import expand_magics
-from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
+from easymlnb.publishing.bundle_upload import describe_failure, describe_traffic, upload_bundle
 from easymlnb.publishing.current_notebook import notebook_candidates
-from easymlnb.runtime import environment
+from easymlnb.runtime.environment import in_worker
 from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
@@ -35,6 +36,7 @@ class Published:
     url: the REST address; ``app`` and ``page`` are for a browser.
     public: the address for visitors without a login; empty if the service is not public.
     unchanged: whether this content was already published.
+    note: why the version gets no traffic, if it gets none.
     """
 
     service: str
@@ -44,6 +46,7 @@ class Published:
     app: str = ""
     page: str = ""
     public: str = ""
+    note: str = ""
 
     def __repr__(self) -> str:
         if self.version is None:
@@ -52,7 +55,7 @@ class Published:
             same = " (unchanged)" if self.unchanged else ""
             head = f"{self.service} version {self.version} is published{same}."
         found = addresses.Addresses(self.app, self.page, self.url, self.public)
-        return "\n".join([head, *found.lines()])
+        return "\n".join([head, *([self.note] if self.note else []), *found.lines()])
 
 
 @named_options
@@ -66,7 +69,10 @@ def publish(
     url: str | None = None,
     token: str | None = None,
     personal: bool = False,
+    environment: str | None = None,
     replace: str = AUTO,
+    stage: bool = False,
+    force: bool = False,
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
@@ -78,7 +84,7 @@ def publish(
     Raises ``EasyMLNBError`` if the notebook is not saved, ``Forbidden`` if the shared service
     rejects this server's token, and what ``build_bundle`` and ``upload_bundle`` raise.
     """
-    if environment.in_worker():
+    if in_worker():
         log.info("publish() of %s has no effect in a worker.", service)
         return None
     if service not in SERVICES:
@@ -86,24 +92,25 @@ def publish(
     check(replace)
     path = find_notebook(SERVICES[service].function, service, notebook)
     server = hub.publish_target(url, token, personal=personal)
-    bundle = build_bundle(path, include=include, exclude=exclude, requirements=requirements)
-    return _upload(service, server, bundle, replace, wait, timeout)
+    if environment is None and SERVICES[service].spec.environment == LOCKED:
+        environment = LOCKED  # also where the decorator has no literal
+    bundle = build_bundle(
+        path,
+        include=include,
+        exclude=exclude,
+        requirements=requirements,
+        environment=environment,
+    )
+    options = {"replace": replace, "stage": stage, "force": force}
+    return _upload(service, server, bundle, {**options, "wait": wait, "timeout": timeout})
 
 
 def _upload(
-    service: str, server: Server, bundle: BuiltBundle, replace: str, wait: bool, timeout: float
+    service: str, server: Server, bundle: BuiltBundle, options: dict[str, Any]
 ) -> Published:
     _print(*bundle.summary())
     try:
-        status = upload_bundle(
-            server,
-            bundle.data,
-            names=[service],
-            replace=replace,
-            wait=wait,
-            timeout=timeout,
-            on_text=_print,
-        )
+        status = upload_bundle(server, bundle.data, names=[service], on_text=_print, **options)
     except EasyMLNBError as error:
         _print(*describe_failure(error.details, hub.public_url(server)))
         raise
@@ -127,6 +134,7 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
         app=found.app,
         page=found.page,
         public=found.public,
+        note=describe_traffic(served) if served else "",
     )
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract import resources
+from easymlnb.contract.environment_lock import check_choice
 from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
 from easymlnb.contract.names import name_problem
 from easymlnb.contract.options import check_whole
-from easymlnb.contract.spec import MAX_BODY, ServiceSpec
+from easymlnb.contract.spec import MAX_BODY, Record, ServiceSpec
 from easymlnb.services import thumbnail
 from easymlnb.services.batching import per_call_signature
 from easymlnb.services.schema import Schema
@@ -178,6 +179,12 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or value < limit or value == 0 or value == float("inf"):
             raise DefinitionError(f"{key} must be a positive number, not {value!r}.")
+    if "environment" in given:
+        check_choice(given["environment"])
+    if "record" in given and not isinstance(given["record"], Record):
+        raise DefinitionError(
+            f"record must be an ml.Record such as ml.Record(share=0.1), not {given['record']!r}."
+        )
     for key in ("author", "license", "placement"):
         if not isinstance(given.get(key, ""), str):
             raise DefinitionError(f"{key} must be a string, not {given[key]!r}.")

@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from easymlnb.contract import jsonschema
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.json_values import check_keys
-from easymlnb.services import signature, validation_errors, validators
+from easymlnb.services import signature, validation_errors, validators, whole_numbers
 from easymlnb.services.signature import MISSING, Signature
 from easymlnb.types import inference, multipart, surrogates
 from easymlnb.types.finite_numbers import OUTPUT
@@ -85,7 +85,7 @@ class Schema:
         try:
             values: dict[str, Any] = self._validate_json(body, strict=True)
         except ValidationError as error:
-            raise self._refuse_json(error, body) from None
+            values = self._validate_again(error, body)
         if body.count(b":") != len(values):
             check_keys(body, len(values))
         return {**self.defaults, **values} if self.defaults else values
@@ -172,6 +172,17 @@ class Schema:
                 f"The result of {self.signature.name!r} ({type(value).__name__}) does not match "
                 f"its return hint. {text}"
             ) from None
+
+    def _validate_again(self, error: ValidationError, body: bytes) -> dict[str, Any]:
+        """Check a refused body with integers for whole floats, which JSON does not tell apart."""
+        if (changed := whole_numbers.as_integers(error, body)) is not None:
+            try:
+                values: dict[str, Any] = self._validate_json(changed, strict=True)
+            except ValidationError as other:
+                error = other
+            else:
+                return values
+        raise self._refuse_json(error, body) from None
 
     def _refuse_json(self, error: ValidationError, body: bytes) -> EasyMLNBError:
         first = error.errors(include_url=False, include_input=False)[0]

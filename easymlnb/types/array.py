@@ -85,13 +85,13 @@ class Array(Type):
             "required": ["b64", "dtype", "shape"],
             "additionalProperties": False,
         }
-        return {"anyOf": [self._nested(), packed, *inline_bytes.SCHEMA["anyOf"]], KEY: own}
+        return {"anyOf": [self._nested(), packed, *inline_bytes.NON_EMPTY], KEY: own}
 
     def _nested(self) -> dict[str, Any]:
         kind = (self.dtype or "float").rstrip("0123456789_")
         names = {"bool": "boolean", "int": "integer", "uint": "integer"}
         if self.shape is None:
-            return {"type": ["array", "number", "boolean", "null"]}
+            return {"type": ["array", "number", "boolean", "null"], "items": {}}
         schema: dict[str, Any] = {"type": [names.get(kind, "number"), "null"]}
         for size in reversed(self.shape):
             schema = {"type": "array", "items": schema}

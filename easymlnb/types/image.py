@@ -76,7 +76,7 @@ class Image(Type):
             "max_pixels": self.max_pixels,
             "pages": self.pages or None,
         }
-        return {**inline_bytes.SCHEMA, KEY: own}
+        return {"anyOf": inline_bytes.NON_EMPTY, KEY: own}
 
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):

@@ -35,6 +35,18 @@ SCHEMA: dict[str, Any] = {
 }
 """JSON Schema of bytes."""
 
+NON_EMPTY: list[dict[str, Any]] = [
+    {**SCHEMA["anyOf"][0], "minLength": 1},
+    {
+        **SCHEMA["anyOf"][1],
+        "properties": {
+            **SCHEMA["anyOf"][1]["properties"],
+            "b64": {"type": "string", "contentEncoding": "base64", "minLength": 1},
+        },
+    },
+]
+"""The branches of ``SCHEMA`` for types whose content is never empty."""
+
 
 def to_upload(value: Any, max_bytes: int = MAX_BYTES) -> Upload | None:
     """Return the bytes in a value, or ``None`` if it has none of the accepted forms.

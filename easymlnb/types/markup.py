@@ -3,7 +3,7 @@
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from easymlnb.contract import installation
+from easymlnb.contract import formulas, installation
 from easymlnb.types.base import KEY, Type
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def clean(html: str) -> str:
 
     return nh3.clean(
         html,
-        attributes={**nh3.ALLOWED_ATTRIBUTES, "*": {"class", "title"}},
+        tags=nh3.ALLOWED_TAGS | formulas.TAGS,
+        attributes={**nh3.ALLOWED_ATTRIBUTES, **formulas.attributes(), "*": {"class", "title"}},
         url_schemes=nh3.ALLOWED_URL_SCHEMES | {"data"},
         attribute_filter=_attribute,
     )
@@ -42,11 +43,12 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 def _renderer() -> Any:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    return formulas.with_formulas(parser)
 
 
 def to_html(markdown: str) -> str:
-    """Return Markdown rendered to clean HTML."""
+    """Return Markdown rendered to clean HTML, with formulas as MathML."""
     return clean(_renderer().render(markdown))
 
 

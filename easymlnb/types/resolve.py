@@ -61,6 +61,8 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
         return resolve(DEFAULT_ARGUMENTS[container], seen)
     if hint is typing.Any or hint is object:
         return Annotated[Any, Anything()]
+    if (expanded := _expand_alias(hint)) is not None:
+        return resolve(expanded, seen)
     if type(hint).__name__ == "TypeAliasType":
         # An alias may be recursive, such as pydantic's JsonValue.
         return Annotated[hint, Finite()]
@@ -69,6 +71,21 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
     if isinstance(hint, type) and get_origin(hint) is None:
         return _class(hint, seen)
     return _generic(hint, seen)
+
+
+def _expand_alias(hint: Any) -> Any:
+    """Return what an alias of one of our types means, such as numpy's ``NDArray``, else ``None``.
+
+    numpy makes it with a ``type`` statement on Python 3.12 and newer.
+    """
+    alias = get_origin(hint) or hint
+    if type(alias).__name__ != "TypeAliasType":
+        return None
+    value = alias.__value__
+    origin = get_origin(value)
+    if not isinstance(origin, type) or type_for_class(origin) is None:
+        return None
+    return value[get_args(hint)] if get_args(hint) else value
 
 
 def _class(kind: type, seen: tuple[type, ...]) -> Any:

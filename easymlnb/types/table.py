@@ -87,10 +87,10 @@ class Table(Type):
                 {"type": "array", "items": {"type": "object"}, "description": "Records."},
                 {
                     "type": "object",
-                    "additionalProperties": {"type": "array"},
+                    "additionalProperties": {"type": "array", "items": {}},
                     "description": "Columns.",
                 },
-                *inline_bytes.SCHEMA["anyOf"],
+                *inline_bytes.NON_EMPTY,
             ],
             KEY: own,
         }

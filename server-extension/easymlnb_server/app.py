@@ -14,7 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from traitlets import TraitError
 
-from easymlnb.contract import process
+from easymlnb.contract import environment_lock, process
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.context import STATE
 from easymlnb_server.http import kernel_channels
@@ -143,6 +143,14 @@ class EasyMLNB(Settings, ExtensionApp):
             os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
         os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
         os.environ["EASYMLNB_CAFILE"] = self._server.certfile or ""
+        # Author's kernels lock packages with these.
+        for name, value in (
+            (environment_lock.INDEX_ENV, self.environment_index_url),
+            (environment_lock.WHEELHOUSE_ENV, self.environment_wheelhouse),
+            (environment_lock.REQUIRE_ENV, "1" if self.require_locked_environments else ""),
+        ):
+            if value:
+                os.environ[name] = value
 
     def _install_fast_path(self, server: ServerApp) -> Connections:
         """Watch all connections, and answer simple calls on the fast path if it is enabled."""

@@ -8,6 +8,8 @@ from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.comparisons.manager import Comparisons
+from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
@@ -18,7 +20,11 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
+from easymlnb_server.publishing.version_archive import VersionArchive
+from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
@@ -57,5 +63,11 @@ class ServerContext:
     keys: ApiKeys
     quotas: Quotas
     usage: UsageMeter
+    traffic: TrafficManager
+    promotions: Promotions
+    version_archive: VersionArchive
+    recordings: Recordings
+    comparisons: Comparisons
+    shadow_comparisons: ShadowComparisons
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

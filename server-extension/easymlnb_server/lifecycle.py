@@ -11,6 +11,7 @@ from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.context import ServerContext
 from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.recordings.manager import SWEEP_SECONDS
 from easymlnb_server.store.folder_lock import FolderLock
 from easymlnb_server.store.lease import Lease, LeaseLost
 from easymlnb_server.store.store import DAY, Store
@@ -116,6 +117,7 @@ class ServingLifecycle:
         guard = [self._membership.check] if self._membership is not None else []
         await self._state.publisher.restore(store, orphans, *guard)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
+        self._supervisor.every("records", SWEEP_SECONDS, self._state.recordings.run_sweep)
         for name, work in self._duties(store):
             self._supervisor.run(name, work)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from traitlets import Enum, Float, Integer, List, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Float, Integer, List, TraitError, Unicode, validate
 
 from easymlnb.contract import units
 from easymlnb_server.apps.settings import AppSettings
@@ -36,6 +36,12 @@ class Settings(AppSettings, HubSettings, IdentitySettings, InboundSettings, Stor
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
         "user.",
     ).tag(config=True)
+    keep_versions = Integer(
+        20,
+        min=0,
+        help="Number of latest versions of each service to keep. Older ones are deleted, unless "
+        "traffic, an alias, a promotion or a job uses them. 0: keep all.",
+    ).tag(config=True)
     worker_memory = Unicode(
         help="Default memory limit of a worker whose service sets none, such as 4G."
     ).tag(config=True)
@@ -44,6 +50,16 @@ class Settings(AppSettings, HubSettings, IdentitySettings, InboundSettings, Stor
     ).tag(config=True)
     inherited_environment = List(
         Unicode(), help="Names of additional environment variables that workers inherit."
+    ).tag(config=True)
+    require_locked_environments = Bool(
+        False, help="Accept only versions with a locked environment."
+    ).tag(config=True)
+    environment_index_url = Unicode(
+        help="Package index for locked environments; default: uv's own settings."
+    ).tag(config=True)
+    environment_wheelhouse = Unicode(
+        help="Folder or URL with wheels for locked environments; without environment_index_url, "
+        "the only source."
     ).tag(config=True)
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
     log_style = Enum(["text", "json"], "text", help="Format of log lines.").tag(config=True)

@@ -1,5 +1,6 @@
 """Builds every object of a server once, in order. Settings come in, nothing is assigned later."""
 
+import asyncio
 import os
 import secrets
 import sys
@@ -21,6 +22,9 @@ from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.key_revocation import KeyRevoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.comparisons.calling import VersionCaller
+from easymlnb_server.comparisons.manager import RUNNERS, Comparisons
+from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
@@ -48,16 +52,22 @@ from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
+from easymlnb_server.publishing.version_archive import VersionArchive
+from easymlnb_server.recordings.keeper import Keeper
+from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
-from easymlnb_server.store.store import Store
+from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.workers.environments import LockedEnvironments
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
@@ -68,6 +78,11 @@ if TYPE_CHECKING:
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
+
+
+TIDY_SECONDS = 60.0
+TIDY_ROUNDS = 60
+"""Deployments are checked each minute, old versions each hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,7 @@ class Components:
     deployments: DeploymentFactory
     hub: HubParts | None
     profiles: SharedProfiles
+    environments: LockedEnvironments | None
 
 
 def build(settings: Settings, server: ServerApp) -> Components:
@@ -100,7 +116,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = _hub_parts(settings, folder, directory)
     common = _profiles(settings, credentials)
     registration = WorkerRegistration()
-    deployments = _deployments(settings, registration, on_nodes=hub is not None)
+    environments = None if hub is not None else _environments(settings, server, folder)
+    deployments = _deployments(settings, registration, environments, on_nodes=hub is not None)
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -110,16 +127,30 @@ def build(settings: Settings, server: ServerApp) -> Components:
     usage = UsageMeter(settings.usage_days)
     quotas = Quotas(settings.limit_defaults, usage)
     audit = AuditLog(Path(settings.audit_file) if settings.audit_file else None)
-    recorder = CallRecorder(calls, metrics, usage, _tracing(), shared=settings.shared)
+    keeper = Keeper()
+    recorder = CallRecorder(
+        calls, metrics, usage, _tracing(), keeper=keeper, shared=settings.shared
+    )
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
+    invoker = Invoker(services, recorder, activity, in_flight, quotas)
+    shadow_comparisons = ShadowComparisons()
+    invoker.shadows.sinks.register(shadow_comparisons)
+    publisher = Publisher(
+        published,
+        deployments,
+        shared=settings.shared,
+        require_locked=settings.require_locked_environments,
+    )
+    traffic = TrafficManager(publisher)
+    services.wake_version = traffic.wake_version
     context = ServerContext(
-        invoker=Invoker(services, recorder, activity, in_flight, quotas),
+        invoker=invoker,
         in_flight=in_flight,
         recorder=recorder,
         services=services,
         published=published,
-        publisher=Publisher(published, deployments, shared=settings.shared),
+        publisher=publisher,
         live=live,
         registration=registration,
         call_log=calls,
@@ -139,6 +170,14 @@ def build(settings: Settings, server: ServerApp) -> Components:
         keys=ApiKeys(directory, audit),
         quotas=quotas,
         usage=usage,
+        traffic=traffic,
+        promotions=Promotions(publisher, traffic, metrics.sample),
+        version_archive=VersionArchive(published, lambda: publisher.store),
+        recordings=Recordings(keeper, services, lambda: publisher.store),
+        comparisons=Comparisons(
+            VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
+        ),
+        shadow_comparisons=shadow_comparisons,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -148,7 +187,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         (apps.sessions.opened, in_flight.opened),
     )
     key_revoker = KeyRevoker(context.keys, in_flight, services)
-    return Components(context, revoker, key_revoker, deployments, hub, common)
+    return Components(context, revoker, key_revoker, deployments, hub, common, environments)
 
 
 def build_placements(
@@ -205,9 +244,17 @@ def build_lifecycle(
         yield "audit", context.audit.run
         yield "keys", context.keys.run
         yield "usage", context.usage.run
+        yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
+        yield "promotions", components.context.promotions.run
+        if components.environments is not None:
+            yield "environments", partial(_collect, components.environments, store)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "recordings", components.context.recordings.run
+        yield "shadow comparisons", components.context.shadow_comparisons.run
+        for number in range(RUNNERS):
+            yield f"comparisons {number}", components.context.comparisons.run
 
     return ServingLifecycle(
         folder,
@@ -244,8 +291,29 @@ def _profiles(settings: Settings, credentials: HubCredentials) -> SharedProfiles
     return SharedProfiles(credentials, base_url, profiles.for_personal_server(own))
 
 
+def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
+    return LockedEnvironments(
+        folder / "environments",
+        _kernelspecs(server),
+        index_url=settings.environment_index_url,
+        wheelhouse=settings.environment_wheelhouse,
+    )
+
+
+async def _collect(environments: LockedEnvironments, store: Store) -> None:
+    """Remove unused environments every day."""
+    while True:
+        needed = await asyncio.to_thread(store.bundles.locks)
+        await asyncio.to_thread(environments.collect, needed)
+        await asyncio.sleep(DAY)
+
+
 def _deployments(
-    settings: Settings, registration: WorkerRegistration, *, on_nodes: bool
+    settings: Settings,
+    registration: WorkerRegistration,
+    environments: LockedEnvironments | None,
+    *,
+    on_nodes: bool,
 ) -> DeploymentFactory:
     # On nodes of their own, users do not get in each other's way.
     limiter = StartLimiter(settings.max_concurrent_starts, shared=not on_nodes)
@@ -255,6 +323,7 @@ def _deployments(
         queue_limit=settings.queue_limit,
         memory_limit=settings.worker_memory_bytes,
         orphan_timeout=settings.orphan_timeout,
+        environments=environments,
     )
     return DeploymentFactory(deployment_settings, registration, limiter)
 
@@ -315,3 +384,12 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
+
+
+async def _tend_versions(context: ServerContext, keep: int) -> None:
+    """Delete old versions, and stop deployments that nothing needs, from time to time."""
+    while True:
+        await context.traffic.prune(keep)
+        for _ in range(TIDY_ROUNDS):
+            await context.traffic.tidy()
+            await asyncio.sleep(TIDY_SECONDS)

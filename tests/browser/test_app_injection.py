@@ -92,8 +92,6 @@ def test_a_script_in_the_page_is_not_run(apps: RunningServer, chromium: Any) -> 
 
 
 REQUESTS = """async ([v1, channel, buffers, code]) => {
-    const { widgetManager } = window.jupyterapp;
-    const kernel = widgetManager.kernel;
     const { base, session } = document.documentElement.dataset;
     const url = new URL(`${base}api/kernels/${session}/channels`, location.href);
     url.protocol = url.protocol.replace('http', 'ws');

@@ -20,6 +20,8 @@ OPTIONS = (
     "--EasyMLNB.app_open_timeout=30",
 )
 
+CONNECTION = "window.easymlnb.connection"
+
 NO_NOTICE = "document.getElementById('notice').hidden"
 """The page reports nothing; one notice alone may be replaced by another."""
 
@@ -68,10 +70,9 @@ def test_short_loss_of_the_line_keeps_the_place(apps: RunningServer, chromium: A
         run(page, Text="one").get_by_text("ONEONEONE").wait_for()
         place = page.evaluate("document.documentElement.dataset.session")
         # As a network that changes does: the socket is gone, the page not.
-        kernel = "window.jupyterapp.widgetManager.kernel"
-        page.evaluate(f"(window.lost = {kernel}._ws).close(3000)")
+        page.evaluate(f"(window.lost = {CONNECTION}.socket).close(3000)")
         # That it was away in between may be too short to see.
-        until(page, f"{kernel}._ws !== window.lost && {kernel}.connectionStatus === 'connected'")
+        until(page, f"{CONNECTION}.socket !== window.lost && {CONNECTION}.connected")
         run(page, Text="two").get_by_text("TWOTWOTWO").wait_for()
         assert page.evaluate("document.documentElement.dataset.session") == place
 
@@ -124,7 +125,6 @@ def test_something_else_that_answers_for_the_server_does_not_end_the_page(
     with visit(chromium, apps) as ann:
         page = ann.open("public/shout")
         place = page.evaluate("document.documentElement.dataset.session")
-        kernel = "window.jupyterapp.widgetManager.kernel"
         answers = [404, 424, 200]
         page.route(
             "**/api/kernels/*",
@@ -139,29 +139,23 @@ def test_something_else_that_answers_for_the_server_does_not_end_the_page(
         page.unroute("**/api/kernels/*")
         until(page, NO_NOTICE)
         assert page.evaluate("document.documentElement.dataset.session") == place
-        assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
+        assert page.evaluate(f"{CONNECTION}.connected")
 
 
 def test_connection_is_called_lost_until_there_is_one(apps: RunningServer, chromium: Any) -> None:
     """The server answers again before the page's own line is up."""
     with visit(chromium, apps) as ann:
         page = ann.open("public/shout")
-        kernel = "window.jupyterapp.widgetManager.kernel"
-        settings = f"{kernel}.serverSettings"
         page.evaluate(
-            f"() => {{ window.Real = {settings}.WebSocket;"
             # It opens, and nothing comes of it.
-            f" {settings}.WebSocket = class extends window.Real"
-            " { constructor(url) { super(url.replace('channels', 'nowhere')); } }; }"
+            f"() => {{ {CONNECTION}.WebSocket = class extends WebSocket"
+            " { constructor(url, kinds) { super(url.replace('channels', 'nowhere'), kinds); } };"
+            f" {CONNECTION}.socket.close(); }}"
         )
-        # As a front end that has given up: it does not connect by itself any more.
-        page.evaluate(f"() => {{ {kernel}._reconnectLimit = 0; {kernel}._ws.close(); }}")
         page.get_by_text("Reconnecting").wait_for()
-        page.evaluate(
-            f"() => {{ {kernel}._reconnectLimit = 7; {settings}.WebSocket = window.Real; }}"
-        )
+        page.evaluate(f"() => {{ {CONNECTION}.WebSocket = WebSocket; }}")
         until(page, NO_NOTICE)
-        assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
+        assert page.evaluate(f"{CONNECTION}.connected")
         run(page, Text="on").get_by_text("ONONON").wait_for()
 
 

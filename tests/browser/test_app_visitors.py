@@ -29,7 +29,7 @@ def test_opens_and_answers(apps: RunningServer, chromium: Any) -> None:
         assert "Ann" in page.locator(".bar").inner_text()
         result = run(page, Text="hey")
         result.get_by_text("HEYHEYHEY").wait_for()
-        assert page.locator("#loading").count() == 0
+        assert page.locator("#painted").count() == 0
 
 
 def test_a_link_with_a_token_logs_in_and_does_not_keep_it(
@@ -101,12 +101,13 @@ def test_assets_are_packed_and_kept(apps: RunningServer) -> None:
     with httpx.Client(base_url=apps.url, timeout=60) as client:
         # While no form kernel is warm, there is another page that waits for one.
         script = apps.wait_for(
-            lambda: re.search(r'src="([^"]*voila\.js)"', client.get("easymlnb/public/shout").text),
+            lambda: re.search(r'src="([^"]*/app\.js)"', client.get("easymlnb/public/shout").text),
             "there is no script in the page",
         )
-        answer = client.get(script[1])
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert "immutable" in answer.headers["Cache-Control"]
-        folder = script[1].rpartition("static/")[0]
-        for path in ("static/../../../../etc/passwd", "static/none.js", "labextensions/"):
-            assert client.get(f"{folder}{path}").status_code in (404, 302)
+        for accepted, packed in (("gzip, br", "br"), ("gzip", "gzip"), ("identity", None)):
+            answer = client.get(script[1], headers={"Accept-Encoding": accepted})
+            assert answer.headers.get("Content-Encoding") == packed
+            assert "immutable" in answer.headers["Cache-Control"]
+        folder = script[1].rpartition("/")[0]
+        for path in ("../../../../etc/passwd", "none.js"):
+            assert client.get(f"{folder}/{path}").status_code in (404, 302)

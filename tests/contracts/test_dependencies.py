@@ -20,6 +20,9 @@ OWN = {"easymlnb", "easymlnb_server"}
 OPTIONAL = {"matplotlib", "tqdm"}
 """Used only where an author's own code has imported them."""
 
+BETTER_WITH = {"numpy"}
+"""Used by the server if they are there: comparisons then measure how far images are apart."""
+
 WHERE_USED = {"arrow", "data", "torch"}
 """Extras whose packages the kernel side may import inside a function."""
 
@@ -75,7 +78,8 @@ def declared(extras: Iterable[str]) -> set[str]:
 )
 def test_every_import_is_declared(source: Path, at_start: bool, extras: set[str]) -> None:
     known, provided = declared(extras), packages_distributions()
-    for module in imported(source, at_start=at_start) - OPTIONAL:
+    optional = OPTIONAL | (BETTER_WITH if source == SERVER else set())
+    for module in imported(source, at_start=at_start) - optional:
         owners = {canonicalize_name(name) for name in provided.get(module, [module])}
         assert owners & known, f"setup.py does not name the distribution of {module}: {owners}"
 

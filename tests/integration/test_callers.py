@@ -88,9 +88,20 @@ def test_callers_deadline(victim: RunningServer, tmp_path: Path) -> None:
 
 
 def test_other_methods_on_a_call(victim: RunningServer) -> None:
-    for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
+    for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
         answer = victim.http.request(method, "services/pid/call")
         assert (method, answer.status_code) == (method, 405)
+        assert answer.headers["allow"] == "POST, OPTIONS"
+
+
+def test_options_name_the_methods_of_a_route(victim: RunningServer) -> None:
+    origin = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    for path, methods in {"services/pid/call": "POST, OPTIONS", "services/pid": "GET"}.items():
+        answer = httpx.options(f"{victim.url}easymlnb/{path}", headers=origin)
+        assert answer.status_code == 204
+        assert answer.headers["allow"].startswith(methods)
+        assert "X-Timeout" in answer.headers["access-control-allow-headers"]
+    assert httpx.options(f"{victim.url}easymlnb/none").status_code in (401, 403, 404)
 
 
 def test_two_workers_run_two_calls_at_once(victim: RunningServer, tmp_path: Path) -> None:

@@ -16,12 +16,15 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     FILE,
     FULL_NAME,
+    KERNEL,
     KEY,
+    PROMOTION,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
     UPLOAD,
     USER,
+    VERSION,
 )
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
@@ -129,6 +132,7 @@ class Probe:
 
 
 OWN = "services/NAME"
+ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
     f"{OWN}/access": (
@@ -143,10 +147,39 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("get", "manage"),
         Probe("put", "manage", send={"json": {"all": {"concurrent": 9}}}, harms=True),
     ),
+    f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/diff": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/bundle": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/notebook": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/crate": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/page": (Probe("get", "manage"),),
     f"{OWN}/openapi\\.json": (Probe("get", "see"),),
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
     f"{OWN}/thumbnail": (Probe("get", "see", 404),),  # none of them has a picture
+    f"{OWN}/traffic": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"weights": {"1": 100}}}),
+    ),
+    f"{OWN}/rollback": (Probe("post", "manage", 409),),
+    f"{OWN}/promotions": (
+        Probe("get", "manage"),
+        Probe("post", "manage", 409, send={"json": {"version": 1}}),
+    ),
+    f"{OWN}/promotions/PROMOTION": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/promotions/PROMOTION/pause": (Probe("post", "manage", 404),),
+    f"{OWN}/promotions/PROMOTION/resume": (Probe("post", "manage", 404),),
+    f"{OWN}/versions/1": (Probe("delete", "manage", 409),),
+    f"{OWN}/versions/1/call": (Probe("post", "call", send={"json": {}}),),
+    f"{OWN}/versions/1/view": (Probe("post", "call", send={"json": {}}),),
+    f"{OWN}/flag": (Probe("post", "call", 400),),
+    f"{OWN}/records": (Probe("get", "manage"), Probe("delete", "manage", 400)),
+    f"{OWN}/records/page": (Probe("get", "manage"),),
+    f"{OWN}/records/dataset": (Probe("get", "manage"),),
+    f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
+    f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
+    f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
@@ -181,6 +214,8 @@ OF_NONE: dict[str, dict[str, int]] = {
     "calls/REQUEST": {"delete": 404},
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
+    f"comparisons/{ID}": {"get": 404, "delete": 404},
+    f"comparisons/{ID}/page": {"get": 404},
     "placements": {"get": 200},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
@@ -197,6 +232,9 @@ STANDS_FOR = {
     SESSION: "PLACE",
     USER: "USER",
     KEY: "KEY",
+    VERSION: "1",
+    PROMOTION: "PROMOTION",
+    KERNEL: ID,
 }
 
 
@@ -236,7 +274,7 @@ def test_services_are_there_for_those_who_may_only(
     shared: SharedServer, route: str, asker: str
 ) -> None:
     for probe in OF_SERVICES[route]:
-        where = route.replace("\\", "")
+        where = route.replace("\\", "").replace("PROMOTION", "0" * 32)
         nothing = ask(shared, asker, probe.method, where.replace("NAME", NOWHERE), **probe.send)
         for name in ACCESS:
             at = where.replace("NAME", url_path(name))

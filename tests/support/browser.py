@@ -77,7 +77,7 @@ class Visit:
     def _wait_for_form(self, page: Any, console: list[str]) -> None:
         for last in (False, True):
             try:
-                page.locator(".em-form .em-primary").wait_for(timeout=90_000)
+                page.locator("html[data-ready] .em-primary").wait_for(timeout=90_000)
                 return
             except Exception:
                 # Hub tests create network interfaces, at which Chromium breaks off all requests.

@@ -2,8 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
-from functools import wraps
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,6 @@ from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.placement.base import Reservation, StartedKernel, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test in an event loop of its own."""
-
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 def spec(name: str = "f", **more: Any) -> ServiceSpec:

@@ -91,9 +91,7 @@ class Services:
         self.pool = Pool()
         self.spec = spec(**changes)
 
-    def resolve(
-        self, name: str, caller: Caller | None, action: Action, *, live: bool = False
-    ) -> Target:
+    def resolve(self, name: str, caller: Caller | None, action: Action, **options: Any) -> Target:
         assert caller == ME.caller
         assert action is Action.CALL
         if name != "f":

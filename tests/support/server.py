@@ -122,9 +122,11 @@ class RunningServer:
         answer = self.http.get(f"services/{name}")
         return str(answer.json()["state"]) if answer.status_code == 200 else None
 
-    def publish(self, notebook: nbformat.NotebookNode, name: str = "work.ipynb") -> dict[str, Any]:
+    def publish(
+        self, notebook: nbformat.NotebookNode, name: str = "work.ipynb", **query: str
+    ) -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        return publish(self.http, self.wait_for, notebook, self.root / name)
+        return publish(self.http, self.wait_for, notebook, self.root / name, **query)
 
 
 def publish(
@@ -132,14 +134,14 @@ def publish(
     wait_for: Callable[[Callable[[], Any], str, float], Any],
     notebook: nbformat.NotebookNode,
     path: Path,
+    **query: str,
 ) -> dict[str, Any]:
     """Write a notebook, publish it, wait for the end of it; returns the bundle's description."""
     from easymlnb.publishing.bundle import build_bundle
 
     nbformat.write(notebook, path)
-    sent = http.post(
-        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
-    )
+    data, headers = build_bundle(path).data, {"Content-Type": "application/zip"}
+    sent = http.post("services", content=data, headers=headers, params=query)
     assert sent.status_code in (200, 202), sent.text
     bundle = sent.json()["bundle"]
 

@@ -4,18 +4,24 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import msgspec
 
 from easymlnb.contract import bundle as contract
 from easymlnb.contract import installation
 from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.notebook import check_notebook, strip
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import NAME
-from easymlnb.publishing.bundle import environment
+from easymlnb.publishing.bundle.environment import read_requirements, record, required_packages
 from easymlnb.publishing.bundle.file_collector import FileCollector, matches
+from easymlnb.publishing.bundle.inputs import input_files
+from easymlnb.publishing.bundle.locking import chosen_environment, lock_packages
 from easymlnb.publishing.bundle.static_analysis import SourceFacts, read_cells, read_module
 from easymlnb.publishing.notebook_metadata import read_metadata
 
@@ -56,6 +62,7 @@ def build_bundle(
     exclude: Iterable[str] = (),
     requirements: Iterable[str] | str | Path | None = None,
     root: str | Path | None = None,
+    environment: str | None = None,
 ) -> BuiltBundle:
     """Build the bundle of a notebook, with its local modules and the files that its code names.
 
@@ -64,6 +71,7 @@ def build_bundle(
     exclude: files to leave out, in the same form; it takes precedence.
     requirements: pip requirements or a file; default: from ``requirements.txt``, else the imports.
     root: a folder that must contain the notebook.
+    environment: ``"kernel"`` or ``"locked"``; default: from the decorators, else from the server.
 
     Raises ``BundleRejected`` or ``TooLarge``.
     """
@@ -73,9 +81,11 @@ def build_bundle(
     code = read_cells(stripped["cells"])
     folder = FileCollector(path.parent)
     found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
-    excluded = _patterns(exclude)
-    files = {name: file for name, file in found.items() if not matches(name, excluded)}
-    required, notes = _requirements(requirements, folder, code, files)
+    out = _patterns(exclude)
+    files = {name: file for name, file in found.items() if not matches(name, out)}
+    imports, texts = _read_all(code, folder, files)
+    required, notes = _requirements(requirements, folder, imports)
+    inputs, more = input_files(folder.root, texts, files)
     manifest = Manifest(
         notebook=path.name,
         kernel=_kernel(content),
@@ -84,13 +94,48 @@ def build_bundle(
         defines=tuple(sorted(name for name in code.services if NAME.match(name))),
         gpu=code.gpu,
         placement=code.placement,
-        environment=environment.record(path.parent, required),
+        environment=record(path, required, imports, inputs),
         metadata=read_metadata(path, content),
     )
-    return _built(contract.write(manifest, stripped, files), code, (*folder.notes, *notes))
+    locked = chosen_environment(environment, code.locked) == LOCKED
+    data, said = _written(manifest, stripped, files, imports if locked else None)
+    return _built(data, code, (*folder.notes, *notes, *more, *said))
 
 
-def _built(data: bytes, code: SourceFacts, notes: tuple[str, ...]) -> BuiltBundle:
+def _written(
+    manifest: Manifest,
+    notebook: dict[str, Any],
+    files: dict[str, Path],
+    locked_imports: set[str] | None,
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the zip, with a locked environment if imports to lock are given, and notes."""
+    if locked_imports is None:
+        return contract.write(manifest, notebook, files), ()
+    with TemporaryDirectory() as wheels:
+        locked = lock_packages(manifest.requirements, locked_imports, Path(wheels))
+        manifest = msgspec.structs.replace(manifest, lock=locked.lock)
+        return contract.write(manifest, notebook, files, locked.files), locked.notes
+
+
+def _read_all(
+    code: SourceFacts, folder: FileCollector, files: dict[str, Path]
+) -> tuple[set[str], set[str]]:
+    """Return what the notebook and its modules import, without local modules, and their texts."""
+    imports, texts = set(code.imports), set(code.texts)
+    for name, file in files.items():
+        if name.endswith(".py"):
+            facts = read_module(file.read_text(encoding="utf-8", errors="replace"))
+            imports |= facts.imports
+            texts |= facts.texts
+    known = {
+        name
+        for name in imports
+        if not folder.local(name) and name.partition(".")[0] not in folder.explained
+    }
+    return known, texts
+
+
+def _built(data: bytes, code: SourceFacts, notes: Iterable[str]) -> BuiltBundle:
     bundle = contract.open_bundle(data)
     unread = (
         f"Cell {n} is not valid Python; its imports and files are not detected."
@@ -163,27 +208,16 @@ def _check_language(notebook: dict[str, Any]) -> None:
 
 
 def _requirements(
-    given: Iterable[str] | str | Path | None,
-    folder: FileCollector,
-    code: SourceFacts,
-    files: dict[str, Path],
+    given: Iterable[str] | str | Path | None, folder: FileCollector, imports: set[str]
 ) -> tuple[tuple[str, ...], list[str]]:
     default = folder.root / "requirements.txt"
     if isinstance(given, str | Path):
-        return environment.read_requirements(Path(given).expanduser())
+        return read_requirements(Path(given).expanduser())
     if given is not None:
         return tuple(given), []
     if default.is_file():
-        return environment.read_requirements(default)
-    imports = set(code.imports)
-    for name, file in files.items():
-        if name.endswith(".py"):
-            imports |= read_module(file.read_text(encoding="utf-8", errors="replace")).imports
-    return environment.required(
-        name
-        for name in imports
-        if not folder.local(name) and name.partition(".")[0] not in folder.explained
-    )
+        return read_requirements(default)
+    return required_packages(imports)
 
 
 def _patterns(given: Iterable[str]) -> tuple[str, ...]:

@@ -1,40 +1,47 @@
 """Record the environment of a bundle: packages, Python, and the state of the sources."""
 
+import contextlib
 import os
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from easymlnb._version import __version__
-from easymlnb.contract.bundle import Environment
+from easymlnb.contract.bundle import Environment, InputFile
 from easymlnb.contract.errors import BundleRejected
 
 GIT_SECONDS = 10.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def required(imports: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return ``name==version`` of the imported packages, and notes.
+def imported_packages(imports: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Return the packages of some imports, and the imports that are not installed.
 
     Without Python's own modules, and without easymlnb, which every server has.
     """
     tops = {name.partition(".")[0] for name in imports} - sys.stdlib_module_names - {"easymlnb"}
     if not tops:
-        return (), []
+        return set(), []
     known = metadata.packages_distributions()
-    names = {name for top in tops for name in known.get(top, ())}
-    missing = sorted(top for top in tops if top not in known)
+    names = {normalized(name) for top in tops for name in known.get(top, ())}
+    return names, sorted(top for top in tops if top not in known)
+
+
+def required_packages(imports: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return ``name==version`` of the imported packages, and notes."""
+    names, missing = imported_packages(imports)
     notes = [
         f"{name!r} is imported but not installed, so it is missing from the requirements."
         for name in missing
     ]
     # The part after "+" is a build, such as torch's for CPUs; the environment record has it.
-    pinned = {f"{_normalized(name)}=={metadata.version(name).partition('+')[0]}" for name in names}
+    pinned = {f"{name}=={metadata.version(name).partition('+')[0]}" for name in names}
     return tuple(sorted(pinned)), notes
 
 
@@ -52,33 +59,85 @@ def read_requirements(file: Path) -> tuple[tuple[str, ...], list[str]]:
     return tuple(line for line in lines if line and not line.startswith("-")), notes
 
 
-def record(folder: Path, requirements: Sequence[str]) -> Environment:
-    """Return the current environment record of a bundle from ``folder``."""
+def record(
+    notebook: Path,
+    requirements: Sequence[str],
+    imports: Iterable[str] = (),
+    inputs: Mapping[str, InputFile] | None = None,
+) -> Environment:
+    """Return the current environment record of the bundle of ``notebook``."""
+    folder = notebook.parent
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else ""
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
-        packages={"easymlnb": __version__} | _versions(requirements),
+        packages=needed_packages(requirements, imports),
         commit=commit,
-        dirty=bool(changed),
+        dirty=bool(commit) and _is_dirty(notebook),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        inputs=dict(inputs or {}),
     )
 
 
-def _versions(requirements: Sequence[str]) -> dict[str, str]:
-    found = {}
+def needed_packages(requirements: Sequence[str], imports: Iterable[str]) -> dict[str, str]:
+    """Return the installed versions of what a notebook needs, with all dependencies.
+
+    Packages of ``requirements`` that are not installed are left out.
+    """
+    # A decorated cell does not need this import.
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    left = [Requirement(name) for name in sorted({"easymlnb", *imported_packages(imports)[0]})]
     for line in requirements:
-        if name := _NAME.match(line):
+        try:
+            left.append(Requirement(line))
+        except InvalidRequirement:
+            if name := _NAME.match(line):
+                left.append(Requirement(name[0]))
+    return {"easymlnb": __version__} | dict(sorted(_closure(left)))
+
+
+def _closure(left: list[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the installed packages that some requirements need, with their versions."""
+    done: set[tuple[str, str]] = set()
+    while left:
+        item = left.pop()
+        name = normalized(item.name)
+        for extra in {"", *item.extras}:
+            if (name, extra) in done:
+                continue
+            done.add((name, extra))
             try:
-                found[_normalized(name[0])] = metadata.version(name[0])
+                found = metadata.distribution(name)
             except metadata.PackageNotFoundError:
                 continue
-    return found
+            if not extra:
+                yield name, found.version
+            left += [one for one in _requires(found) if _applies(one, extra)]
 
 
-def _normalized(name: str) -> str:
+def _requires(found: metadata.Distribution) -> Iterator[Any]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in found.requires or ():
+        with contextlib.suppress(InvalidRequirement):
+            yield Requirement(line)
+
+
+def _applies(item: Any, extra: str) -> bool:
+    return item.marker is None or bool(item.marker.evaluate({"extra": extra}))
+
+
+def normalized(name: str) -> str:
+    """Return a package's name as indexes write it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _is_dirty(notebook: Path) -> bool:
+    """Return whether the notebook or a tracked file differs from the commit."""
+    folder = notebook.parent
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return bool(changed) or not _git(folder, "ls-files", "--", notebook.name)
 
 
 def _git(folder: Path, *arguments: str) -> str:

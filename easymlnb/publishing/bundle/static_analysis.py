@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.publishing.bundle.paths import (
     last,
@@ -30,6 +31,7 @@ class SourceFacts:
     services: names of decorated functions.
     gpu: the largest number of GPUs that a decorator requests with a literal.
     placement: that of the last decorator with a literal placement.
+    locked: whether a decorator requests a locked environment.
     unread: numbers of the cells that are not Python.
     """
 
@@ -40,6 +42,7 @@ class SourceFacts:
     services: tuple[str, ...] = ()
     gpu: Gpu = 0.0
     placement: str = ""
+    locked: bool = False
     unread: tuple[int, ...] = ()
 
 
@@ -105,6 +108,7 @@ def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> SourceFacts:
         services=tuple(services),
         gpu=_most(gpu for function in functions for gpu in _gpus(function)),
         placement=_placement(functions),
+        locked=any(LOCKED in _literals(function, "environment") for function in functions),
         unread=unread,
     )
 

@@ -7,17 +7,27 @@ from typing import ClassVar
 
 from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound
 from easymlnb.contract.names import quoted
+from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
 from easymlnb_server.apps.sessions import NoCapacity
+from easymlnb_server.apps.voila.encodings import FAST as ENCODERS
+from easymlnb_server.apps.voila.encodings import best_encoding
 from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import HTML, Operation, ok
+from easymlnb_server.services.summaries import example, summary
 
 RELOAD_AFTER = 2
 """Seconds after which a waiting page reloads."""
+
+BUILD_TIMEOUT = 3.0
+"""Seconds to wait for the form; after that the page is sent without it and fetches it itself."""
+
+LONGEST_SUMMARY = 300
+"""Characters of the description that search engines and chats show."""
 
 HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+\Z")
 
@@ -51,13 +61,14 @@ class AppHandler(VisitorHandler, PageHandler):
         state = self.state.services.state(name, self.caller)
         if not self.state.apps.enabled:
             raise RouteNotFound
+        await self.state.apps.wait_warm()
         if state.state == "starting":
             self._wait("starting", spec, reason=state.reason or "")
             return
         if state.state == "failed":
             self.set_status(503)
             self.set_header("Retry-After", str(ceil(state.retry_in or RELOAD_AFTER)))
-            self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
+            self._waiting_page("failed", spec)
             return
         await self._open(spec)
 
@@ -93,58 +104,89 @@ class AppHandler(VisitorHandler, PageHandler):
             state = "own" if full.own else "warming" if warming else "full"
             self._wait(state, spec, full.ahead)
             return
-        path = f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/"
-        body = apps.pages.body(
-            base=path,
-            assets=f"{self.root}app-assets/",
-            session=session.id,
-            root=session.root,
-            plots=may_plot(spec),
+        built = await session.take_built(BUILD_TIMEOUT)
+        optional = {"plotly": "plotly.js"} if may_plot(spec) else {}
+        self._finish_packed(
+            apps.pages.render(
+                built,
+                assets=f"{self.root}app-assets/",
+                session=session.id,
+                root_widget=session.root,
+                optional={name: file for name, file in optional.items() if apps.assets.has(file)},
+                **self.shared_values(),
+                spec=spec,
+                summary=summary(spec.description)[:LONGEST_SUMMARY],
+                description=markdown(spec.description),
+                byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
+                citation=getattr(spec.metadata, "citation", "") or "",
+                here=f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/",
+                snippets={} if self._public else snippets(spec, example(spec)),
+                public=self._public,
+            )
         )
-        self.page(
-            "app.html",
-            spec=spec,
-            description=markdown(spec.description),
-            byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
-            citation=getattr(spec.metadata, "citation", "") or "",
-            look=f"{self.root}app-assets/{apps.assets.tag}/style.css",
-            place=session.id,
-            here=path,
-            body=body,
-            public=self._public,
-        )
+
+    def _finish_packed(self, page: str) -> None:
+        """Send a page, compressed: with its style sheet and its state it is large.
+
+        It has secrets of the visitor, but nothing that others can choose.
+        """
+        data = page.encode()
+        accepted = self.request.headers.get("Accept-Encoding", "")
+        if encoding := best_encoding(accepted, ENCODERS):
+            data = ENCODERS[encoding](data)
+            self.set_header("Content-Encoding", encoding)
+        self.set_header("Vary", "Accept-Encoding")
+        self.finish(data)
 
     def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0, reason: str = "") -> None:
         """Send a page that reloads itself, also without scripts."""
         self.set_header("Retry-After", str(RELOAD_AFTER))
-        values = {"state": state, "ahead": ahead, "again": RELOAD_AFTER, "reason": reason}
-        self.page("app_wait.html", spec=spec, **values)
+        self._waiting_page(state, spec, ahead=ahead, again=RELOAD_AFTER, reason=reason)
+
+    def _waiting_page(
+        self, state: str, spec: ServiceSpec, *, ahead: int = 0, again: int = 0, reason: str = ""
+    ) -> None:
+        apps = self.state.apps
+        self.page(
+            "app_wait.html",
+            spec=spec,
+            description=markdown(spec.description),
+            style=apps.pages.style,
+            early=apps.pages.script("early.js", f"{self.root}app-assets/"),
+            state=state,
+            ahead=ahead,
+            again=again,
+            reason=reason,
+        )
 
 
 class AppAssetHandler(EasyHandler):
     """``GET app-assets/{tag}/{file}``: the front end of app pages."""
 
     def on_anonymous(self) -> None:
-        """The files are those of public releases of Voila and its extensions."""
+        """Accept the request: visitors of public apps need the files, which are not secret."""
 
     @custom_access_check
-    def get(self, tag: str, name: str) -> None:
-        assets = self.state.apps.assets
+    async def get(self, tag: str, name: str) -> None:
+        apps = self.state.apps
+        if not apps.enabled:
+            raise RouteNotFound
+        await apps.wait_warm()
+        assets = apps.assets
         asset = assets.files.get(name)
         if asset is None:
             raise RouteNotFound
-        accepts_gzip = "gzip" in self.request.headers.get("Accept-Encoding", "")
-        data, packed = asset.read(accepts_gzip)
+        encoding = asset.encoding(self.request.headers.get("Accept-Encoding", ""))
         self.set_header("Content-Type", asset.type)
         self.set_header("Vary", "Accept-Encoding")
-        if packed:
-            self.set_header("Content-Encoding", "gzip")
-        if tag == assets.tag:
+        if encoding:
+            self.set_header("Content-Encoding", encoding)
+        if tag == asset.tag:
             self.set_header("Cache-Control", "public, max-age=31536000, immutable")
             self.set_header("Expires", datetime.now(UTC) + timedelta(days=365))
         else:
             self.set_header("Cache-Control", "no-cache")
-        self.finish(data)
+        self.finish(asset.read(encoding))
 
 
 OPERATIONS = {

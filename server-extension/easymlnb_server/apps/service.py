@@ -1,7 +1,8 @@
-"""The objects behind app pages: kernel pool, sessions, tokens and Voila's files."""
+"""The objects behind app pages: kernel pool, sessions, tokens and the front end."""
 
 import asyncio
 
+from easymlnb.contract.formulas import to_mathml
 from easymlnb_server.apps.form_kernel import start
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
@@ -39,6 +40,7 @@ class AppPages:
         self._memory = memory
         self._max_pages = limits.pages
         self._supervisor = Supervisor()
+        self._warm = asyncio.Event()
 
     def open(self, url: str, cafile: str) -> None:
         """Start the pool; ``url`` is where form kernels reach our routes."""
@@ -58,8 +60,20 @@ class AppPages:
         self._supervisor.run("app assets", self._load_assets)
 
     async def _load_assets(self) -> None:
-        # Lists a few hundred files; the first visitor does not wait for that.
-        await asyncio.to_thread(lambda: self.assets.tag)
+        try:
+            await asyncio.to_thread(self._warm_up)
+        finally:
+            self._warm.set()
+
+    async def wait_warm(self) -> None:
+        """Return when the files are compressed, which takes a second after the start."""
+        if self.sessions.pool is not None:
+            await self._warm.wait()
+
+    def _warm_up(self) -> None:
+        """Do once what the first visitor would wait for: read files, import parsers."""
+        self.pages.prepare()
+        to_mathml("x")
 
     async def close(self) -> None:
         """End all sessions and kernels."""

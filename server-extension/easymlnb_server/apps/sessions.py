@@ -1,5 +1,6 @@
 """Page sessions: limits, the waiting list, connections, and their end."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -12,6 +13,7 @@ from easymlnb.contract.page_protocol import (
     ClosePage,
     FromSession,
     OpenPage,
+    PageBuilt,
     PageFailed,
     Spent,
     ToKernel,
@@ -71,8 +73,8 @@ class Visitor:
 class PageSession:
     """One page of one visitor. The page takes ``id`` for the id of its kernel.
 
-    While the page is connected, ``to_page`` sends it a message and ``disconnect`` closes its
-    connection.
+    ``built`` is what the page shows first, once the form kernel has sent it. While the page is
+    connected, ``to_page`` sends it a message and ``disconnect`` closes its connection.
     """
 
     id: str
@@ -87,11 +89,28 @@ class PageSession:
     to_page: Callable[[ToPage], None] | None = None
     disconnect: Callable[[], None] | None = None
     failed: bool = False
+    built: asyncio.Future[PageBuilt | None] | None = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
     def send(self, message: ToKernel) -> None:
         """Send the form kernel a message."""
         message.session = self.id
         self.kernel.send(message)
+
+    def set_built(self, page: PageBuilt | None) -> None:
+        """Provide what the page shows first."""
+        if self.built is not None and not self.built.done():
+            self.built.set_result(page)
+
+    async def take_built(self, max_wait: float) -> PageBuilt | None:
+        """Return what the page shows first, once; None if it does not come in time."""
+        waiting = self.built
+        if waiting is None:
+            return None
+        done, _ = await asyncio.wait((waiting,), timeout=max_wait)
+        self.built = None  # it is large, and the page has it now
+        return waiting.result() if done else None
 
 
 class NoCapacity(Exception):
@@ -201,7 +220,9 @@ class PageSessions:
         session = self._sessions.get(message.session)
         if session is None:
             return
-        if isinstance(message, PageFailed):
+        if isinstance(message, PageBuilt):
+            session.set_built(message)
+        elif isinstance(message, PageFailed):
             session.failed = True
             log.error("Could not build the page of %s: %s", session.service, message.reason)
         elif isinstance(message, Spent):
@@ -232,6 +253,7 @@ class PageSessions:
         """End a session: revoke its token, free its widgets, close its connection."""
         if self._sessions.pop(session.id, None) is None:
             return
+        session.set_built(None)
         self._tokens.revoke(session.secret)
         session.send(ClosePage())
         if self.pool is not None:

@@ -9,8 +9,10 @@ import contextlib
 import dataclasses
 import hashlib
 import time
+from random import random
 from types import TracebackType
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from easymlnb.contract.errors import (
     BadRequest,
@@ -18,6 +20,7 @@ from easymlnb.contract.errors import (
     DeadlineExceeded,
     Draining,
     EasyMLNBError,
+    Forbidden,
     NotLoggedIn,
 )
 from easymlnb.contract.file_parameters import body_limit
@@ -34,17 +37,24 @@ from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
+from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
+from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import HEADER, owner_of, upload_ids
 from easymlnb_server.uploads.spool import SpooledFile
 
+VERSION = "X-Easymlnb-Version"
+"""The header that names a version: in a request the wanted one, in a response that which ran."""
+
 
 class CallHandler(SpooledBodyHandler):
-    """``POST services/{name}/call`` and its siblings; ``view`` and ``live`` come from the route.
+    """``POST services/{name}/call`` and its siblings.
+
+    ``view`` and ``live`` come from the route. A version is pinned by the route or by a header.
 
     It is the ``EventSink`` of its call.
     """
@@ -62,6 +72,25 @@ class CallHandler(SpooledBodyHandler):
         self._writer: Writer | None = None
         self._outbox: StreamBuffer | None = None
         self._once: IdempotentCall | None = None
+        self._point = random()
+        self._version = ""
+        self._answering = ""
+
+    async def before_body(self) -> None:
+        """Give a pinned version a deployment."""
+        name, pinned = self.path_args[0], self.path_args[1:]
+        given = pinned[0] if pinned else self.request.headers.get(VERSION, "")
+        if not given:
+            return
+        if self.page_token is not None or self.is_visitor:
+            raise Forbidden("App pages and visitors cannot choose the version that answers them.")
+        self._version = unquote(given) if pinned else given.strip()
+        await self._wake(name)
+
+    async def _wake(self, name: str) -> None:
+        services = self.state.services
+        if not self._live and services.allows(self.caller, name, Action.CALL):
+            await services.wake(name, self._version)
 
     def body_limit(self) -> int:
         self._target = self._find(self.path_args[0])
@@ -74,14 +103,16 @@ class CallHandler(SpooledBodyHandler):
 
     def accepts_token(self, token: PageToken) -> bool:
         # A page calls what is published under its name; the notebook's draft is its author's.
-        return token.service == self.path_args[0] and not self._live
+        # It does not choose among the versions either.
+        return token.service == self.path_args[0] and not self._live and not self.path_args[1:]
 
     def scopes_for(self, method: str) -> tuple[Scope, ...]:
         return () if self._live else super().scopes_for(method)
 
     def on_anonymous(self) -> None:
         """Accept calls of public services."""
-        if self._live or not self.state.services.public(self.path_args[0]):
+        pinned = len(self.path_args) > 1
+        if self._live or pinned or not self.state.services.public(self.path_args[0]):
             raise NotLoggedIn
         self.is_visitor = True
 
@@ -92,13 +123,24 @@ class CallHandler(SpooledBodyHandler):
 
     def _find(self, name: str) -> Target:
         return self.state.invoker.find(
-            name, self.caller, live=self._live, published_only=self._published_only
+            name,
+            self.caller,
+            live=self._live,
+            published_only=self._published_only,
+            selection=Selection(
+                version=self._version,
+                owner=owner_of(self),
+                headers=self.request.headers,
+                point=self._point,
+            ),
         )
 
     @custom_access_check
-    async def post(self, name: str) -> None:
+    async def post(self, name: str, version: str = "") -> None:
         if self.state.services.draining:
             raise Draining
+        if self._version:  # it may have gone to sleep while the body arrived
+            await self._wake(name)
         body = self._with_uploads(self.read_spooled_body(), name)
         self._began = time.monotonic()
         key = options.idempotency_key(self.request.headers)
@@ -127,6 +169,8 @@ class CallHandler(SpooledBodyHandler):
             view=self._view,
             progress=events,
             low_priority=options.is_low_priority(headers),
+            version=self._version,
+            point=self._point,
         )
 
     async def _run(self, request: CallRequest) -> CallResult:
@@ -148,7 +192,7 @@ class CallHandler(SpooledBodyHandler):
                 f"{name!r} is a streaming service, and a stream cannot be replayed. Remove the "
                 "Idempotency-Key header."
             )
-        route = f"{name} {self._view} {self._live}"
+        route = f"{name} {self._view} {self._live} {self._version}"
         fingerprint = await self._fingerprint(request.body)
         once, new = self.state.idempotency.join((request.owner, route, key), fingerprint)
         self._once = once
@@ -156,7 +200,7 @@ class CallHandler(SpooledBodyHandler):
             once.stop = self._cancel
             return await self.state.idempotency.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
-        self.on_accepted(target)
+        self.on_accepted(once.target or target)
         assert self._writer is not None
         self.set_header("Idempotency-Replayed", "true")
         limit = min(request.timeout, target.spec.timeout)
@@ -169,9 +213,11 @@ class CallHandler(SpooledBodyHandler):
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):
-                    return await wait_with_events(
+                    result = await wait_with_events(
                         waiter.result, self._writer, self._is_ready, lambda: None
                     )
+                self.on_accepted(once.target or target)
+                return result
         finally:
             if not once.result.done():
                 self._leave()
@@ -200,7 +246,10 @@ class CallHandler(SpooledBodyHandler):
 
     def on_accepted(self, target: Target) -> None:
         """Begin the response; not before, as a refusal has its own status."""
-        self.set_header("X-Easymlnb-Version", target.version)
+        self._answering = target.version
+        self.set_header(VERSION, target.version)
+        if self._once is not None:
+            self._once.target = target
         if self._writer is None:
             self._writer = writer(self, self.request.headers.get("Accept", ""), target.spec.stream)
             self._outbox = StreamBuffer(self._writer, self._acknowledge)
@@ -267,6 +316,11 @@ class CallHandler(SpooledBodyHandler):
         if not self._submitted:  # else the invoker counts it
             self.state.recorder.refused(self._target, self.public_error(value).code)
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if self._answering:  # Tornado has removed the headers
+            self.set_header(VERSION, self._answering)
+        super().write_error(status_code, **kwargs)
+
     def on_finish(self) -> None:
         super().on_finish()
         # They lead back here, and so to a large result that would stay until they are collected.
@@ -293,12 +347,27 @@ _CALL: dict[str, Any] = {
     "body": {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}},
     "headers": CALL,
 }
+_PINNED = (
+    "`{version}` is a number or an alias. A version without traffic gets a worker first, which "
+    "takes as long as its notebook runs."
+)
 _LIVE = "As without `/live`, but the author's kernel answers, with its current code."
 
 OPERATIONS = {
     "POST /services/{name}/call": Operation("call", "Call a service", _RESULT, CALLING, **_CALL),
     "POST /services/{name}/view": Operation(
         "view", "Call a service for a person", _VIEW, CALLING, **_CALL
+    ),
+    "POST /services/{name}/versions/{version}/call": Operation(
+        "callVersion", "Call a version of a service", _RESULT, CALLING, description=_PINNED, **_CALL
+    ),
+    "POST /services/{name}/versions/{version}/view": Operation(
+        "viewVersion",
+        "Call a version of a service for a person",
+        _VIEW,
+        CALLING,
+        description=_PINNED,
+        **_CALL,
     ),
     "POST /services/{name}/live/call": Operation(
         "callLive", "Call the live service", _RESULT, CALLING, description=_LIVE, **_CALL

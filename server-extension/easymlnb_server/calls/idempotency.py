@@ -17,6 +17,7 @@ from easymlnb.contract.errors import (
     InternalError,
 )
 from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.services.models import Target
 
 MAX_AGE = 600.0
 """Seconds for which a result can be replayed."""
@@ -37,7 +38,11 @@ def _do_nothing(error: EasyMLNBError) -> None:
 
 @dataclass(slots=True, eq=False)
 class IdempotentCall:
-    """One call under a key. ``stop`` ends it; ``callers`` is the number of requests that wait."""
+    """One call under a key.
+
+    ``stop`` ends it; ``callers`` is the number of requests that wait; ``target`` is the version
+    that accepted it.
+    """
 
     key: Key
     fingerprint: bytes
@@ -45,6 +50,7 @@ class IdempotentCall:
     stop: Callable[[EasyMLNBError], None] = _do_nothing
     callers: int = 1
     ended: float = 0.0
+    target: Target | None = None
 
     def leave(self) -> None:
         """Count one request less; stop the call when none waits for it."""

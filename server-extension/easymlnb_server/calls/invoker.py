@@ -17,6 +17,7 @@ from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink
 from easymlnb_server.calls.record import CallRecorder, run_seconds, size_of
+from easymlnb_server.calls.shadow_calls import ShadowCalls
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import Action, Caller
@@ -24,7 +25,7 @@ from easymlnb_server.identity.names import short_name
 from easymlnb_server.identity.quotas.quotas import Admission, Quotas
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.services.models import Target
-from easymlnb_server.services.registry import LIVE, ServiceRegistry
+from easymlnb_server.services.registry import DESCRIBING, LIVE, Selector, ServiceRegistry
 
 REPLACED = "A new version has just been deployed. Retry the request."
 
@@ -87,11 +88,12 @@ class Invocation:
             request.caller,
             live=request.live,
             published_only=request.published_only,
+            selection=request,
         )
         spec = target.spec
         if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
-        if self._admission is None:
+        if self._admission is None and not request.is_shadow:
             self._admission = invoker.quotas.admit(
                 target.name, request.caller, request.owner, size_of(request.body)
             )
@@ -137,6 +139,8 @@ class Invocation:
         """End the call, or queue it again where its version was replaced before it began."""
         invoker, target, handle = self._invoker, self.target, self.handle
         assert handle is not None
+        if handle.moved:
+            target = self.target = invoker.services.successor(target)
         self.handle = None
         invoker.in_flight.discard(self)
         invoker.activity.touch(target.kernel)
@@ -156,10 +160,19 @@ class Invocation:
             for meter in self._admission:
                 meter.leave(ran)
         # After the callers of a whole batch have their answers.
-        asyncio.get_running_loop().call_soon(
-            invoker.recorder.record, self.request, target, handle, result, seconds, self.streamed
-        )
+        if not self.request.is_shadow:
+            asyncio.get_running_loop().call_soon(
+                invoker.recorder.record,
+                self.request,
+                target,
+                handle,
+                result,
+                seconds,
+                self.streamed,
+            )
         self._on_done(self, result)
+        if target.shadow is not None:
+            invoker.shadows.offer(self.request, target, result, seconds)
 
 
 def settle(done: "asyncio.Future[CallResult]") -> OnDone:
@@ -205,6 +218,7 @@ class Invoker:
         self.recorder = recorder
         self.activity = activity
         self.in_flight = in_flight
+        self.shadows = ShadowCalls(self.start)
 
     def find(
         self,
@@ -213,12 +227,13 @@ class Invoker:
         *,
         live: bool = False,
         published_only: bool = False,
+        selection: Selector = DESCRIBING,
     ) -> Target:
         """Return the version that answers a call; raises ``ServiceNotFound`` or ``NotReady``.
 
-        The parameters are those of a ``CallRequest``.
+        The parameters are those of a ``CallRequest``, which is a ``selection`` too.
         """
-        target = self.services.resolve(name, caller, Action.CALL, live=live)
+        target = self.services.resolve(name, caller, Action.CALL, live=live, selection=selection)
         if published_only and target.version == LIVE:
             raise ServiceNotFound(name)
         return target
@@ -253,15 +268,19 @@ class Invoker:
         except Exception as error:
             invocation.refund()
             code = error.code if isinstance(error, EasyMLNBError) else InternalError.code
-            self.recorder.refused(getattr(invocation, "target", None), code)
+            if not request.is_shadow:
+                self.recorder.refused(getattr(invocation, "target", None), code)
             raise
         return invocation
 
     async def invoke(self, request: CallRequest, sink: EventSink | None = None) -> CallResult:
         """Run a call and return its result, whose ``error`` is set if it failed.
 
-        Canceling the task that waits stops the call. Raises what ``start`` raises.
+        A version that the request pins gets a worker first. Canceling the task that waits stops
+        the call. Raises what ``start`` raises.
         """
+        if request.version:
+            await self.services.wake(request.service, request.version)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         invocation = self.start(request, settle(done), sink)
         try:

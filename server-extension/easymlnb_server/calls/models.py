@@ -1,13 +1,14 @@
 """What a call is, from any entry point, before a version is chosen to answer it."""
 
 from collections.abc import Callable, Mapping
+from random import random
 from typing import Protocol
 
 import msgspec
 
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import Chain
+from easymlnb_server.dispatch.call import CallResult, Chain
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.services.models import Target
 
@@ -50,8 +51,16 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         Seconds that the caller gives the call; the service's own limit if that is shorter.
     deadline
         When the caller stops waiting, in seconds of ``time.monotonic``.
+    keep
+        Whether the call may be recorded, or flagged; false for calls that the server makes itself.
     chain
         Returns the calls that wait for this one, which must not wait for one another.
+    version
+        The number or alias of the version that must answer; empty to let traffic decide.
+    point
+        A random number from 0 to 1 that decides among versions.
+    is_shadow
+        Whether the call is a copy, whose answer nobody receives.
     """
 
     service: str
@@ -71,7 +80,18 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     low_priority: bool = False
     timeout: float = float("inf")
     deadline: float = float("inf")
+    keep: bool = True
     chain: Callable[[Target], Chain] | None = None
+    version: str = ""
+    point: float = msgspec.field(default_factory=random)
+    is_shadow: bool = False
+
+
+class CallKeeper(Protocol):
+    """Keeps calls with their inputs and results, as their services allow."""
+
+    def offer(self, request: CallRequest, target: Target, result: CallResult) -> None:
+        """Take a call that has just ended; it must not raise, and must not wait."""
 
 
 class EventSink(Protocol):

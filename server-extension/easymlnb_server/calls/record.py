@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.resources import PREFER
 from easymlnb_server.calls.log import CallLog, CallRecord
-from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.calls.models import CallKeeper, CallRequest
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
@@ -35,8 +35,10 @@ class CallRecorder:
         usage: UsageMeter,
         tracing: "Tracing | None" = None,
         *,
+        keeper: CallKeeper | None = None,
         shared: bool = False,
     ) -> None:
+        self._keeper = keeper
         self._calls = calls
         self._metrics = metrics
         self._usage = usage
@@ -84,6 +86,9 @@ class CallRecorder:
         self._count(request, target, handle, result, streamed)
         if self._tracing is not None:
             self._tracing.record(request.headers, name, entry, error, seconds)
+        # Only these are ever kept; all other calls pay for this line and no more.
+        if self._keeper is not None and (request.view or target.spec.record is not None):
+            self._keeper.offer(request, target, result)
         self._log(entry, name, request.owner)
 
     def _count(

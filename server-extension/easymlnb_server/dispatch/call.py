@@ -90,6 +90,8 @@ class CallHandle:
         Whether interactive calls go first.
     batch_ready
         Whether the call no longer waits for others to share a batch with.
+    moved
+        Whether the queue of another version took the call over.
     prefetched
         Whether the worker holds the call and has not started it.
     run
@@ -106,7 +108,7 @@ class CallHandle:
 
     __slots__ = (
         "answered", "batch_ready", "body", "call", "canceller", "chain", "deadline", "listener",
-        "low_priority", "no_retry", "on_done", "on_late_result", "prefetched", "run",
+        "low_priority", "moved", "no_retry", "on_done", "on_late_result", "prefetched", "run",
         "spec", "started", "stream_started", "timeout", "timer", "trace",
     )  # fmt: skip
 
@@ -130,6 +132,7 @@ class CallHandle:
         self.started = 0.0
         self.batch_ready = spec.batch is None or not spec.batch.max_wait
         self.run: Execution | None = None
+        self.moved = False
         self.prefetched = False
         self.no_retry = False
         self.stream_started = False

@@ -217,6 +217,7 @@ class Dispatcher:
             max(0.0, handle.deadline - time.monotonic()), self._expire, handle
         )
         handle.spec, handle.canceller, handle.batch_ready = spec, self.cancel, True
+        handle.moved = True
         self._queue.add(handle)
         loop.call_soon(self._dispatch)
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
+from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
@@ -44,6 +45,12 @@ ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute"}
 
 RETRY_AFTER = 2
 """Seconds until a retry after a 503 response, if the error has no better value."""
+
+CORS_HEADERS = (
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Prefer, X-API-Key, "
+    "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
+)
+"""Request headers that a page of another origin may send, if its origin is allowed."""
 
 REQUEST_ID = re.compile(r"(?!emnb_)[A-Za-z0-9._-]{8,64}\Z")
 
@@ -290,7 +297,29 @@ class EasyHandler(JupyterHandler):
             self.set_header("Retry-After", seconds)
         for name, value in rate_limit_headers(error).items():
             self.set_header(name, value)
+        if isinstance(error, MethodNotAllowed):
+            self.set_header("Allow", self.allowed_methods)
         self.finish(json.dumps(error.to_dict(self.request_id)))
+
+    @property
+    def allowed_methods(self) -> str:
+        """The methods of this route, as in an ``Allow`` header."""
+        return ", ".join(
+            method
+            for method in self.SUPPORTED_METHODS
+            if getattr(type(self), method.lower()) is not web.RequestHandler._unimplemented_method
+        )
+
+    @allow_unauthenticated
+    def options(self, *args: str) -> None:
+        """Return the methods of this route, also to browsers that ask before calling."""
+        self.set_header("Allow", self.allowed_methods)
+        if "Origin" in self.request.headers:
+            self.set_header("Access-Control-Allow-Methods", self.allowed_methods)
+            self.set_header("Access-Control-Allow-Headers", CORS_HEADERS)
+        self.clear_header("Content-Type")
+        self.set_status(204)
+        self.finish()
 
     def public_error(self, error: BaseException | None) -> EasyMLNBError:
         """Return the error as the caller may see it."""
@@ -348,3 +377,6 @@ class NotFoundHandler(EasyHandler):
         raise RouteNotFound
 
     post = put = patch = delete = get
+
+    def options(self, *args: str) -> None:
+        raise RouteNotFound

@@ -40,11 +40,15 @@ class BodyHandler(EasyHandler):
         try:
             await super().prepare()
             if self.request.method == self.body_method:
+                await self.before_body()
                 self._limit = self.body_limit()
                 self._check(int(self.request.headers.get("Content-Length", 0)))
         except Exception:
             await self._discard_body()
             raise
+
+    async def before_body(self) -> None:
+        """Prepare what ``body_limit`` needs; raises to refuse the request before its body."""
 
     def body_limit(self) -> int:
         """Return the maximum bytes of the body; raises to refuse the request before its body."""

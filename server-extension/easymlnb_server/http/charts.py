@@ -82,7 +82,7 @@ def calls(counted: Sequence[Bar]) -> Markup:
             drawn.append(_TITLED.format(_bar_title(bar), Markup().join(parts)))
     ends = (f"{counted[0].start:%d %b %H:%M}", f"{counted[-1].end:%H:%M} UTC") if counted else None
     total = sum(bar.calls for bar in counted)
-    return _frame(f"Calls over time: {total} in total", drawn, str(most), ends or ("", ""))
+    return frame(f"Calls over time: {total} in total", drawn, str(most), ends or ("", ""))
 
 
 def days(label: str, values: Sequence[tuple[str, float, float]], most: str) -> Markup:
@@ -102,7 +102,7 @@ def days(label: str, values: Sequence[tuple[str, float, float]], most: str) -> M
         if total:
             drawn.append(_TITLED.format(f"{day}: {total:,.4g}", Markup().join(parts)))
     ends = (values[0][0], values[-1][0]) if values else ("", "")
-    return _frame(label, drawn, most, ends)
+    return frame(label, drawn, most, ends)
 
 
 def _bar_title(bar: Bar) -> str:
@@ -129,7 +129,7 @@ def times(entries: Sequence[CallRecord]) -> Markup:
     label = (
         f"Time of the last {len(shown)} calls: median {duration(middle)}, maximum {duration(most)}"
     )
-    return _frame(label, drawn, duration(most), ("earlier", "later"))
+    return frame(label, drawn, duration(most), ("earlier", "later"))
 
 
 def duration(seconds: float) -> str:
@@ -139,7 +139,8 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"
 
 
-def _frame(label: str, drawn: Iterable[Markup], most: str, ends: tuple[str, str]) -> Markup:
+def frame(label: str, drawn: Iterable[Markup], most: str, ends: tuple[str, str]) -> Markup:
+    """Return a chart with its axes; ``most`` is at the top, ``ends`` are below."""
     return _FRAME.format(
         width=WIDTH,
         height=HEIGHT,

@@ -2,6 +2,7 @@
 
 import hashlib
 import mimetypes
+from base64 import b64encode
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from tornado.httputil import url_concat
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
+from easymlnb.contract.formulas import with_formulas
 from easymlnb_server.http import charts
 from easymlnb_server.http.base import EasyHandler, custom_access_check, retry_after
 from easymlnb_server.openapi.document import HTML, Operation, ok
@@ -63,11 +65,18 @@ def _assets() -> dict[str, tuple[bytes, str]]:
     return {name: (data, hashlib.sha256(data).hexdigest()[:12]) for name, data in read.items()}
 
 
+@cache
+def _mark() -> str:
+    """Return our mark as a URI, which needs no request."""
+    return f"data:image/svg+xml;base64,{b64encode(_assets()['mark.svg'][0]).decode()}"
+
+
 def markdown(text: str) -> Markup:
     """Return an author's Markdown as HTML, without raw HTML, script links and images."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    with_formulas(parser)
     return Markup(parser.render(text))
 
 
@@ -107,13 +116,20 @@ class PageHandler(EasyHandler):
     def page(self, template: str, **values: Any) -> None:
         """Render and send a page."""
         shared = {
-            "root": self.root,
+            **self.shared_values(),
             "asset": lambda name: f"{self.root}static/{name}?v={_assets()[name][1]}",
-            # Reading the token also sets the cookie that it is compared with.
-            "xsrf": self.xsrf_token.decode(),
             "states": STATES,
         }
         self.finish(_jinja().get_template(template).render(shared | values))
+
+    def shared_values(self) -> dict[str, Any]:
+        """Return what the templates of all pages need."""
+        return {
+            "root": self.root,
+            "mark": _mark(),
+            # Reading the token also sets the cookie that it is compared with.
+            "xsrf": self.xsrf_token.decode(),
+        }
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error: EasyMLNBError = self.public_error(kwargs.get("exc_info", (None, None, None))[1])

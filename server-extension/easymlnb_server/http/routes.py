@@ -9,6 +9,13 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
+from easymlnb_server.comparisons.handlers import (
+    ComparisonHandler,
+    ComparisonPageHandler,
+    ComparisonsHandler,
+    ShadowsHandler,
+)
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
@@ -44,6 +51,24 @@ from easymlnb_server.publishing.handlers import (
     BundleNotebookHandler,
     ServicesHandler,
 )
+from easymlnb_server.publishing.provenance_handlers import OPERATIONS as PROVENANCE
+from easymlnb_server.publishing.provenance_handlers import (
+    ProvenanceHandler,
+    VersionBundleHandler,
+    VersionCrateHandler,
+    VersionDiffHandler,
+    VersionNotebookHandler,
+    VersionPageHandler,
+)
+from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
+from easymlnb_server.recordings.handlers import (
+    DatasetHandler,
+    FlagHandler,
+    RecordCodeHandler,
+    RecordHandler,
+    RecordsHandler,
+    RecordsPageHandler,
+)
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -57,6 +82,15 @@ from easymlnb_server.services.handlers import (
     LogHandler,
     ServiceHandler,
     VersionsHandler,
+)
+from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
+from easymlnb_server.traffic.handlers import (
+    PromotionHandler,
+    PromotionPauseHandler,
+    PromotionsHandler,
+    RollbackHandler,
+    TrafficHandler,
+    VersionHandler,
 )
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
@@ -81,6 +115,10 @@ OPERATIONS: Operations = {
     **LIMITS,
     **USAGE,
     **AUDIT,
+    **TRAFFIC,
+    **PROVENANCE,
+    **RECORDS,
+    **COMPARISONS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -89,6 +127,8 @@ FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
+VERSION = r"([a-z0-9_-]{1,63})"
+PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
@@ -152,6 +192,35 @@ def _common_routes(name: str) -> Routes:
         (r"usage", UsageHandler),
         (r"usage/page", UsagePageHandler),
         (r"audit", AuditHandler),
+        (rf"services/{name}/traffic", TrafficHandler),
+        (rf"services/{name}/rollback", RollbackHandler),
+        (rf"services/{name}/promotions", PromotionsHandler),
+        (rf"services/{name}/promotions/{PROMOTION}", PromotionHandler),
+        (rf"services/{name}/promotions/{PROMOTION}/pause", PromotionPauseHandler),
+        (
+            rf"services/{name}/promotions/{PROMOTION}/resume",
+            PromotionPauseHandler,
+            {"paused": False},
+        ),
+        (rf"services/{name}/versions/{VERSION}", VersionHandler),
+        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
+        (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
+        (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
+        (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),
+        (rf"services/{name}/versions/{VERSION}/crate", VersionCrateHandler),
+        (rf"services/{name}/versions/{VERSION}/page", VersionPageHandler),
+        (rf"services/{name}/flag", FlagHandler),
+        (rf"services/{name}/records", RecordsHandler),
+        (rf"services/{name}/records/page", RecordsPageHandler),
+        (rf"services/{name}/records/dataset", DatasetHandler),
+        (rf"services/{name}/records/{KERNEL}", RecordHandler),
+        (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
+        (rf"services/{name}/comparisons", ComparisonsHandler),
+        (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"comparisons/{KERNEL}", ComparisonHandler),
+        (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
 
 

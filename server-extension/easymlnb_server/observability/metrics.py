@@ -21,12 +21,14 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 
-from easymlnb.contract.errors import CallCancelled, EasyMLNBError
+from easymlnb.contract.errors import Busy, CallCancelled, EasyMLNBError
 from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.observability.version_history import Counts, VersionHistory
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.services.responses import Stats
+from easymlnb_server.traffic.promotions import Sample
 from easymlnb_server.workers.deployment import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -96,6 +98,19 @@ class CallMetrics:
         if worker:
             self.worker.add(worker)
 
+    def counts(self) -> Counts:
+        """Return the calls that ended or found no room, those that failed, and the 95th percentile.
+
+        Failures are the version's: not errors of the caller, and not stopped calls.
+        """
+        busy = self.refused[Busy.code]
+        failed = sum(
+            count
+            for (status, code), count in self.ended.items()
+            if status >= 500 and code != CallCancelled.code
+        )
+        return self.ended.total() + busy, failed + busy, _quantile(sorted(self.recent), 0.95)
+
     def stats(self, in_flight: Collection[CallHandle] = ()) -> Stats:
         """Return the numbers, with those of the calls that are ``in_flight``."""
         running = _running(in_flight)
@@ -133,6 +148,7 @@ class Metrics:
         self._registry = registry
         self._series: dict[Key, CallMetrics] = {}
         self._memory: dict[str, int] = {}
+        self.history = VersionHistory()
 
     def open(self) -> None:
         self._registry.register(self)
@@ -154,7 +170,7 @@ class Metrics:
         known |= {
             (name, str(number))
             for name, service in tuple(self._published.services.items())
-            for number in service.versions
+            for number in service.numbers
         }
         for key in self._series.keys() - known - self._in_flight().keys():
             del self._series[key]
@@ -179,8 +195,31 @@ class Metrics:
             memory_bytes=self._memory.get(deployment.bundle),
         )
 
+    def sample(self, name: str, number: int) -> Sample:
+        """Return the numbers of a version for its promotion."""
+        series = self._series.get((name, str(number)))
+        calls, errors, p95 = series.counts() if series is not None else (0, 0, None)
+        service = self._published.get(name)
+        version = service.versions.get(number) if service is not None else None
+        if version is None:
+            return Sample(calls=calls, errors=errors, p95=p95)
+        deployment = version.deployment
+        failure = deployment.breaker.error if deployment.state == "failed" else None
+        lost = sum(deployment.restarts[reason] for reason in ("lost", "hung", "memory"))
+        return Sample(
+            calls=calls,
+            errors=errors,
+            p95=p95,
+            lost_workers=lost,
+            start_error=failure.message if failure is not None else "",
+        )
+
     async def refresh(self) -> None:
-        """Measure the workers' memory."""
+        """Measure the workers' memory, and keep the numbers of each version."""
+        self.prune()
+        self.history.sample(
+            (key, series.counts()) for key, series in self._series.items() if key != UNKNOWN
+        )
         await asyncio.to_thread(self.measure)
 
     def measure(self) -> None:

@@ -11,6 +11,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb.contract.resources import Gpu
+from easymlnb_server.placement.locked_python import LockedPython
 
 _QUEUED = re.compile(
     r"pending in queue|nodes are available|insufficient|didn't trigger scale-up|unschedulable",
@@ -58,6 +59,7 @@ class WorkerOrder:
     reservation: what ``Placement.reserve`` returned.
     label: the worker's name for people.
     on_progress: reports what a long start waits for; may be called from any thread.
+    locked: the environment that replaces that of the kernelspec.
     """
 
     worker: str
@@ -67,6 +69,7 @@ class WorkerOrder:
     reservation: Reservation = Reservation()
     label: str = ""
     on_progress: ProgressCallback = lambda text: None
+    locked: LockedPython | None = None
 
 
 class Kernel(Protocol):

@@ -22,6 +22,7 @@ from easymlnb_server.placement.base import (
 )
 from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
+from easymlnb_server.placement.locked_python import LockedKernelSpecs
 from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
 from easymlnb_server.placement.worker_kernel import WorkerKernel, ipc_manager, shut_down
 
@@ -105,7 +106,9 @@ class LocalPlacement:
 
     async def start(self, order: WorkerOrder) -> StartedKernel:
         try:
-            manager, sockets = ipc_manager(order.kernel, self._specs)
+            locked = order.locked
+            specs = self._specs if locked is None else LockedKernelSpecs(locked, self._specs)
+            manager, sockets = ipc_manager(order.kernel, specs)
         except NotReady:
             self._gpus.release(order.reservation)
             raise
@@ -134,7 +137,10 @@ class LocalPlacement:
             raise
 
     def _environment(self, order: WorkerOrder) -> dict[str, str]:
-        environment = inherited_environment(dict(os.environ), self._inherit) | self._address
+        environment = inherited_environment(dict(os.environ), self._inherit)
+        if order.locked is not None:
+            environment = order.locked.variables(environment)
+        environment |= self._address
         if order.reservation.gpus is not None:
             environment[VISIBLE] = ",".join(order.reservation.gpus)
         return environment | {WORKER_ENV: order.worker, "EASYMLNB_SECRET": order.secret}

@@ -28,9 +28,12 @@ from easymlnb_server.openapi.document import (
 from easymlnb_server.services.catalog import entries, search
 from easymlnb_server.services.catalog_handlers import LISTING, query, query_string
 from easymlnb_server.services.responses import FullName, Public, ServiceList, timestamp
-from easymlnb_server.store.records import State, StoredBundle
+from easymlnb_server.store.records import State, StoredBundle, Version
+from easymlnb_server.traffic.compatibility import differences
+from easymlnb_server.traffic.handlers import FORCE
 
 ZIP = "application/zip"
+TRUE = ("true", "1")
 
 
 BundleStatus = Literal["starting", "ready", "failed"]
@@ -43,6 +46,11 @@ class BundleService(msgspec.Struct, frozen=True, kw_only=True):
     full_name: FullName
     version: int
     public: Public
+    weight: Annotated[float, Meta(description="Percentage of the calls that it answers.")]
+    breaks: Annotated[
+        list[str] | UnsetType,
+        Meta(description="How it would break callers of the version that answers now."),
+    ] = UNSET
 
 
 class BundleSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +112,16 @@ class ServicesHandler(BodyHandler):
             )
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publisher.publish
-        stored = await publish(self.read_body(), names, self.caller.name, replace)
+        stage, force = (self.get_query_argument(key, "") in TRUE for key in ("stage", "force"))
+        stored = await publish(
+            self.read_body(),
+            names,
+            self.caller.name,
+            replace,
+            publisher=self.caller.name,
+            stage=stage,
+            force=force,
+        )
         about = {"bundle": stored.id, "replace": replace}
         # Which services a notebook has may be known only after it ran.
         for name in stored.names or stored.manifest.get("defines") or (stored.id,):
@@ -184,10 +201,20 @@ async def describe(
                 full_name=one.service,
                 version=one.number,
                 public=services.public(one.service),
+                weight=one.weight,
+                breaks=_breaks(handler, one) or UNSET,
             )
             for one in await publications.provided(stored.id)
         ],
     )
+
+
+def _breaks(handler: EasyHandler, version: Version) -> list[str]:
+    """Return how a version without traffic would break callers."""
+    service = handler.state.published.get(version.service)
+    if version.weight or service is None:
+        return []
+    return differences(service.current.spec, version.spec)
 
 
 _NAMES = query_parameter(
@@ -202,6 +229,10 @@ _REPLACE = query_parameter(
     "they occupy the only space there is, `in_place` in any case; `wait` waits for other space. If "
     "this one fails, the former one starts again.",
     {**TEXT, "enum": list(CHOICES), "default": AUTO},
+)
+
+_STAGE = query_parameter(
+    "stage", "Give the new version no traffic.", {"type": "boolean", "default": False}
 )
 
 OPERATIONS = {
@@ -221,7 +252,7 @@ OPERATIONS = {
         (415, 503, 507),
         tag="Publish",
         body={ZIP: BYTES},
-        query=(_NAMES, _REPLACE),
+        query=(_NAMES, _REPLACE, _STAGE, FORCE),
     ),
     "GET /bundles/{id}": Operation(
         "getBundle",

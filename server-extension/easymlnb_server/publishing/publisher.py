@@ -7,6 +7,7 @@ the answer, and a version exists only once a worker has passed its health check.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +15,13 @@ from typing import Any, TypeVar
 import nbformat
 
 from easymlnb.contract.bundle import Bundle, open_bundle
-from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
+from easymlnb.contract.errors import (
+    BundleRejected,
+    EasyMLNBError,
+    InternalError,
+    NotReady,
+    ServiceNotFound,
+)
 from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
@@ -23,11 +30,12 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of
-from easymlnb_server.publishing.spec_validation import validate_specs
+from easymlnb_server.publishing.spec_validation import describe_specs
 from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
-from easymlnb_server.store.records import State, StoredBundle, Version
+from easymlnb_server.store.provenance import ACCEPTED, PUBLISHER
+from easymlnb_server.store.records import ServiceRecord, State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
 
@@ -35,8 +43,15 @@ STOP_DRAIN = 5.0
 """Seconds that calls have to finish when the server stops."""
 
 REPLACE = "replace"
-"""The key in a stored manifest that says what becomes of the former version."""
+STAGE = "stage"
+FORCE = "force"
+"""Keys in a stored manifest: what becomes of the former version, whether the new one gets traffic,
+and whether it does although it would break callers."""
 
+LOCK_REQUIRED = (
+    "This server accepts only versions with a locked environment. Publish with "
+    "environment='locked', or on the command line with --locked."
+)
 STOPPING = NotReady("The server is stopping. Try again in a moment.")
 
 T = TypeVar("T")
@@ -55,15 +70,25 @@ class Publisher:
         Makes the deployment of a bundle.
     shared
         Whether names start with their owners'.
+    require_locked
+        Whether only bundles with a locked environment are accepted.
     """
 
     def __init__(
-        self, published: PublishedServices, deploy: Deploy, *, shared: bool = False
+        self,
+        published: PublishedServices,
+        deploy: Deploy,
+        *,
+        shared: bool = False,
+        require_locked: bool = False,
     ) -> None:
         self.published = published
         self._store: Store | None = None
-        self._deployments = DeploymentSet(published, deploy)
+        self.deployments = DeploymentSet(published, deploy)
+        self.routing = asyncio.Lock()
+        """Held while a change of versions or traffic is stored and applied."""
         self._shared = shared
+        self._require_locked = require_locked
         self._starting = PendingStarts()
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
@@ -91,34 +116,51 @@ class Publisher:
         there: dict[str, list[OrphanedWorker]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
-        published = await _thread(store.services.serving)
+        records = await _thread(store.services.records)
+        serving = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
         self.published.moved = await _thread(store.people.moved)
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
         self.published.open(*guard)
-        for bundle_id, versions in published.items():
-            deployment = self._deployment(bundle_id, versions[0].owner)
-            self._deployments.serve(deployment, versions)
-            deployment.run(self._deployments.specs(deployment), orphans=there.pop(bundle_id, ()))
+        self.deployments.serve_all(records, serving, self.deployment, there)
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
             await survivor.kernel.stop()
 
     async def publish(
-        self, data: bytes, names: tuple[str, ...], owner: str, replace: str = AUTO
+        self,
+        data: bytes,
+        names: tuple[str, ...],
+        owner: str,
+        replace: str = AUTO,
+        *,
+        stage: bool = False,
+        force: bool = False,
+        publisher: str = "",
     ) -> StoredBundle:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
         ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
+        ``publisher`` is the user who publishes; default: ``owner``. With ``stage`` the new version
+        gets no traffic, with ``force`` it does although it would break callers.
         A bundle that is published already comes back as it is; a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
         self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
+        if self._require_locked and bundle.manifest.lock is None:
+            raise BundleRejected(LOCK_REQUIRED)
         id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
+        about = {
+            REPLACE: replace,
+            STAGE: stage,
+            FORCE: force,
+            PUBLISHER: publisher or owner,
+            ACCEPTED: time.time(),
+        }
         async with self._lock:
             file = await _thread(lambda: self.store.files.put(data))
             added = await _thread(
@@ -126,8 +168,9 @@ class Publisher:
                     id,
                     owner=owner,
                     names=wanted,
-                    manifest={**bundle.manifest.to_dict(), REPLACE: replace},
+                    manifest=bundle.manifest.to_dict() | about,
                     file=file,
+                    stage=stage,
                 )
             )
             if added.bundle.state is State.STARTING:
@@ -175,7 +218,7 @@ class Publisher:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.delete(name))
         self.published.remove(name)
-        self._deployments.retire()
+        self.deployments.settle()
 
     async def remove_owner(self, owner: str) -> list[str]:
         """Remove all that somebody published, or is publishing; return the services' names."""
@@ -186,7 +229,7 @@ class Publisher:
             removed = await _thread(lambda: self.store.people.remove(owner))
             for name in removed:
                 self.published.remove(name)
-            self._deployments.retire()
+            self.deployments.settle()
         await self.read_moved()
         return removed
 
@@ -200,7 +243,7 @@ class Publisher:
             moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
             for name in moved:
                 self.published.remove(name)
-            self._deployments.retire()
+            self.deployments.settle()
             await self._take_up_again(set(moved.values()))
         await self.read_moved()
         return moved
@@ -232,7 +275,7 @@ class Publisher:
         for task in (tasks := self._starting.tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._deployments.stop(drain=drain, hand_over=hand_over)
+        await self.deployments.stop(drain=drain, hand_over=hand_over)
         self.published.clear()
         self.published.close(reason)
         self._store = None
@@ -241,15 +284,18 @@ class Publisher:
         stored = await self.bundle(bundle_id)
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
-    def _deployment(self, bundle_id: str, owner: str) -> Deployment:
-        return self._deployments.make(bundle_id, owner, lambda: self._open(bundle_id))
+    def deployment(self, bundle_id: str, owner: str) -> Deployment:
+        """Return a new deployment of a stored bundle."""
+        return self.deployments.make(bundle_id, owner, lambda: self._open(bundle_id))
 
     def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(naming.qualified_name(owner, name) if self._shared else name for name in names)
 
     def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
         names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
-        deployments = self._deployments
+        if stored.manifest.get(STAGE):
+            names = tuple(name for name in names if name not in self.published)
+        deployments = self.deployments
         formers = formers_of(stored.id, names, self.published.services, deployments.running)
 
         def how() -> str:
@@ -261,11 +307,15 @@ class Publisher:
 
     async def _take_up_again(self, names: Collection[str]) -> None:
         """Serve what has got these names."""
-        for bundle, versions in (await _thread(self.store.services.serving)).items():
-            if bundle not in self._deployments and {one.service for one in versions} & {*names}:
-                deployment = self._deployment(bundle, versions[0].owner)
-                self._deployments.serve(deployment, versions)
-                deployment.run(self._deployments.specs(deployment))
+        records = await _thread(lambda: self.store.services.records(names))
+        serving = await _thread(self.store.services.serving)
+        found = {
+            bundle: [one for one in versions if one.service in names]
+            for bundle, versions in serving.items()
+        }
+        self.deployments.serve_all(
+            records, {bundle: some for bundle, some in found.items() if some}, self.deployment, {}
+        )
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -275,12 +325,14 @@ class Publisher:
         deployment: Deployment | None = None
         replacement: Replacement | None = None
         try:
-            deployment = self._deployments.starting[stored.id] = self._deployment(
+            deployment = self.deployments.starting[stored.id] = self.deployment(
                 stored.id, stored.owner
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
             worker, specs = await replacement.launch(tuple(map(naming.short_name, stored.names)))
-            versions = await self._store_versions(stored, deployment, specs)
+            async with self.routing:
+                records, versions = await self._store_versions(stored, deployment, specs)
+                self.deployments.go_live(stored.id, deployment, worker, records, versions)
         except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
                 await deployment.stop()
@@ -293,29 +345,36 @@ class Publisher:
             await self._fail(stored, deployment, error, replacement)
             return
         finally:
-            self._deployments.starting.pop(stored.id, None)
+            self.deployments.starting.pop(stored.id, None)
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
-        self._deployments.serve(deployment, versions)
-        deployment.run(self._deployments.specs(deployment), worker)
-        replacement.end({one.deployment for one in self.published.versions()})
-        self._deployments.retire()
+        replacement.end(self.deployments.serving())
+        self.deployments.settle()
 
     async def _store_versions(
         self, stored: StoredBundle, deployment: Deployment, specs: tuple[ServiceSpec, ...]
-    ) -> list[Version]:
-        """Make versions of the services that a bundle's first worker offers."""
-        metadata = stored.manifest.get("metadata", {})
-        described = [spec.with_notebook_metadata(metadata) for spec in specs]
-        checked = await _thread(partial(validate_specs, described, deployment.starter.executed))
+    ) -> tuple[list[ServiceRecord], list[Version]]:
+        """Make versions of the services that a bundle's first worker offers.
+
+        Returns these services as they are stored now, and the versions.
+        """
+        check = partial(describe_specs, specs, stored.manifest, deployment.starter.executed)
+        checked = await _thread(check)
         if self._shared:
             checked = naming.with_qualified_names(checked, stored.owner)
         notebook = await self._keep_log(deployment)
-        return await _thread(
-            lambda: self.store.services.publish(
-                stored.id, checked, owner=stored.owner, log=notebook
-            )
+        publish = partial(
+            self.store.services.publish,
+            stored.id,
+            checked,
+            owner=stored.owner,
+            log=notebook,
+            stage=bool(stored.manifest.get(STAGE)),
+            force=bool(stored.manifest.get(FORCE)),
         )
+        versions = await _thread(publish)
+        names = [version.service for version in versions]
+        return await _thread(lambda: self.store.services.records(names)), versions
 
     async def _fail(
         self,

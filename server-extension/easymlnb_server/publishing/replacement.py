@@ -152,17 +152,17 @@ def formers_of(
     """Return the deployments that end when a bundle serves under these names."""
     taken = set(names)
     kept = {
-        version.deployment
+        deployment
         for name, service in serving.items()
         if name not in taken
-        for version in service.versions.values()
+        for deployment in _with_traffic(service)
     }
     same = running.get(bundle)
     replaced = (
-        version.deployment
+        deployment
         for name in sorted(taken)
         if name in serving
-        for version in serving[name].versions.values()
+        for deployment in _with_traffic(serving[name])
     )
     found: list[Deployment] = []
     for deployment in chain([same] if same is not None else [], replaced):
@@ -170,6 +170,11 @@ def formers_of(
         if ends and deployment not in found:
             found.append(deployment)
     return found
+
+
+def _with_traffic(service: PublishedService) -> list[Deployment]:
+    needed = service.traffic.traffic.needed
+    return [one.deployment for number, one in service.versions.items() if number in needed]
 
 
 def holders(

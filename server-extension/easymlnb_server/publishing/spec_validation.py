@@ -5,12 +5,14 @@ becomes a service, so nothing does that cannot be read.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 from nbformat import NotebookNode
 
 from easymlnb.contract import units
+from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import check
@@ -27,7 +29,24 @@ LARGEST = 32 * 2**20
 LARGEST_TEXT = 2**20
 """Bytes of that without those two: much of it stands in lists."""
 
+NOT_LOCKED = (
+    "The service {name!r} says environment='locked', but the bundle has no lock. Write 'locked' "
+    "as a literal in the decorator, or publish with environment='locked' (--locked)."
+)
+
 log = logging.getLogger("easymlnb.publications")
+
+
+def describe_specs(
+    offered: Iterable[ServiceSpec], manifest: Mapping[str, Any], notebook: NotebookNode
+) -> list[ServiceSpec]:
+    """Return the specs with the notebook's metadata; raises what ``validate_specs`` does."""
+    metadata = manifest.get("metadata", {})
+    described = [spec.with_notebook_metadata(metadata) for spec in offered]
+    wants = next((spec.name for spec in described if spec.environment == LOCKED), "")
+    if wants and not manifest.get("lock"):
+        raise DeploymentFailed(NOT_LOCKED.format(name=wants))
+    return validate_specs(described, notebook)
 
 
 def validate_specs(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[ServiceSpec]:

@@ -15,7 +15,7 @@ from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.snippets import snippets
-from easymlnb_server.http import charts
+from easymlnb_server.http import charts, version_charts
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import PRIVATE, Action
@@ -30,9 +30,12 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
+from easymlnb_server.publishing.provenance import VersionProvenance
+from easymlnb_server.publishing.traffic import view_of
 from easymlnb_server.services import catalog, metadata_formats, summaries
 from easymlnb_server.services.catalog import Query
 from easymlnb_server.services.responses import MetadataForms
+from easymlnb_server.traffic.responses import promotion_view
 
 PAGE_SIZE = 48
 """Cards on one page of the catalog."""
@@ -172,9 +175,35 @@ class ServicePageHandler(PageHandler):
             ),
             versions=versions,
             json_ld=metadata_formats.schema_org(about),
+            made=await self._provenance(name, state.version),
+            traffic=await self._traffic(name),
             **self._calls(name, target.version),
             **self._access(name),
         )
+
+    async def _provenance(self, name: str, version: int | None) -> VersionProvenance | None:
+        """Return what the page shows of the current version to those who manage the service."""
+        if version is None or not self.can_manage(name):
+            return None
+        return await self.state.version_archive.describe(name, str(version), "")
+
+    async def _traffic(self, name: str) -> dict[str, Any] | None:
+        """Return what the page shows of the traffic to those who manage a published service."""
+        service = self.state.published.get(name)
+        if service is None or not self.can_manage(name):
+            return None
+        view, latest = view_of(service), await self.state.promotions.listed(name)
+        history, order = self.state.metrics.history.of(name), list(view.weights)
+        return {
+            "view": view,
+            "path": f"{self.base_url}easymlnb/services/{quoted(name)}",
+            "bar": version_charts.traffic_bar(view.weights),
+            "promotion": promotion_view(latest[0]) if latest else None,
+            "may_promote": len(order) == 1 and not (latest and latest[0].state.active),
+            "agreement": self.state.invoker.shadows.agreement.of(name),
+            "latency": version_charts.over_time(version_charts.LATENCY, history, order),
+            "errors": version_charts.over_time(version_charts.ERRORS, history, order),
+        }
 
     def _calls(self, name: str, version: str) -> dict[str, Any]:
         """Return what the page shows of calls: to those who manage the service."""

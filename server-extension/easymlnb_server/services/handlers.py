@@ -64,13 +64,16 @@ class VersionsHandler(EasyHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         self.target(name, Action.SEE)
-        own = self.can_manage(name)
+        own, drift = self.can_manage(name), self.state.version_archive.drift
         versions = [
             VersionSummary(
                 version=version.number,
                 bundle=version.bundle if own else UNSET,
                 created=timestamp(version.created),
                 current=version.current,
+                weight=version.weight,
+                aliases=list(version.aliases),
+                drift=drift(name, version.number) if own else UNSET,
             )
             for version in await self.state.publisher.versions(name)
         ]

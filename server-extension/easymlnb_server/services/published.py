@@ -43,7 +43,7 @@ class PublishedServices:
         return MappingProxyType(self._services)
 
     def versions(self) -> list[VersionEntry]:
-        """Return all versions of all services."""
+        """Return the versions of all services that have a deployment."""
         return [
             version
             for service in tuple(self._services.values())

@@ -1,12 +1,13 @@
 """All services, live and published, and which of them answers a call."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol, TypeVar, cast
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from easymlnb.contract.errors import NotLoggedIn, ServiceNotFound
+from easymlnb.contract.errors import NotLoggedIn, NotReady, ServiceNotFound, VersionNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, is_allowed
@@ -18,6 +19,37 @@ from easymlnb_server.services.responses import ServiceNames, ServiceState, Servi
 LIVE: Final = "live"
 
 T = TypeVar("T")
+
+
+class Selector(Protocol):
+    """What decides which version of a service answers a call; a ``CallRequest`` is one.
+
+    - ``version``: the number or alias of the version that the caller pins; empty for none
+    - ``owner``, ``headers``: the key of the caller, and the request's headers; one may decide
+    - ``point``: a random number from 0 to 1, the same for the whole request
+    """
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def point(self) -> float: ...
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``Selector`` for what is not a call."""
+
+    version: str = ""
+    owner: str = ""
+    headers: Mapping[str, str] = {}
+    point: float = 0.0
+
+
+DESCRIBING: Final[Selector] = Selection()
+"""Selects the version that describes the service."""
 
 
 class ServiceRegistry:
@@ -45,12 +77,20 @@ class ServiceRegistry:
         """The caller of every request, unless many users share this server."""
         self.draining = False
         """Whether the server stops: running calls are answered, new ones are refused."""
+        self.wake_version: Callable[[str, int], Awaitable[None]] = _no_versions
+        """Gives a version a deployment; the publisher sets it."""
         self._live = live
         self._published = published
         self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
 
     def resolve(
-        self, name: str, caller: Caller | None, action: Action, *, live: bool = False
+        self,
+        name: str,
+        caller: Caller | None,
+        action: Action,
+        *,
+        live: bool = False,
+        selection: Selector = DESCRIBING,
     ) -> Target:
         """Return what answers a call of this name.
 
@@ -64,6 +104,8 @@ class ServiceRegistry:
             What the caller wants to do.
         live
             Ask for the notebook even if the service is published.
+        selection
+            Which of several versions; by default the one that describes the service.
 
         Raises
         ------
@@ -71,8 +113,11 @@ class ServiceRegistry:
             There is no such service, or the caller may not know of it.
         NotLoggedIn
             The caller has an API key for other services.
+        VersionNotFound
+            There is no version with the number or alias that is selected.
         NotReady
-            Published services are not served from this process, or not yet.
+            Published services are not served from this process, or not yet; or the version that is
+            selected has no deployment, see ``wake``.
         """
         if not self.allows(caller, name, action):
             if caller is not None and caller.key is not None and not caller.key.matches(name):
@@ -80,21 +125,36 @@ class ServiceRegistry:
             self._published.check()
             now = self._moved(name)
             raise ServiceNotFound(name, now if self.allows(caller, now, Action.SEE) else "")
-        return self.find(name, live=live)
+        return self.find(name, live=live, selection=selection)
 
-    def find(self, name: str, *, live: bool = False) -> Target:
+    def find(self, name: str, *, live: bool = False, selection: Selector = DESCRIBING) -> Target:
         """Return what answers a name, without checking access; raises as ``resolve`` does."""
         published = None if live else self._published.get(name)
         if published is not None:
             self._published.check()
-            version = published.versions[published.traffic.choose()]
-            return Target(version.spec, version.deployment.pool, str(version.number))
+            if selection is DESCRIBING:
+                return published.targets[published.traffic.primary]
+            return _select(published, name, selection)
         notebook = self._live.get(name)
         if notebook is None:
             if not live:
                 self._published.check()
             raise ServiceNotFound(name)
+        if selection.version and selection.version != LIVE:
+            raise VersionNotFound(selection.version)
         return Target(notebook.spec, notebook.pool, LIVE, notebook.link.hello.kernel)
+
+    async def wake(self, name: str, version: str) -> None:
+        """Give a version a deployment if it has none, so that a call can pin it.
+
+        Does nothing for a service that is not published. Raises ``VersionNotFound``.
+        """
+        service = self._published.get(name)
+        if service is None or version == LIVE:
+            return
+        number = service.find(version)
+        if number not in service.versions:
+            await self.wake_version(name, number)
 
     def _moved(self, name: str) -> str:
         """Return a service's present name if it was transferred to another owner, else ``""``."""
@@ -130,11 +190,17 @@ class ServiceRegistry:
         return service is not None and service.current.spec.public
 
     def replaced(self, target: Target) -> bool:
-        """Return whether another version took over from the one that a call was sent to."""
+        """Return whether other workers took over from those that a call was sent to."""
         service = self._published.get(target.spec.name)
         if service is None or not target.pool.closed or target.version == LIVE:
             return False
-        return service.current.deployment.pool is not target.pool
+        now = service.targets.get(int(target.version))
+        return now is None or now.pool is not target.pool
+
+    def successor(self, target: Target) -> Target:
+        """Return the target whose queue a waiting call was moved to."""
+        service = self._published.get(target.spec.name)
+        return service.targets[service.traffic.primary] if service is not None else target
 
     def names(self, caller: Caller | None) -> list[str]:
         """Return all names that a caller may know of, sorted."""
@@ -197,6 +263,24 @@ class ServiceRegistry:
         return _state_of(service, managed, live=notebook is not None)
 
 
+async def _no_versions(name: str, number: int) -> None:
+    raise VersionNotFound(str(number))
+
+
+def _select(service: PublishedService, name: str, selection: Selector) -> Target:
+    if selection.version:
+        number = service.find(selection.version)
+        target = service.targets.get(number)
+        if target is None:
+            raise NotReady(f"Version {number} is being prepared. Try again in a moment.")
+        return target
+    policy = service.traffic
+    if not policy.divided:
+        return service.targets[policy.primary]
+    key = policy.sticky_key(name, selection.owner, selection.headers)
+    return service.targets[policy.choose(selection.point, key)]
+
+
 def _state_of(service: PublishedService, managed: bool, *, live: bool) -> ServiceState:
     version = service.current
     deployment = version.deployment
@@ -213,4 +297,5 @@ def _state_of(service: PublishedService, managed: bool, *, live: bool) -> Servic
         error=error.to_dict()["error"] if failed and error is not None else UNSET,
         reason=deployment.reason or UNSET,
         retry_in=round(wait, 1) if wait else UNSET,
+        drift=deployment.starter.drift or UNSET,
     )

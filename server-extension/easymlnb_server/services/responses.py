@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict
 
+from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Access
 
@@ -42,6 +43,12 @@ Inputs = Annotated[list[str], Meta(description="The kinds of values that it take
 Thumbnail = Annotated[str | None, Meta(description="The URL of its picture.")]
 
 
+PackageDrift = Annotated[
+    Drift,
+    Meta(description="Packages that changed since publishing, as the latest worker found them."),
+]
+
+
 class ServiceNames(msgspec.Struct, frozen=True, kw_only=True):
     """The names of a service, its owner, and who may call it."""
 
@@ -60,6 +67,7 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     error: StartError | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
     retry_in: RetryDelay | UnsetType = UNSET
+    drift: PackageDrift | UnsetType = UNSET
     version: CurrentVersion
     live: IsLive
 
@@ -156,7 +164,10 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     bundle: Annotated[str | UnsetType, Meta(description="For its owner only.")] = UNSET
     created: str
-    current: bool
+    current: Annotated[bool, Meta(description="Whether it describes the service.")]
+    weight: Annotated[float, Meta(description="Percentage of the calls that it answers.")]
+    aliases: list[str]
+    drift: PackageDrift | UnsetType = UNSET
 
 
 class VersionList(msgspec.Struct, frozen=True, kw_only=True):

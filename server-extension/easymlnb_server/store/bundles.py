@@ -4,8 +4,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, select, update
 
+from easymlnb.contract.environment_lock import EnvironmentLock
 from easymlnb.contract.errors import BundleInUse, BundleNotFound, CallCancelled
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import Added, State, StoredBundle
@@ -27,16 +29,18 @@ class Bundles(Repository):
         manifest: Mapping[str, Any],
         file: str,
         names: Iterable[str] = (),
+        stage: bool = False,
     ) -> Added:
         """Accept a bundle whose zip is stored as ``file``.
 
         ``names`` are the services to publish; empty for all. The result's ``is_new`` is false, and
-        nothing needs to start, if the bundle is starting for the same names or serves all of them.
+        nothing needs to start, if the bundle is starting for the same names or serves all of them,
+        or if it made the latest version of all of them and ``stage`` is set.
         """
         wanted = tuple(sorted(set(names)))
         row = connection.execute(select(bundles).where(bundles.c.id == id)).one_or_none()
         known = _bundle(row) if row is not None else None
-        if known is not None and _is_done(connection, known, wanted):
+        if known is not None and _is_done(connection, known, wanted, stage):
             if known.state is State.STARTING:  # with another way to replace the former version
                 statement = update(bundles).where(bundles.c.id == id)
                 connection.execute(statement.values(manifest=dict(manifest)))
@@ -122,6 +126,13 @@ class Bundles(Repository):
         return connection.execute(delete(bundles).where(unused)).rowcount
 
     @reading
+    def locks(self, connection: Connection) -> set[str]:
+        """Return the hashes of all locked environments that a bundle needs."""
+        manifests = connection.execute(select(bundles.c.manifest)).scalars()
+        locks = [manifest["lock"] for manifest in manifests if manifest.get("lock")]
+        return {msgspec.convert(lock, EnvironmentLock).id for lock in locks}
+
+    @reading
     def files(self, connection: Connection) -> set[str]:
         """Return the names of all files that a bundle needs."""
         rows = connection.execute(select(bundles.c.file, bundles.c.log))
@@ -148,19 +159,23 @@ def _get(connection: Connection, id: str) -> StoredBundle:
     return _bundle(row)
 
 
-def _is_done(connection: Connection, bundle: StoredBundle, wanted: tuple[str, ...]) -> bool:
+def _is_done(
+    connection: Connection, bundle: StoredBundle, wanted: tuple[str, ...], stage: bool
+) -> bool:
     if bundle.state is State.STARTING:
         return bundle.names == wanted
     if bundle.state is State.FAILED or (not wanted and bundle.names):
         return False
-    return _serving(connection, bundle.id).issuperset(wanted or bundle.provides)
+    serving = _serving(connection, bundle.id, services.c.last if stage else services.c.current)
+    return serving.issuperset(wanted or bundle.provides)
 
 
-def _serving(connection: Connection, id: str) -> set[str]:
-    """Return the services whose current version is from this bundle."""
+def _serving(
+    connection: Connection, id: str, number: ColumnElement[int] = services.c.current
+) -> set[str]:
+    """Return the services whose version with this number is from this bundle."""
     query = select(versions.c.service).join(
-        services,
-        (services.c.name == versions.c.service) & (services.c.current == versions.c.number),
+        services, (services.c.name == versions.c.service) & (number == versions.c.number)
     )
     return set(connection.execute(query.where(versions.c.bundle == id)).scalars())
 

@@ -80,6 +80,11 @@ class Files:
         except OSError as error:
             raise StorageDamaged(name) from error
 
+    def remove(self, name: str) -> None:
+        """Delete a file that nothing else needs; it may be gone already."""
+        with contextlib.suppress(FileNotFoundError):
+            self._storage.rm_file(self._path(name))
+
     def names(self) -> list[str]:
         """Return the names of all files."""
         paths = self._storage.find(self._root)

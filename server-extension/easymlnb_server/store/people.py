@@ -8,10 +8,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken
 from easymlnb_server.identity.names import bundle_id
+from easymlnb_server.store import comparisons, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State
 from easymlnb_server.store.services import deleted_values
-from easymlnb_server.store.tables import bundles, people, services, versions
+from easymlnb_server.store.tables import bundles, people, promotions, services, versions
 
 
 class People(Repository):
@@ -87,7 +88,10 @@ class People(Repository):
         own = services.c.owner == name
         query = select(services.c.name).where(own, services.c.deleted.is_(None))
         names = list(connection.execute(query).scalars())
+        connection.execute(delete(promotions).where(promotions.c.service.in_(names)))
         connection.execute(delete(versions).where(versions.c.service.in_(names)))
+        recordings.delete_of_services(connection, names)
+        comparisons.delete_of_services(connection, names)
         connection.execute(update(services).where(own).values(**deleted_values()))
         connection.execute(delete(bundles).where(bundles.c.owner == name))
         _rename_in_access(connection, lambda user: None if user == name else user)
@@ -120,6 +124,10 @@ def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
         changed = {"service": name, "spec": {**version.spec, "name": name}}
         statement = update(versions).where(own & (versions.c.number == version.number))
         connection.execute(statement.values(**changed))
+    moved = update(promotions).where(promotions.c.service == row.name)
+    connection.execute(moved.values(service=name))
+    recordings.rename_service(connection, row.name, name)
+    comparisons.rename_service(connection, row.name, name)
     statement = update(services).where(services.c.name == row.name)
     connection.execute(statement.values(**deleted_values(moved=name)))
 

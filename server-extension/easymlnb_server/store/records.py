@@ -6,6 +6,7 @@ from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Access
+from easymlnb_server.traffic.models import Traffic
 
 
 class State(StrEnum):
@@ -49,9 +50,11 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a service. ``current``: it gets new calls.
+    """A version of a service.
 
-    ``owner`` and ``access`` are the service's and can change.
+    - ``current``: it describes the service, as it gets most of the calls
+    - ``weight``, ``aliases``: its percentage of the calls, and its other names
+    - ``owner``, ``access``: those of the service, which can change
     """
 
     service: str
@@ -62,3 +65,36 @@ class Version:
     current: bool
     owner: str
     access: Access
+    weight: float = 0.0
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version of a service without its spec, which may be large."""
+
+    number: int
+    bundle: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """A service with all its versions and their traffic.
+
+    ``revision`` grows with each change of the traffic.
+    """
+
+    name: str
+    owner: str
+    access: Access
+    traffic: Traffic
+    revision: int
+    versions: tuple[VersionRow, ...]
+
+    @property
+    def numbers(self) -> set[int]:
+        return {version.number for version in self.versions}
+
+    def version(self, number: int) -> VersionRow:
+        return next(version for version in self.versions if version.number == number)

@@ -10,11 +10,16 @@ from easymlnb_server.store.api_keys import ApiKeyRepository
 from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.call_usage import CallUsage
+from easymlnb_server.store.comparisons import Comparisons
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
+from easymlnb_server.store.promotions import PromotionRows
+from easymlnb_server.store.provenance import Provenance
+from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.service_limits import ServiceLimitsRepository
 from easymlnb_server.store.services import Services
+from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
 
 DAY = 86400.0
@@ -36,6 +41,11 @@ class Store:
         self.api_keys = ApiKeyRepository(database)
         self.service_limits = ServiceLimitsRepository(database)
         self.call_usage = CallUsage(database)
+        self.traffic = TrafficRows(database)
+        self.promotions = PromotionRows(database)
+        self.provenance = Provenance(database)
+        self.recordings = Recordings(database)
+        self.comparisons = Comparisons(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
@@ -62,10 +72,19 @@ class Store:
         self.database.close()
 
     def sweep(self, *, older: float = DAY) -> int:
-        """Remove unused bundles, and files that no bundle needs; return the number of files.
+        """Remove unused bundles, and files that nothing needs; return the number of files.
 
         Only what has not changed for ``older`` seconds is removed.
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)
-        return self.files.sweep(self.bundles.files(), before=before)
+        return self.files.sweep(self.needed_files(), before=before)
+
+    def needed_files(self) -> set[str]:
+        """Return the names of all files that a row of the database needs."""
+        return (
+            self.bundles.files()
+            | self.provenance.files()
+            | self.recordings.files()
+            | self.comparisons.files()
+        )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    text,
 )
 
 metadata = MetaData(
@@ -56,6 +57,9 @@ services = Table(
     Column("access", JSON(none_as_null=True)),
     Column("changed", Float(53)),
     Column("moved", String(320)),
+    # How calls are divided among the versions; empty if ``current`` answers all of them.
+    Column("traffic", JSON(none_as_null=True)),
+    Column("revision", Integer, nullable=False, server_default=text("0")),
 )
 
 versions = Table(
@@ -97,6 +101,95 @@ usage = Table(
     Column("day", String(10), primary_key=True),
     Column("process", String(16), primary_key=True),
     Column("seconds", Float(53), nullable=False),
+)
+
+# Changes of traffic in steps.
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("service", NAME, ForeignKey("services.name"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index(None, "service"),
+)
+
+# What each version was made from. A bundle that is published again gets a new zip and log; the
+# versions that it made earlier keep theirs.
+provenance = Table(
+    "provenance",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("publisher", String(255), nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("log", String(64)),
+    Column("accepted", Float(53), nullable=False),
+    ForeignKeyConstraint(
+        ["service", "number"],
+        ["versions.service", "versions.number"],
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+)
+
+# Calls that are kept. ``file`` has the inputs and the result; no two rows have the same file.
+call_records = Table(
+    "call_records",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("service", NAME, nullable=False),
+    Column("version", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("caller", String(320), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("preview", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("seconds", Float(53), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("time", Float(53), nullable=False),
+    Column("expires", Float(53)),
+    Index("ix_call_records_list", "service", "kind", "time"),
+    Index(None, "expires"),
+    Index(None, "request_id"),
+)
+
+# Comparisons of two versions; ``file`` has the rows of an uploaded table.
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("service", NAME, nullable=False),
+    Column("before", Integer, nullable=False),
+    Column("after", Integer, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("file", String(64)),
+    Column("options", JSON, nullable=False),
+    Column("made_by", String(320), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("total", Integer, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("ended", Float(53)),
+    Index("ix_comparisons_list", "service", "created"),
+    Index(None, "state"),
+)
+
+comparison_items = Table(
+    "comparison_items",
+    metadata,
+    Column("comparison", String(32), ForeignKey("comparisons.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("record", String(32)),
+    Column("outcome", String(16)),
+    Column("result", JSON(none_as_null=True)),
 )
 
 # Who changed what. Triggers of the migration refuse to change or delete a row.

@@ -29,7 +29,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.uploads.uploads import CHUNK, Sender, Upload
+from easymlnb_server.uploads.uploads import CHUNK, ROWS, Sender, Upload
 
 MAX_ANNOUNCEMENT = 64 * 1024
 MAX_NAME = 999
@@ -230,7 +230,12 @@ OPERATIONS = {
         body={JSON: Announcement},
         query=(
             query_parameter("service", "The service that will use it.", TEXT, required=True),
-            query_parameter("field", "The parameter that it is for.", TEXT, required=False),
+            query_parameter(
+                "field",
+                f"The parameter that it is for; `{ROWS}` for a table of inputs.",
+                TEXT,
+                required=False,
+            ),
         ),
         description="Its parts follow by PUT; calls then refer to it by its id.",
     ),

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from easymlnb.contract.errors import StorageFull
 from easymlnb_server.store.folder_lock import FolderLock
@@ -137,6 +138,10 @@ class SpooledFile:
                 return os.pread(self._descriptor, size, offset)
         with self.path.open("rb", buffering=0) as file:
             return os.pread(file.fileno(), size, offset)
+
+    def open(self) -> BinaryIO:
+        """Open the file once more; what is open stays readable after ``close``."""
+        return self.path.open("rb")
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content in chunks of at most ``CHUNK`` bytes."""

@@ -32,6 +32,12 @@ SWEEP_EVERY = 5.0
 MAX_UPLOADS = 1000
 """Uploads that one caller may have at once, of any size."""
 
+ROWS = ":rows"
+"""In place of a parameter: the file is a table of inputs, with a call's parameters in each row."""
+
+ROWS_TYPES = {".csv": "text/csv", ".jsonl": "application/jsonl"}
+MAX_ROWS_BYTES = 32 * 2**20
+
 MAX_PER_VISITOR, MAX_OF_VISITORS = 100, 5000
 """Uploads that one caller without a login, and all of them together, may have at once."""
 
@@ -138,6 +144,8 @@ class Uploads:
     ) -> Upload:
         """Announce a file for the parameter ``field``, or for any that accepts it if empty.
 
+        ``ROWS`` as the field announces a table of inputs.
+
         Raises ``TooLarge``, ``UnsupportedMediaType``, ``UploadQuota`` or ``StorageFull``.
         """
         _check_file(spec, field, name, media_type, size)
@@ -223,6 +231,9 @@ class Uploads:
 
 def _check_file(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> None:
     """Raise ``UnsupportedMediaType`` or ``TooLarge`` if no parameter accepts the file."""
+    if field == ROWS:
+        _check_rows(name, media_type, size)
+        return
     candidates = [one for one in file_parameters(spec.input) if field in ("", one.name)]
     accepting = [one for one in candidates if one.accepts(name, media_type)]
     if not accepting:
@@ -231,3 +242,11 @@ def _check_file(spec: ServiceSpec, field: str, name: str, media_type: str, size:
     if all(one.max_bytes and size > one.max_bytes for one in accepting):
         most = units.format_size(max(one.max_bytes for one in accepting))
         raise TooLarge(f"The file of {units.format_size(size)} exceeds the limit of {most}.")
+
+
+def _check_rows(name: str, media_type: str, size: int) -> None:
+    if media_type not in ROWS_TYPES.values() and not name.lower().endswith(tuple(ROWS_TYPES)):
+        raise UnsupportedMediaType(media_type or name, tuple(ROWS_TYPES.values()))
+    if size > MAX_ROWS_BYTES:
+        most = units.format_size(MAX_ROWS_BYTES)
+        raise TooLarge(f"The table of {units.format_size(size)} exceeds the limit of {most}.")

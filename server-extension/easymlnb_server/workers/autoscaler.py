@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import ceil
+from math import ceil, inf
 
 from easymlnb.contract.spec import ServiceSpec
 
@@ -80,6 +80,10 @@ class Autoscaler:
     _loads: deque[Load] = field(default_factory=deque)
     _needs: deque[tuple[float, int]] = field(default_factory=deque)
     _last_call: float | None = None
+
+    def forget_calls(self) -> None:
+        """Count the time without calls as over, so that the last worker may be removed now."""
+        self._last_call = -inf
 
     def decide(self, load: Load) -> int:
         """Return the number of workers for now."""

@@ -71,5 +71,9 @@ class CircuitBreaker:
         """Record a worker that was ended for another reason than its start."""
         self._failures = 0
 
+    def retry_now(self) -> None:
+        """Forget former failures: somebody asks for a start now."""
+        self._failures, self._displacements, self._until, self.error = 0, 0, 0.0, None
+
     def _delay(self, failures: int) -> None:
         self._until = self._clock() + backoff(failures)

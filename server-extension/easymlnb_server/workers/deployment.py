@@ -6,7 +6,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
@@ -18,14 +17,15 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.workers import adoption
-from easymlnb_server.workers.autoscaler import Autoscaler, Load, ScalingLimits
+from easymlnb_server.workers.autoscaler import Autoscaler, Load
 from easymlnb_server.workers.checks import WorkerChecks
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
+from easymlnb_server.workers.demand import Demand
 from easymlnb_server.workers.liveness import wait_idle, wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.starter import LoadBundle, Starter, select_specs
-from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
+from easymlnb_server.workers.worker_set import Replica, Worker, WorkerSet, clean_up
 
 TICK = 0.5
 """Seconds between two decisions of the autoscaler, unless something wakes it earlier."""
@@ -34,18 +34,6 @@ REASONS = ("lost", "hung", "memory", "time")
 """Why workers are replaced: they ended, hung, used too much memory, or their node's time is up."""
 
 log = logging.getLogger("easymlnb.deployment")
-
-
-@dataclass(eq=False, slots=True)
-class Replica:
-    """One worker that a deployment should have, started again when it is lost.
-
-    ``outgoing``: the worker is ended as soon as another one serves in its place.
-    """
-
-    task: asyncio.Task[None] | None = None
-    worker: Worker | None = None
-    outgoing: bool = False
 
 
 class Deployment:
@@ -59,6 +47,7 @@ class Deployment:
     - ``pool``: the dispatcher that runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
     - ``restarts``: number of replaced workers by reason, one of ``REASONS``
+    - ``demand``: whether calls arrive, and whether a worker is needed before they do
     - ``specs``: the services that the workers serve, by name
     """
 
@@ -89,6 +78,7 @@ class Deployment:
         self._replicas: list[Replica] = []
         self._woken = asyncio.Event()
         self._lent = 0
+        self.demand = Demand(self.pool, self.breaker, self._rescale)
 
     @property
     def state(self) -> str:
@@ -122,6 +112,11 @@ class Deployment:
         """Number of workers that there should be."""
         return max(0, self._autoscaler.wanted - self._lent) if self._autoscaler is not None else 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether there are no workers and no calls."""
+        return not (self.pool.waiting or self.pool.running or self.reserved or self.wanted)
+
     def memory(self) -> int:
         """Return the resident bytes of all workers. Blocks: call it in a thread."""
         return sum(worker.kernel.memory() for worker in self._workers.all)
@@ -140,25 +135,52 @@ class Deployment:
         specs: Iterable[ServiceSpec],
         first: Worker | None = None,
         orphans: Iterable[OrphanedWorker] = (),
+        *,
+        serving: bool = True,
     ) -> None:
         """Run the workers that these services need, from now on.
 
-        ``first`` is a worker that runs already; ``orphans`` are workers of a former server.
+        ``first`` is a worker that runs already; ``orphans`` are workers of a former server. See
+        ``set_traffic`` for ``serving``.
         """
         served = tuple(specs)
+        self.demand.serving = serving
         self._names = tuple(spec.name for spec in served)
         self.specs = {spec.name: spec for spec in served}
         self.starter.require(served)
         self._checks.set_memory_limit(served)
         orphans = list(orphans)
         running = len(orphans) + (first is not None)
-        self._autoscaler = Autoscaler(ScalingLimits.from_specs(served), running)
+        self._autoscaler = Autoscaler(self.demand.limits(self.specs.values()), running)
         for orphan in orphans:
             self._add_replica(orphan=orphan)
         if first is not None:
             self._add_replica(first)
         self._supervisor.run("autoscaler", self._autoscale)
         self._checks.run(self._supervisor)
+
+    def include(self, specs: Iterable[ServiceSpec]) -> None:
+        """Answer for further services of the bundle."""
+        self.specs |= {spec.name: spec for spec in specs}
+        self._names = tuple(self.specs)
+        self.starter.require(tuple(self.specs.values()))
+        self._rescale()
+
+    def set_traffic(self, serving: bool) -> None:
+        """Scale by the services' limits, or to no worker once the present calls have ended.
+
+        Without traffic, a call that pins a version still gets a worker, for the services' idle
+        time.
+        """
+        if serving == self.demand.serving:
+            return
+        self.demand.serving = serving
+        self._lent = 0
+        if self._autoscaler is not None:
+            self._autoscaler.limits = self.demand.limits(self.specs.values())
+            if not serving:
+                self._autoscaler.forget_calls()
+        self._wake()
 
     async def lend(self, count: int) -> None:
         """Run ``count`` workers fewer until ``take_back``; return when their capacity is free.
@@ -207,6 +229,11 @@ class Deployment:
             # Also if the server's stop cancels the wait.
             self.pool.close(error)
             await self._workers.stop_all(detach=detach)
+
+    def _rescale(self) -> None:
+        if self._autoscaler is not None:
+            self._autoscaler.limits = self.demand.limits(self.specs.values())
+        self._wake()
 
     def _wake(self) -> None:
         """Let the autoscaler decide now."""
@@ -304,11 +331,13 @@ class Deployment:
         replica.worker = worker
         self.breaker.record_start()
         self.pool.join(worker.link, 1, PREFETCH_LIMIT)
+        self.demand.notify()
         self._wake()
         await wait_lost(worker.kernel, worker.link)
 
     def _record_failure(self, error: EasyMLNBError) -> None:
         self.breaker.record_failure(error)
+        self.demand.notify(error)
         if not self.pool.workers:
             self.pool.fail_queued(NotReady("The service failed to start."))
 

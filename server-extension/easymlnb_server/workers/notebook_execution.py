@@ -18,6 +18,8 @@ from easymlnb.contract import installation
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.workers.cell_lines import line_in_cell
 
+log = logging.getLogger("easymlnb.execution")
+
 SKIP = "skip"
 """Cells with this tag are for the author and are not executed in a worker."""
 
@@ -43,7 +45,7 @@ class _Client(NotebookClient):
         settings.NotebookClient.iopub_timeout = 10
         super().__init__(notebook, km=manager, config=settings)
         # The server reports a failing cell once, to its author.
-        self.log = logging.getLogger("easymlnb.execution")
+        self.log = log
         self._sizes: dict[int, int] = {}
 
     def output(
@@ -109,7 +111,7 @@ def _cancelled() -> bool:
 
 async def _check_version(client: AsyncKernelClient, name: str) -> None:
     """Raise ``DeploymentFailed`` unless the kernel's easymlnb is compatible with this server."""
-    content = await _run(
+    content = await run_code(
         client,
         IMPORT_VERSION,
         f"The kernel {name!r} cannot import easymlnb: run 'pip install easymlnb' in the "
@@ -125,7 +127,7 @@ async def _check_version(client: AsyncKernelClient, name: str) -> None:
 
 
 async def _prepare(client: AsyncKernelClient) -> None:
-    await _run(
+    await run_code(
         client,
         PREPARE,
         "The kernel has easymlnb and cannot use it; 'easymlnb doctor', run in the kernel's "
@@ -133,7 +135,7 @@ async def _prepare(client: AsyncKernelClient) -> None:
     )
 
 
-async def _run(
+async def run_code(
     client: AsyncKernelClient, code: str, failure: str, expressions: dict[str, str] | None = None
 ) -> Any:
     """Run code and return the reply; raises ``DeploymentFailed`` with ``failure`` as message."""

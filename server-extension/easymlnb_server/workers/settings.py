@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from easymlnb_server.workers.environments import LockedEnvironments
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSettings:
@@ -14,6 +16,7 @@ class DeploymentSettings:
     - ``memory_limit``: bytes that a worker may use if its services set no limit; 0 for no limit
     - ``orphan_timeout``: seconds that workers wait for the next server after this one has ended; 0
       to end with it
+    - ``environments``: builds locked environments; ``None`` where all workers run on nodes
     """
 
     folder: Path
@@ -21,3 +24,4 @@ class DeploymentSettings:
     queue_limit: int = 64
     memory_limit: int = 0
     orphan_timeout: float = 60.0
+    environments: LockedEnvironments | None = None

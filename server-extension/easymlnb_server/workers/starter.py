@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
@@ -26,9 +27,11 @@ from easymlnb_server.placement.base import (
     WorkerOrder,
     is_queued_message,
 )
+from easymlnb_server.placement.locked_python import LockedPython
 from easymlnb_server.placement.registry import PlacementSet, requested_placement
-from easymlnb_server.workers import liveness
+from easymlnb_server.workers import environment_drift, liveness
 from easymlnb_server.workers.cell_lines import final_exception, locate
+from easymlnb_server.workers.environments import prepare
 from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
 from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
@@ -70,6 +73,8 @@ class Starter:
       clock
     - ``holders``: returns a sentence about who uses a placement's capacity
     - ``estimator``: how long workers take to start
+    - ``drift``: how the packages of the latest worker differ from those at publishing; ``None`` if
+      unknown
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Starter:
         self.queued_since: float | None = None
         self.holders: Callable[[Placement], str] = lambda placement: ""
         self.estimator = StartupEstimator()
+        self.drift: Drift | None = None
         self._reason = ""
         self._load = load
         self._placements = placements
@@ -147,13 +153,14 @@ class Starter:
         Raises ``DeploymentFailed`` or ``NotReady`` after cleaning up.
         """
         bundle = await self._load_bundle()
+        locked = await self._prepare(bundle)
         lost_nodes = 0
         while True:
             gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
             name = self.placement_name
             name = bundle.manifest.placement if name is None else name
             try:
-                worker = await self._start_at(name, gpu, bundle)
+                worker = await self._start_at(name, gpu, bundle, locked)
             except NodeLost:
                 lost_nodes += 1
                 if lost_nodes == MAX_NODES:
@@ -170,7 +177,20 @@ class Starter:
             # Its code needs another placement or other GPUs than the bundle's manifest states.
             await asyncio.shield(self._workers.end(worker))
 
-    async def _start_at(self, name: str, gpu: Gpu, bundle: Bundle) -> Worker:
+    async def _prepare(self, bundle: Bundle) -> LockedPython | None:
+        """Return the locked environment of a bundle, if it has one."""
+
+        def show(text: str) -> None:
+            self._reason = text
+
+        try:
+            return await prepare(self._settings.environments, bundle, show)
+        finally:
+            self._reason = ""
+
+    async def _start_at(
+        self, name: str, gpu: Gpu, bundle: Bundle, locked: LockedPython | None
+    ) -> Worker:
         """Start a worker at the placement ``name``, or where it fits if the name is empty."""
         chosen = self._placements.choose(name, gpu)
         placement = self._placements.get(chosen)
@@ -183,7 +203,7 @@ class Starter:
         try:
             async with start_slot(self._start_gate):
                 unused = None
-                worker = await self._start(bundle, placement, reservation)
+                worker = await self._start(bundle, placement, reservation, locked)
             self._workers.add(worker)
             return worker
         finally:
@@ -205,7 +225,11 @@ class Starter:
         return reservation
 
     async def _start(
-        self, bundle: Bundle, placement: Placement, reservation: Reservation
+        self,
+        bundle: Bundle,
+        placement: Placement,
+        reservation: Reservation,
+        locked: LockedPython | None,
     ) -> Worker:
         name = uuid.uuid4().hex
         folder = self.folder(name)
@@ -225,12 +249,14 @@ class Starter:
                     reservation,
                     label=bundle.manifest.notebook,
                     on_progress=self._progress_listener(clock),
+                    locked=locked,
                 )
                 unused = None
                 started = await placement.start(order)
                 kernel = started.kernel
                 self._clear_reason()
                 await execute(notebook, started.manager, started.client, cells.append)
+                self.drift = await environment_drift.measure(bundle, started.client, self.drift)
                 serve(started.client)
                 registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
                 # Output that bypasses ``sys.stdout`` would accumulate here, unread.

@@ -37,6 +37,18 @@ class Worker:
         return time.monotonic() - self.started
 
 
+@dataclass(eq=False, slots=True)
+class Replica:
+    """One worker that a deployment should have, started again when it is lost.
+
+    ``outgoing``: the worker is ended as soon as another one serves in its place.
+    """
+
+    task: asyncio.Task[None] | None = None
+    worker: Worker | None = None
+    outgoing: bool = False
+
+
 class WorkerSet:
     """All workers of one deployment. ``on_leave`` is called with the link of each that ends."""
 

@@ -12,6 +12,7 @@ import pytest
 from easymlnb.apps import http_caller
 from easymlnb.apps.http_caller import HttpCaller, uploads
 from easymlnb.contract.errors import CallCancelled, InvalidInput, ServerUnreachable
+from easymlnb.contract.spec import Record
 from easymlnb.forms.call_protocol import Failed, Item, Progress, Succeeded, Waiting
 from easymlnb.services.definition import define
 
@@ -20,6 +21,10 @@ PATIENCE = 20.0
 
 def event(name: str, data: Any) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def halved(value: float = 3.0) -> float:
+    return value / 2
 
 
 class Server(ThreadingHTTPServer):
@@ -240,3 +245,29 @@ def test_all_calls_share_one_thread(server):
     hold.set()
     for _, events in calls:
         assert isinstance(all_of(events)[-1], Succeeded)
+
+
+@pytest.mark.parametrize(
+    ("record", "public", "may"),
+    [(None, False, True), (None, True, False), (Record(visitors=True), True, True)],
+)
+def test_who_may_flag_on_a_page(record: Record | None, public: bool, may: bool) -> None:
+    spec = define(halved, record=record).spec
+    assert HttpCaller("http://host/", "secret", spec, public=public).may_flag is may
+
+
+def test_a_flag_goes_to_the_server_and_comes_back(server: Server) -> None:
+    caller = HttpCaller(server.url, "secret", define(halved).spec)
+    done: queue.Queue[str] = queue.Queue()
+    server.status, server.script = 201, [b"{}"]
+    caller.flag("request-1", "wrong", done.put)
+    assert done.get(timeout=PATIENCE) == ""
+    _, path, headers, body = server.seen[0]
+    assert path == "/easymlnb/services/halved/flag"
+    assert headers["Authorization"] == "easymlnb-pass secret"
+    assert json.loads(body) == {"request_id": "request-1", "reason": "wrong"}
+    server.status = 429
+    error = {"code": "too_many_flags", "message": "Later."}
+    server.script = [json.dumps({"error": error}).encode()]
+    caller.flag("request-1", "wrong", done.put)
+    assert done.get(timeout=PATIENCE) == "Later."

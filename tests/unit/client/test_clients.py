@@ -241,8 +241,17 @@ def test_a_timeout_is_told_to_the_server():
     with script.sync() as c:
         c.roll.options(timeout=2.5)()
         assert script.last.headers["x-timeout"] == "2.5"
+        c.roll.options(timeout="2m")()
+        assert script.last.headers["x-timeout"] == "120"
         c.roll()
         assert "x-timeout" not in script.last.headers
+
+
+@pytest.mark.parametrize("value", ["x", -1, float("nan"), True, [1]])
+def test_an_invalid_timeout_is_refused_before_the_call(value: Any):
+    script = Script(answers(json=6))
+    with script.sync() as c, pytest.raises(ValueError, match="Invalid duration"):
+        c.roll.options(timeout=value)
 
 
 def test_a_raw_answer_keeps_what_is_said_about_it():

@@ -86,7 +86,7 @@ def test_parts_of_a_form_are_looked_at_too(media_type: str) -> None:
 
 def test_who_may_call_is_said_once() -> None:
     with pytest.raises(BadRequest, match="Duplicate key 'users'"):
-        access.parse(b'{"users": [], "users": ["bob"]}')
+        access.parse_access(b'{"users": [], "users": ["bob"]}')
 
 
 def test_a_table_with_a_column_given_twice_in_a_row_is_refused() -> None:

@@ -176,14 +176,19 @@ def test_a_local_that_holds_objects_makes_one_for_each_thread(
     held = threading.local()
     monkeypatch.setattr(sys.modules["__main__"], "held", held, raising=False)
     held.made, held.connection = True, TABLE
+    opened: list[sqlite3.Connection] = []
 
     def reads() -> int:
         if not getattr(held, "made", False):
-            held.made, held.connection = True, sqlite3.connect(":memory:")
+            held.made = True
+            held.connection = sqlite3.connect(":memory:", check_same_thread=False)
+            opened.append(held.connection)
         return int(held.connection.execute("SELECT 3").fetchone()[0])
 
     settings.remember()
     assert [answer(threads, reads) for _ in range(3)] == ["3"] * 3
+    for connection in opened:
+        connection.close()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from easymlnb_server.workers import (
     checks,
     circuit_breaker,
     deployment,
+    environment_drift,
     liveness,
     starter,
 )
@@ -25,4 +26,9 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
             notebook, manager, *rest
         )
     )  # fmt: skip
+    monkeypatch.setattr(environment_drift, "installed_versions", _no_versions)
     monkeypatch.setattr(starter, "serve", lambda client: client.dial())
+
+
+async def _no_versions(client: object, names: object) -> None:
+    """Report nothing, as a kernel without these packages does."""

@@ -6,7 +6,6 @@ import pytest
 
 from easymlnb_server import supervisor
 from easymlnb_server.supervisor import Supervisor
-from support.fakes import in_loop
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +13,6 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.001)
 
 
-@in_loop
 async def test_a_loop_runs_again_after_an_exception(caplog):
     made, ran, done = Supervisor(), [], asyncio.Event()
 
@@ -32,7 +30,6 @@ async def test_a_loop_runs_again_after_an_exception(caplog):
     assert len(ran) == 4
 
 
-@in_loop
 async def test_close_ends_all_work():
     made, ended = Supervisor(), []
 
@@ -49,7 +46,6 @@ async def test_close_ends_all_work():
     assert ended == [1, 1]
 
 
-@in_loop
 async def test_work_that_returns_is_not_repeated():
     made, ran = Supervisor(), []
 

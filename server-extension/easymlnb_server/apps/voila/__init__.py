@@ -1,5 +1,5 @@
-"""Voila's internals: its files, its page configuration, and the content that its pages need.
+"""The Voila template of app pages, its files, and how pages are rendered from it.
 
-Its front end renders our pages and uses a page session as the kernel under ``baseUrl``. Voila's
-handlers and kernels are not used.
+Voila finds the template as any other, so an administrator can replace it. Its script draws the
+page and uses a page session as its kernel. Voila's handlers, renderer and kernels are not used.
 """

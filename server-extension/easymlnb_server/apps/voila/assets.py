@@ -1,105 +1,128 @@
-"""The files of Voila's front end and of the few extensions that our pages need."""
+"""The files of app pages: the front end in our Voila template, and scripts that few pages need."""
 
-import gzip
 import hashlib
-import logging
 import mimetypes
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-EXTENSIONS = (
-    "@voila-dashboards/widgets-manager8",
-    "@jupyter-widgets/jupyterlab-manager",
-    "anywidget",
-    "jupyterlab-plotly",
-)
-"""JupyterLab extensions to load if they are installed; all others are ignored."""
+from easymlnb.contract import installation
+from easymlnb_server.apps.voila.encodings import BEST, FAST, best_encoding
 
-KINDS = {".js", ".css", ".woff", ".woff2", ".svg", ".png"}
-"""Suffixes of files that pages request."""
+TEMPLATE = "easymlnb"
+"""The name of the Voila template."""
+
+SHARE = Path(__file__).parent / "share"
+"""Where Voila finds the template: a folder as ``share/jupyter``."""
+
+PACKAGE = Path(__file__).parents[2]
 
 COMPRESSED = {".js", ".css", ".svg"}
 """Suffixes of files to compress."""
 
+SLOW = 2**20
+"""Bytes above which the best compression takes seconds."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Asset:
-    """A file, with its compressed content after the first request."""
+    """A file, and its compressed content by the name of the encoding.
 
-    path: Path
-    _compressed: bytes = field(default=b"", repr=False)
+    ``tag`` is a hash of the content, so that browsers can keep the file without a time limit.
+    """
+
+    name: str
+    tag: str
+    content: bytes | Path
+    packed: Mapping[str, bytes]
 
     @property
     def type(self) -> str:
         """The media type."""
-        if self.path.suffix == ".js":
+        if self.name.endswith(".js"):
             return "text/javascript"
-        return mimetypes.guess_type(self.path.name)[0] or "application/octet-stream"
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
-    def read(self, compressed: bool) -> tuple[bytes, bool]:
-        """Return the content and whether it is compressed with gzip."""
-        if not compressed or self.path.suffix not in COMPRESSED:
-            return self.path.read_bytes(), False
-        if not self._compressed:
-            self._compressed = gzip.compress(self.path.read_bytes(), 6)
-        return self._compressed, True
+    def encoding(self, accepted: str) -> str:
+        """Return the best encoding for an ``Accept-Encoding`` header."""
+        return best_encoding(accepted, self.packed)
+
+    def read(self, encoding: str) -> bytes:
+        """Return the content in one of ``packed``'s encodings, or as it is for ""."""
+        if encoding:
+            return self.packed[encoding]
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
 
 class Assets:
-    """The installed files, listed once. Requests can only name listed files, not paths."""
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """Voila's page configuration, without the values of a single page."""
-        from voila.configuration import VoilaConfiguration
-        from voila.utils import get_page_config
-
-        made: dict[str, Any] = get_page_config(
-            base_url="/",
-            settings={},
-            log=logging.getLogger("easymlnb.apps"),
-            voila_configuration=VoilaConfiguration(extension_allowlist=list(EXTENSIONS)),
-        )
-        return made
+    """All files. They are read and compressed once, in advance; requests can name no others."""
 
     @cached_property
     def files(self) -> dict[str, Asset]:
-        """Path below ``static/`` or ``labextensions/`` -> file."""
-        from voila.paths import collect_static_paths
-        from voila.utils import get_voila_labextensions_path
-
-        # The style sheet of forms is a file of the kernel side.
-        form = Path(str(files("easymlnb"))) / "forms" / "style.css"
-        found: dict[str, Asset] = {"style.css": Asset(form)}
-        for folder in reversed(collect_static_paths(["voila"], "base")):
-            found |= _below(Path(folder), "static")
-        for folder in reversed(get_voila_labextensions_path()):
-            for name in self.extensions:
-                here = Path(folder) / name / "static"
-                found |= _below(here, f"labextensions/{name}/static")
-        return found
+        """Name -> file."""
+        static = [folder / "static" for folder in template_folders()]
+        theme = (PACKAGE / "static/theme.js").read_bytes()
+        found: dict[str, bytes | Path] = {
+            "app.js": _find(static, "app.js"),
+            "early.js": theme + _find(static, "early.js").read_bytes(),
+        }
+        if (plotly := plotly_path()) is not None:
+            found["plotly.js"] = plotly
+        return {name: _asset(name, content) for name, content in found.items()}
 
     @cached_property
-    def extensions(self) -> dict[str, dict[str, Any]]:
-        """Installed extensions: name -> entry of the page configuration."""
-        installed = {one["name"]: one for one in self.config["federated_extensions"]}
-        return {name: installed[name] for name in EXTENSIONS if name in installed}
+    def style(self) -> str:
+        """The style sheet, which pages contain."""
+        static = [folder / "static" for folder in template_folders()]
+        form = files("easymlnb").joinpath("forms", "style.css").read_bytes()
+        own = [(PACKAGE / f"static/{name}").read_bytes() for name in ("easymlnb.css", "app.css")]
+        # The order decides: ours is last.
+        return minified(
+            b"\n".join([*own, _find(static, "widgets.css").read_bytes(), form]).decode()
+        )
 
-    @cached_property
-    def tag(self) -> str:
-        """A hash of the files, so that browsers can cache them without a time limit."""
-        facts = [
-            f"{name} {asset.path.stat().st_size} {asset.path.stat().st_mtime_ns}"
-            for name, asset in sorted(self.files.items())
-        ]
-        return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return name in self.files
+
+    def path(self, name: str) -> str:
+        """Return the path of a file below ``app-assets/``."""
+        return f"{self.files[name].tag}/{name}"
 
 
-def _below(folder: Path, at: str) -> dict[str, Asset]:
-    if not folder.is_dir():
-        return {}
-    files = (path for path in folder.rglob("*") if path.suffix in KINDS and path.is_file())
-    return {f"{at}/{path.relative_to(folder).as_posix()}": Asset(path) for path in files}
+def template_folders() -> list[Path]:
+    """Return the folders of the Voila template: an administrator's own comes first."""
+    from jupyter_core.paths import jupyter_path
+    from voila.paths import collect_template_paths
+
+    roots = [*jupyter_path(), str(SHARE)]
+    paths = collect_template_paths(["voila"], TEMPLATE, prune=True, root_dirs=roots)
+    return [Path(path) for path in paths]
+
+
+def plotly_path() -> Path | None:
+    """Return plotly's script, which comes with its Python package; None if that is missing."""
+    if installation.missing("plotly"):
+        return None
+    return Path(str(files("plotly"))) / "package_data/plotly.min.js"
+
+
+def minified(style: str) -> str:
+    """Return a style sheet without comments and indentation."""
+    style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
+    return re.sub(r"\s*\n\s*", "\n", style).strip()
+
+
+def _find(folders: list[Path], name: str) -> Path:
+    return next(folder / name for folder in folders if (folder / name).is_file())
+
+
+def _asset(name: str, content: bytes | Path) -> Asset:
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    tag = hashlib.sha256(data).hexdigest()[:12]
+    encoders = BEST if len(data) <= SLOW else FAST
+    packs = encoders.items() if Path(name).suffix in COMPRESSED else ()
+    return Asset(name, tag, content, {encoding: pack(data) for encoding, pack in packs})

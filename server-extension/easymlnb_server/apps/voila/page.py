@@ -1,72 +1,87 @@
-"""The parts of a page that Voila's front end reads."""
+"""App pages, rendered from our Voila template."""
 
+from functools import cached_property
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from easymlnb_server.apps.voila.assets import Assets
+from easymlnb.contract.page_protocol import PageBuilt
+from easymlnb_server.apps.voila.assets import Assets, template_folders
 
-VIEW = "application/vnd.jupyter.widget-view+json"
-
-PLOTS = "jupyterlab-plotly"
-
-OFF = (
-    # They would load code from a CDN; forms have no formulas.
-    "@jupyterlab/mathjax2-extension",
-    "@jupyterlab/mathjax-extension",
-)
+ESCAPES = ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e"))
+"""Characters that could end a script element; in JSON they only occur in strings."""
 
 
 class Pages:
-    """Renders the Voila part of pages."""
+    """Renders app pages."""
 
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
 
-    def body(self, *, base: str, assets: str, session: str, root: str, plots: bool) -> Markup:
-        """Return the HTML of a page's content.
+    @cached_property
+    def _template(self) -> Template:
+        environment = Environment(
+            loader=FileSystemLoader(list(map(str, template_folders()))),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        return environment.get_template("index.html.j2")
 
-        base: path below which the front end expects Jupyter's API.
-        assets: path of the files.
-        session: id that the front end takes for the id of its kernel.
-        root: id of the outermost widget.
-        plots: whether to load the plotting library.
+    def prepare(self) -> None:
+        """Read and compress all files, so that the first visitor does not wait for that."""
+        assert self._template and self._assets.files and self._assets.style
+
+    @property
+    def style(self) -> Markup:
+        """The style sheet, which every page contains."""
+        return Markup(self._assets.style)
+
+    def script(self, name: str, assets: str) -> str:
+        """Return the address of a script; ``assets`` is the path of ``app-assets/``."""
+        return f"{assets}{self._assets.path(name)}"
+
+    def render(
+        self,
+        built: PageBuilt | None,
+        *,
+        assets: str,
+        session: str,
+        root_widget: str,
+        optional: dict[str, str],
+        **values: Any,
+    ) -> str:
+        """Return a page.
+
+        built: what it shows first; without it the script fetches the state of the form.
+        assets: path of ``app-assets/``.
+        session: id of the page's session.
+        root_widget: id of the outermost widget.
+        optional: scripts that the page may need later, by the names that its script uses.
         """
-        files = f"{assets}{self._assets.tag}/"
-        config = self._config(files, plots) | {"baseUrl": base, "kernelId": session}
-        view = {"version_major": 2, "version_minor": 0, "model_id": root}
-        output = {
-            "output_type": "display_data",
-            "data": {VIEW: view},
-            "metadata": {},
-            "trusted": True,
+        data = {
+            "kernelId": session,
+            "view": {"model_id": root_widget},
+            "optional": {name: self.script(file, assets) for name, file in optional.items()},
         }
-        # Fetched while the user fills in the form, not when the first plot appears.
-        prefetched = [
-            name
-            for name in self._assets.files
-            if plots and name.startswith(f"labextensions/{PLOTS}/") and name.endswith(".js")
-        ]
-        return Markup(
-            '<script id="jupyter-config-data" type="application/json">{}</script>\n'
-            '<div id="rendered_cells"><div>'
-            '<script type="application/vnd.voila.cell-output+json">{}</script></div></div>\n'
-            '<script src="{}static/voila.js" defer></script>\n'
-        ).format(htmlsafe_json_dumps(config), htmlsafe_json_dumps(output), files) + Markup("").join(
-            Markup('<link rel="prefetch" as="script" href="{}{}">\n').format(files, name)
-            for name in prefetched
+        return self._template.render(
+            values
+            | {
+                "data": htmlsafe_json_dumps(data),
+                "state": Markup(_escaped(built.state) if built else "null"),
+                "painted": Markup(built.html if built else ""),
+                "style": self.style,
+                "early": self.script("early.js", assets),
+                "script": self.script("app.js", assets),
+                "session": session,
+            }
         )
 
-    def _config(self, files: str, plots: bool) -> dict[str, Any]:
-        extensions = self._assets.extensions.items()
-        return self._assets.config | {
-            "fullStaticUrl": f"{files}static",
-            "fullLabextensionsUrl": f"{files}labextensions",
-            "federated_extensions": [one for name, one in extensions if plots or name != PLOTS],
-            "disabledExtensions": list(OFF),
-            "fullMathjaxUrl": "",
-            "progressiveRendering": False,
-            # A theme of JupyterLab would override our styles.
-            "jupyterLabTheme": "light",
-        }
+
+def _escaped(state: bytes) -> str:
+    for character, escape in ESCAPES:
+        state = state.replace(character, escape)
+    return state.decode()

@@ -78,12 +78,13 @@ class Eligibility:
         ):
             return None
         try:
-            spec = self._state.services.resolve(name, caller.caller, Action.CALL).spec
+            target = self._state.services.resolve(name, caller.caller, Action.CALL)
         except (NotLoggedIn, ServiceNotFound, NotReady):
             return None
-        content_length = headers.get("content-length", "")
+        spec, content_length = target.spec, headers.get("content-length", "")
         if (
             spec.stream
+            or not target.uniform
             or len(content_length) > 9
             or not (content_length.isascii() and content_length.isdigit())
         ):

@@ -37,6 +37,11 @@ from easymlnb_server.placement.hub.tokens import NodeAuth
 from easymlnb_server.placement.worker_kernel import ipc_manager, shut_down
 from easymlnb_server.store.private_folder import make_folder
 
+NOT_LOCKED = (
+    "The version has a locked environment, but workers in the placement {name!r} use the packages "
+    "of their node. Publish with environment='kernel', or with placement='local'."
+)
+
 
 class HubPlacement:
     """Starts workers on one user's nodes of one placement.
@@ -86,6 +91,8 @@ class HubPlacement:
         manager: AsyncKernelManager | None = None
         kernel: RemoteWorkerKernel | None = None
         try:
+            if order.locked is not None:
+                raise DeploymentFailed(NOT_LOCKED.format(name=self._name))
             if self._check is not None:
                 await self._check()
             manager, provisioner = await self._manager(order)

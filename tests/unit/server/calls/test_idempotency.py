@@ -17,7 +17,6 @@ from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.calls import idempotency as module
 from easymlnb_server.calls.idempotency import IdempotencyCache, IdempotentCall
 from easymlnb_server.dispatch.call import CallResult
-from support.fakes import in_loop
 
 KEY = ("user", "f", "key")
 SEEN = b"fingerprint"
@@ -48,7 +47,6 @@ async def run(
     return once
 
 
-@in_loop
 async def test_callers_of_one_key_share_one_run() -> None:
     keys = IdempotencyCache()
     begin = asyncio.Event()
@@ -71,7 +69,6 @@ async def test_callers_of_one_key_share_one_run() -> None:
     assert (new, later.result.result().body, runs) == (False, b"42", [1])
 
 
-@in_loop
 async def test_another_request_under_the_key_is_refused() -> None:
     keys = IdempotencyCache()
     await run(keys)
@@ -83,14 +80,12 @@ async def test_another_request_under_the_key_is_refused() -> None:
 @pytest.mark.parametrize(
     ("error", "kept"), [(WorkerLost(), False), (CallCancelled(), False), (InvalidInput([]), True)]
 )
-@in_loop
 async def test_errors_are_kept_only_if_trying_again_is_no_use(error: Any, kept: bool) -> None:
     keys = IdempotencyCache()
     await run(keys, answer=CallResult(error=error))
     assert len(keys) == kept
 
 
-@in_loop
 async def test_refused_call_leaves_nothing_and_tells_who_joined() -> None:
     keys = IdempotencyCache()
     once, _ = keys.join(KEY, SEEN)
@@ -105,7 +100,6 @@ async def test_refused_call_leaves_nothing_and_tells_who_joined() -> None:
     assert len(keys) == 0
 
 
-@in_loop
 async def test_defect_leaves_nobody_waiting() -> None:
     keys = IdempotencyCache()
     once, _ = keys.join(KEY, SEEN)
@@ -119,7 +113,6 @@ async def test_defect_leaves_nobody_waiting() -> None:
     assert len(keys) == 0
 
 
-@in_loop
 async def test_last_caller_to_leave_stops_the_call() -> None:
     keys = IdempotencyCache()
     once, _ = keys.join(KEY, SEEN)
@@ -132,7 +125,6 @@ async def test_last_caller_to_leave_stops_the_call() -> None:
     assert isinstance(stopped[0], CallCancelled)
 
 
-@in_loop
 async def test_answers_are_forgotten_after_a_time() -> None:
     clock = Clock()
     keys = IdempotencyCache(clock)
@@ -145,7 +137,6 @@ async def test_answers_are_forgotten_after_a_time() -> None:
     assert not keys.join((*KEY, "2"), SEEN)[1]
 
 
-@in_loop
 async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RESULTS", 3)
     keys = IdempotencyCache()
@@ -159,7 +150,6 @@ async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert not running.result.done()
 
 
-@in_loop
 async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 100)
     keys = IdempotencyCache()
@@ -170,7 +160,6 @@ async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(keys) == 2
 
 
-@in_loop
 async def test_one_who_waits_can_be_stopped_alone() -> None:
     keys = IdempotencyCache()
     begin = asyncio.Event()

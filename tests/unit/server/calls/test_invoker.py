@@ -32,7 +32,7 @@ from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, Target, VersionEntry
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
-from support.fakes import FakeLink, in_loop, spec
+from support.fakes import FakeLink, spec
 
 
 class World:
@@ -88,7 +88,6 @@ class Sink:
         self.items.append(body)
 
 
-@in_loop
 async def test_call_is_answered_and_recorded() -> None:
     world, pool, link = World(), Dispatcher(5), FakeLink()
     world.publish(1, pool)
@@ -104,7 +103,6 @@ async def test_call_is_answered_and_recorded() -> None:
     assert world.metrics.series("f", "1").ended == {(200, "ok"): 1}
 
 
-@in_loop
 async def test_invoke_waits_and_cancelling_it_stops_the_call() -> None:
     world, pool, link = World(), Dispatcher(5), FakeLink()
     world.publish(1, pool)
@@ -121,7 +119,6 @@ async def test_invoke_waits_and_cancelling_it_stops_the_call() -> None:
     assert link.cancels == [link.calls[1]]
 
 
-@in_loop
 async def test_waiting_call_goes_to_the_version_that_took_over() -> None:
     world, old, new, link, sink = World(), Dispatcher(5), Dispatcher(5), FakeLink(), Sink()
     world.publish(1, old)
@@ -136,7 +133,6 @@ async def test_waiting_call_goes_to_the_version_that_took_over() -> None:
     assert [entry.version for entry in world.calls.of("f")] == ["2"]
 
 
-@in_loop
 async def test_waiting_call_ends_where_the_next_version_refuses_it() -> None:
     world, old, new = World(), Dispatcher(5), Dispatcher(0)
     world.publish(1, old)
@@ -160,7 +156,6 @@ async def test_waiting_call_ends_where_the_next_version_refuses_it() -> None:
         (lambda world: world.published.close(NotReady("standby")), NotReady),
     ],
 )
-@in_loop
 async def test_refused_call_is_counted_once(change: Any, error: type[EasyMLNBError]) -> None:
     world = World()
     world.publish(1, Dispatcher(5))
@@ -172,7 +167,6 @@ async def test_refused_call_is_counted_once(change: Any, error: type[EasyMLNBErr
     assert world.done == [] and [*world.in_flight] == []
 
 
-@in_loop
 async def test_public_page_does_not_call_an_unpublished_notebook() -> None:
     world, link = World(), FakeLink()
     world.live.offer(link, spec())
@@ -183,7 +177,6 @@ async def test_public_page_does_not_call_an_unpublished_notebook() -> None:
     link.close()
 
 
-@in_loop
 async def test_stream_goes_to_its_sink_and_is_acknowledged() -> None:
     world, pool, link, sink = World(), Dispatcher(5), FakeLink(), Sink()
     world.publish(1, pool, stream=True)
@@ -197,7 +190,6 @@ async def test_stream_goes_to_its_sink_and_is_acknowledged() -> None:
     assert len(world.done) == 1
 
 
-@in_loop
 async def test_calls_are_found_by_request_id_owner_and_service() -> None:
     world, pool = World(), Dispatcher(5)
     world.publish(1, pool)
@@ -224,7 +216,6 @@ async def test_calls_are_found_by_request_id_owner_and_service() -> None:
         ({"deadline": -1.0}, 0.001, 0.0),
     ],
 )
-@in_loop
 async def test_call_gets_no_more_time_than_anything_that_waits_for_it(
     limits: dict[str, float], seconds: float, limit: float
 ) -> None:
@@ -240,7 +231,6 @@ async def test_call_gets_no_more_time_than_anything_that_waits_for_it(
     link.close()
 
 
-@in_loop
 async def test_trace_context_reaches_the_calls_that_wait_for_this_one() -> None:
     world, pool, link = World(), Dispatcher(5), FakeLink()
     world.publish(1, pool)

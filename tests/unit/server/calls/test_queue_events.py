@@ -12,7 +12,7 @@ from easymlnb_server.calls.responses import EventStreamResponse, SingleResponse
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import NoWorkers
-from support.fakes import FakeLink, in_loop, spec, until
+from support.fakes import FakeLink, spec, until
 
 
 class Out(EventStreamResponse):
@@ -49,7 +49,6 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_events, "PING_EVERY", 0.01)
 
 
-@in_loop
 async def test_place_is_told_at_once_and_when_it_changes() -> None:
     pool, link = Dispatcher(9), FakeLink()
     pool.join(link, 1)
@@ -79,7 +78,6 @@ async def test_place_is_told_at_once_and_when_it_changes() -> None:
         ),
     ],
 )
-@in_loop
 async def test_without_workers_the_reason_is_told(absence: NoWorkers, told: dict[str, Any]) -> None:
     pool = Dispatcher(9)
     pool.no_workers = absence
@@ -92,7 +90,6 @@ async def test_without_workers_the_reason_is_told(absence: NoWorkers, told: dict
     assert (await heard).error is None
 
 
-@in_loop
 async def test_reader_who_is_not_ready_is_told_nothing() -> None:
     pool, out = Dispatcher(9), Out()
     heard = listen(pool, submit(pool), out, ready=False)
@@ -101,7 +98,6 @@ async def test_reader_who_is_not_ready_is_told_nothing() -> None:
     heard.cancel()
 
 
-@in_loop
 async def test_other_answers_have_no_events() -> None:
     pool, link = Dispatcher(9), FakeLink()
     heard = listen(pool, pending := submit(pool), SingleResponse(Out(), stream=False))  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from easymlnb.contract.worker_protocol import WINDOW, Item, Progress
 from easymlnb_server.calls import responses
 from easymlnb_server.calls.responses import EventStreamResponse, JsonLinesResponse, SingleResponse
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
-from support.fakes import in_loop
 
 ITEM = Item(id=1)
 
@@ -44,7 +43,6 @@ class Reader:
             await asyncio.sleep(0)
 
 
-@in_loop
 async def test_worker_hears_of_bytes_when_they_are_read() -> None:
     reader, seen = Reader(), list[int]()
     outbox = StreamBuffer(JsonLinesResponse(reader), seen.append)
@@ -55,7 +53,6 @@ async def test_worker_hears_of_bytes_when_they_are_read() -> None:
     assert (sum(seen), outbox.empty) == (WINDOW, True)
 
 
-@in_loop
 async def test_worker_does_not_hear_of_each_small_item() -> None:
     seen: list[int] = []
     outbox = StreamBuffer(JsonLinesResponse(Reader(slow=False)), seen.append)
@@ -65,7 +62,6 @@ async def test_worker_does_not_hear_of_each_small_item() -> None:
     assert sum(seen) > WINDOW // 2
 
 
-@in_loop
 async def test_slow_reader_gets_the_latest_progress_only() -> None:
     reader = Reader()
     outbox = StreamBuffer(EventStreamResponse(reader), lambda size: None)
@@ -78,7 +74,6 @@ async def test_slow_reader_gets_the_latest_progress_only() -> None:
     assert b"0.99" in reader.text
 
 
-@in_loop
 async def test_reader_who_left_is_no_error() -> None:
     reader, seen = Reader(), list[int]()
     outbox = StreamBuffer(JsonLinesResponse(reader), seen.append)
@@ -88,7 +83,6 @@ async def test_reader_who_left_is_no_error() -> None:
     assert seen == []
 
 
-@in_loop
 async def test_collected_items_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "COLLECTED", 1000)
     whole = SingleResponse(Reader(), stream=True)
@@ -107,7 +101,6 @@ class Connection:
 
 
 @pytest.mark.parametrize("reads", [True, False])
-@in_loop
 async def test_stuck_reader_is_cut_off(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
     monkeypatch.setattr("easymlnb_server.calls.stream_buffer.MIN_SEND_SECONDS", 0.05)
     connection: Any = Connection()

@@ -13,7 +13,7 @@ from easymlnb_server.dispatch import duration_model
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
-from support.fakes import FakeLink, in_loop, spec, until
+from support.fakes import FakeLink, spec, until
 
 FOUR = Batch(max_size=4)
 
@@ -58,7 +58,6 @@ async def busy() -> tuple[Dispatcher, FakeLink, CallHandle]:
     return pool, link, first
 
 
-@in_loop
 async def test_calls_of_one_moment_go_together() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -71,7 +70,6 @@ async def test_calls_of_one_moment_go_together() -> None:
     assert (pool.running, pool.waiting, len(link)) == (0, 0, 0)
 
 
-@in_loop
 async def test_free_worker_takes_all_that_wait_up_to_the_size() -> None:
     pool, link, first = await busy()
     pendings = [submit(pool) for _ in range(6)]
@@ -84,7 +82,6 @@ async def test_free_worker_takes_all_that_wait_up_to_the_size() -> None:
     assert batches(link) == [1, 4, 2]
 
 
-@in_loop
 async def test_other_services_are_not_mixed_in_and_take_turns() -> None:
     pool, link, first = await busy()
     f1, g, f2, plain = (
@@ -102,7 +99,6 @@ async def test_other_services_are_not_mixed_in_and_take_turns() -> None:
     assert link.calls[4:] == ids([plain])
 
 
-@in_loop
 async def test_line_holds_a_batch_more() -> None:
     pool = Dispatcher(2)
     for _ in range(2 + FOUR.max_size):
@@ -111,7 +107,6 @@ async def test_line_holds_a_batch_more() -> None:
         submit(pool)
 
 
-@in_loop
 async def test_cancelled_and_expired_calls_leave_the_line() -> None:
     pool, link, first = await busy()
     stay, leave, late = submit(pool), submit(pool), submit(pool, seconds=0.01)
@@ -121,7 +116,6 @@ async def test_cancelled_and_expired_calls_leave_the_line() -> None:
     assert link.calls[1:] == ids([stay])
 
 
-@in_loop
 async def test_one_of_a_running_batch_is_cancelled() -> None:
     told: list[object] = []
     pool, link = Dispatcher(10, told.append), FakeLink()
@@ -138,7 +132,6 @@ async def test_one_of_a_running_batch_is_cancelled() -> None:
     assert [p.answered.result().error is None for p in pendings] == [True, False, True, True]
 
 
-@in_loop
 async def test_batch_that_nobody_wants_and_that_does_not_stop() -> None:
     told: list[object] = []
     pool, link = Dispatcher(10, told.append), FakeLink()
@@ -151,7 +144,6 @@ async def test_batch_that_nobody_wants_and_that_does_not_stop() -> None:
     assert set(told) == {link}
 
 
-@in_loop
 async def test_slot_of_a_batch_that_cannot_be_stopped_is_given_on() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -169,7 +161,6 @@ async def test_slot_of_a_batch_that_cannot_be_stopped_is_given_on() -> None:
     assert pool.waiting == 1
 
 
-@in_loop
 async def test_lost_worker_loses_all_of_its_batch() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -183,7 +174,6 @@ async def test_lost_worker_loses_all_of_its_batch() -> None:
     assert new.calls == ids([waiting])
 
 
-@in_loop
 async def test_batch_waits_for_more_and_lets_others_pass() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -201,7 +191,6 @@ async def test_batch_waits_for_more_and_lets_others_pass() -> None:
     assert batches(link) == [1, 2]
 
 
-@in_loop
 async def test_full_batch_does_not_wait() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -213,7 +202,6 @@ async def test_full_batch_does_not_wait() -> None:
     assert pool.waiting == 1
 
 
-@in_loop
 async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -229,7 +217,6 @@ async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
     assert batches(link) == [3]
 
 
-@in_loop
 async def test_batch_is_not_sent_before_its_worker_is_free() -> None:
     pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1, PREFETCH_LIMIT)
@@ -245,7 +232,6 @@ async def test_batch_is_not_sent_before_its_worker_is_free() -> None:
     assert (link.calls[2:], batches(link)) == (ids(waiting), [1, 1, 3])
 
 
-@in_loop
 async def test_each_batch_is_counted_once_with_its_size() -> None:
     pool, link, first = await busy()
     rest = [submit(pool) for _ in range(3)]
@@ -256,7 +242,6 @@ async def test_each_batch_is_counted_once_with_its_size() -> None:
     assert [p.run.size for p in (first, rest[0]) if p.run] == [1, 3]
 
 
-@in_loop
 async def test_random_lives_of_batches() -> None:
     """Whatever happens in whatever order, every call is answered once and no slot is lost."""
     chance = random.Random(11)

@@ -9,7 +9,6 @@ from easymlnb.contract.worker_protocol import Call, Hello
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.call_chains import DEPTH, extend
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from support.fakes import in_loop
 
 
 def link(*, live: bool = False) -> WorkerLink:
@@ -20,7 +19,6 @@ def pending(service: str) -> CallHandle:
     return CallHandle(Call(id=1, service=service), b"", asyncio.get_running_loop())
 
 
-@in_loop
 async def test_the_chain_grows_by_who_waits() -> None:
     here, there = link(), link()
     outer = pending("a")
@@ -31,7 +29,6 @@ async def test_the_chain_grows_by_who_waits() -> None:
     assert extend(None, here, "a", (here,)) == ()
 
 
-@in_loop
 async def test_a_name_that_waits_is_refused() -> None:
     outer = pending("a")
     outer.chain = (("first", link()),)
@@ -40,7 +37,6 @@ async def test_a_name_that_waits_is_refused() -> None:
             extend(outer, link(), name, ())
 
 
-@in_loop
 async def test_workers_that_wait_are_not_waited_for() -> None:
     here, live = link(), link(live=True)
     outer = pending("a")
@@ -50,7 +46,6 @@ async def test_workers_that_wait_are_not_waited_for() -> None:
     assert extend(outer, live, "other", (live,)) == (("a", live),)
 
 
-@in_loop
 async def test_a_chain_has_an_end() -> None:
     outer = pending("a")
     outer.chain = tuple((f"s{n}", link()) for n in range(DEPTH - 2))

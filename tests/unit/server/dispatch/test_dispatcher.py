@@ -19,7 +19,7 @@ from easymlnb.contract.worker_protocol import Call, Item
 from easymlnb_server.dispatch import dispatcher as module
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
-from support.fakes import FakeLink, in_loop, spec, until
+from support.fakes import FakeLink, spec, until
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,6 @@ def code(pending: CallHandle) -> str | None:
     return error.code if error is not None else "ok"
 
 
-@in_loop
 async def test_free_worker_takes_the_call_at_once() -> None:
     pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
@@ -50,7 +49,6 @@ async def test_free_worker_takes_the_call_at_once() -> None:
     assert (pool.running, pool.waiting, len(link)) == (0, 0, 0)
 
 
-@in_loop
 async def test_calls_wait_in_order_for_a_worker() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pendings = [submit(pool) for _ in range(3)]
@@ -62,7 +60,6 @@ async def test_calls_wait_in_order_for_a_worker() -> None:
     assert [code(p) for p in pendings] == ["ok"] * 3
 
 
-@in_loop
 async def test_slots_are_calls_at_once() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 2)
@@ -72,7 +69,6 @@ async def test_slots_are_calls_at_once() -> None:
     assert len(link.calls) == 3
 
 
-@in_loop
 async def test_full_queue_refuses() -> None:
     pool, link = Dispatcher(2), FakeLink()
     pool.join(link, 1)
@@ -84,7 +80,6 @@ async def test_full_queue_refuses() -> None:
     assert pool.waiting == 2
 
 
-@in_loop
 async def test_time_to_come_back_is_computed_from_measured_calls() -> None:
     pool, link = Dispatcher(4), FakeLink()
     pool.join(link, 1)
@@ -97,7 +92,6 @@ async def test_time_to_come_back_is_computed_from_measured_calls() -> None:
     assert refused.value.details["retry_after"] == 20  # four wait, five seconds each, one worker
 
 
-@in_loop
 async def test_queue_that_takes_nobody() -> None:
     pool = Dispatcher(0)
     with pytest.raises(Busy):
@@ -106,7 +100,6 @@ async def test_queue_that_takes_nobody() -> None:
     submit(pool)
 
 
-@in_loop
 async def test_deadline_of_a_running_call() -> None:
     pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
@@ -120,7 +113,6 @@ async def test_deadline_of_a_running_call() -> None:
     assert link.calls == [pending.call.id, behind.call.id]
 
 
-@in_loop
 async def test_deadline_of_a_waiting_call() -> None:
     pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
@@ -131,13 +123,11 @@ async def test_deadline_of_a_waiting_call() -> None:
     assert link.calls == [running.call.id]
 
 
-@in_loop
 async def test_deadline_without_any_worker_says_that_it_is_not_ready() -> None:
     error = (await submit(Dispatcher(1), 0.01).answered).error
     assert isinstance(error, NotReady)
 
 
-@in_loop
 async def test_worker_that_does_not_let_go_is_told_of() -> None:
     told: list[Any] = []
     pool, link = Dispatcher(1, told.append), FakeLink()
@@ -147,7 +137,6 @@ async def test_worker_that_does_not_let_go_is_told_of() -> None:
     assert told == [link]
 
 
-@in_loop
 async def test_worker_that_lets_go_in_time_is_left_alone() -> None:
     told: list[Any] = []
     pool, link = Dispatcher(1, told.append), FakeLink()
@@ -159,7 +148,6 @@ async def test_worker_that_lets_go_in_time_is_left_alone() -> None:
     assert told == []
 
 
-@in_loop
 async def test_slot_of_a_call_that_cannot_be_stopped_is_given_to_the_next() -> None:
     pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
@@ -175,7 +163,6 @@ async def test_slot_of_a_call_that_cannot_be_stopped_is_given_to_the_next() -> N
     assert (code(stuck), code(behind), code(third)) == ("deadline_exceeded", "ok", "ok")
 
 
-@in_loop
 async def test_lost_worker_fails_its_calls_and_those_in_line_wait() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -188,7 +175,6 @@ async def test_lost_worker_fails_its_calls_and_those_in_line_wait() -> None:
     assert new.calls == [waiting.call.id]
 
 
-@in_loop
 async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -207,7 +193,6 @@ async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
 
 
 @pytest.mark.parametrize("why", ["given", "stopped", "memory", "example"])
-@in_loop
 async def test_what_must_not_run_twice_does_not(why: str) -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -223,7 +208,6 @@ async def test_what_must_not_run_twice_does_not(why: str) -> None:
     assert (pool.waiting, pool.running) == (0, 0)
 
 
-@in_loop
 async def test_worker_lost_while_idle_gets_no_call() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -232,7 +216,6 @@ async def test_worker_lost_while_idle_gets_no_call() -> None:
     assert (link.calls, pool.waiting, code(pending)) == ([], 1, None)
 
 
-@in_loop
 async def test_warm_up_on_a_lost_worker_fails_at_once() -> None:
     pool, link = Dispatcher(5), FakeLink()
     link.close()
@@ -241,7 +224,6 @@ async def test_warm_up_on_a_lost_worker_fails_at_once() -> None:
     assert pool.running == 0
 
 
-@in_loop
 async def test_worker_that_leaves_finishes_what_it_has() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -251,7 +233,6 @@ async def test_worker_that_leaves_finishes_what_it_has() -> None:
     assert (code(running), code(waiting), link.calls) == ("ok", None, [running.call.id])
 
 
-@in_loop
 async def test_late_answer_is_dropped() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -267,7 +248,6 @@ async def test_late_answer_is_dropped() -> None:
     assert pool.waiting == 1  # one slot, not two
 
 
-@in_loop
 async def test_closed_pool_refuses_and_fails_who_waits() -> None:
     pool = Dispatcher(5)
     pending = submit(pool)
@@ -277,7 +257,6 @@ async def test_closed_pool_refuses_and_fails_who_waits() -> None:
         submit(pool)
 
 
-@in_loop
 async def test_drained_waits_for_running_and_waiting_calls() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
@@ -291,7 +270,6 @@ async def test_drained_waits_for_running_and_waiting_calls() -> None:
 
 
 @pytest.mark.parametrize("how", ["lost", "left", "none"])
-@in_loop
 async def test_drained_does_not_wait_for_nobody(how: str) -> None:
     pool, link = Dispatcher(5), FakeLink()
     if how != "none":
@@ -306,7 +284,6 @@ async def test_drained_does_not_wait_for_nobody(how: str) -> None:
     await asyncio.wait_for(drained, 5)
 
 
-@in_loop
 async def test_random_lives_of_calls_and_workers() -> None:
     """Whatever happens in whatever order, every call is answered once and no slot is lost."""
     chance = random.Random(7)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.fair_queue import MAX_INTERACTIVE_STREAK, FairQueue
-from support.fakes import in_loop, spec
+from support.fakes import spec
 
 
 def call(service: str, *, low_priority: bool = False) -> CallHandle:
@@ -26,7 +26,6 @@ def drain(lines: FairQueue) -> list[CallHandle]:
     return [found[0] for _ in range(len(lines)) if (found := lines.pop(one))]
 
 
-@in_loop
 async def test_services_take_turns_whatever_their_lines() -> None:
     lines = FairQueue()
     flood = [call("flood") for _ in range(6)]
@@ -38,7 +37,6 @@ async def test_services_take_turns_whatever_their_lines() -> None:
     assert (len(lines), lines.services()) == (0, set())
 
 
-@in_loop
 async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
     lines = FairQueue()
     patient = [call("f", low_priority=True) for _ in range(2)]
@@ -52,7 +50,6 @@ async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
     ]  # fmt: skip
 
 
-@in_loop
 async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -> None:
     lines = FairQueue()
     patient, urgent = call("a", low_priority=True), call("b")
@@ -61,7 +58,6 @@ async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -
     assert drain(lines) == [urgent, patient]
 
 
-@in_loop
 async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
     lines = FairQueue()
     pendings = [call("f", low_priority=True), call("f"), call("g"), call("f")]
@@ -72,7 +68,6 @@ async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
     assert lines.pop(lambda line: len(list(line))) == [pendings[2]]
 
 
-@in_loop
 async def test_services_that_may_not_go_are_passed_over() -> None:
     lines = FairQueue()
     stays, goes = call("a"), call("b")
@@ -87,7 +82,6 @@ async def test_services_that_may_not_go_are_passed_over() -> None:
     assert list(lines.calls_of("a")) == [stays]
 
 
-@in_loop
 async def test_first_in_line_again() -> None:
     lines = FairQueue()
     pendings = [call("f") for _ in range(3)]
@@ -97,7 +91,6 @@ async def test_first_in_line_again() -> None:
     assert drain(lines) == pendings
 
 
-@in_loop
 async def test_any_order_of_steps_loses_and_doubles_nothing() -> None:
     chance = random.Random(5)
     lines = FairQueue()

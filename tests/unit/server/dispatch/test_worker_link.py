@@ -5,7 +5,7 @@ import asyncio
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.worker_protocol import Call, Drain, Failure, Item, Message, Progress
 from easymlnb_server.dispatch.call import CallHandle
-from support.fakes import FakeLink, in_loop
+from support.fakes import FakeLink
 
 
 class Caller:
@@ -21,7 +21,6 @@ class Caller:
         link.start(self.pending, lambda pending, seconds: self.ended.append(seconds))
 
 
-@in_loop
 async def test_answer_ends_the_call() -> None:
     link = FakeLink()
     caller = Caller(link)
@@ -32,7 +31,6 @@ async def test_answer_ends_the_call() -> None:
     assert caller.pending.body == b""  # a large request is not kept for its answer's sake
 
 
-@in_loop
 async def test_failure_is_the_error_that_it_was() -> None:
     link = FakeLink()
     caller = Caller(link)
@@ -47,7 +45,6 @@ async def test_failure_is_the_error_that_it_was() -> None:
     assert "t" not in answer.error.to_dict()["error"].values()
 
 
-@in_loop
 async def test_events_go_to_their_caller_until_it_is_answered() -> None:
     link = FakeLink()
     one, two = Caller(link, 1), Caller(link, 2)
@@ -60,7 +57,6 @@ async def test_events_go_to_their_caller_until_it_is_answered() -> None:
     assert [body for _, body in two.events] == [b"7"]
 
 
-@in_loop
 async def test_answers_to_unknown_calls_are_dropped() -> None:
     link = FakeLink()
     caller = Caller(link)
@@ -70,7 +66,6 @@ async def test_answers_to_unknown_calls_are_dropped() -> None:
     assert (caller.pending.answered.result().body, caller.ended) == (b"1", [0.01])
 
 
-@in_loop
 async def test_closed_link_fails_its_calls_once() -> None:
     link = FakeLink()
     callers = [Caller(link, n) for n in range(3)]
@@ -81,7 +76,6 @@ async def test_closed_link_fails_its_calls_once() -> None:
     assert {c.pending.answered.result().error.code for c in callers} == {"worker_lost"}
 
 
-@in_loop
 async def test_call_on_a_closed_link_fails_at_once() -> None:
     link = FakeLink()
     link.close()
@@ -90,7 +84,6 @@ async def test_call_on_a_closed_link_fails_at_once() -> None:
     assert caller.pending.answered.result().error.code == "worker_lost"
 
 
-@in_loop
 async def test_cancel_is_sent_for_calls_that_are_out_only() -> None:
     link = FakeLink()
     Caller(link)
@@ -101,7 +94,6 @@ async def test_cancel_is_sent_for_calls_that_are_out_only() -> None:
     assert link.cancels == [1]
 
 
-@in_loop
 async def test_given_up_call_is_over_and_its_answer_dropped() -> None:
     link = FakeLink()
     caller = Caller(link)
@@ -111,14 +103,12 @@ async def test_given_up_call_is_over_and_its_answer_dropped() -> None:
     assert (caller.ended, len(link)) == ([0.0], 0)
 
 
-@in_loop
 async def test_says_what_it_is_told() -> None:
     link = FakeLink()
     link.send(Drain())
     assert link.sent == [Drain()]
 
 
-@in_loop
 async def test_caller_that_cannot_be_told_costs_others_nothing() -> None:
     def broken(*anything: object) -> None:
         raise KeyError("ours")

@@ -14,7 +14,7 @@ from easymlnb_server.dispatch import scheduler, worker_slots
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
-from support.fakes import FakeLink, in_loop, spec, until
+from support.fakes import FakeLink, spec, until
 
 SHORT = 0.0001
 
@@ -48,7 +48,6 @@ def known_short(*links: FakeLink, seconds: float = SHORT) -> Dispatcher:
     return pool
 
 
-@in_loop
 async def test_short_calls_wait_on_their_worker() -> None:
     pool = known_short(link := FakeLink())
     pendings = [submit(pool) for _ in range(PREFETCH_LIMIT + 3)]
@@ -59,7 +58,6 @@ async def test_short_calls_wait_on_their_worker() -> None:
     assert [code(p) for p in pendings] == ["ok"] * len(pendings)
 
 
-@in_loop
 async def test_long_calls_are_not_prefetched() -> None:
     pool = known_short(link := FakeLink(), seconds=2 * scheduler.SHORT)
     for _ in range(5):
@@ -67,7 +65,6 @@ async def test_long_calls_are_not_prefetched() -> None:
     assert len(link.calls) == 1
 
 
-@in_loop
 async def test_nothing_is_prefetched_behind_a_call_that_is_not_short() -> None:
     pool = known_short(link := FakeLink())
     first, unknown = submit(pool), submit(pool, "g")
@@ -78,7 +75,6 @@ async def test_nothing_is_prefetched_behind_a_call_that_is_not_short() -> None:
     assert link.calls[2:] == [p.call.id for p in short]
 
 
-@in_loop
 async def test_calls_of_which_nothing_is_known_are_not_prefetched() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1, PREFETCH_LIMIT)
@@ -87,7 +83,6 @@ async def test_calls_of_which_nothing_is_known_are_not_prefetched() -> None:
     assert len(link.calls) == 1
 
 
-@in_loop
 async def test_free_workers_go_first() -> None:
     links = [FakeLink(str(n)) for n in range(3)]
     pool = known_short(*links)
@@ -96,7 +91,6 @@ async def test_free_workers_go_first() -> None:
     assert [len(link.calls) for link in links] == [2, 2, 2]
 
 
-@in_loop
 async def test_flood_of_short_calls_keeps_no_batch_from_its_turn() -> None:
     pool = known_short(link := FakeLink())
     flood = [submit(pool) for _ in range(3)]
@@ -115,7 +109,6 @@ async def test_flood_of_short_calls_keeps_no_batch_from_its_turn() -> None:
     assert len(link.calls) == 5 + 1 + PREFETCH_LIMIT
 
 
-@in_loop
 async def test_held_call_is_cancelled_without_harm() -> None:
     told: list[Any] = []
     pool = known_short(link := FakeLink())
@@ -129,7 +122,6 @@ async def test_held_call_is_cancelled_without_harm() -> None:
     assert (code(running), code(last), pool.running) == ("ok", "ok", 0)
 
 
-@in_loop
 async def test_cancelled_call_that_was_never_begun_does_not_end_its_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -145,7 +137,6 @@ async def test_cancelled_call_that_was_never_begun_does_not_end_its_worker(
     await until(lambda: told)  # but this one was told to stop
 
 
-@in_loop
 async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:
     slow, free = FakeLink("slow"), FakeLink("free")
     pool = known_short(slow)
@@ -167,7 +158,6 @@ async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:
     assert pool.running == 1
 
 
-@in_loop
 async def test_calls_behind_one_that_lasts_go_to_workers_that_are_never_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,7 +180,6 @@ async def test_calls_behind_one_that_lasts_go_to_workers_that_are_never_idle(
     assert len(slow) == 1
 
 
-@in_loop
 async def test_calls_that_a_service_waits_for_are_not_prefetched() -> None:
     pool = known_short(link := FakeLink())
     running = submit(pool)
@@ -202,7 +191,6 @@ async def test_calls_that_a_service_waits_for_are_not_prefetched() -> None:
     assert link.calls[1:] == [inner.call.id, behind.call.id]
 
 
-@in_loop
 async def test_call_that_was_begun_meanwhile_is_not_given_back() -> None:
     pool = known_short(link := FakeLink())
     first, second = submit(pool), submit(pool)
@@ -213,7 +201,6 @@ async def test_call_that_was_begun_meanwhile_is_not_given_back() -> None:
     assert (code(first), code(second), pool.waiting) == ("ok", "ok", 0)
 
 
-@in_loop
 async def test_taken_back_and_cancelled_at_once() -> None:
     pool = known_short(link := FakeLink())
     first, second = submit(pool), submit(pool)
@@ -224,7 +211,6 @@ async def test_taken_back_and_cancelled_at_once() -> None:
     assert code(first) == "ok"
 
 
-@in_loop
 async def test_death_fails_what_ran_and_nothing_that_waited() -> None:
     dead, other = FakeLink("dead"), FakeLink("other")
     pool = known_short(dead)
@@ -239,7 +225,6 @@ async def test_death_fails_what_ran_and_nothing_that_waited() -> None:
     assert {code(p) for p in held} == {"ok"}
 
 
-@in_loop
 async def test_what_may_have_begun_is_not_run_again() -> None:
     pool = known_short(link := FakeLink())
     running, held = submit(pool), submit(pool)
@@ -247,7 +232,6 @@ async def test_what_may_have_begun_is_not_run_again() -> None:
     assert (code(running), code(held), pool.waiting) == ("worker_lost", "worker_lost", 0)
 
 
-@in_loop
 async def test_coroutines_run_beside_up_to_their_number() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -260,7 +244,6 @@ async def test_coroutines_run_beside_up_to_their_number() -> None:
     assert len(link.calls) == 5
 
 
-@in_loop
 async def test_coroutines_go_where_fewest_are() -> None:
     links = FakeLink("a"), FakeLink("b")
     pool = Dispatcher(10)
@@ -271,7 +254,6 @@ async def test_coroutines_go_where_fewest_are() -> None:
     assert [len(link.calls) for link in links] == [2, 2]
 
 
-@in_loop
 async def test_no_more_of_a_service_at_once_than_it_says() -> None:
     links = [FakeLink(str(n)) for n in range(3)]
     pool = Dispatcher(10)
@@ -285,7 +267,6 @@ async def test_no_more_of_a_service_at_once_than_it_says() -> None:
     assert links[0].calls == [bounded[0].call.id, bounded[2].call.id]
 
 
-@in_loop
 async def test_flood_of_one_service_refuses_no_other() -> None:
     pool = Dispatcher(2)
     for _ in range(2):
@@ -298,7 +279,6 @@ async def test_flood_of_one_service_refuses_no_other() -> None:
     assert link.calls[1] == other.call.id
 
 
-@in_loop
 async def test_priority_decides_who_is_next() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
@@ -314,7 +294,6 @@ async def test_priority_decides_who_is_next() -> None:
     assert pool.queue_position(patient) == (1, 2.0)
 
 
-@in_loop
 async def test_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
     pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
@@ -337,7 +316,6 @@ async def test_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
     await until(lambda: len(link.calls) == 8)
 
 
-@in_loop
 async def test_hopeless_deadline_does_not_make_batches_small() -> None:
     pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
@@ -383,7 +361,6 @@ class Kernel:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@in_loop
 async def test_random_lives_of_workers_with_prefetched_calls(seed: int) -> None:
     """Each call is answered once and begun at most once, and no worker is idle for long."""
     chance = random.Random(seed)

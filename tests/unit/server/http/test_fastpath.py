@@ -11,7 +11,7 @@ from tornado.iostream import StreamClosedError
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.eligibility import BODY_LIMIT, Eligibility
 from easymlnb_server.http.fastpath.request_head import RequestHead
-from support.fakes import in_loop, until
+from support.fakes import until
 from support.fastpath_server import (
     BY_TORNADO,
     HEADERS,
@@ -136,7 +136,6 @@ def test_limits_and_streams_of_a_service_are_heeded() -> None:
     assert Eligibility(make_state(Services()), settings()).check("g", HEADERS) is None
 
 
-@in_loop
 async def test_calls_of_one_connection_come_one_after_the_other() -> None:
     async with serving() as (pool, connect):
         client = await connect()
@@ -156,7 +155,6 @@ async def test_calls_of_one_connection_come_one_after_the_other() -> None:
         assert "Content-Type: text/plain\r\n" in head
 
 
-@in_loop
 async def test_requests_come_in_any_pieces() -> None:
     async with serving() as (pool, connect):
         for cut in (1, 40, len(PLAIN) - 4, len(PLAIN) - 2, len(PLAIN) - 1):
@@ -183,7 +181,6 @@ async def test_requests_come_in_any_pieces() -> None:
             b"\r\n\r\n{}", b"\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), 200, b"by tornado {}"),
     ],
 )  # fmt: skip
-@in_loop
 async def test_anything_else_is_tornados(request_: bytes, status: int, body: bytes | None) -> None:
     async with serving() as (pool, connect):
         client = await connect()
@@ -216,7 +213,6 @@ async def test_anything_else_is_tornados(request_: bytes, status: int, body: byt
         b"Content-Length: 0x2",
     ],
 )
-@in_loop
 async def test_what_can_be_read_in_two_ways_is_no_plain_call(line: bytes) -> None:
     async with serving() as (pool, connect):
         client = await connect()
@@ -227,7 +223,6 @@ async def test_what_can_be_read_in_two_ways_is_no_plain_call(line: bytes) -> Non
         assert not pool.calls
 
 
-@in_loop
 async def test_a_caller_who_leaves_cancels() -> None:
     async with serving() as (pool, connect):
         for first in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
@@ -258,7 +253,6 @@ class Broken:
 
 
 @pytest.mark.parametrize("full", [False, True])
-@in_loop
 async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) -> None:
     services = Services()
     services.pool.full = full
@@ -272,7 +266,6 @@ async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) ->
     assert len(services.pool.calls) == (0 if full else 1)
 
 
-@in_loop
 async def test_refusals_say_when_to_come_back() -> None:
     async with serving() as (pool, connect):
         pool.full = True
@@ -285,7 +278,6 @@ async def test_refusals_say_when_to_come_back() -> None:
         assert b'"code": "busy"' in body
 
 
-@in_loop
 async def test_a_slow_reader_gets_its_whole_answer() -> None:
     async with serving() as (pool, connect):
         client = await connect()
@@ -301,7 +293,6 @@ async def test_a_slow_reader_gets_its_whole_answer() -> None:
         assert (await client.answer())[2] == b"1"
 
 
-@in_loop
 async def test_without_the_fast_path_every_request_goes_to_tornado() -> None:
     async with serving(fast_path=False) as (pool, connect):
         client = await connect()

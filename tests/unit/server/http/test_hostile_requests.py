@@ -14,7 +14,7 @@ from easymlnb_server.http import connections
 from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.fastpath import listener
 from easymlnb_server.http.fastpath.request_head import HEAD_LIMIT
-from support.fakes import in_loop, until
+from support.fakes import until
 from support.fastpath_server import PLAIN, Client, end, serving
 
 GET = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -45,7 +45,6 @@ def said(answer: bytes) -> tuple[int, str]:
 
 @pytest.mark.parametrize("blank", [b" ", b"\t"])
 @pytest.mark.parametrize("begin", [GET[:-2], CALL])
-@in_loop
 async def test_a_header_of_blanks_stops_nobody(begin: bytes, blank: bytes) -> None:
     async with serving() as (pool, connect):
         bad, good = await connect(), await connect()
@@ -62,7 +61,6 @@ async def test_a_header_of_blanks_stops_nobody(begin: bytes, blank: bytes) -> No
 @pytest.mark.parametrize("size", [HEAD_LIMIT, 100_000, 300_000])
 @pytest.mark.parametrize("ending", [b"\r\n\r\n", b""])
 @pytest.mark.parametrize("at_once", [True, False])
-@in_loop
 async def test_large_heads_are_refused(
     begin: bytes, size: int, ending: bytes, at_once: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,7 +76,6 @@ async def test_large_heads_are_refused(
     assert len(caplog.records) == 1 and len(caplog.text) < 300
 
 
-@in_loop
 async def test_a_head_of_the_largest_size_is_read() -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -113,7 +110,6 @@ async def test_a_head_of_the_largest_size_is_read() -> None:
         b"Transfer-Encoding:",
     ],
 )
-@in_loop
 async def test_lengths_that_are_unclear_are_refused(
     head: bytes, lines: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,7 +123,6 @@ async def test_lengths_that_are_unclear_are_refused(
     assert not any(record.exc_info for record in caplog.records)
 
 
-@in_loop
 async def test_a_chunk_without_its_length_is_refused() -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -135,7 +130,6 @@ async def test_a_chunk_without_its_length_is_refused() -> None:
         assert said(await everything(client)) == (400, "bad_request")
 
 
-@in_loop
 async def test_leaving_in_the_middle_of_a_body_is_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -156,7 +150,6 @@ async def test_leaving_in_the_middle_of_a_body_is_no_error(
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])
 @pytest.mark.parametrize("length", [b"Content-Length: 120000000", b"Transfer-Encoding: chunked"])
-@in_loop
 async def test_methods_without_a_body_get_none(method: bytes, length: bytes) -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -165,7 +158,6 @@ async def test_methods_without_a_body_get_none(method: bytes, length: bytes) -> 
 
 
 @pytest.mark.parametrize("more", [b"", b"Content-Length: 2", b"Transfer-Encoding: chunked"])
-@in_loop
 async def test_unknown_methods_are_refused(more: bytes) -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -173,7 +165,6 @@ async def test_unknown_methods_are_refused(more: bytes) -> None:
         assert said(await everything(client)) == (405, "method_not_allowed")
 
 
-@in_loop
 async def test_the_answer_arrives_though_the_body_is_still_being_sent() -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -182,7 +173,6 @@ async def test_the_answer_arrives_though_the_body_is_still_being_sent() -> None:
         assert said(await everything(client)) == (413, "too_large")
 
 
-@in_loop
 async def test_a_small_body_that_nobody_asked_for_is_fine() -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -195,7 +185,6 @@ async def test_a_small_body_that_nobody_asked_for_is_fine() -> None:
 
 
 @pytest.mark.parametrize("first", [b"", GET])
-@in_loop
 async def test_no_more_is_read_than_the_limit_while_an_answer_is_not_taken(first: bytes) -> None:
     async with serving() as (pool, connect):
         client = await connect()
@@ -218,7 +207,6 @@ async def test_no_more_is_read_than_the_limit_while_an_answer_is_not_taken(first
             assert kept < listener.BACKLOG + 2**19
 
 
-@in_loop
 async def test_calls_go_on_once_their_answers_are_taken() -> None:
     async with serving() as (pool, connect):
         client = await connect()
@@ -237,7 +225,6 @@ async def test_calls_go_on_once_their_answers_are_taken() -> None:
             assert (await client.answer())[2] == b"1"
 
 
-@in_loop
 async def test_answers_that_nobody_takes_are_bounded_in_all(monkeypatch: Any) -> None:
     monkeypatch.setattr(connections, "MAX_UNSENT", 30_000_000)
     monkeypatch.setattr(connections, "EVERY", 0.02)
@@ -255,7 +242,6 @@ async def test_answers_that_nobody_takes_are_bounded_in_all(monkeypatch: Any) ->
 
 
 @pytest.mark.parametrize("first", [b"", GET])
-@in_loop
 async def test_an_answer_that_is_not_taken_ends_the_connection(
     first: bytes, monkeypatch: Any
 ) -> None:
@@ -298,7 +284,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (PLAIN.replace(b"call", b"other") + CALL, 408),
     ],
 )
-@in_loop
 async def test_what_does_not_come_is_not_waited_for(sent: bytes, status: int, quick: None) -> None:
     async with serving(QUICK) as (_, connect):
         client = await connect()
@@ -309,7 +294,6 @@ async def test_what_does_not_come_is_not_waited_for(sent: bytes, status: int, qu
 
 
 @pytest.mark.parametrize("head", [HEAD, CALL])
-@in_loop
 async def test_a_body_that_trickles_is_not_waited_for(head: bytes, quick: None) -> None:
     async with serving(QUICK) as (_, connect):
         client = await connect()
@@ -321,7 +305,6 @@ async def test_a_body_that_trickles_is_not_waited_for(head: bytes, quick: None) 
         assert said(await reading)[0] == 408
 
 
-@in_loop
 async def test_headers_that_trickle_are_not_waited_for(quick: None) -> None:
     async with serving(QUICK) as (_, connect):
         client = await connect()
@@ -334,7 +317,6 @@ async def test_headers_that_trickle_are_not_waited_for(quick: None) -> None:
 
 
 @pytest.mark.parametrize("head", [HEAD, CALL])
-@in_loop
 async def test_a_body_that_comes_fast_enough_may_take_long(head: bytes, quick: None) -> None:
     limits = Inbound(head_timeout=0.3, body_timeout=0.3, body_rate=1000)
     async with serving(limits) as (pool, connect):
@@ -350,7 +332,6 @@ async def test_a_body_that_comes_fast_enough_may_take_long(head: bytes, quick: N
 
 
 @pytest.mark.parametrize("sent", [GET[:20], HEAD + b"Content-Length: 2\r\n\r\n{"])
-@in_loop
 async def test_limits_can_be_switched_off(sent: bytes, quick: None) -> None:
     none = Inbound(head_timeout=0, body_timeout=0, connections=0, per_address=0)
     async with serving(none) as (_, connect):
@@ -362,7 +343,6 @@ async def test_limits_can_be_switched_off(sent: bytes, quick: None) -> None:
 
 
 @pytest.mark.parametrize("first", [GET, PLAIN])
-@in_loop
 async def test_a_used_connection_may_be_idle(first: bytes, quick: None) -> None:
     async with serving(QUICK) as (pool, connect):
         client = await connect()
@@ -376,7 +356,6 @@ async def test_a_used_connection_may_be_idle(first: bytes, quick: None) -> None:
         assert (await client.answer())[0] == 200
 
 
-@in_loop
 async def test_a_call_may_take_longer_than_its_request(quick: None) -> None:
     async with serving(QUICK) as (pool, connect):
         client = await connect()
@@ -391,7 +370,6 @@ async def test_a_call_may_take_longer_than_its_request(quick: None) -> None:
 
 
 @pytest.mark.parametrize("limits", [Inbound(connections=3), Inbound(per_address=2)])
-@in_loop
 async def test_the_longest_idle_connection_makes_room(limits: Inbound, quick: None) -> None:
     async with serving(limits) as (pool, connect):
         busy = await connect()
@@ -411,7 +389,6 @@ async def test_the_longest_idle_connection_makes_room(limits: Inbound, quick: No
         assert (await busy.answer())[0] == 200
 
 
-@in_loop
 async def test_connections_in_use_do_not_count_for_their_address(quick: None) -> None:
     async with serving(Inbound(per_address=2)) as (pool, connect):
         clients = []
@@ -426,7 +403,6 @@ async def test_connections_in_use_do_not_count_for_their_address(quick: None) ->
         await until(lambda: len(pool.connections) == 2)
 
 
-@in_loop
 async def test_connections_of_a_burst_are_not_closed_before_their_requests_are_read() -> None:
     async with serving(Inbound(per_address=2)) as (pool, connect):
         clients = [await connect() for _ in range(5)]
@@ -460,7 +436,6 @@ def test_what_counts_as_one_address(address: Any, network: str) -> None:
     assert connections.network_of(address) == network
 
 
-@in_loop
 async def test_a_full_house_refuses(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Inbound(connections=2)) as (pool, connect):
         for number in range(2):
@@ -508,7 +483,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (GET[:-2] + b"Content-Length: 120000000\r\n\r\n", 413),
     ],
 )
-@in_loop
 async def test_encrypted_connections_have_the_same_limits(
     sent: bytes, status: int, certificate: Path, quick: None
 ) -> None:
@@ -518,7 +492,6 @@ async def test_encrypted_connections_have_the_same_limits(
         assert said(await everything(client))[0] == status
 
 
-@in_loop
 async def test_an_encrypted_connection_must_begin_as_one(certificate: Path, quick: None) -> None:
     async with serving(QUICK, certificate) as (pool, connect):
         silent = await connect(plain=True)

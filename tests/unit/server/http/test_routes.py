@@ -27,6 +27,7 @@ from easymlnb_server.http.routes import (
     SESSION,
     SHARED_ROUTES,
     UPLOAD,
+    VERSION,
 )
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
@@ -90,6 +91,12 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/live/call": {"POST": Probe(LOGIN)},
     "services/NAME/live/view": {"POST": Probe(LOGIN)},
     "services/NAME/versions": {"GET": Probe(READERS)},
+    "services/NAME/versions/VERSION/provenance": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/diff": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/bundle": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/notebook": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/crate": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/page": {"GET": Probe(LOGIN)},
     "services/NAME/log": {"GET": Probe(LOGIN)},
     "services/NAME/openapi.json": {"GET": Probe(READERS)},
     "services/NAME/page": {"GET": Probe(LOGIN)},
@@ -121,10 +128,29 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "usage": {"GET": Probe(KEYS)},
     "usage/page": {"GET": Probe(LOGIN)},
     "audit": {"GET": Probe(LOGIN)},
+    "services/NAME/flag": {"POST": Probe(HERE, 400)},
+    "services/NAME/records": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, 400)},
+    "services/NAME/records/page": {"GET": Probe(LOGIN)},
+    "services/NAME/records/dataset": {"GET": Probe(LOGIN)},
+    "services/NAME/records/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "services/NAME/records/KERNEL/code": {"GET": Probe(LOGIN, 404)},
+    "services/NAME/comparisons": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
+    "services/NAME/comparisons/shadow": {"GET": Probe(LOGIN)},
+    "comparisons/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "comparisons/KERNEL/page": {"GET": Probe(LOGIN, 404)},
     "node": {"GET": Probe(LOGIN)},
     "node/kernels": {"POST": Probe(LOGIN, 400)},
     "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "node/kernels/KERNEL/channels": {"GET": Probe(LOGIN, 404)},
+    "services/NAME/traffic": {"GET": Probe(LOGIN), "PUT": Probe(LOGIN, 400)},
+    "services/NAME/rollback": {"POST": Probe(LOGIN, 409)},
+    "services/NAME/promotions": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
+    "services/NAME/promotions/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "services/NAME/promotions/KERNEL/pause": {"POST": Probe(LOGIN, 404)},
+    "services/NAME/promotions/KERNEL/resume": {"POST": Probe(LOGIN, 404)},
+    "services/NAME/versions/VERSION": {"DELETE": Probe(LOGIN, 409)},
+    "services/NAME/versions/VERSION/call": {"POST": Probe(READERS)},
+    "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
     ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
 }
 """Route -> method -> who is let in. A route or method that is missing here fails the walk."""
@@ -139,6 +165,7 @@ STANDS_FOR = {
     SESSION: "PLACE",
     FILE: "FILE",
     REQUEST: "REQUEST",
+    VERSION: "VERSION",
 }
 EXAMPLES = {
     "/?": "",
@@ -150,6 +177,7 @@ EXAMPLES = {
     "PLACE": "0" * 36,
     "FILE": "0" * 12 + "/none.js",
     "REQUEST": "some-request",
+    "VERSION": "1",
 }
 
 

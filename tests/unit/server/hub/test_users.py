@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from easymlnb_server.hub.users import MAX_CONCURRENT, HubUsers
-from support.fakes import in_loop
 
 ANN = {"kind": "user", "name": "ann", "groups": ["ml"], "created": "2026-01-01T00:00:00Z"}
 NARROW = {"kind": "user", "name": "bob"}
@@ -45,7 +44,6 @@ async def hub() -> AsyncIterator[tuple[str, list[str]]]:
         await asyncio.gather(*answering, return_exceptions=True)
 
 
-@in_loop
 async def test_tokens_that_are_made_up_keep_nobody_known_waiting() -> None:
     async with hub() as (url, asked):
         members = HubUsers(url, "service", 0.0)
@@ -68,7 +66,6 @@ async def test_tokens_that_are_made_up_keep_nobody_known_waiting() -> None:
         await members.close()
 
 
-@in_loop
 async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None:
     async with hub() as (url, _):
         members = HubUsers(url, "service", 30.0)
@@ -79,7 +76,6 @@ async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None
         await members.close()
 
 
-@in_loop
 async def test_whom_a_token_named_is_known_to_their_pages_while_the_hub_is_away() -> None:
     async with hub() as (url, asked):
         members = HubUsers(url, "service", 30.0)

@@ -16,7 +16,6 @@ from easymlnb_server.identity.access import (
     is_allowed,
     parse_access,
 )
-from support.fakes import in_loop
 
 PEOPLE = ("alice", "bob", "carol", "dave")
 GROUPS = ("ml", "ops", "bob")  # a group may be called like a user
@@ -104,7 +103,6 @@ def test_what_sets_nothing_sensible_is_refused(body: bytes) -> None:
         parse_access(body)
 
 
-@in_loop
 async def test_whoever_is_on_a_personal_server_may_do_everything() -> None:
     found = await SingleUserDirectory().find("anybody")
     assert is_allowed(found, "alice", PRIVATE, Action.MANAGE)

@@ -19,7 +19,7 @@ from easymlnb_server.context import STATE
 from easymlnb_server.link import handlers as module
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.workers.registration import WorkerRegistration
-from support.fakes import FakeLink, in_loop, spec, until
+from support.fakes import FakeLink, spec, until
 
 pytestmark = pytest.mark.slow
 
@@ -55,21 +55,18 @@ async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveServices, ClientC
         await server.close_all_connections()
 
 
-@in_loop
 async def test_kernel_that_answers_pings_stays() -> None:
     async with dialled() as (table, _):
         await asyncio.sleep(1.5)
         assert len(table.all()) == 1
 
 
-@in_loop
 async def test_silent_kernel_is_given_up() -> None:
     async with dialled() as (table, kernel):
         kernel.transport.pause_reading()
         await until(lambda: not table.all())
 
 
-@in_loop
 async def test_silent_kernel_with_a_call_is_waited_for() -> None:
     async with dialled() as (table, kernel):
         service = table.all()[0]
@@ -85,7 +82,6 @@ async def test_silent_kernel_with_a_call_is_waited_for() -> None:
         await until(lambda: not table.all())
 
 
-@in_loop
 async def test_what_a_broken_link_held_begins_anew_unless_a_proxy_lost_its_answer() -> None:
     assert await _begins_anew()
     assert not await _begins_anew(**{"X-Forwarded-For": "10.0.0.7"})

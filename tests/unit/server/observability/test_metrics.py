@@ -20,7 +20,7 @@ from easymlnb_server.observability.metrics import BOUNDS, RECENT, UNKNOWN, Histo
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.services.published import PublishedServices
-from support.fakes import FakeLink, in_loop, spec
+from support.fakes import FakeLink, spec
 
 BUNDLE = "0123456789abcdef"
 OF_F = {"service": "f", "version": "1"}
@@ -110,7 +110,6 @@ def test_batches_are_counted_by_their_size(world: World) -> None:
     assert world.samples("easymlnb_batch_size_sum", **OF_F) == [1068]
 
 
-@in_loop
 async def test_calls_in_flight_by_version(world: World) -> None:
     pool, link = Dispatcher(5), FakeLink()
     world.publish("f", 1, deployment(pool))

@@ -8,7 +8,6 @@ import pytest
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.gpus import Gpus, detect_gpus, parse_listing, visible_gpus
-from support.fakes import in_loop
 
 TWO = """\
 GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000001)
@@ -142,7 +141,6 @@ def test_worker_of_a_former_server_may_have_one_that_is_gone() -> None:
     gpus.release(Reservation((OTHER,), 1.0))
 
 
-@in_loop
 async def test_who_waits_is_told_when_one_is_free() -> None:
     gpus = Gpus((ONE,))
     room = gpus.reserve(1)

@@ -15,7 +15,7 @@ from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import OrphanedWorker, Reservation, WorkerOrder
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.process_records import ProcessRecord
-from support.fakes import in_loop, left_in, until
+from support.fakes import left_in, until
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path, monkeypatch)
 
 
-@in_loop
 async def test_kernel_starts_and_leaves_nothing(place: Place) -> None:
     started = await place.placement.start(place.order("real"))
     kernel = started.kernel
@@ -87,14 +86,12 @@ async def test_kernel_starts_and_leaves_nothing(place: Place) -> None:
     ("name", "said"),
     [("dies", "failed to start"), ("missing", "failed to start"), ("x", "no kernel")],
 )
-@in_loop
 async def test_kernel_that_does_not_start(place: Place, name: str, said: str) -> None:
     with pytest.raises(NotReady, match=said):
         await place.placement.start(place.order(name))
     assert place.clean()
 
 
-@in_loop
 async def test_start_that_is_broken_off_leaves_nothing(place: Place) -> None:
     task = asyncio.create_task(place.placement.start(place.order("silent")))
     await until(place.processes)
@@ -107,7 +104,6 @@ async def test_start_that_is_broken_off_leaves_nothing(place: Place) -> None:
 CHILD = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
 
 
-@in_loop
 async def test_what_a_killed_server_left_half_started_is_ended(place: Place) -> None:
     started = await place.placement.start(place.order("real"))
     kernel = started.kernel
@@ -119,7 +115,6 @@ async def test_what_a_killed_server_left_half_started_is_ended(place: Place) -> 
     assert place.clean()
 
 
-@in_loop
 async def test_what_a_killed_server_left_serving_can_be_taken_over(place: Place) -> None:
     started = await place.placement.start(place.order("real"))
     kernel = started.kernel
@@ -137,7 +132,6 @@ async def test_what_a_killed_server_left_serving_can_be_taken_over(place: Place)
     assert place.clean()
 
 
-@in_loop
 async def test_survivor_keeps_its_gpu(place: Place) -> None:
     before = place.next("GPU-a", "GPU-b")
     room = before.reserve(1)
@@ -158,7 +152,6 @@ async def test_survivor_keeps_its_gpu(place: Place) -> None:
     await kernel.stop()
 
 
-@in_loop
 async def test_kernel_that_does_not_start_gives_its_gpu_back(place: Place) -> None:
     placement = place.next("GPU-a")
     for name in ("dies", "missing", "x"):
@@ -194,7 +187,6 @@ def test_note_of_a_process_id_that_is_used_again_ends_nobody(place: Place) -> No
     assert place.records.exists()
 
 
-@in_loop
 async def test_folder_for_temporary_files_may_have_a_long_name(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.settings import DeploymentSettings
 from support.deployments import World, submit
-from support.fakes import FakeKernel, in_loop, spec, until
+from support.fakes import FakeKernel, spec, until
 from support.notebooks import make_notebook
 
 pytestmark = pytest.mark.usefixtures("fast")
@@ -71,7 +71,6 @@ class Two(World):
         assert self.gone()
 
 
-@in_loop
 async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_path: Path) -> None:
     world = Two(tmp_path)
     await world.serve()
@@ -96,7 +95,6 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     await world.end()
 
 
-@in_loop
 async def test_a_call_that_was_handed_over_keeps_its_time_and_can_be_stopped(
     tmp_path: Path,
 ) -> None:
@@ -116,7 +114,6 @@ async def test_a_call_that_was_handed_over_keeps_its_time_and_can_be_stopped(
     await world.end()
 
 
-@in_loop
 async def test_the_former_version_starts_again_if_the_new_one_fails(tmp_path: Path) -> None:
     world = Two(tmp_path)
     world.how = IN_PLACE
@@ -139,7 +136,6 @@ async def test_the_former_version_starts_again_if_the_new_one_fails(tmp_path: Pa
     await world.end()
 
 
-@in_loop
 async def test_a_version_that_is_not_replaced_after_all_starts_again(tmp_path: Path) -> None:
     world = Two(tmp_path, gpus=2)
     world.how = IN_PLACE
@@ -151,7 +147,6 @@ async def test_a_version_that_is_not_replaced_after_all_starts_again(tmp_path: P
     await world.end()
 
 
-@in_loop
 async def test_with_room_beside_it_the_former_version_is_left_alone(tmp_path: Path) -> None:
     world = Two(tmp_path, gpus=2)
     await world.serve()
@@ -161,7 +156,6 @@ async def test_with_room_beside_it_the_former_version_is_left_alone(tmp_path: Pa
     await world.end()
 
 
-@in_loop
 async def test_one_worker_of_two_makes_room_and_the_other_serves_on(tmp_path: Path) -> None:
     world = Two(tmp_path, gpus=2)
     await world.serve(2)
@@ -171,7 +165,6 @@ async def test_one_worker_of_two_makes_room_and_the_other_serves_on(tmp_path: Pa
     await world.end()
 
 
-@in_loop
 async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
     world = Two(tmp_path)
     world.how = WAIT
@@ -190,7 +183,6 @@ async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
     await world.end()
 
 
-@in_loop
 async def test_in_place_ends_all_workers_first(tmp_path: Path) -> None:
     world = Two(tmp_path, gpus=4)
     world.how = IN_PLACE
@@ -200,7 +192,6 @@ async def test_in_place_ends_all_workers_first(tmp_path: Path) -> None:
     await world.end()
 
 
-@in_loop
 async def test_room_that_somebody_else_has_waited_for_is_not_made(tmp_path: Path) -> None:
     world = Two(tmp_path)
     await world.serve()
@@ -218,7 +209,6 @@ async def test_room_that_somebody_else_has_waited_for_is_not_made(tmp_path: Path
 
 
 @pytest.mark.parametrize("error", [SlotsTaken("All seats are taken."), LimitReached("One each.")])
-@in_loop
 async def test_a_refusal_for_want_of_room_makes_room(tmp_path: Path, error: Exception) -> None:
     world = Two(tmp_path, gpus=2)
     await world.serve()
@@ -237,7 +227,6 @@ async def test_a_refusal_for_want_of_room_makes_room(tmp_path: Path, error: Exce
     await world.end()
 
 
-@in_loop
 async def test_a_scheduler_without_room_is_waited_for_a_while_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +253,6 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
     await world.end()
 
 
-@in_loop
 async def test_only_a_version_that_is_replaced_whole_makes_room(tmp_path: Path) -> None:
     world = Two(tmp_path)
     there = {

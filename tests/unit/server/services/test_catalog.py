@@ -9,7 +9,7 @@ from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.services.responses import ServiceSummary
-from support.fakes import FakeLink, in_loop, spec
+from support.fakes import FakeLink, spec
 
 
 def line(name, **more):
@@ -86,7 +86,6 @@ def test_what_can_be_chosen_is_the_commonest_first():
     }
 
 
-@in_loop
 async def test_a_spec_is_read_once_as_long_as_it_answers():
     table, link = LiveServices(10), FakeLink()
     published = PublishedServices()

@@ -6,7 +6,7 @@ from easymlnb.contract.errors import NameTaken
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.services.live import LiveServices
-from support.fakes import FakeLink, in_loop, spec
+from support.fakes import FakeLink, spec
 
 
 def submit(table: LiveServices, name: str = "f") -> CallHandle:
@@ -22,7 +22,6 @@ def code(pending: CallHandle) -> str | None:
     return error.code if error is not None else "ok"
 
 
-@in_loop
 async def test_offered_and_taken_away() -> None:
     table = LiveServices(10)
     link = FakeLink()
@@ -37,7 +36,6 @@ async def test_offered_and_taken_away() -> None:
     assert table.all() == []
 
 
-@in_loop
 async def test_renewed_cell_keeps_who_waits() -> None:
     table = LiveServices(10)
     link = FakeLink()
@@ -52,7 +50,6 @@ async def test_renewed_cell_keeps_who_waits() -> None:
     assert (code(running), code(waiting)) == ("ok", "ok")
 
 
-@in_loop
 async def test_other_number_of_workers_takes_effect_and_keeps_who_waits() -> None:
     table = LiveServices(10)
     link = FakeLink()
@@ -68,7 +65,6 @@ async def test_other_number_of_workers_takes_effect_and_keeps_who_waits() -> Non
     assert {code(p) for p in pendings} == {"ok"}
 
 
-@in_loop
 async def test_another_notebook_is_refused() -> None:
     table = LiveServices(10)
     link = FakeLink("one", "folder/first.ipynb")
@@ -81,7 +77,6 @@ async def test_another_notebook_is_refused() -> None:
     assert table.get("f") is not None
 
 
-@in_loop
 async def test_nameless_notebooks_are_not_the_same() -> None:
     table = LiveServices(10)
     table.offer(FakeLink("one", ""), spec())
@@ -89,7 +84,6 @@ async def test_nameless_notebooks_are_not_the_same() -> None:
         table.offer(FakeLink("two", ""), spec())
 
 
-@in_loop
 async def test_newer_kernel_of_the_same_notebook_wins() -> None:
     table = LiveServices(10)
     old, new = FakeLink("one", "a.ipynb"), FakeLink("two", "a.ipynb")
@@ -107,7 +101,6 @@ async def test_newer_kernel_of_the_same_notebook_wins() -> None:
     assert table.get("f") is not None
 
 
-@in_loop
 async def test_kernel_that_dials_again_is_the_same() -> None:
     table = LiveServices(10)
     old, new = FakeLink("one", ""), FakeLink("one", "")
@@ -120,7 +113,6 @@ async def test_kernel_that_dials_again_is_the_same() -> None:
     assert service.link is new
 
 
-@in_loop
 async def test_lost_kernel_fails_all_calls() -> None:
     table = LiveServices(10)
     link = FakeLink()

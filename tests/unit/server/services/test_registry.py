@@ -1,5 +1,6 @@
 """The services of many users on one server: who finds which in the lists, against a model."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,7 @@ from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
-from support.fakes import in_loop, spec
+from support.fakes import spec
 
 USERS = [f"user{number}" for number in range(20)]
 GROUPS = ["ml", "ops", "bio"]
@@ -77,14 +78,10 @@ def test_twenty_users_find_what_is_theirs_or_shared_with_them(drawn, members, ad
 
 
 def _made(said):
-    found = []
-
-    @in_loop
     async def build():
-        found.append((served(said), CallLog()))
+        return served(said), CallLog()
 
-    build()
-    return found[0]
+    return asyncio.run(build())
 
 
 def test_who_may_do_nothing_cannot_tell_what_there_is():

@@ -136,12 +136,12 @@ def test_a_copy_is_made_before_an_upgrade(tmp_path: Path, monkeypatch: pytest.Mo
     connection.close()
 
 
-NEXT = """
+SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "{newest}"
+down_revision = "{before}"
 branch_labels = None
 depends_on = None
 
@@ -158,7 +158,7 @@ def test_services_survive_an_upgrade(
     store.close()
     migrations = tmp_path / "migrations"
     shutil.copytree(migrate.MIGRATIONS, migrations)
-    (migrations / "versions/9999_mood.py").write_text(NEXT.format(newest=migrate.newest()))
+    (migrations / "versions/9999_mood.py").write_text(SECOND.format(before=migrate.newest()))
     monkeypatch.setattr(migrate, "MIGRATIONS", migrations)
     store = Store.open(database_url, tmp_path)
     assert sorted(store.services.access()) == ["roll"]

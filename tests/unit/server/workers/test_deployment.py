@@ -11,7 +11,7 @@ from easymlnb_server.placement.base import WorkerOrder
 from easymlnb_server.workers import circuit_breaker, liveness, starter
 from easymlnb_server.workers.start_limiter import start_slot
 from support.deployments import World, in_world, submit
-from support.fakes import FakeKernel, in_loop, left_in, spec, until
+from support.fakes import FakeKernel, left_in, spec, until
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -169,7 +169,6 @@ async def test_failing_start_tells_who_waits_and_is_tried_again(world: World) ->
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), RuntimeError("zmq"), KeyError("x")])
-@in_loop
 async def test_unexpected_failure_of_a_start_is_tried_again_too(
     tmp_path: Path, error: Exception
 ) -> None:
@@ -259,7 +258,6 @@ async def test_example_that_never_ends(world: World) -> None:
 
 
 @pytest.mark.parametrize("turns", range(0, 40, 3))
-@in_loop
 async def test_stop_in_the_middle_of_anything_leaves_nothing(tmp_path: Path, turns: int) -> None:
     """Starts, deaths and kills, broken off after so many turns of the event loop."""
     world = World(tmp_path)
@@ -274,7 +272,6 @@ async def test_stop_in_the_middle_of_anything_leaves_nothing(tmp_path: Path, tur
     assert world.gone()
 
 
-@in_loop
 async def test_stop_that_is_itself_broken_off_ends_all_the_same(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.keep(1)
@@ -289,7 +286,6 @@ async def test_stop_that_is_itself_broken_off_ends_all_the_same(tmp_path: Path) 
     assert world.gone()
 
 
-@in_loop
 async def test_stop_waits_for_calls_that_run_and_wait(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.keep(1)
@@ -307,7 +303,6 @@ async def test_stop_waits_for_calls_that_run_and_wait(tmp_path: Path) -> None:
     assert world.gone()
 
 
-@in_loop
 async def test_hanging_starts_do_not_keep_others_from_starting(tmp_path: Path) -> None:
     gate = asyncio.Semaphore(1)
     begun = []
@@ -328,7 +323,6 @@ async def test_hanging_starts_do_not_keep_others_from_starting(tmp_path: Path) -
     assert gate.locked()
 
 
-@in_loop
 async def test_bundle_that_cannot_be_read_fails_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

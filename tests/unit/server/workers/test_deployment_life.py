@@ -14,7 +14,7 @@ from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.workers import adoption, checks
 from easymlnb_server.workers.registration import RegisteredWorker, secret_hash
 from support.deployments import World, in_world, submit
-from support.fakes import FakeKernel, FakeLink, in_loop, left_in, spec, until
+from support.fakes import FakeKernel, FakeLink, left_in, spec, until
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -62,7 +62,6 @@ async def test_service_that_may_sleep_starts_nothing_until_it_is_called(world: W
 
 
 @pytest.mark.parametrize("turns", range(12))
-@in_loop
 async def test_call_that_comes_as_the_last_worker_goes_is_answered(
     tmp_path: Path, turns: int
 ) -> None:
@@ -143,7 +142,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "PEAK", 0.05)
 
 
-@in_loop
 async def test_worker_far_above_its_limit_is_ended_and_its_caller_told(
     tmp_path: Path, quick: None
 ) -> None:
@@ -163,7 +161,6 @@ async def test_worker_far_above_its_limit_is_ended_and_its_caller_told(
     assert world.gone()
 
 
-@in_loop
 async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
     tmp_path: Path, quick: None
 ) -> None:
@@ -188,7 +185,6 @@ async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
     assert world.gone()
 
 
-@in_loop
 async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path: Path) -> None:
     world = World(tmp_path, specs=(spec(resources=WorkerResources(memory=1)),))
     world.deployment.run(world.placement.specs)
@@ -198,7 +194,6 @@ async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path
     assert world.gone()
 
 
-@in_loop
 async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
     one = World(tmp_path, specs=(spec(resources=WorkerResources(gpu=1.0)),))
     (tmp_path / "other").mkdir()
@@ -218,7 +213,6 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
     assert other.gone()
 
 
-@in_loop
 async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
     tmp_path: Path, quick: None
 ) -> None:
@@ -236,7 +230,6 @@ async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
     assert world.gone()
 
 
-@in_loop
 async def test_gpu_that_only_the_running_code_asks_for_is_given(tmp_path: Path) -> None:
     world = World(tmp_path, specs=(spec(resources=WorkerResources(gpu=1.0)),))
     world.placement.gpus = Gpus(("GPU-1",))
@@ -314,7 +307,6 @@ async def test_more_workers_came_back_than_are_wanted(world: World) -> None:
     await until(lambda: past.kernel.stopped == 1)
 
 
-@in_loop
 async def test_stop_while_a_worker_is_awaited_ends_it(tmp_path: Path) -> None:
     world = World(tmp_path)
     past = Past(world)
@@ -367,7 +359,6 @@ async def test_worker_whose_link_broke_comes_back_as_it_is(world: World) -> None
 
 
 @pytest.mark.parametrize("how", ["near", "dies", "late"])
-@in_loop
 async def test_worker_whose_link_broke_and_that_stays_away_is_replaced(
     tmp_path: Path, how: str
 ) -> None:
@@ -399,7 +390,6 @@ async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> Non
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-@in_loop
 async def test_worker_stopped_by_a_signal_is_ended_and_replaced(
     tmp_path: Path, idempotent: bool
 ) -> None:

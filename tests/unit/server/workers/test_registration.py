@@ -1,10 +1,9 @@
 """Secrets of workers that were started: good for one arrival each."""
 
 from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration, secret_hash
-from support.fakes import FakeLink, in_loop, spec
+from support.fakes import FakeLink, spec
 
 
-@in_loop
 async def test_secret_brings_its_worker() -> None:
     rendezvous = WorkerRegistration()
     secret, arrival = rendezvous.expect()
@@ -14,7 +13,6 @@ async def test_secret_brings_its_worker() -> None:
     assert arrival.result().specs[0].name == "f"
 
 
-@in_loop
 async def test_secret_is_good_once() -> None:
     rendezvous = WorkerRegistration()
     secret, _ = rendezvous.expect()
@@ -22,7 +20,6 @@ async def test_secret_is_good_once() -> None:
     assert rendezvous.claim(secret) is None
 
 
-@in_loop
 async def test_wrong_secrets_bring_nobody() -> None:
     rendezvous = WorkerRegistration()
     secret, arrival = rendezvous.expect()
@@ -31,7 +28,6 @@ async def test_wrong_secrets_bring_nobody() -> None:
     assert not arrival.done()
 
 
-@in_loop
 async def test_secrets_are_long_and_different() -> None:
     rendezvous = WorkerRegistration()
     secrets = {rendezvous.expect()[0] for _ in range(100)}
@@ -39,7 +35,6 @@ async def test_secrets_are_long_and_different() -> None:
     assert min(map(len, secrets)) >= 43  # 256 bits
 
 
-@in_loop
 async def test_forgotten_worker_is_not_let_in() -> None:
     rendezvous = WorkerRegistration()
     secret, arrival = rendezvous.expect()
@@ -49,7 +44,6 @@ async def test_forgotten_worker_is_not_let_in() -> None:
     assert rendezvous.claim(secret) is None
 
 
-@in_loop
 async def test_each_secret_brings_its_own_worker() -> None:
     rendezvous = WorkerRegistration()
     expected = [rendezvous.expect() for _ in range(3)]

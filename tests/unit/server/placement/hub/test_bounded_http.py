@@ -10,7 +10,6 @@ import pytest
 
 from easymlnb_server.placement.hub import bounded_http
 from easymlnb_server.placement.hub.node_worker import NodeRecord, RemoteWorkerKernel, SlotCounter
-from support.fakes import in_loop
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -58,7 +57,6 @@ async def drop_by_drop(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
 
 
-@in_loop
 async def test_what_a_node_says_is_heard() -> None:
     async def say(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 404 No\r\nX-Told: yes\r\nContent-Length: 2\r\n\r\n{}")

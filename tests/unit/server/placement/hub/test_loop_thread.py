@@ -5,10 +5,8 @@ import asyncio
 import pytest
 
 from easymlnb_server.placement.hub.loop_thread import run_in_loop
-from support.fakes import in_loop
 
 
-@in_loop
 async def test_what_comes_of_it_comes_back() -> None:
     async def answer() -> tuple[int, bool]:
         return 42, asyncio.get_running_loop() is here
@@ -27,7 +25,6 @@ async def test_what_comes_of_it_comes_back() -> None:
         await run_in_loop(give_up())
 
 
-@in_loop
 async def test_whoever_waits_no_more_waits_for_its_end() -> None:
     said: list[str] = []
 
@@ -49,7 +46,6 @@ async def test_whoever_waits_no_more_waits_for_its_end() -> None:
     assert said == ["begun", "cleared"]
 
 
-@in_loop
 async def test_what_is_cancelled_before_it_began_never_does() -> None:
     said: list[str] = []
 

@@ -20,7 +20,7 @@ from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.nodes import Nodes, NodeSlot
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
-from support.fakes import in_loop, left_in
+from support.fakes import left_in
 from support.http_server import Answering, serving
 
 NODE = "easymlnb-gpu-1"
@@ -113,7 +113,6 @@ async def seat(hub: Hub) -> NodeSlot:
         await asking.close()
 
 
-@in_loop
 async def test_a_node_whose_job_was_cancelled_is_started_again(hub: Hub) -> None:
     # Its route is gone, so the user's own server answers, and the Hub has not looked yet.
     assert await seat(hub) == NodeSlot(f"{hub.url}{AT}", "k", 1.0)
@@ -123,7 +122,6 @@ async def test_a_node_whose_job_was_cancelled_is_started_again(hub: Hub) -> None
     ]
 
 
-@in_loop
 async def test_a_node_that_the_hub_takes_for_running_is_not_said_to_lack_anything(hub: Hub) -> None:
     hub.begins = False
     began = time.monotonic()
@@ -133,14 +131,12 @@ async def test_a_node_that_the_hub_takes_for_running_is_not_said_to_lack_anythin
     assert time.monotonic() - began > 0.5
 
 
-@in_loop
 async def test_a_node_without_easymlnb_is_known_by_what_else_it_has(hub: Hub) -> None:
     hub.there = hub.bare = True
     with pytest.raises(NotReady, match="does not run easymlnb"):
         await seat(hub)
 
 
-@in_loop
 async def test_who_has_the_seats_is_said(hub: Hub) -> None:
     hub.there = hub.full = True
     told = "The only slot of the placement 'gpu' is in use by a kernel of a.ipynb on easymlnb-gpu-1"
@@ -148,7 +144,6 @@ async def test_who_has_the_seats_is_said(hub: Hub) -> None:
         await seat(hub)
 
 
-@in_loop
 async def test_to_stop_what_is_not_there_is_fine_and_under_a_former_name_is_not(hub: Hub) -> None:
     account = HubCredentials(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
     api = HubClient(account)
@@ -162,7 +157,6 @@ async def test_to_stop_what_is_not_there_is_fine_and_under_a_former_name_is_not(
         await api.close()
 
 
-@in_loop
 async def test_a_kernel_that_did_not_start_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

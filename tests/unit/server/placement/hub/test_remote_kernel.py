@@ -15,7 +15,6 @@ from easymlnb_server.placement.hub.nodes import NodeSlot
 from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
 from easymlnb_server.placement.hub.tunnel.remote_kernel import RemoteKernel
 from easymlnb_server.placement.hub.tunnel.zmq_bridge import PORTS
-from support.fakes import in_loop
 
 MESSAGES = 60
 
@@ -77,7 +76,6 @@ async def connected(node: Node, folder: Path) -> AsyncIterator[RemoteKernel]:
 
 
 @pytest.mark.parametrize("lasts", [7, 1000])
-@in_loop
 async def test_connections_that_break_lose_nothing(tmp_path: Path, lasts: int) -> None:
     node = Node(lasts)
     with zmq.asyncio.Context() as context:
@@ -92,7 +90,6 @@ async def test_connections_that_break_lose_nothing(tmp_path: Path, lasts: int) -
     assert (node.connections > 1) is (lasts < MESSAGES)
 
 
-@in_loop
 async def test_exit_code_of_the_kernel_arrives(tmp_path: Path) -> None:
     node = Node(lasts=1000)
     async with connected(node, tmp_path) as remote, asyncio.timeout(60):

@@ -13,7 +13,6 @@ import pytest
 from easymlnb_server.placement.hub import user_servers
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.user_servers import OwnServer, UserServers
-from support.fakes import in_loop
 from support.http_server import Answering, serving
 
 ROLL = {"name": "roll", "title": "Roll", "state": "live", "live": True, "summary": "A die."}
@@ -89,7 +88,6 @@ async def look(hub: Hub, times: int = 1) -> list[OwnServer]:
         return await servers.get("ann")
 
 
-@in_loop
 async def test_servers_that_run_are_asked_with_a_token_of_their_user(hub: Hub) -> None:
     hub.add("")
     hub.add("second")
@@ -110,7 +108,6 @@ async def test_servers_that_run_are_asked_with_a_token_of_their_user(hub: Hub) -
     }
 
 
-@in_loop
 async def test_without_a_server_there_is_nothing(hub: Hub) -> None:
     assert await look(hub) == []
     assert [path for path, _ in hub.seen] == ["/hub/api/users/ann"]
@@ -126,14 +123,12 @@ async def test_without_a_server_there_is_nothing(hub: Hub) -> None:
         b'{"services": ["' + b"x" * user_servers.MAX_RESPONSE + b'"]}',
     ],
 )
-@in_loop
 async def test_a_server_that_answers_nonsense_is_not_reachable(hub: Hub, answer: bytes) -> None:
     hub.add("")
     hub.answer = answer
     assert [one.services for one in await look(hub)] == [None]
 
 
-@in_loop
 async def test_what_a_server_packs_is_not_unpacked(hub: Hub) -> None:
     hub.add("")
     assert (await look(hub))[0].services
@@ -141,7 +136,6 @@ async def test_what_a_server_packs_is_not_unpacked(hub: Hub) -> None:
     assert (await look(hub))[0].services is None
 
 
-@in_loop
 async def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
     hub.add("")
     hub.answer = json.dumps({"services": [{**ROLL, "name": "../../x"}, ROLL]}).encode()
@@ -150,7 +144,6 @@ async def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
 
 
 @pytest.mark.slow
-@in_loop
 async def test_a_server_that_hangs_is_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_servers, "MAX_AGE", 0.0)
     hub.add("")
@@ -161,7 +154,6 @@ async def test_a_server_that_hangs_is_given_up(hub: Hub, monkeypatch: pytest.Mon
         assert [one.services for one in await servers.get("ann")] == [None]
 
 
-@in_loop
 async def test_a_hub_that_gives_no_tokens_shows_nothing(hub: Hub) -> None:
     hub.add("")
     hub.tokens = 403

@@ -10,7 +10,7 @@ from jupyter_client.session import Session
 from easymlnb_server.placement.hub.tunnel import remote_kernel
 from easymlnb_server.placement.hub.tunnel.remote_kernel import RemoteKernel
 from easymlnb_server.placement.hub.waiting_kernel import WaitingKernel
-from support.fakes import in_loop, until
+from support.fakes import until
 
 KEY = b"key"
 
@@ -104,7 +104,6 @@ def test_what_is_not_signed_is_dropped_and_shutting_down_leaves() -> None:
     assert client.left == 1
 
 
-@in_loop
 async def test_a_node_that_nobody_looks_at_any_more_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,6 @@ from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.node import kernel
 from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.node.manager import NodeKernelManager
-from support.fakes import in_loop
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +63,6 @@ async def until(done: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("worker", ["", "w1"])
-@in_loop
 async def test_a_kernel_ends_when_its_owner_was_not_heard_of_for_long(
     tmp_path: Path, worker: str
 ) -> None:
@@ -80,7 +78,6 @@ async def test_a_kernel_ends_when_its_owner_was_not_heard_of_for_long(
         await until(lambda: not list((tmp_path / "notes").iterdir()))
 
 
-@in_loop
 async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
         # The one that is heard of starts last: a start may take longer than it lives unheard.
@@ -97,7 +94,6 @@ async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: P
         assert node.get(kernel.id) is kernel
 
 
-@in_loop
 async def test_a_node_that_closes_as_a_kernel_ends_waits_for_that(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
         kernel = await started(node, tmp_path, "w1")
@@ -110,7 +106,6 @@ async def test_a_node_that_closes_as_a_kernel_ends_waits_for_that(tmp_path: Path
     assert not list((tmp_path / "notes").iterdir())
 
 
-@in_loop
 async def test_worker_that_a_signal_stopped_is_ended_and_an_interactive_kernel_is_not(
     tmp_path: Path,
 ) -> None:

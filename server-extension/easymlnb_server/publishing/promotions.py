@@ -1,0 +1,243 @@
+"""Run promotions: observe both versions, and move traffic forward or back."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from easymlnb.contract.errors import (
+    EasyMLNBError,
+    PromotionConflict,
+    ServiceNotFound,
+    TrafficChanged,
+)
+from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
+from easymlnb_server.store.records import ServiceRecord
+from easymlnb_server.traffic import rules
+from easymlnb_server.traffic.models import Traffic
+from easymlnb_server.traffic.promotions import (
+    Decision,
+    Promotion,
+    PromotionRequest,
+    PromotionState,
+    Sample,
+    decide,
+    step_seconds,
+)
+
+CHECK_SECONDS = 1.0
+"""Seconds between two looks at the numbers."""
+
+log = logging.getLogger("easymlnb.promotions")
+
+Measure = Callable[[str, int], Sample]
+"""Returns the numbers of a version since the server started."""
+
+
+class Promotions:
+    """The active promotions of this server, and what changes them.
+
+    A step is stored in the same transaction as the traffic that it sets, so a promotion continues
+    where it was after a restart. A promotion ends when somebody else changes the traffic.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        traffic: TrafficManager,
+        measure: Measure,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._publisher = publisher
+        self._traffic = traffic
+        self._measure = measure
+        self._clock = clock
+        self._active: dict[str, Promotion] = {}
+        self._before: dict[str, tuple[Sample, Sample]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def active(self, name: str) -> Promotion | None:
+        """Return the promotion that changes the traffic of a service."""
+        return next((one for one in self._active.values() if one.service == name), None)
+
+    async def start(
+        self, name: str, request: PromotionRequest, *, force: bool = False
+    ) -> Promotion:
+        """Start a promotion with its first step.
+
+        Raises ``PromotionConflict``, ``VersionNotFound``, ``BreakingVersion`` without
+        ``force``, or ``DeploymentFailed`` if the version does not start.
+        """
+        service = self._traffic.find(name)
+        version, now = service.find(str(request.version)), self._clock()
+        base = _base(service.traffic.traffic, version)
+        promotion = Promotion(
+            id=uuid.uuid4().hex,
+            service=name,
+            version=version,
+            base=base,
+            steps=tuple(request.steps),
+            every=step_seconds(request),
+            abort_if=request.abort_if,
+            step_began=now,
+            created=now,
+        )
+        if (other := self.active(name)) is not None:
+            raise PromotionConflict(
+                f"Version {other.version} is being promoted (promotion {other.id}). Wait until "
+                "that ends, or cancel it.",
+                details={"promotion": other.id},
+            )
+        self._before[promotion.id] = self._samples(promotion)
+        return await self._move(promotion, service.traffic.revision, force=force)
+
+    async def listed(self, name: str) -> list[Promotion]:
+        """Return the latest promotions of a service, newest first."""
+        rows = self._publisher.store.promotions
+        stored = await asyncio.to_thread(rows.of_service, name)
+        return [self._active.get(one.id, one) for one in stored]
+
+    async def get(self, name: str, id: str) -> Promotion:
+        """Return a promotion; raises ``PromotionNotFound``."""
+        stored = await asyncio.to_thread(self._publisher.store.promotions.get, name, id)
+        return self._active.get(id, stored)
+
+    async def pause(self, name: str, id: str, *, paused: bool = True) -> Promotion:
+        """Stay at the present step, or continue with its whole duration.
+
+        Raises ``PromotionConflict`` if the promotion has ended.
+        """
+        async with self._lock(id):
+            promotion = self._running(await self.get(name, id))
+            state = PromotionState.PAUSED if paused else PromotionState.RUNNING
+            return await self._put(
+                replace(promotion, state=state, step_began=self._clock(), reason="")
+            )
+
+    async def cancel(self, name: str, id: str) -> Promotion:
+        """End a promotion, and give all calls to the version that served before."""
+        async with self._lock(id):
+            promotion = self._running(await self.get(name, id))
+            return await self._back(promotion, PromotionState.CANCELED, "It was canceled.")
+
+    async def run(self) -> None:
+        """Advance the promotions, until it is canceled."""
+        rows = self._publisher.store.promotions
+        self._active = {one.id: one for one in await asyncio.to_thread(rows.active)}
+        while True:
+            for promotion in list(self._active.values()):
+                async with self._lock(promotion.id):
+                    if promotion.id in self._active:
+                        await self._check(self._active[promotion.id])
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _check(self, promotion: Promotion) -> None:
+        """Do what one promotion needs now."""
+        try:
+            service = self._traffic.find(promotion.service)
+        except ServiceNotFound:  # removed, or transferred to another owner
+            await self._reload(promotion)
+            return
+        if service.traffic.revision != promotion.revision:
+            reason = "The traffic was changed in another way."
+            await self._put(replace(promotion, state=PromotionState.CANCELED, reason=reason))
+            return
+        before = self._before.setdefault(promotion.id, self._samples(promotion))
+        now = self._samples(promotion)
+        candidate, serving = now[0].since(before[0]), now[1].since(before[1])
+        decision, reason = decide(promotion, self._clock(), candidate, serving)
+        promotion = replace(promotion, candidate=candidate, serving=serving, reason=reason)
+        self._active[promotion.id] = promotion
+        try:
+            await self._act(promotion, decision, reason)
+        except TrafficChanged:
+            return  # the next check ends the promotion
+        except EasyMLNBError as error:
+            log.warning("Promotion %s cannot continue: %s", promotion.id, error)
+            self._active[promotion.id] = replace(promotion, reason=error.message)
+
+    async def _act(self, promotion: Promotion, decision: Decision, reason: str) -> None:
+        if decision is Decision.ABORT:
+            log.warning("Promotion %s goes back: %s", promotion.id, reason)
+            await self._back(promotion, PromotionState.ABORTED, reason)
+        elif decision is Decision.FINISH:
+            await self._put(replace(promotion, state=PromotionState.DONE))
+        elif decision is Decision.ADVANCE:
+            following = replace(promotion, step=promotion.step + 1, step_began=self._clock())
+            await self._move(following, promotion.revision, force=True)
+
+    async def _back(self, promotion: Promotion, state: PromotionState, reason: str) -> Promotion:
+        ended = replace(promotion, state=state, reason=reason, changed=self._clock())
+
+        def back(record: ServiceRecord) -> Traffic:
+            return rules.switched(record.traffic, promotion.base)
+
+        service = await self._traffic.change(
+            promotion.service, back, revision=promotion.revision, force=True, promotion=ended
+        )
+        return self._keep(replace(ended, revision=service.traffic.revision))
+
+    async def _move(self, promotion: Promotion, revision: int, *, force: bool) -> Promotion:
+        """Set the traffic of the promotion's step."""
+        promotion = replace(promotion, changed=self._clock())
+
+        def step(record: ServiceRecord) -> Traffic:
+            base, version = promotion.base, promotion.version
+            return rules.divided(record.traffic, base, version, promotion.percent)
+
+        service = await self._traffic.change(
+            promotion.service, step, revision=revision, force=force, promotion=promotion
+        )
+        return self._keep(replace(promotion, revision=service.traffic.revision))
+
+    async def _put(self, promotion: Promotion) -> Promotion:
+        promotion = replace(promotion, changed=self._clock())
+        await asyncio.to_thread(self._publisher.store.promotions.put, promotion)
+        return self._keep(promotion)
+
+    def _keep(self, promotion: Promotion) -> Promotion:
+        if promotion.state.active:
+            self._active[promotion.id] = promotion
+        else:
+            for known in (self._active, self._before, self._locks):
+                known.pop(promotion.id, None)
+        return promotion
+
+    async def _reload(self, promotion: Promotion) -> None:
+        rows = self._publisher.store.promotions
+        self._active.pop(promotion.id, None)
+        for one in await asyncio.to_thread(rows.active):
+            if one.id == promotion.id and one.service != promotion.service:
+                self._active[one.id] = one
+
+    def _samples(self, promotion: Promotion) -> tuple[Sample, Sample]:
+        name = promotion.service
+        return self._measure(name, promotion.version), self._measure(name, promotion.base)
+
+    def _lock(self, id: str) -> asyncio.Lock:
+        return self._locks.setdefault(id, asyncio.Lock())
+
+    def _running(self, promotion: Promotion) -> Promotion:
+        if not promotion.state.active:
+            raise PromotionConflict(
+                f"This promotion has ended: it is {promotion.state.value}. Start another one.",
+                details={"state": promotion.state.value},
+            )
+        return promotion
+
+
+def _base(traffic: Traffic, version: int) -> int:
+    """Return the version that serves besides the candidate; raises ``PromotionConflict``."""
+    others = [number for number in traffic.weights if number != version]
+    if len(others) != 1:
+        state = "already answers all calls" if not others else "cannot be promoted"
+        listed = ", ".join(map(str, sorted(traffic.weights)))
+        raise PromotionConflict(
+            f"Version {version} {state}: the traffic goes to {listed}. A promotion moves traffic "
+            "from one version to another."
+        )
+    return others[0]
