@@ -41,6 +41,8 @@ SERVER_SIDE = [
     "brotli>=1.1",
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
+    # Encrypts the credentials of published code.
+    "cryptography>=42",
     "fsspec>=2024.2",
     # Parses the requests of the fast path.
     "httptools>=0.6",
@@ -57,6 +59,8 @@ SERVER_SIDE = [
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
     "pillow>=11",
+    # Draws the plots of app pages that its two small bundles, which we include, do not know.
+    "plotly>=6",
     "prometheus-client>=0.17",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
@@ -137,6 +141,7 @@ setup(
             "py.typed",
             "templates/*",
             "static/*",
+            "apps/voila/plotly/*",
             "apps/voila/share/voila/templates/easymlnb/*",
             "apps/voila/share/voila/templates/easymlnb/static/*",
             "store/migrations/*",

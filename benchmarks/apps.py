@@ -1,246 +1,212 @@
-"""An app page beside plain Voila: the same form, the same scikit-learn model, in real Chromium.
+"""App pages compared with pages of Gradio and Streamlit, on a phone over a slow network.
 
-``python benchmarks/apps.py [--rounds N] [--pages N]``. Both servers run all the time and are asked
-in turns. Voila renders a notebook that loads the model and shows the form in its own kernel; here
-the model is in a worker and the form in a form kernel.
+``python benchmarks/apps.py [--rounds N] [--apps roll forecast] [--cpu 1 4]``. One function without
+a plot (``roll``) and one with two (the notebook of the energy forecast) have a page in each. All
+servers run all the time and are visited in turns, in the same Chromium: 390 px, 150 ms latency,
+1.6 Mbit/s down, 0.75 Mbit/s up. A visit presses the page's button as soon as that is possible; a
+press without an answer counts as lost and does not make the page usable.
 """
 
 import argparse
 import contextlib
+import json
 import os
-import re
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import httpx
-import nbformat
-import psutil
-from common import TOKEN, easymlnb, free_port, process, publish, wait_for
+from common import HERE
+from page_peers import NAMES, OURS, PAGE_PEERS, STEPS, Steps, ours, running
+from rivals import default_folder
 
-MODEL = """
-import pickle
-from pathlib import Path
-from typing import Annotated, Literal
-from pydantic import Field
-import easymlnb as ml
-from sklearn.datasets import make_regression
-from sklearn.ensemble import RandomForestRegressor
+NETWORK = {
+    "offline": False,
+    "latency": 150,
+    "downloadThroughput": 1.6e6 / 8,
+    "uploadThroughput": 0.75e6 / 8,
+}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+PROBE = "page-probe "
+TIMEOUT = 180_000.0
+"""Milliseconds after which a visit has failed."""
+ROWS = (
+    ("usable", "usable", "s", 0.001),
+    ("answered", "answer to a press at that moment", "s", 0.001),
+    ("largest", "largest paint", "s", 0.001),
+    ("paint", "first paint", "s", 0.001),
+    ("shift", "layout shift", "", 1.0),
+    ("requests", "requests until the answer", "", 1.0),
+    ("bytes", "bytes until the answer", "kB", 0.001),
+    ("lost", "lost presses", "", 1.0),
+)
 
-x, y = make_regression(500, 6, random_state=0)
-model = RandomForestRegressor(100, random_state=0).fit(x, y)
 
-@ml.service(title="Estimate")
-def estimate(
-    name: str = "a sample",
-    width: Annotated[float, Field(ge=0, le=10)] = 1.0,
-    height: Annotated[float, Field(ge=0, le=10)] = 2.0,
-    depth: float = 3.0,
-    mass: float = 1.0,
-    age: Annotated[int, Field(ge=0, le=100)] = 5,
-    kind: Literal["round", "square"] = "round",
-    exact: bool = True,
-) -> float:
-    return float(model.predict([[width, height, depth, mass, age, kind == "round"]])[0])
-"""
-ECHO = """
-import easymlnb as ml
+@dataclass
+class Traffic:
+    """What a page has requested and received, with the browser's times."""
 
-@ml.service
-def echo(text: str = "x") -> str:
-    return f"<{text}>"
-"""
-READY = ".em-form .em-primary"
-CLICK = """() => new Promise((done) => {
-    const shown = document.querySelector(".em-form .em-parts");
-    const began = performance.now();
-    // The old result goes when the new one is there, so any change of the text is the answer.
-    const before = shown.textContent;
-    const watch = new MutationObserver(() => {
-        if (shown.textContent === before) return;
-        watch.disconnect();
-        done(performance.now() - began);
-    });
-    watch.observe(shown, { childList: true, subtree: true, characterData: true });
-    document.querySelector(".em-form .em-primary").click();
-})"""
+    began: float = 0.0
+    requests: list[float] = field(default_factory=list)
+    received: list[tuple[float, int]] = field(default_factory=list)
+
+    def follow(self, network: Any) -> None:
+        network.send("Network.enable")
+        network.on("Network.requestWillBeSent", self._request)
+        network.on("Network.webSocketWillSendHandshakeRequest", self._request)
+        network.on("Network.dataReceived", self._data)
+        network.on("Network.responseReceived", self._head)
+
+    def _request(self, event: Any) -> None:
+        if str(event.get("request", {}).get("url", "")).startswith(("data:", "blob:")):
+            return
+        self.began = self.began or event["timestamp"]
+        self.requests.append(event["timestamp"])
+
+    def _head(self, event: Any) -> None:
+        self.received.append((event["timestamp"], int(event["response"]["encodedDataLength"])))
+
+    def _data(self, event: Any) -> None:
+        self.received.append((event["timestamp"], int(event["encodedDataLength"])))
+
+    def until(self, milliseconds: float) -> dict[str, float]:
+        """Return the requests that were made and the bytes that had come by then."""
+        end = self.began + milliseconds / 1000
+        return {
+            "requests": sum(at <= end for at in self.requests),
+            "bytes": sum(size for at, size in self.received if at <= end),
+        }
+
+
+def probe(steps: Steps) -> str:
+    """Return the script that presses and takes the times."""
+    source = (HERE / "page_probe.js").read_text(encoding="utf-8")
+    press = ", ".join(f"() => {one}" for one in steps.press)
+    return source.replace("/*STEPS*/", press).replace("/*ANSWERED*/ false", steps.answered)
+
+
+def visit(context: Any, url: str, cpu: float) -> dict[str, float]:
+    """Visit a page once in a tab of its own."""
+    tab = context.new_page()
+    protocol, traffic = context.new_cdp_session(tab), Traffic()
+    traffic.follow(protocol)
+    protocol.send("Network.emulateNetworkConditions", NETWORK)
+    protocol.send("Emulation.setCPUThrottlingRate", {"rate": cpu})
+    shown = []
+    tab.on("console", lambda message: shown.append(message.text))
+    try:
+        with tab.expect_console_message(
+            lambda message: message.text.startswith(PROBE), timeout=TIMEOUT
+        ) as message:
+            tab.goto(url, wait_until="commit", timeout=TIMEOUT)
+    except Exception:
+        print(tab.locator("body").inner_text()[:2000], *shown[-20:], sep="\n")
+        tab.screenshot(path=Path(tempfile.gettempdir()) / "apps-failed.png")
+        raise
+    found: dict[str, float] = json.loads(message.value.text.removeprefix(PROBE))
+    found |= traffic.until(found["answered"])
+    tab.close(run_before_unload=True)
+    return found
+
+
+def visits(browser: Any, url: str, steps: Steps, cpu: float) -> list[dict[str, float]]:
+    """Visit a page with an empty cache, and once more."""
+    context = browser.new_context(**PHONE)
+    context.add_init_script(probe(steps))
+    try:
+        return [visit(context, url, cpu) for _ in range(2)]
+    finally:
+        context.close()
+
+
+Results = dict[str, list[dict[str, float]]]
+
+
+def table(title: str, results: Results) -> None:
+    """Print the medians of all sides, and our ratio to each other one."""
+    others = [name for name in results if name != OURS]
+    print(f"\n**{title}**\n")
+    print(f"| | {OURS} | " + " | ".join(f"{name} | ratio" for name in others) + " |")
+    print("|---" * (2 + 2 * len(others)) + "|")
+    for key, label, unit, scale in ROWS:
+        middle = {name: median(one[key] for one in found) for name, found in results.items()}
+        cells = [f"{middle[OURS] * scale:.3g} {unit}"]
+        for name in others:
+            ratio = f"{middle[OURS] / middle[name]:.2f}" if middle[name] else "-"
+            cells += [f"{middle[name] * scale:.3g} {unit}", ratio]
+        print(f"| {label} | " + " | ".join(cells) + " |", flush=True)
+
+
+def compare(
+    browser: Any, app: str, pages: dict[str, tuple[str, Steps]], cpu: float, rounds: int
+) -> list[Results]:
+    """Visit all pages of a function in turns and print two tables; return what was measured."""
+    found: list[Results] = [{name: [] for name in pages} for _ in range(2)]
+    for _ in range(rounds):
+        for name, (url, steps) in pages.items():
+            for results, one in zip(found, visits(browser, url, steps, cpu), strict=True):
+                results[name].append(one)
+    for results, which in zip(found, ("first", "second"), strict=True):
+        table(f"{app}, {which} visit, CPU {cpu:g} times slower", results)
+    return found
 
 
 @contextlib.contextmanager
-def voila(folder: Path) -> Iterator[str]:
-    """Run a Jupyter server with Voila and the notebook, without our extension."""
-    root = folder / "root"
-    root.mkdir(parents=True)
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(MODEL, id="only")],
-        metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-        },
-    )
-    nbformat.write(notebook, root / "form.ipynb")
-    port = free_port()
-    folders = {
-        f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
-    }
-    command = [
-        sys.executable, "-m", "jupyter_server", f"--port={port}", "--no-browser", "--allow-root",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
-        f"--ServerApp.root_dir={root}",
-        "--ServerApp.jpserver_extensions=voila.server_extension=True",
-    ]  # fmt: skip
-    with process(command, {**os.environ, **folders, "EASYMLNB_URL": ""}, folder):
-        url = f"http://127.0.0.1:{port}/"
-        wait_for(f"{url}api/status", 180)
-        yield url
+def all_pages(
+    apps: tuple[str, ...], environments: Path
+) -> Iterator[dict[str, dict[str, tuple[str, Steps]]]]:
+    """Run everything; yields the pages of each function."""
+    with contextlib.ExitStack() as stack:
+
+        def folder() -> Path:
+            return Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        mine = stack.enter_context(ours(folder(), apps))
+        pages = {app: {OURS: (mine[app], STEPS[app])} for app in apps}
+        for peer in PAGE_PEERS:
+            for app in apps:
+                url = stack.enter_context(running(peer, app, folder(), environments))
+                pages[app][peer.name] = (url, peer.steps[app])
+        yield pages
 
 
-class Side:
-    """One of the two: where its page is, and which processes stand behind open pages."""
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """Run a browser that reaches this machine only."""
+    from playwright.sync_api import sync_playwright
 
-    def __init__(self, page: str, behind: str) -> None:
-        self.page = page
-        self.behind = behind
-        self._server = f"--port={httpx.URL(page).port}"
-
-    def client(self) -> httpx.Client:
-        return httpx.Client(headers={"Authorization": f"token {TOKEN}"}, timeout=120)
-
-    def first_byte(self) -> float:
-        with self.client() as client:
-            began = time.perf_counter()
-            with client.stream("GET", self.page) as answer:
-                parts = answer.iter_raw()
-                next(parts)
-                took = time.perf_counter() - began
-                # Voila goes on with the page as long as somebody reads it.
-                for _ in parts:
-                    pass
-            return took
-
-    def memory(self) -> int:
-        """Return the bytes that the processes behind open pages have to themselves."""
-        total = 0
-        for one in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                mine = self._server in (one.parent() or one).cmdline()
-                if mine and self.behind in one.cmdline():
-                    total += one.memory_full_info().uss
-        return total
-
-
-def load(browser: Any, page: str, visits: int) -> tuple[int, list[float]]:
-    """Return the bytes of a first visit, and the seconds until the form is there of later ones."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    # A cookie for what the page asks for itself.
-    context.set_extra_http_headers({"Authorization": f"token {TOKEN}"})
-    found: list[float] = []
-    size = 0
-    for visit in range(visits + 1):
-        tab = context.new_page()
-        network = context.new_cdp_session(tab)
-        network.send("Network.enable")
-        sizes: list[int] = []
-        network.on("Network.loadingFinished", lambda e, to=sizes: to.append(e["encodedDataLength"]))
-        began = time.perf_counter()
-        tab.goto(page, wait_until="commit", timeout=120_000)
-        tab.wait_for_selector(READY, timeout=120_000)
-        took = time.perf_counter() - began
-        if visit:
-            found.append(took)
-        else:
-            tab.wait_for_timeout(2000)
-            size = int(sum(sizes))
-        tab.close(run_before_unload=True)
-    context.close()
-    return size, found
-
-
-def clicks(browser: Any, page: str, count: int) -> float:
-    """Return the median milliseconds from a click to its answer."""
-    context = browser.new_context()
-    context.set_extra_http_headers({"Authorization": f"token {TOKEN}"})
-    tab = context.new_page()
-    tab.goto(page)
-    tab.wait_for_selector(READY, timeout=60_000)
-    field = tab.get_by_label("Text", exact=True).first
-    found = []
-    for number in range(count + 3):
-        field.fill(f"value {number}")
-        field.press("Tab")
-        tab.wait_for_timeout(250)
-        found.append(tab.evaluate(CLICK))
-        tab.wait_for_timeout(250)
-    context.close()
-    return float(median(found[3:]))
-
-
-def open_pages(side: Side, count: int) -> tuple[float, float]:
-    """Have so many more pages open at once.
-
-    Returns the bytes that each has added, and the share of each in all that stands behind pages.
-    """
-    before = side.memory()
-    for _ in range(count):
-        with side.client() as client:
-            assert re.search("kernelId", client.get(side.page).text)
-    time.sleep(3)
-    after = side.memory()
-    return (after - before) / count, after / count
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
+            args=[
+                "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
+        )  # fmt: skip
+        yield browser
+        browser.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pages", type=int, default=50)
-    parser.add_argument("--voila-pages", type=int, default=6)
-    options = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    with contextlib.ExitStack() as stack:
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        ours_url = stack.enter_context(easymlnb(folders[0]))
-        publish(ours_url, MODEL, "estimate")
-        publish(ours_url, ECHO, "echo")
-        plain_url = stack.enter_context(voila(folders[1]))
-        ours = Side(f"{ours_url}apps/estimate", "easymlnb.apps.form_kernel")
-        plain = Side(f"{plain_url}voila/render/form.ipynb", "ipykernel_launcher")
-        playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-
-        def row(what: str, mine: float, theirs: float, unit: str, scale: float = 1.0) -> None:
-            both = f"{mine * scale:.3g} {unit} | {theirs * scale:.3g} {unit}"
-            print(f"| {what} | {both} | {mine / theirs:.3f} |", flush=True)
-
-        print("| | app page | plain Voila | ratio |", flush=True)
-        size_of: dict[str, int] = {}
-        first: dict[str, list[float]] = {"ours": [], "plain": []}
-        usable: dict[str, list[float]] = {"ours": [], "plain": []}
-        for side in (ours, plain):
-            side.first_byte()
-        for _ in range(options.rounds):
-            for name, side in (("ours", ours), ("plain", plain)):
-                first[name].append(side.first_byte())
-                size, seconds = load(browser, side.page, 1)
-                size_of[name] = size
-                usable[name] += seconds
-        row("first byte", median(first["ours"]), median(first["plain"]), "ms", 1000)
-        row("form usable, second visit", median(usable["ours"]), median(usable["plain"]), "s")
-        row("bytes of the first visit", size_of["ours"], size_of["plain"], "MB", 1e-6)
-        answer = clicks(browser, f"{ours_url}apps/echo", 30)
-        print(f"| click to answer, p50 | {answer:.0f} ms | | |", flush=True)
-        browser.close()
-        added, share = open_pages(ours, options.pages)
-        # Each of its pages has a kernel of its own, so what one adds is its share.
-        theirs, _ = open_pages(plain, options.voila_pages)
-        row("memory that a page adds", added, theirs, "MB", 1e-6)
-        row("memory per page, with the kernels", share, theirs, "MB", 1e-6)
+    parser.add_argument("--apps", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--cpu", nargs="+", type=float, default=(1.0, 4.0))
+    parser.add_argument("--peers-dir", type=Path, default=default_folder())
+    asked = parser.parse_args()
+    with all_pages(tuple(asked.apps), asked.peers_dir) as pages, chromium() as browser:
+        for app, sides in pages.items():
+            for url, steps in sides.values():
+                visits(browser, url, steps, 1.0)
+            for cpu in asked.cpu:
+                compare(browser, app, sides, cpu, asked.rounds)
 
 
 if __name__ == "__main__":

@@ -122,13 +122,18 @@ def server(url: str) -> psutil.Process:
 
 def publish(url: str, source: str, name: str) -> None:
     """Publish a notebook of one cell and wait until it serves."""
-    from easymlnb.publishing.bundle import build_bundle
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.ipynb"
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="only")])
         nbformat.write(notebook, path)
-        data = build_bundle(path).data
+        publish_notebook(url, path)
+
+
+def publish_notebook(url: str, path: Path) -> None:
+    """Publish a notebook and wait until it serves."""
+    from easymlnb.publishing.bundle import build_bundle
+
+    data = build_bundle(path).data
     with httpx.Client(base_url=url, headers={"Authorization": f"token {TOKEN}"}) as client:
         sent = client.post("services", content=data, headers={"Content-Type": "application/zip"})
         bundle = sent.raise_for_status().json()["bundle"]

@@ -11,6 +11,7 @@ from easymlnb._version import __version__
 
 if TYPE_CHECKING:
     # The same names once more, for editors and type checkers; a test compares the two.
+    from easymlnb.calling.credentials import credential
     from easymlnb.calling.use import use
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.compose.pipelines import gather, pipeline
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "services.batching": "Batched",
+    "calling.credentials": "credential",
     "calling.use": "use",
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
@@ -100,6 +102,7 @@ __all__ = [
     "__version__",
     "connect",
     "connect_async",
+    "credential",
     "gather",
     "optimize",
     "pipeline",

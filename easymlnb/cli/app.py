@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from easymlnb.cli import hub, keys, output, placement, traffic, usage
+from easymlnb.cli import credentials, hub, maintenance, output, ownership, placement, traffic, usage
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.cli.traffic import Name, client_of
@@ -24,7 +24,9 @@ app = typer.Typer(
 
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
-app.add_typer(keys.app, name="keys")
+app.add_typer(credentials.app, name="credentials")
+for part in (maintenance, ownership, traffic, usage):
+    part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[
@@ -138,12 +140,15 @@ def publish(
         bool, typer.Option("--stage", help="Give the new version no traffic.")
     ] = False,
     force: traffic.Force = False,
+    owner: Annotated[
+        str, typer.Option(help="A group of yours, or a user whose services you maintain.")
+    ] = "",
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    options = PublishOptions(*lists, requirements, replace, locked, stage, force)
+    options = PublishOptions(*lists, requirements, replace, locked, stage, force, owner)
     publish_and_show(notebook, options, target)
 
 
@@ -392,9 +397,3 @@ def checkout(
     name, version = versions.split_version(service, required=True)
     with client_of(name, target) as client:
         versions.checkout(client, name, version, folder, target.json)
-
-
-for command in (
-    traffic.versions, traffic.traffic, traffic.promote, traffic.rollback, usage.usage, usage.audit,
-):  # fmt: skip
-    app.command()(command)

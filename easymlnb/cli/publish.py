@@ -34,6 +34,7 @@ class PublishOptions:
     locked: bool = False
     stage: bool = False
     force: bool = False
+    owner: str = ""
 
 
 def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
@@ -93,6 +94,7 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
                 replace=options.replace,
                 stage=options.stage,
                 force=options.force,
+                owner=options.owner,
                 on_text=show,
             )
     except KeyboardInterrupt:

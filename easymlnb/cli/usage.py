@@ -6,12 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from easymlnb.cli import output
+from easymlnb.cli import keys, output
 from easymlnb.cli.keys import client_for
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
 
 BY = ("day", "service", "version", "user", "key")
 TOTALS = ("calls", "errors", "compute_seconds", "gpu_seconds", "bytes_in", "bytes_out")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands for keys, usage and the audit log."""
+    app.add_typer(keys.app, name="keys")
+    app.command()(usage)
+    app.command()(audit)
 
 
 @ANY_SERVER

@@ -109,6 +109,58 @@ class _Operations(TrafficOperations, RecordedOperations, KeyOperations):
         return _access(self._specs, name, access_body(users, groups, everyone, public))
 
     @operation
+    def maintainers(self, name: str) -> Operation[dict[str, Any]]:
+        """Return who may publish and manage a service besides its owner: ``users``, ``groups``."""
+        return operations.get_of_service(self._specs, name, "maintainers")
+
+    @operation
+    def set_maintainers(
+        self, name: str, *, users: Iterable[str] = (), groups: Iterable[str] = ()
+    ) -> Operation[dict[str, Any]]:
+        """Replace the maintainers of one of your services on a shared service."""
+        full = yield from operations.full_name(self._specs, name)
+        body = {"users": _names("users", "bob", users), "groups": _names("groups", "ml", groups)}
+        path = operations.service_path(full, "maintainers")
+        request = Request("PUT", path, headers=JSON, content=_json(body))
+        return dict(raise_for_error((yield request)).json())
+
+    @operation
+    def transfer(self, name: str, to: str) -> Operation[str]:
+        """Give a service to ``"group:NAME"``, or as an administrator to a user; return its name."""
+        full = yield from operations.full_name(self._specs, name)
+        self._specs.drop(full)
+        path = operations.service_path(full, "transfer")
+        request = Request("POST", path, HUB_SECONDS, JSON, content=_json({"to": to}))
+        return str(raise_for_error((yield request)).json()["moved"][full])
+
+    @operation
+    def ownerless(self) -> Operation[list[dict[str, Any]]]:
+        """Return the services whose owner or worker account is gone; for administrators."""
+        response = raise_for_error((yield Request("GET", "hub/ownerless", HUB_SECONDS)))
+        return list(response.json()["services"])
+
+    @operation
+    def credentials(self, name: str) -> Operation[list[dict[str, Any]]]:
+        """Return the credentials of one of your services: names and times, without values."""
+        return operations.get_of_service(self._specs, name, "credentials", key="credentials")
+
+    @operation
+    def set_credential(self, name: str, credential: str, value: str) -> Operation[dict[str, Any]]:
+        """Set the value that ``ml.credential(credential)`` returns in a service of yours.
+
+        The service need not be published yet. Its workers have the value at once.
+        """
+        path = yield from _credential_path(self._specs, name, credential)
+        request = Request("PUT", path, headers=JSON, content=_json({"value": value}))
+        return dict(raise_for_error((yield request)).json())
+
+    @operation
+    def remove_credential(self, name: str, credential: str) -> Operation[None]:
+        """Remove a credential of one of your services."""
+        path = yield from _credential_path(self._specs, name, credential)
+        raise_for_error((yield Request("DELETE", path)))
+
+    @operation
     def upload_bundle(
         self,
         data: bytes,
@@ -117,15 +169,18 @@ class _Operations(TrafficOperations, RecordedOperations, KeyOperations):
         replace: str = AUTO,
         stage: bool = False,
         force: bool = False,
+        owner: str = "",
     ) -> Operation[dict[str, Any]]:
         """Publish a bundle, or only these of its services, and return its first status.
 
         ``replace`` is one of ``contract.replacing.CHOICES``. With ``stage`` the new version gets no
-        traffic; with ``force`` it does although it would break callers.
+        traffic; with ``force`` it does although it would break callers. ``owner`` is a group of
+        yours, or a user whose services you maintain.
         """
         params = [("name", name) for name in names]
         params += [("replace", check(replace))] if replace != AUTO else []
         params += [(key, "true") for key, given in (("stage", stage), ("force", force)) if given]
+        params += [("owner", owner)] if owner else []
         headers = {"Content-Type": "application/zip"}
         request = Request("POST", "services", UPLOAD_SECONDS, headers, tuple(params), data)
         return _bundle_status((yield request))
@@ -225,6 +280,11 @@ def _access(
         return dict((yield from operations.get(path)))
     request = Request("PUT", path, headers=JSON, content=_json(body))
     return dict(raise_for_error((yield request)).json())
+
+
+def _credential_path(specs: SpecCache, name: str, credential: str) -> Operation[str]:
+    full = yield from operations.full_name(specs, name)
+    return operations.service_path(full, "credentials", quote(credential, safe=""))
 
 
 def _of_version(

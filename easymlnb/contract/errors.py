@@ -8,13 +8,13 @@
     +-- 403  Forbidden
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
     |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
-    |        ApiKeyNotFound
+    |        CredentialNotFound, ApiKeyNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
-    |        UploadIncomplete, ComparisonRunning, BreakingVersion, VersionInUse, NoRollback,
-    |        PromotionConflict
+    |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
+    |        VersionInUse, NoRollback, PromotionConflict
     +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota
     +-- 415  UnsupportedMediaType
@@ -166,6 +166,10 @@ class ApiKeyNotFound(EasyMLNBError, code="key_not_found", status=404):
         )
 
 
+class CredentialNotFound(EasyMLNBError, code="credential_not_found", status=404):
+    """The service has no credential with this name."""
+
+
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
     """The service has no recorded call with this id."""
 
@@ -272,6 +276,10 @@ class UploadIncomplete(EasyMLNBError, code="upload_incomplete", status=409):
             "remaining bytes first.",
             details={"offset": offset, "size": size},
         )
+
+
+class CredentialsDisabled(EasyMLNBError, code="credentials_disabled", status=409):
+    """The server has no key to encrypt credentials with."""
 
 
 class NodeFull(EasyMLNBError, code="node_full", status=409):

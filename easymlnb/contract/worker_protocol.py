@@ -106,6 +106,19 @@ class NotStarted(Message):
     id: int
 
 
+class GetCredential(Message):
+    """Ask for a credential of an author's services; ``ServiceResult`` has it as JSON.
+
+    ``service`` is the service that has it, ``calling`` the one whose call asks; each can be empty.
+    Workers never ask: they are sent ``Credentials``.
+    """
+
+    id: int
+    name: str
+    service: str = ""
+    calling: str = ""
+
+
 # server -> worker
 
 
@@ -173,6 +186,15 @@ class StreamAck(Message):
     size: int
 
 
+class Credentials(Message):
+    """All credentials of the worker's services, by service and name; again after each change.
+
+    A value is ``None`` if the server cannot decrypt it.
+    """
+
+    values: dict[str, dict[str, str | None]]
+
+
 class Drain(Message):
     """Finish the running calls, then exit."""
 
@@ -206,6 +228,7 @@ ToServer = (
     | CallService
     | CancelServiceCall
     | DescribeService
+    | GetCredential
 )
 ToWorker = (
     Welcome
@@ -219,6 +242,7 @@ ToWorker = (
     | ServiceCallError
     | Drain
     | ReconnectGrant
+    | Credentials
 )
 
 WINDOW = 256 * 1024

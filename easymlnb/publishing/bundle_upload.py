@@ -46,6 +46,7 @@ def upload_bundle(
     replace: str = AUTO,
     stage: bool = False,
     force: bool = False,
+    owner: str = "",
     wait: bool = True,
     timeout: float = 600.0,
     on_text: OnText = lambda text: None,
@@ -56,6 +57,7 @@ def upload_bundle(
     replace: how the previous version is replaced, one of ``contract.replacing.CHOICES``.
     stage: give the new version no traffic.
     force: give it traffic although it would break callers.
+    owner: a group, or a user whose services you maintain, on a shared service.
     wait: return only when the bundle is ready, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
     on_text: called with a sentence for each state, and with what the start is waiting for.
@@ -69,7 +71,7 @@ def upload_bundle(
         bundle = ""
         try:
             status = client.admin.upload_bundle(
-                data, names=names, replace=replace, stage=stage, force=force
+                data, names=names, replace=replace, stage=stage, force=force, owner=owner
             )
             bundle = status["bundle"]
             on_text(STATES.get(status["state"], status["state"]))

@@ -12,6 +12,7 @@ from easymlnb.contract.worker_protocol import Call, Failure, Result
 from easymlnb.runtime import body_files, event_loop
 from easymlnb.runtime.call_execution import CallAttempt, Guard, encode_result, run_call, view_of
 from easymlnb.runtime.context import Context, Emit, call_context
+from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError, defect, trace_of
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.tqdm_progress import report_bars
@@ -23,6 +24,7 @@ End = tuple[Result | Failure, bytes]
 
 def failed(call: int, error: EasyMLNBError, trace: str = "") -> End:
     """Return the response of a call that did not run."""
+    trace = CREDENTIALS.mask(trace)
     return Failure(id=call, code=error.code, message=error.message, trace=trace), b""
 
 

@@ -17,6 +17,7 @@ from easymlnb.contract.spec import VIEW
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Result
 from easymlnb.runtime import body_files, event_loop
 from easymlnb.runtime.context import Context, Emit, call_context
+from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError, to_public
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.tqdm_progress import report_bars
@@ -75,11 +76,11 @@ class CallAttempt:
         failure = Failure(
             id=self.call.id,
             code=self.failure.code,
-            message=self.failure.message,
+            message=CREDENTIALS.mask(self.failure.message),
             details=self.failure.details,
             seconds=seconds,
-            log=log,
-            trace=self.trace,
+            log=CREDENTIALS.mask(log),
+            trace=CREDENTIALS.mask(self.trace),
         )
         return failure, b""
 
@@ -91,7 +92,7 @@ class CallAttempt:
             content_type=sendable(encoded.content_type),
             seconds=seconds,
             filename=sendable(encoded.filename),
-            log=log,
+            log=CREDENTIALS.mask(log),
             file=file,
         )
         return result, b"" if file else bytes(encoded.body)

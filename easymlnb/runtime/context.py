@@ -10,6 +10,7 @@ from typing import Any
 
 from easymlnb.contract.message import sendable
 from easymlnb.contract.worker_protocol import Call, Message, Progress
+from easymlnb.runtime.credentials import CREDENTIALS
 
 Emit = Callable[[Message, bytes], None]
 
@@ -57,7 +58,8 @@ class Context:
         if not self.call.progress or (now - self._reported < PROGRESS_EVERY and fraction < 1):
             return
         self._reported = now
-        self._emit(Progress(id=self.call.id, fraction=fraction, text=sendable(text)), b"")
+        shown = CREDENTIALS.mask(sendable(text))
+        self._emit(Progress(id=self.call.id, fraction=fraction, text=shown), b"")
 
 
 class StepContext(Context):

@@ -21,6 +21,7 @@ from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceRes
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
+    Credentials,
     Drain,
     Item,
     Message,
@@ -36,6 +37,7 @@ from easymlnb.contract.worker_protocol import (
 from easymlnb.runtime.async_calls import AsyncCallRunner
 from easymlnb.runtime.batch_execution import End, failed, run_batch
 from easymlnb.runtime.body_files import answer_probe
+from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.link import Link, LinkLost
@@ -152,6 +154,8 @@ class Worker:
             REQUESTS.receive(message, body)
         elif isinstance(message, ReconnectGrant):
             self._reconnect = message
+        elif isinstance(message, Credentials):
+            CREDENTIALS.replace(message.values)
         elif isinstance(message, Drain):
             self._draining = True
 

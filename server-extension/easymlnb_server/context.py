@@ -10,6 +10,7 @@ from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.comparisons.manager import Comparisons
 from easymlnb_server.comparisons.shadow import ShadowComparisons
+from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
@@ -65,6 +66,7 @@ class ServerContext:
     usage: UsageMeter
     traffic: TrafficManager
     promotions: Promotions
+    credentials: CredentialStore
     version_archive: VersionArchive
     recordings: Recordings
     comparisons: Comparisons

@@ -102,6 +102,7 @@ class ServingLifecycle:
         await self._store_counts()
         if self._membership is not None:
             await self._membership.close()
+        self._state.credentials.close()
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
 
@@ -114,6 +115,7 @@ class ServingLifecycle:
         orphans = await asyncio.to_thread(self._orphaned_workers)
         await asyncio.to_thread(self._clear_work, {orphan.worker for orphan in orphans})
         await self._prepare(store)
+        await self._state.credentials.open(store)
         guard = [self._membership.check] if self._membership is not None else []
         await self._state.publisher.restore(store, orphans, *guard)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
@@ -124,6 +126,7 @@ class ServingLifecycle:
     async def _deactivate(self) -> None:
         """Change to standby, and hand the workers over to the active process."""
         self._state.published.close(ON_STANDBY)
+        self._state.credentials.close()
         await self._supervisor.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()

@@ -6,13 +6,16 @@ from traitlets import Bool, Enum, Float, Integer, List, TraitError, Unicode, val
 
 from easymlnb.contract import units
 from easymlnb_server.apps.settings import AppSettings
+from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.http.connection_settings import InboundSettings
 from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.store.settings import StorageSettings
 
 
-class Settings(AppSettings, HubSettings, IdentitySettings, InboundSettings, StorageSettings):
+class Settings(
+    AppSettings, CredentialSettings, HubSettings, IdentitySettings, InboundSettings, StorageSettings
+):
     """Traits of the extension: those of each part, and those of calls, workers and logs."""
 
     start_timeout = Float(

@@ -26,6 +26,8 @@ from easymlnb_server.comparisons.calling import VersionCaller
 from easymlnb_server.comparisons.manager import RUNNERS, Comparisons
 from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
+from easymlnb_server.credentials.encryption import KeySource
+from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
@@ -67,6 +69,7 @@ from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.environments import LockedEnvironments
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
@@ -75,6 +78,9 @@ from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
     from easymlnb_server.calls.tracing import Tracing
+
+KEY_FILE = "credentials.key"
+"""File, in the state folder of a personal server, with the key that encrypts credentials."""
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
@@ -116,8 +122,11 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = _hub_parts(settings, folder, directory)
     common = _profiles(settings, credentials)
     registration = WorkerRegistration()
+    stored_credentials = _credentials(settings, folder)
     environments = None if hub is not None else _environments(settings, server, folder)
-    deployments = _deployments(settings, registration, environments, on_nodes=hub is not None)
+    deployments = _deployments(
+        settings, registration, environments, stored_credentials, on_nodes=hub is not None
+    )
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -141,6 +150,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         deployments,
         shared=settings.shared,
         require_locked=settings.require_locked_environments,
+        accounts=deployments.accounts,
     )
     traffic = TrafficManager(publisher)
     services.wake_version = traffic.wake_version
@@ -172,6 +182,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         usage=usage,
         traffic=traffic,
         promotions=Promotions(publisher, traffic, metrics.sample),
+        credentials=stored_credentials,
         version_archive=VersionArchive(published, lambda: publisher.store),
         recordings=Recordings(keeper, services, lambda: publisher.store),
         comparisons=Comparisons(
@@ -291,6 +302,12 @@ def _profiles(settings: Settings, credentials: HubCredentials) -> SharedProfiles
     return SharedProfiles(credentials, base_url, profiles.for_personal_server(own))
 
 
+def _credentials(settings: Settings, folder: Path) -> CredentialStore:
+    own = None if settings.shared else folder / KEY_FILE
+    source = KeySource.take(settings.credentials_key_file, os.environ, own)
+    return CredentialStore(source, shared=settings.shared)
+
+
 def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
     return LockedEnvironments(
         folder / "environments",
@@ -312,6 +329,7 @@ def _deployments(
     settings: Settings,
     registration: WorkerRegistration,
     environments: LockedEnvironments | None,
+    stored_credentials: CredentialStore,
     *,
     on_nodes: bool,
 ) -> DeploymentFactory:
@@ -325,7 +343,10 @@ def _deployments(
         orphan_timeout=settings.orphan_timeout,
         environments=environments,
     )
-    return DeploymentFactory(deployment_settings, registration, limiter)
+    accounts = WorkerAccounts(settings.group_accounts)
+    return DeploymentFactory(
+        deployment_settings, registration, limiter, stored_credentials, accounts
+    )
 
 
 def _app_pages(settings: Settings) -> AppPages:

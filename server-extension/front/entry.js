@@ -7,6 +7,7 @@ import { keepConnected } from "./lifetime.js";
 import { Manager } from "./manager.js";
 import { setOptional, setUsable } from "./optional.js";
 import { goLive } from "./painted.js";
+import { expectPlots } from "./plots.js";
 
 /**
  * @typedef {object} Page
@@ -27,6 +28,7 @@ async function start() {
   const state = read("page-state");
   const painted = document.getElementById("painted");
   setOptional(page.optional);
+  if ("plotly-basic" in page.optional) expectPlots();
   const connection = new Connection(early.url, early.socket);
   const manager = new Manager(connection);
   connection.onMessage = (message) => manager.handle(message);

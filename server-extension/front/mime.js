@@ -1,21 +1,12 @@
 // @ts-check
 // Draws the outputs of `Output` widgets, by their media type.
 
-import { loadOptional } from "./optional.js";
-
-const PLOTLY = "application/vnd.plotly.v1+json";
+import { drawFigure } from "./plots.js";
 
 /** @typedef {(host: HTMLElement, data: any) => Promise<void>} Renderer */
 
 /** @type {Record<string, Renderer>} */
-export const RENDERERS = {
-  async [PLOTLY](host, { data, layout, frames, config }) {
-    await loadOptional("plotly");
-    const { Plotly } = /** @type {any} */ (window);
-    await Plotly.newPlot(host, data ?? [], layout ?? {}, config ?? {});
-    if (frames) await Plotly.addFrames(host, frames);
-  },
-};
+export const RENDERERS = { "application/vnd.plotly.v1+json": drawFigure };
 
 /**
  * Draw an output; one of an unknown kind shows its text.
@@ -32,6 +23,7 @@ export async function draw(host, { data = {}, text = "" }) {
     await RENDERERS[kind](host, data[kind]);
   } catch (error) {
     console.error(error);
+    host.style.height = "";
     host.textContent = "This part of the result cannot be displayed.";
   }
 }

@@ -41,6 +41,15 @@ export function loadOptional(name) {
 }
 
 /**
+ * Have the browser fetch a script that will probably be loaded.
+ * @param {string} name
+ */
+export function prefetchOptional(name) {
+  if (!urls[name]) return;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "prefetch", as: "script", href: urls[name] }));
+}
+
+/**
  * Run a task when the form is usable and the browser has time.
  * @param {() => void} task
  */

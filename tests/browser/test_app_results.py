@@ -56,9 +56,15 @@ def plotted(peaks: int = 3) -> ml.Plot:
     layout = dict(title="Load of the network by hour", xaxis_title="Hour", yaxis_title="Load in MW",
                   width=900, margin=dict(l=120, r=160, t=120, b=120))
     return go.Figure(traces, layout)
+
+@ml.service
+def plotted_as(kind: str = "scatter") -> ml.Plot:
+    import plotly.graph_objects as go
+    values = {"surface": dict(z=[[1, 2], [3, 4]]), "scattergl": dict(y=list(range(6000)))}
+    return go.Figure([dict(type=kind, **values.get(kind, dict(y=[1, 3, 2])))])
 """
 
-NAMES = ("long_form", "lists", "streamed", "plotted")
+NAMES = ("long_form", "lists", "streamed", "plotted", "plotted_as")
 
 
 @pytest.fixture(scope="module")
@@ -188,13 +194,40 @@ SIZES = """() => [...document.querySelectorAll(".em-plot")].map((plot) => {
 })"""
 
 
+PLOT_SCRIPTS = """performance.getEntriesByType("resource")
+    .map((one) => one.name.split("/").pop()).filter((name) => name.startsWith("plotly"))"""
+DRAWN = {"scatter": ".scatterlayer .trace", "box": ".boxlayer .trace", "surface": ".gl-container"}
+
+
+def test_the_smallest_plot_library_is_fetched_after_the_form_is_usable(user: Any) -> None:
+    page = user.open("apps/plotted_as")
+    until(page, f"({PLOT_SCRIPTS}).length")
+    early = page.evaluate(
+        "performance.getEntriesByType('resource').some((one) => one.name.includes('plotly')"
+        " && one.startTime < performance.getEntriesByName('easymlnb-usable')[0].startTime)"
+    )
+    assert not early
+    wanted = {"plotly-basic.js"}
+    for kind, script in (("scatter", ""), ("box", "plotly-cartesian.js"), ("surface", "plotly.js")):
+        wanted |= {script} - {""}
+        page.get_by_label("Kind", exact=True).fill(kind)
+        run(page)
+        page.locator(f".em-plot {DRAWN[kind]}").first.wait_for(state="attached")
+        assert set(page.evaluate(PLOT_SCRIPTS)) == wanted
+    # The next visit fetches at once what the last one needed.
+    page.reload()
+    until(page, f"({PLOT_SCRIPTS}).length")
+    assert page.evaluate(PLOT_SCRIPTS) == ["plotly.js"]
+    assert user.open("apps/lists").evaluate(PLOT_SCRIPTS) == []
+
+
 def test_plots_fill_their_column_with_the_legend_below(user: Any) -> None:
     page = user.open("apps/plotted")
     # Its library is there before the first plot is.
     until(
         page,
         "performance.getEntriesByType('resource')"
-        ".some((one) => one.name.includes('jupyterlab-plotly') && one.decodedBodySize > 1e6)",
+        ".some((one) => one.name.includes('plotly-basic') && one.decodedBodySize > 1e6)",
     )
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

@@ -238,5 +238,12 @@ def test_the_catalog_works_without_scripts(server, chromium):
     page.wait_for_url("**q=forecast**")
     assert page.locator("#cards li").count() == 1
     assert page.get_by_label("Search services").input_value() == "forecast"
+    page.get_by_role("link", name="Load forecast", exact=True).click()
+    page.get_by_role("heading", name="About").wait_for()
+    # All languages are shown, and no button that would do nothing.
+    assert page.locator("[role=tabpanel] pre").count() > 1
+    for panel in page.locator("[role=tabpanel]").all():
+        assert panel.locator("pre").is_visible() and panel.locator("h3").is_visible()
+    assert not page.locator("[role=tab], [data-copy], [data-theme-switch]").first.is_visible()
     visit.context.close()
     assert visit.wrong == []

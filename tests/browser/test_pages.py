@@ -41,7 +41,7 @@ def page(pages):
     made = context.new_page()
     errors = []
     made.on("pageerror", lambda error: errors.append(str(error)))
-    made.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    made.on("console", lambda said: errors.append(said.text))
     made.goto(f"{server.url}easymlnb/?token={server.token}")
     yield made
     context.close()

@@ -14,6 +14,7 @@ from easymlnb.contract.names import url_path
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
+    CREDENTIAL,
     FILE,
     FULL_NAME,
     KERNEL,
@@ -55,7 +56,7 @@ ACCESS: dict[str, tuple[dict[str, Any], frozenset[str]]] = {
 }
 """Name -> what its owner says, and who may then use it, beside administrators."""
 
-NOWHERE = "alice/nosuch"
+NOWHERE = "nosuch/nosuch"
 
 PAGED = "alice/sizes"
 """A public service that takes files, so that its page shows a pass."""
@@ -139,6 +140,17 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("get", "manage"),
         Probe("put", "manage", send={"json": {"everyone": True}}, harms=True),
     ),
+    f"{OWN}/maintainers": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"users": ["carol"]}}, harms=True),
+    ),
+    f"{OWN}/transfer": (Probe("post", "manage", send={"json": {"to": "group:ml"}}, harms=True),),
+    f"{OWN}/credentials": (Probe("get", "manage"),),
+    f"{OWN}/credentials/CREDENTIAL": (
+        Probe("get", "manage", 404),
+        Probe("put", "manage", send={"json": {"value": "x"}}, harms=True),
+        Probe("delete", "manage", 404),
+    ),
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
@@ -205,6 +217,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "audit": {"get": 200},
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
+    "hub/ownerless": {"get": 403},
     "hub/users/USER": {"delete": 403},
     "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},
@@ -232,6 +245,7 @@ STANDS_FOR = {
     SESSION: "PLACE",
     USER: "USER",
     KEY: "KEY",
+    CREDENTIAL: "CREDENTIAL",
     VERSION: "1",
     PROMOTION: "PROMOTION",
     KERNEL: ID,
@@ -423,6 +437,7 @@ def example(pattern: str, name: str) -> str:
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",
         KEY: f"key_{'0' * 16}",
+        CREDENTIAL: "NONE",
         SESSION: "0" * 36,
     }
     for group, one in examples.items():

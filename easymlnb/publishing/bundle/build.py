@@ -18,7 +18,12 @@ from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.notebook import check_notebook, strip
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import NAME
-from easymlnb.publishing.bundle.environment import read_requirements, record, required_packages
+from easymlnb.publishing.bundle.environment import (
+    imported_packages,
+    pinned_packages,
+    read_requirements,
+    record,
+)
 from easymlnb.publishing.bundle.file_collector import FileCollector, matches
 from easymlnb.publishing.bundle.inputs import input_files
 from easymlnb.publishing.bundle.locking import chosen_environment, lock_packages
@@ -84,7 +89,8 @@ def build_bundle(
     out = _patterns(exclude)
     files = {name: file for name, file in found.items() if not matches(name, out)}
     imports, texts = _read_all(code, folder, files)
-    required, notes = _requirements(requirements, folder, imports)
+    imported, missing = imported_packages(imports)
+    required, notes = _requirements(requirements, folder, imported, missing)
     inputs, more = input_files(folder.root, texts, files)
     manifest = Manifest(
         notebook=path.name,
@@ -94,27 +100,24 @@ def build_bundle(
         defines=tuple(sorted(name for name in code.services if NAME.match(name))),
         gpu=code.gpu,
         placement=code.placement,
-        environment=record(path, required, imports, inputs),
+        environment=record(path, required, imported, inputs),
         metadata=read_metadata(path, content),
     )
     locked = chosen_environment(environment, code.locked) == LOCKED
-    data, said = _written(manifest, stripped, files, imports if locked else None)
+    data, said = _written(manifest, stripped, files, locked=locked)
     return _built(data, code, (*folder.notes, *notes, *more, *said))
 
 
 def _written(
-    manifest: Manifest,
-    notebook: dict[str, Any],
-    files: dict[str, Path],
-    locked_imports: set[str] | None,
+    manifest: Manifest, notebook: dict[str, Any], files: dict[str, Path], *, locked: bool
 ) -> tuple[bytes, tuple[str, ...]]:
-    """Return the zip, with a locked environment if imports to lock are given, and notes."""
-    if locked_imports is None:
+    """Return the zip, on request with a locked environment, and notes."""
+    if not locked:
         return contract.write(manifest, notebook, files), ()
     with TemporaryDirectory() as wheels:
-        locked = lock_packages(manifest.requirements, locked_imports, Path(wheels))
-        manifest = msgspec.structs.replace(manifest, lock=locked.lock)
-        return contract.write(manifest, notebook, files, locked.files), locked.notes
+        made = lock_packages(manifest.environment.packages, Path(wheels))
+        manifest = msgspec.structs.replace(manifest, lock=made.lock)
+        return contract.write(manifest, notebook, files, made.files), made.notes
 
 
 def _read_all(
@@ -208,7 +211,10 @@ def _check_language(notebook: dict[str, Any]) -> None:
 
 
 def _requirements(
-    given: Iterable[str] | str | Path | None, folder: FileCollector, imports: set[str]
+    given: Iterable[str] | str | Path | None,
+    folder: FileCollector,
+    imported: Iterable[str],
+    missing: Iterable[str],
 ) -> tuple[tuple[str, ...], list[str]]:
     default = folder.root / "requirements.txt"
     if isinstance(given, str | Path):
@@ -217,7 +223,7 @@ def _requirements(
         return tuple(given), []
     if default.is_file():
         return read_requirements(default)
-    return required_packages(imports)
+    return pinned_packages(imported, missing)
 
 
 def _patterns(given: Iterable[str]) -> tuple[str, ...]:

@@ -33,9 +33,10 @@ def imported_packages(imports: Iterable[str]) -> tuple[set[str], list[str]]:
     return names, sorted(top for top in tops if top not in known)
 
 
-def required_packages(imports: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return ``name==version`` of the imported packages, and notes."""
-    names, missing = imported_packages(imports)
+def pinned_packages(
+    names: Iterable[str], missing: Iterable[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return ``name==version`` of the imported packages, and notes on what is ``missing``."""
     notes = [
         f"{name!r} is imported but not installed, so it is missing from the requirements."
         for name in missing
@@ -62,7 +63,7 @@ def read_requirements(file: Path) -> tuple[tuple[str, ...], list[str]]:
 def record(
     notebook: Path,
     requirements: Sequence[str],
-    imports: Iterable[str] = (),
+    imported: Iterable[str] = (),
     inputs: Mapping[str, InputFile] | None = None,
 ) -> Environment:
     """Return the current environment record of the bundle of ``notebook``."""
@@ -71,7 +72,7 @@ def record(
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
-        packages=needed_packages(requirements, imports),
+        packages=needed_packages(requirements, imported),
         commit=commit,
         dirty=bool(commit) and _is_dirty(notebook),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -79,15 +80,15 @@ def record(
     )
 
 
-def needed_packages(requirements: Sequence[str], imports: Iterable[str]) -> dict[str, str]:
+def needed_packages(requirements: Sequence[str], imported: Iterable[str]) -> dict[str, str]:
     """Return the installed versions of what a notebook needs, with all dependencies.
 
-    Packages of ``requirements`` that are not installed are left out.
+    ``imported`` are names of packages. Requirements that are not installed are left out.
     """
     # A decorated cell does not need this import.
     from packaging.requirements import InvalidRequirement, Requirement
 
-    left = [Requirement(name) for name in sorted({"easymlnb", *imported_packages(imports)[0]})]
+    left = [Requirement(name) for name in sorted({"easymlnb", *imported})]
     for line in requirements:
         try:
             left.append(Requirement(line))

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,6 @@ from easymlnb.contract.environment_lock import (
     check_choice,
 )
 from easymlnb.contract.errors import BundleRejected
-from easymlnb.publishing.bundle.environment import needed_packages
 from easymlnb.publishing.bundle.repack import repack
 
 TIMEOUT = 600.0
@@ -53,10 +52,8 @@ def chosen_environment(given: str | None, in_code: bool) -> str:
     return LOCKED if in_code or os.environ.get(REQUIRE_ENV) else KERNEL
 
 
-def lock_packages(
-    requirements: Sequence[str], imports: Iterable[str], folder: Path
-) -> LockedPackages:
-    """Lock the installed packages that a notebook needs; ``folder`` is for wheels.
+def lock_packages(packages: Mapping[str, str], folder: Path) -> LockedPackages:
+    """Lock installed packages in their versions; ``folder`` is for wheels.
 
     easymlnb itself is not locked: workers run with that of their server. Raises ``BundleRejected``
     with what to do.
@@ -64,8 +61,7 @@ def lock_packages(
     program = uv.find_uv()
     if not program:
         raise BundleRejected(f"environment='locked' needs {uv.HINT}.")
-    versions = needed_packages(requirements, imports)
-    versions.pop("easymlnb", None)
+    versions = {name: version for name, version in packages.items() if name != "easymlnb"}
     wheels = dict(_own_wheels(program, versions, folder))
     pinned = [f"{name}=={version}" for name, version in versions.items() if name not in wheels]
     lines = _compile(program, pinned)

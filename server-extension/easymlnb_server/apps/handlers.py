@@ -1,5 +1,6 @@
 """App pages: ``apps/{service}`` requires a login, ``public/{service}`` does not."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -12,6 +13,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
 from easymlnb_server.apps.sessions import NoCapacity
+from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import FAST as ENCODERS
 from easymlnb_server.apps.voila.encodings import best_encoding
 from easymlnb_server.http.base import EasyHandler, custom_access_check
@@ -105,8 +107,9 @@ class AppHandler(VisitorHandler, PageHandler):
             self._wait(state, spec, full.ahead)
             return
         built = await session.take_built(BUILD_TIMEOUT)
-        optional = {"plotly": "plotly.js"} if may_plot(spec) else {}
-        self._finish_packed(
+        names = plot_scripts.NAMES if may_plot(spec) else ()
+        optional = {name: f"{name}.js" for name in names}
+        await self._finish_packed(
             apps.pages.render(
                 built,
                 assets=f"{self.root}app-assets/",
@@ -125,7 +128,7 @@ class AppHandler(VisitorHandler, PageHandler):
             )
         )
 
-    def _finish_packed(self, page: str) -> None:
+    async def _finish_packed(self, page: str) -> None:
         """Send a page, compressed: with its style sheet and its state it is large.
 
         It has secrets of the visitor, but nothing that others can choose.
@@ -133,7 +136,8 @@ class AppHandler(VisitorHandler, PageHandler):
         data = page.encode()
         accepted = self.request.headers.get("Accept-Encoding", "")
         if encoding := best_encoding(accepted, ENCODERS):
-            data = ENCODERS[encoding](data)
+            # In a thread: it takes milliseconds, and many visitors may come at once.
+            data = await asyncio.to_thread(ENCODERS[encoding], data)
             self.set_header("Content-Encoding", encoding)
         self.set_header("Vary", "Accept-Encoding")
         self.finish(data)

@@ -38,15 +38,19 @@ log = logging.getLogger("easymlnb.asks")
 
 
 class ServiceCalls:
-    """The calls that one kernel makes to other services, in the name of its ``owner``."""
+    """The calls that one kernel makes to other services, in the name of its ``account``.
+
+    A short name is a service of its ``owner``, which can be a group.
+    """
 
     def __init__(
-        self, invoker: Invoker, users: UserDirectory, link: WorkerLink, owner: str
+        self, invoker: Invoker, users: UserDirectory, link: WorkerLink, owner: str, account: str
     ) -> None:
         self._invoker = invoker
         self._users = users
         self._link = link
         self._owner = owner
+        self._account = account
         self._open: dict[int, asyncio.Task[None]] = {}
         # Answers in files that the kernel has not read yet.
         self._files: dict[int, SpooledFile] = {}
@@ -107,13 +111,13 @@ class ServiceCalls:
         )
 
     async def _name_and_caller(self, name: str) -> tuple[str, Caller | None]:
-        """Return a service's full name, and the kernel's owner as they may call it now."""
+        """Return a service's full name, and the kernel's account as it may call it now."""
         services = self._invoker.services
         if not services.shared:
             return name, services.user
         if "/" not in name:
             name = qualified_name(self._owner, name)
-        return name, await self._users.find(self._owner)
+        return name, await self._users.find(self._account)
 
     async def _describe(self, lookup: DescribeService) -> None:
         name, caller = await self._name_and_caller(lookup.service)
@@ -136,7 +140,7 @@ class ServiceCalls:
             content_type=ask.content_type,
             accept=ask.accept,
             caller=caller,
-            owner=owner_key(self._owner),
+            owner=owner_key(self._account),
             request_id=_request_id(ask, outer),
             headers=outer.trace if outer is not None else {},
             received=now,

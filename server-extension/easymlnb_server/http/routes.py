@@ -16,10 +16,18 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonsHandler,
     ShadowsHandler,
 )
+from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
+from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
+from easymlnb_server.hub.handlers import (
+    HubHandler,
+    OwnerlessHandler,
+    ServiceTransferHandler,
+    TransferHandler,
+    UserHandler,
+)
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
@@ -80,6 +88,7 @@ from easymlnb_server.services.handlers import OPERATIONS as SERVICES
 from easymlnb_server.services.handlers import (
     AccessHandler,
     LogHandler,
+    MaintainersHandler,
     ServiceHandler,
     VersionsHandler,
 )
@@ -116,6 +125,7 @@ OPERATIONS: Operations = {
     **USAGE,
     **AUDIT,
     **TRAFFIC,
+    **CREDENTIALS,
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
@@ -130,6 +140,7 @@ UPLOAD = r"([A-Za-z0-9_-]{43})"
 VERSION = r"([a-z0-9_-]{1,63})"
 PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
+CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
@@ -164,6 +175,7 @@ def _common_routes(name: str) -> Routes:
         (r"services", ServicesHandler),
         (rf"services/{name}", ServiceHandler),
         (rf"services/{name}/access", AccessHandler),
+        (rf"services/{name}/maintainers", MaintainersHandler),
         (rf"services/{name}/call", CallHandler),
         (rf"services/{name}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions", VersionsHandler),
@@ -172,6 +184,8 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/page", ServicePageHandler),
         (rf"services/{name}/metadata", MetadataHandler),
         (rf"services/{name}/thumbnail", ThumbnailHandler),
+        (rf"services/{name}/credentials", CredentialsHandler),
+        (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
         (r"uploads", UploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
@@ -239,6 +253,8 @@ ROUTES: Routes = (
 SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
+    (r"hub/ownerless", OwnerlessHandler),
+    (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),
     (r"metrics", MetricsHandler),

@@ -12,6 +12,8 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.hub.health import examine
 from easymlnb_server.hub.users import HubUsers
+from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.names import group_of
 from easymlnb_server.placement.hub.user_placements import UserPlacements
 
 MAX_TRANSFER_BYTES = 2**16
@@ -40,6 +42,74 @@ def forget_services(handler: EasyHandler, names: Iterable[str]) -> None:
     handler.state.metrics.prune()
 
 
+class ServiceTransferHandler(BodyHandler):
+    """``POST services/{name}/transfer``: give a service to a group, or as administrator to a user.
+
+    The owner gives it to a group that they belong to. Only administrators give it to a user, who
+    would otherwise own whatever others send them.
+    """
+
+    actions: ClassVar[dict[str, str]] = {"POST": "write"}
+
+    def body_limit(self) -> int:
+        self.target(self.path_args[0], Action.OWN)
+        return MAX_TRANSFER_BYTES
+
+    @web.authenticated
+    async def post(self, name: str) -> None:
+        body = self.read_body()
+        self.target(name, Action.OWN)
+        try:
+            to = msgspec.json.decode(body, type=Transfer).to
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BadRequest(
+                f'Name the new owner as JSON: {{"to": "group:lab"}} or {{"to": "alice"}} ({error}).'
+            ) from error
+        await self._check_new_owner(to)
+        new = await self.state.publisher.transfer_service(name, to)
+        await self.state.credentials.refresh()
+        forget_services(self, [name])
+        self.write_json({"moved": {name: new}})
+
+    async def _check_new_owner(self, to: str) -> None:
+        caller, group = self.caller, group_of(to)
+        assert caller is not None
+        if group is None and not caller.admin:
+            raise Forbidden(
+                "Only administrators transfer a service to a user. To give it to a group that you "
+                'belong to, send {"to": "group:NAME"}.'
+            )
+        if group is not None and not (caller.admin or group in caller.groups):
+            raise Forbidden(f"You are not a member of the group {group!r}.")
+        if group is not None and not group:
+            raise BadRequest('Name the group: {"to": "group:NAME"}.')
+        if group is None and await self.state.users.find(to) is None:
+            raise BadRequest(f"The Hub has no user {to!r}.")
+
+
+class OwnerlessHandler(EasyHandler):
+    """``GET hub/ownerless``: services whose owner, or whose workers' user, is no longer there."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        if self.caller is None or not self.caller.admin:
+            raise Forbidden("This request requires an administrator of the Hub.")
+        find, deploy = self.state.users.find, self.state.publisher.account_of
+        services = [*self.state.published.services.items()]
+        accounts = {name: deploy(one.current.bundle, one.owner) for name, one in services}
+        users = {one.owner for _, one in services if group_of(one.owner) is None}
+        gone = {user for user in users | {*accounts.values()} if await find(user) is None}
+        self.write_json(
+            {
+                "services": [
+                    {"name": name, "owner": one.owner, "account": accounts[name]}
+                    for name, one in services
+                    if one.owner in gone or accounts[name] in gone
+                ]
+            }
+        )
+
+
 class HubHandler(EasyHandler):
     """``GET hub``: scopes, addresses and versions; ``doctor --hub`` prints them."""
 
@@ -59,6 +129,7 @@ class UserHandler(EasyHandler):
     async def delete(self, name: str) -> None:
         users = hub_users(self)
         removed = await self.state.publisher.remove_owner(name)
+        await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, removed)
         await self.record("owner.remove", name, owner=name, details={"removed": removed})
@@ -92,6 +163,7 @@ class TransferHandler(BodyHandler):
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
         moved = await self.state.publisher.transfer(name, to, owner.identity)
+        await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, moved)
         await self.record("owner.transfer", name, owner=to, details={"to": to, "moved": moved})

@@ -34,6 +34,20 @@ class HubSettings(HasTraits):
         help="On a shared service: limits of workers and GPU seconds, by group."
     ).tag(config=True)
 
+    group_accounts = Dict(
+        help="On a shared service: users as whom the workers of a group's services run, by group."
+    ).tag(config=True)
+
+    @validate("group_accounts")
+    def _group_accounts(self, proposal: Any) -> Mapping[str, str]:
+        for group, user in proposal["value"].items():
+            if not (isinstance(group, str) and isinstance(user, str) and user):
+                raise TraitError(
+                    f"EasyMLNB.group_accounts: the user of group {group!r} must be a name, not "
+                    f"{user!r}."
+                )
+        return dict(proposal["value"])
+
     @validate("placements")
     def _placements(self, proposal: Any) -> Mapping[str, Any]:
         return _validated("placements", profiles.parse_profiles, proposal["value"])

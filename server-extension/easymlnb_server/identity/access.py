@@ -7,11 +7,13 @@ from typing import Protocol
 
 import msgspec
 from jupyter_server.auth.identity import User
+from msgspec import UNSET, UnsetType
 
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.json_values import check_keys
 from easymlnb.contract.names import LONGEST
 from easymlnb_server.identity.grants import KeyGrant
+from easymlnb_server.identity.names import group_of
 
 MAX_NAMES = 1000
 """Maximum number of users, and of groups, in the access rules of a service."""
@@ -31,7 +33,9 @@ class Caller:
     """The API key of the request, which narrows the rights of its owner ``name``."""
 
     def owns(self, owner: str) -> bool:
-        """Return whether the caller owns what belongs to ``owner``."""
+        """Return whether the caller owns what belongs to ``owner``, a user or a group."""
+        if (group := group_of(owner)) is not None:
+            return group in self.groups
         return owner == self.name if self.names is None else owner in self.names
 
     def among(self, users: Collection[str]) -> bool:
@@ -69,42 +73,62 @@ class Action(StrEnum):
 
     - ``SEE``: find it in the catalog, and read its spec and pages.
     - ``CALL``: send values and get responses.
-    - ``MANAGE``: read its log, notebook and bundles, change its access rules, remove it.
+    - ``MANAGE``: read its log, notebook and bundles, publish versions, change its access rules.
+    - ``OWN``: choose its maintainers, transfer it, remove it.
     """
 
     SEE = "see"
     CALL = "call"
     MANAGE = "manage"
+    OWN = "own"
+
+
+class Maintainers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may publish and manage a service, in addition to its owner and administrators."""
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_names(self.users, self.groups)
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may see and call a service, in addition to its owner and administrators.
 
     ``everyone`` means all users who can log in; ``public`` includes visitors without a login.
+    ``maintainers`` are set separately.
     """
 
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     everyone: bool = False
     public: bool = False
+    maintainers: Maintainers | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        for kind, names in (("users", self.users), ("groups", self.groups)):
-            if len(names) > MAX_NAMES:
-                raise ValueError(f"at most {MAX_NAMES} {kind} can be listed; use a group instead")
-            for name in names:
-                if not 0 < len(name) <= LONGEST or not name.isprintable():
-                    raise ValueError(
-                        f"{kind} must be names with 1 to {LONGEST} printable characters"
-                    )
+        check_names(self.users, self.groups)
+
+    def is_maintainer(self, caller: Caller) -> bool:
+        """Return whether a caller may manage the service although it is another owner's."""
+        found = self.maintainers
+        return found is not UNSET and (
+            caller.among(found.users) or not caller.groups.isdisjoint(found.groups)
+        )
 
     def to_dict(self) -> dict[str, object]:
-        return {
-            "users": list(self.users),
-            "groups": list(self.groups),
-            "everyone": self.everyone,
-            "public": self.public,
-        }
+        found: dict[str, object] = msgspec.to_builtins(self)
+        return found
+
+
+def check_names(users: Collection[str], groups: Collection[str]) -> None:
+    """Raise ``ValueError`` for invalid names of users or groups, or too many."""
+    for kind, names in (("users", users), ("groups", groups)):
+        if len(names) > MAX_NAMES:
+            raise ValueError(f"at most {MAX_NAMES} {kind} can be listed; use a group instead")
+        for name in names:
+            if not 0 < len(name) <= LONGEST or not name.isprintable():
+                raise ValueError(f"{kind} must be names with 1 to {LONGEST} printable characters")
 
 
 PRIVATE = Access()
@@ -151,6 +175,10 @@ def is_allowed(caller: Caller | None, owner: str, access: Access, action: Action
     """Return whether a caller may do something with a service of ``owner``."""
     if caller is not None and (caller.admin or caller.owns(owner)):
         return True
+    if action is Action.OWN:
+        return False
+    if caller is not None and access.is_maintainer(caller):
+        return True
     if action is Action.MANAGE:
         return False
     if access.public:
@@ -179,6 +207,8 @@ def parse_access(data: bytes) -> Access:
             'Send the access rules as JSON, such as {"users": ["bob"], "groups": ["ml"], '
             f'"everyone": false, "public": false}} ({error}).'
         ) from error
+    if access.maintainers is not UNSET:
+        raise BadRequest("Set maintainers at services/{name}/maintainers, not with the access.")
     check_keys(data)
     return msgspec.structs.replace(
         access, users=_unique(access.users), groups=_unique(access.groups)
@@ -187,3 +217,16 @@ def parse_access(data: bytes) -> Access:
 
 def _unique(names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
+
+
+def parse_maintainers(data: bytes) -> Maintainers:
+    """Decode the maintainers of a request, with sorted unique names; raises ``BadRequest``."""
+    try:
+        found = msgspec.json.decode(data, type=Maintainers)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRequest(
+            'Send the maintainers as JSON, such as {"users": ["bob"], "groups": ["ml"]} '
+            f"({error})."
+        ) from error
+    check_keys(data)
+    return Maintainers(_unique(found.users), _unique(found.groups))

@@ -7,10 +7,18 @@ import msgspec
 
 from easymlnb.contract.spec import ServiceSpec
 
+GROUP = "group:"
+"""Start of the owner of what belongs to a group of the Hub; no user's name may begin with it."""
+
+
+def group_of(owner: str) -> str | None:
+    """Return the group that an owner is; ``None`` for a user."""
+    return owner.removeprefix(GROUP) if owner.startswith(GROUP) else None
+
 
 def qualified_name(owner: str, name: str) -> str:
-    """Return the name of a user's service on a shared service."""
-    return f"{owner}/{name}"
+    """Return the name of a user's or group's service on a shared service."""
+    return f"{owner.removeprefix(GROUP)}/{name}"
 
 
 def short_name(name: str) -> str:

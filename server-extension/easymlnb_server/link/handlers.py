@@ -14,11 +14,18 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
-from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
+from easymlnb.contract.service_call_protocol import (
+    CallService,
+    CancelServiceCall,
+    DescribeService,
+    ServiceCallError,
+    ServiceResult,
+)
 from easymlnb.contract.worker_protocol import (
     PROTOCOL_HEADER,
     VERSION_HEADER,
     Failure,
+    GetCredential,
     Hello,
     Item,
     NotStarted,
@@ -82,6 +89,7 @@ class LinkHandler(KernelSocketHandler):
             CallService: self._on_service_call,
             DescribeService: self._on_service_call,
             CancelServiceCall: self._on_service_call,
+            GetCredential: self._on_get_credential,
             Register: self._on_register,
             Unregister: self._on_unregister,
         }
@@ -214,8 +222,9 @@ class LinkHandler(KernelSocketHandler):
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
-        owner = self._expected.owner if self._expected is not None else ""
-        self._service_calls = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
+        expected, state = self._expected, self.state
+        owner, account = (expected.owner, expected.account) if expected is not None else ("", "")
+        self._service_calls = ServiceCalls(state.invoker, state.users, self._link, owner, account)
         self._file_share = self.state.spool.open_file_share()
         self._link.send(Welcome(probe=str(self._file_share.probe) if self._file_share else ""))
 
@@ -232,6 +241,18 @@ class LinkHandler(KernelSocketHandler):
     ) -> None:
         if self._service_calls is not None:
             self._service_calls.take(frame, body)
+
+    def _on_get_credential(self, request: GetCredential, body: bytes) -> None:
+        # Workers have those of their services, and must not learn others.
+        if self._link is None or self._expected is not None or self.state.services.shared:
+            raise ValueError("Only authors' kernels can ask for credentials.")
+        try:
+            value = self.state.credentials.find(request.name, request.service, request.calling)
+        except EasyMLNBError as error:
+            self._link.send(ServiceCallError(id=request.id, code=error.code, message=error.message))
+            return
+        answer = ServiceResult(id=request.id, content_type="application/json")
+        self._link.send(answer, json.dumps(value).encode())
 
     def _on_register(self, register: Register, body: bytes) -> None:
         link = self._link

@@ -7,14 +7,20 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.archive import MAX_ZIP
-from easymlnb.contract.errors import BadRequest, BundleNotFound, Forbidden, UnsupportedMediaType
+from easymlnb.contract.errors import (
+    BadRequest,
+    BundleNotFound,
+    Forbidden,
+    NotShared,
+    UnsupportedMediaType,
+)
 from easymlnb.contract.replacing import AUTO, CHOICES, check
 from easymlnb.contract.spec import NAME
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import PRIVATE, Action, is_allowed, transfer_advice
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.identity.names import qualified_name, short_name
+from easymlnb_server.identity.names import GROUP, group_of, qualified_name, short_name
 from easymlnb_server.openapi.document import (
     BYTES,
     JSON,
@@ -110,13 +116,14 @@ class ServicesHandler(BodyHandler):
                 f"The services of {self.caller.name!r} belong to a former user of the Hub with "
                 f"the same name. {transfer_advice(self.caller.name)}"
             )
+        owner = self._owner(self.get_query_argument("owner", ""), names)
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publisher.publish
         stage, force = (self.get_query_argument(key, "") in TRUE for key in ("stage", "force"))
         stored = await publish(
             self.read_body(),
             names,
-            self.caller.name,
+            owner,
             replace,
             publisher=self.caller.name,
             stage=stage,
@@ -132,6 +139,31 @@ class ServicesHandler(BodyHandler):
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
 
+    def _owner(self, wanted: str, names: tuple[str, ...]) -> str:
+        """Return for whom the caller publishes: themselves, a group, or a user who allows it."""
+        caller, services = self.caller, self.state.services
+        assert caller is not None
+        if group_of(caller.name) is not None:
+            raise Forbidden(f"Users whose names begin with {GROUP!r} cannot publish.")
+        if wanted in ("", caller.name):
+            return caller.name
+        if not services.shared:
+            raise NotShared
+        group = group_of(wanted) or wanted
+        if group in caller.groups:
+            return GROUP + group
+        full = [qualified_name(wanted, name) for name in names]
+        if full and all(
+            services.allows(caller, name, Action.MANAGE)
+            and self.state.published.services[name].owner == wanted
+            for name in full
+        ):
+            return wanted
+        raise Forbidden(
+            f"You cannot publish for {wanted!r}: you are not a member of a group of this name, and "
+            "not a maintainer of these services. A maintainer names the services: name=segment."
+        )
+
 
 class _BundleHandler(EasyHandler):
     """Base: finds a bundle that is the caller's to manage."""
@@ -139,11 +171,14 @@ class _BundleHandler(EasyHandler):
     async def find(self, id: str) -> StoredBundle:
         """Return a bundle; raises ``BundleNotFound``, for that of somebody else too."""
         stored = await self.state.publisher.bundle(id)
-        if self.state.services.shared and not is_allowed(
-            self.caller, stored.owner, PRIVATE, Action.MANAGE
-        ):
-            raise BundleNotFound(id)
-        return stored
+        services, caller = self.state.services, self.caller
+        if not services.shared or is_allowed(caller, stored.owner, PRIVATE, Action.MANAGE):
+            return stored
+        # Its maintainers too: those of all its services, or the one who is publishing them.
+        concerned = {*stored.names, *stored.provides}
+        if concerned and all(services.allows(caller, name, Action.MANAGE) for name in concerned):
+            return stored
+        raise BundleNotFound(id)
 
 
 class BundleHandler(_BundleHandler):
@@ -223,6 +258,11 @@ _NAMES = query_parameter(
     list_of(TEXT),
     explode=True,
 )
+_OWNER = query_parameter(
+    "owner",
+    "On a shared service: a group of yours, or a user whose services you maintain; default: you.",
+    TEXT,
+)
 _REPLACE = query_parameter(
     "replace",
     "What becomes of the former version while this one starts: `auto` ends its workers only where "
@@ -252,7 +292,7 @@ OPERATIONS = {
         (415, 503, 507),
         tag="Publish",
         body={ZIP: BYTES},
-        query=(_NAMES, _REPLACE, _STAGE, FORCE),
+        query=(_NAMES, _OWNER, _REPLACE, _STAGE, FORCE),
     ),
     "GET /bundles/{id}": Operation(
         "getBundle",

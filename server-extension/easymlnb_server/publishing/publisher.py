@@ -37,6 +37,7 @@ from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.provenance import ACCEPTED, PUBLISHER
 from easymlnb_server.store.records import ServiceRecord, State, StoredBundle, Version
 from easymlnb_server.store.store import Store
+from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.deployment import Deployment
 
 STOP_DRAIN = 5.0
@@ -45,8 +46,7 @@ STOP_DRAIN = 5.0
 REPLACE = "replace"
 STAGE = "stage"
 FORCE = "force"
-"""Keys in a stored manifest: what becomes of the former version, whether the new one gets traffic,
-and whether it does although it would break callers."""
+"""Keys in a stored manifest: the options of ``Publisher.publish``."""
 
 LOCK_REQUIRED = (
     "This server accepts only versions with a locked environment. Publish with "
@@ -72,6 +72,8 @@ class Publisher:
         Whether names start with their owners'.
     require_locked
         Whether only bundles with a locked environment are accepted.
+    accounts
+        As which users workers run.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Publisher:
         *,
         shared: bool = False,
         require_locked: bool = False,
+        accounts: WorkerAccounts | None = None,
     ) -> None:
         self.published = published
         self._store: Store | None = None
@@ -89,6 +92,7 @@ class Publisher:
         """Held while a change of versions or traffic is stored and applied."""
         self._shared = shared
         self._require_locked = require_locked
+        self._accounts = accounts or WorkerAccounts()
         self._starting = PendingStarts()
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
@@ -120,6 +124,7 @@ class Publisher:
         serving = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
         self.published.moved = await _thread(store.people.moved)
+        self._accounts.load(await _thread(store.people.accounts))
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
         self.published.open(*guard)
@@ -176,6 +181,7 @@ class Publisher:
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
             if added.is_new:
+                self._accounts.note(id, publisher or owner)
                 self._start(added.bundle)
         return added.bundle
 
@@ -227,6 +233,7 @@ class Publisher:
                 if stored.owner == owner:
                     await self.call_off(stored.id)
             removed = await _thread(lambda: self.store.people.remove(owner))
+            self._accounts.load(await _thread(self.store.people.accounts))
             for name in removed:
                 self.published.remove(name)
             self.deployments.settle()
@@ -247,6 +254,23 @@ class Publisher:
             await self._take_up_again(set(moved.values()))
         await self.read_moved()
         return moved
+
+    async def transfer_service(self, name: str, owner: str) -> str:
+        """Give one service to a user or group; return its new name.
+
+        Its workers start again, as the user who published it. Raises ``NameTaken``.
+        """
+        async with self._lock:
+            new = await _thread(lambda: self.store.people.transfer_service(name, owner))
+            self.published.remove(name)
+            self.deployments.settle()
+            await self._take_up_again({new})
+        await self.read_moved()
+        return new
+
+    def account_of(self, bundle: str, owner: str) -> str:
+        """Return the user as whom workers of a bundle run."""
+        return self._accounts.of(bundle, owner)
 
     async def refresh_access(self) -> None:
         """Read access rules and transfers again, which another process may have changed."""
@@ -307,6 +331,7 @@ class Publisher:
 
     async def _take_up_again(self, names: Collection[str]) -> None:
         """Serve what has got these names."""
+        self._accounts.load(await _thread(self.store.people.accounts))
         records = await _thread(lambda: self.store.services.records(names))
         serving = await _thread(self.store.services.serving)
         found = {
@@ -354,10 +379,7 @@ class Publisher:
     async def _store_versions(
         self, stored: StoredBundle, deployment: Deployment, specs: tuple[ServiceSpec, ...]
     ) -> tuple[list[ServiceRecord], list[Version]]:
-        """Make versions of the services that a bundle's first worker offers.
-
-        Returns these services as they are stored now, and the versions.
-        """
+        """Make versions of a bundle's services; return the services as stored, and these."""
         check = partial(describe_specs, specs, stored.manifest, deployment.starter.executed)
         checked = await _thread(check)
         if self._shared:

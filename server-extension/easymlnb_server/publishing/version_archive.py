@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.environment_record import Drift
-from easymlnb.contract.errors import ServiceNotFound, VersionNotFound
+from easymlnb.contract.errors import VersionNotFound
 from easymlnb_server.publishing import provenance, ro_crate
 from easymlnb_server.publishing.notebook_diff import NotebookComparer
 from easymlnb_server.publishing.provenance import VersionDiff, VersionProvenance
@@ -36,17 +36,18 @@ class VersionArchive:
         self._store = store
         self._comparer = NotebookComparer()
 
-    async def number(self, name: str, asked: str) -> int:
-        """Return the number of a version; raises ``VersionNotFound``."""
-        known = await self._numbers(name)
-        if asked.isascii() and asked.isdigit() and (number := int(asked[:9])) in known:
-            return number
-        raise VersionNotFound(asked, known)
+    def number(self, name: str, asked: str) -> int:
+        """Return the number of a version by its number or alias; raises ``VersionNotFound``."""
+        self._published.check()
+        service = self._published.get(name)
+        if service is None:  # it is only live
+            raise VersionNotFound(asked)
+        return service.find(asked)
 
     async def describe(self, name: str, asked: str, executed: str) -> VersionProvenance:
         """Return what a version was made from; ``executed`` is the URL of its notebook."""
         record = await self.record(name, asked)
-        before = await self._before(name, record.number)
+        before = self._before(name, record.number)
         previous = None if before is None else await self._get(name, before)
         return provenance.describe(record, executed, previous, self.drift(name, record.number))
 
@@ -55,11 +56,11 @@ class VersionArchive:
 
         Without ``other`` it is that from the previous version to this one.
         """
-        number = await self.number(name, asked)
+        number = self.number(name, asked)
         if other:
-            first, second = number, await self.number(name, other)
+            first, second = number, self.number(name, other)
         else:
-            first, second = await self._before(name, number) or number, number
+            first, second = self._before(name, number) or number, number
         before, after = await self._get(name, first), await self._get(name, second)
         bundles = [await asyncio.to_thread(self._open, one) for one in (before, after)]
         key = (before.file, after.file)
@@ -79,7 +80,7 @@ class VersionArchive:
 
     async def record(self, name: str, asked: str) -> ProvenanceRecord:
         """Return the record of a version; raises ``VersionNotFound``."""
-        return await self._get(name, await self.number(name, asked))
+        return await self._get(name, self.number(name, asked))
 
     async def open_file(self, file: str) -> BinaryIO:
         """Open a file of a version for reading."""
@@ -108,16 +109,11 @@ class VersionArchive:
     def _open(self, record: ProvenanceRecord) -> Bundle:
         return open_bundle(self._store().files.get(record.file), verify=False)
 
-    async def _numbers(self, name: str) -> list[int]:
-        """Return the numbers of all versions; none for a live service."""
-        try:
-            versions = await asyncio.to_thread(partial(self._store().services.versions, name))
-        except ServiceNotFound:
-            return []
-        return [version.number for version in versions]
-
-    async def _before(self, name: str, number: int) -> int | None:
-        return max((one for one in await self._numbers(name) if one < number), default=None)
+    def _before(self, name: str, number: int) -> int | None:
+        """Return the number of the version before one; ``None`` for the first."""
+        service = self._published.get(name)
+        known = service.numbers if service is not None else ()
+        return max((one for one in known if one < number), default=None)
 
     async def _get(self, name: str, number: int) -> ProvenanceRecord:
         return await asyncio.to_thread(partial(self._store().provenance.get, name, number))

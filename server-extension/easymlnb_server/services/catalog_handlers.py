@@ -179,6 +179,7 @@ class ServicePageHandler(PageHandler):
             traffic=await self._traffic(name),
             **self._calls(name, target.version),
             **self._access(name),
+            credentials=self.state.credentials.summaries(name) if self.can_manage(name) else None,
         )
 
     async def _provenance(self, name: str, version: int | None) -> VersionProvenance | None:

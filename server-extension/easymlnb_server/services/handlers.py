@@ -5,12 +5,19 @@ from collections.abc import Collection
 from typing import ClassVar
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from tornado import web
 
 from easymlnb.contract.errors import NotLoggedIn, NotShared
 from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.identity.access import Access, Action, parse_access
+from easymlnb_server.identity.access import (
+    Access,
+    Action,
+    Maintainers,
+    parse_access,
+    parse_maintainers,
+)
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import JSON, Operation, done, ok
 from easymlnb_server.services.responses import (
@@ -46,10 +53,11 @@ class ServiceHandler(EasyHandler):
 
     @web.authenticated
     async def delete(self, name: str) -> None:
-        self.target(name, Action.MANAGE)
+        self.target(name, Action.OWN)
         owner = self.state.services.named(name, self.caller).owner
         await self.state.publisher.remove(name)
         await self.record("service.delete", name, owner=owner)
+        await self.state.credentials.refresh()
         self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)
@@ -100,13 +108,14 @@ class AccessHandler(BodyHandler):
 
     body_method = "PUT"
     actions: ClassVar[dict[str, str]] = {"PUT": "write"}
+    change: ClassVar[Action] = Action.MANAGE
 
     def body_limit(self) -> int:
-        self._check_manages(self.path_args[0])
+        self._check_manages(self.path_args[0], self.change)
         return MAX_ACCESS_BYTES
 
-    def _check_manages(self, name: str) -> None:
-        self.target(name, Action.MANAGE)
+    def _check_manages(self, name: str, action: Action = Action.MANAGE) -> None:
+        self.target(name, action)
         if not self.state.services.shared:
             raise NotShared
 
@@ -122,6 +131,7 @@ class AccessHandler(BodyHandler):
         self._check_manages(name)
         before = self.state.published.services[name].access
         await self._bind_names(set(wanted.users) - set(before.users))
+        wanted = replace(wanted, maintainers=before.maintainers)
         await self.state.publisher.set_access(name, wanted)
         owner = self.state.published.services[name].owner
         about = {"access": wanted.to_dict(), "before": before.to_dict()}
@@ -135,6 +145,30 @@ class AccessHandler(BodyHandler):
         """
         find = self.state.users.find
         await asyncio.gather(*(find(name) for name in names), return_exceptions=True)
+
+
+class MaintainersHandler(AccessHandler):
+    """``GET`` and ``PUT services/{name}/maintainers``: who may publish and manage a service."""
+
+    change: ClassVar[Action] = Action.OWN
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        self._check_manages(name)
+        self.write_json(_maintainers(self.state.published.services[name].access))
+
+    @web.authenticated
+    async def put(self, name: str) -> None:
+        wanted = parse_maintainers(self.read_body())
+        self._check_manages(name, self.change)
+        access = self.state.published.services[name].access
+        await self._bind_names(set(wanted.users) - set(_maintainers(access).users))
+        await self.state.publisher.set_access(name, replace(access, maintainers=wanted))
+        self.write_json(wanted)
+
+
+def _maintainers(access: Access) -> Maintainers:
+    return Maintainers() if access.maintainers is UNSET else access.maintainers
 
 
 _SHARED = "Only on the shared service of a Hub; a personal server answers `not_shared`."
@@ -168,6 +202,24 @@ OPERATIONS = {
         ok("The new access.", Access),
         (409, 503),
         body={JSON: Access},
+        description=_SHARED,
+    ),
+    "GET /services/{name}/maintainers": Operation(
+        "getMaintainers",
+        "Read who maintains a service of yours",
+        ok(
+            "Those who may publish and manage it, besides its owner and administrators.",
+            Maintainers,
+        ),
+        (409,),
+        description=_SHARED,
+    ),
+    "PUT /services/{name}/maintainers": Operation(
+        "setMaintainers",
+        "Set who maintains a service of yours",
+        ok("The new maintainers.", Maintainers),
+        (409, 503),
+        body={JSON: Maintainers},
         description=_SHARED,
     ),
 }

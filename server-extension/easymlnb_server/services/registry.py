@@ -18,6 +18,9 @@ from easymlnb_server.services.responses import ServiceNames, ServiceState, Servi
 
 LIVE: Final = "live"
 
+FOR_KEYS = (Action.SEE, Action.CALL)
+"""What API keys and visitors may do, if anything."""
+
 T = TypeVar("T")
 
 
@@ -168,10 +171,10 @@ class ServiceRegistry:
     def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
         """Return whether a caller may do something with a service; false if there is none."""
         key = caller.key if caller is not None else None
-        if key is not None and (action is Action.MANAGE or not key.matches(name)):
+        if key is not None and (action not in FOR_KEYS or not key.matches(name)):
             return False
         if not self.shared:
-            return caller is not None or (action is not Action.MANAGE and self.public(name))
+            return caller is not None or (action in FOR_KEYS and self.public(name))
         service = self._published.get(name)
         return service is not None and is_allowed(caller, service.owner, service.access, action)
 

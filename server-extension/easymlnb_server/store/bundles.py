@@ -1,7 +1,7 @@
 """Accepted bundles and their states."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -118,12 +118,7 @@ class Bundles(Repository):
 
         Bundles that are starting are kept.
         """
-        unused = (
-            (bundles.c.state != State.STARTING)
-            & (bundles.c.changed < before)
-            & ~exists().where(versions.c.bundle == bundles.c.id)
-        )
-        return connection.execute(delete(bundles).where(unused)).rowcount
+        return connection.execute(delete(bundles).where(_unused(before))).rowcount
 
     @reading
     def locks(self, connection: Connection) -> set[str]:
@@ -133,10 +128,25 @@ class Bundles(Repository):
         return {msgspec.convert(lock, EnvironmentLock).id for lock in locks}
 
     @reading
-    def files(self, connection: Connection) -> set[str]:
-        """Return the names of all files that a bundle needs."""
-        rows = connection.execute(select(bundles.c.file, bundles.c.log))
-        return {name for row in rows for name in row if name}
+    def unused(self, connection: Connection, *, before: float) -> list[StoredBundle]:
+        """Return the bundles that ``remove_unused`` would remove, oldest first."""
+        query = select(bundles).where(_unused(before)).order_by(bundles.c.changed)
+        return [_bundle(row) for row in connection.execute(query)]
+
+    @reading
+    def files(self, connection: Connection, *, without: Collection[str] = ()) -> set[str]:
+        """Return the names of all files that a bundle needs; some bundles can be left out."""
+        rows = connection.execute(select(bundles.c.id, bundles.c.file, bundles.c.log))
+        kept = [row for row in rows if row.id not in without]
+        return {name for row in kept for name in (row.file, row.log) if name}
+
+
+def _unused(before: float) -> ColumnElement[bool]:
+    return (
+        (bundles.c.state != State.STARTING)
+        & (bundles.c.changed < before)
+        & ~exists().where(versions.c.bundle == bundles.c.id)
+    )
 
 
 def _set_failed(

@@ -83,6 +83,21 @@ class Database:
             raise
         return database
 
+    @classmethod
+    def connect(cls, url: str | URL, *, create: bool = False) -> "Database":
+        """Connect to a database of any schema, without a migration.
+
+        ``create`` makes a missing file of SQLite. Raises ``StorageUnusable``.
+        """
+        parsed = _parse(url)
+        if parsed.get_backend_name() == "sqlite":
+            path = _sqlite_path(parsed)
+            if not create and not sqlite.has_content(path):
+                raise StorageUnusable(f"There is no database at {path}, or it is empty.")
+            sqlite.prepare(path)
+            parsed = parsed.set(database=str(path))
+        return cls(_engine(parsed))
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

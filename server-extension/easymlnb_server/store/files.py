@@ -10,8 +10,9 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import fsspec  # type: ignore[import-untyped]  # has no hints
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
@@ -53,7 +54,7 @@ class Files:
             return name
         try:
             if self._local:
-                _write(Path(self._path(name)), data)
+                _write(Path(self._path(name)), [data])
             else:
                 self._storage.pipe_file(self._path(name), data)
         except OSError as error:
@@ -80,6 +81,38 @@ class Files:
         except OSError as error:
             raise StorageDamaged(name) from error
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; raises ``FileNotFoundError``."""
+        return int(self._storage.size(self._path(name)))
+
+    def put_stream(self, name: str, stream: IO[bytes]) -> None:
+        """Store a file of any size that has this name already, such as one of a backup.
+
+        Raises ``StorageDamaged`` if the content does not match, and ``StorageFull``.
+        """
+        with contextlib.suppress(StorageDamaged, OSError):
+            self._check(name)
+            return
+        digest = hashlib.sha256()
+
+        def chunks() -> Iterator[bytes]:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                yield chunk
+            if digest.hexdigest() != name:
+                raise StorageDamaged(name)
+
+        try:
+            if self._local:
+                _write(Path(self._path(name)), chunks())
+            else:
+                with self._storage.open(self._path(name), "wb") as file:
+                    file.writelines(chunks())
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StorageFull from error
+            raise
+
     def remove(self, name: str) -> None:
         """Delete a file that nothing else needs; it may be gone already."""
         with contextlib.suppress(FileNotFoundError):
@@ -89,6 +122,15 @@ class Files:
         """Return the names of all files."""
         paths = self._storage.find(self._root)
         return sorted(name for path in paths if _NAME.match(name := path.rsplit("/", 1)[-1]))
+
+    def unused(self, needed: set[str], *, before: float) -> dict[str, int]:
+        """Return name and size of the files that ``sweep`` would remove."""
+        found = {}
+        for path, about in self._storage.find(self._root, detail=True).items():
+            name = path.rsplit("/", 1)[-1]
+            if name not in needed and self._written(path) < before:
+                found[name] = int(about.get("size") or 0)
+        return found
 
     def sweep(self, needed: set[str], *, before: float) -> int:
         """Remove files that were written before ``before``, except ``needed``; return how many.
@@ -126,13 +168,13 @@ class Files:
             return time.time()  # removed already, or of unknown age
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file so that a crash leaves either the whole file or none."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix="new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -103,6 +103,17 @@ class Lease:
         return row is None or row["left"] <= 0 or is_gone(row["process"])
 
 
+def active_address(connection: Connection) -> str:
+    """Return the URL of the process that serves a PostgreSQL database; ``""`` for none."""
+    if connection.dialect.name != "postgresql" or not connection.dialect.has_table(
+        connection, lease.name
+    ):
+        return ""
+    row = _read(connection)
+    serves = row is not None and row["left"] > 0 and not is_gone(row["process"])
+    return str(row["address"]) if row is not None and serves else ""
+
+
 def _clock() -> Any:
     """Return the database's current seconds since 1970, not those of the transaction's start."""
     return extract("epoch", func.clock_timestamp())

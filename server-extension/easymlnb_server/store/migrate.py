@@ -51,12 +51,20 @@ def check(connection: Connection, shown: str) -> str | None:
     return revision
 
 
-def upgrade(connection: Connection) -> None:
-    """Migrate to the newest schema in the transaction of ``connection``."""
+def is_known(revision: str) -> bool:
+    """Return whether this release has a revision: it is not of a newer one."""
+    try:
+        return _scripts().get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Migrate to ``revision``, by default the newest, in the transaction of ``connection``."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _scripts() -> ScriptDirectory:

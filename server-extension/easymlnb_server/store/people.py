@@ -6,13 +6,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from easymlnb.contract.errors import NameTaken
-from easymlnb_server.identity.names import bundle_id
-from easymlnb_server.store import comparisons, recordings
+from easymlnb.contract.errors import NameTaken, ServiceNotFound
+from easymlnb_server.identity.names import bundle_id, qualified_name
+from easymlnb_server.store import comparisons, credentials, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
+from easymlnb_server.store.provenance import PUBLISHER
 from easymlnb_server.store.records import State
 from easymlnb_server.store.services import deleted_values
 from easymlnb_server.store.tables import bundles, people, promotions, services, versions
+
+ACCOUNT = "account"
+"""The key in a stored manifest with the user as whom workers run, if it is not the publisher."""
+
+REMOVED = "(removed user)"
+"""The account of what a removed user published for others: no worker starts."""
 
 
 class People(Repository):
@@ -58,13 +65,7 @@ class People(Repository):
         the name ``old`` becomes free. Raises ``NameTaken`` if ``new`` has a service with the same
         name, or if ``old`` is publishing a notebook; then nothing was changed.
         """
-        starting = select(bundles.c.id).where(
-            bundles.c.owner == old, bundles.c.state == State.STARTING
-        )
-        if connection.execute(starting).first() is not None:
-            raise NameTaken(
-                f"A notebook of {old!r} is being published. Try again when publishing is finished."
-            )
+        _check_nothing_starts(connection, old)
         rows = connection.execute(
             select(services).where(services.c.owner == old, services.c.deleted.is_(None))
         ).all()
@@ -74,10 +75,38 @@ class People(Repository):
             _move(connection, row, new, names[row.name])
         for bundle in connection.execute(select(bundles).where(bundles.c.owner == old)).all():
             _move_bundle(connection, bundle, new)
+        _replace_account(connection, old, new)
         _rename_in_access(connection, lambda name: new if name == old else name)
         connection.execute(delete(people).where(people.c.name.in_([old, new])))
         connection.execute(insert(people).values(name=new, identity=identity))
         return names
+
+    @writing
+    def transfer_service(self, connection: Connection, name: str, owner: str) -> str:
+        """Give one service to another user or group; return its new name.
+
+        Its workers keep running as the user who published it. Raises ``ServiceNotFound``, or
+        ``NameTaken`` if the new owner has a service with the same name or a notebook of the present
+        owner is being published; then nothing was changed.
+        """
+        query = select(services).where(services.c.name == name, services.c.deleted.is_(None))
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise ServiceNotFound(name)
+        _check_nothing_starts(connection, row.owner)
+        new = _under(owner, name)
+        _check_free(connection, [new])
+        _move(connection, row, owner, new)
+        used = select(versions.c.bundle).where(versions.c.service == new).distinct()
+        for bundle in connection.execute(select(bundles).where(bundles.c.id.in_(used))).all():
+            _split_bundle(connection, bundle, owner, name, new)
+        return new
+
+    @reading
+    def accounts(self, connection: Connection) -> dict[str, str]:
+        """Return the user as whom the workers of each bundle run."""
+        rows = connection.execute(select(bundles.c.id, bundles.c.owner, bundles.c.manifest))
+        return {row.id: _account(row) for row in rows.all()}
 
     @writing
     def remove(self, connection: Connection, name: str) -> list[str]:
@@ -90,17 +119,59 @@ class People(Repository):
         names = list(connection.execute(query).scalars())
         connection.execute(delete(promotions).where(promotions.c.service.in_(names)))
         connection.execute(delete(versions).where(versions.c.service.in_(names)))
+        credentials.remove_for(connection, names)
         recordings.delete_of_services(connection, names)
         comparisons.delete_of_services(connection, names)
         connection.execute(update(services).where(own).values(**deleted_values()))
         connection.execute(delete(bundles).where(bundles.c.owner == name))
+        # Another user who gets the name later must not run what this one published for others.
+        _replace_account(connection, name, REMOVED)
         _rename_in_access(connection, lambda user: None if user == name else user)
         connection.execute(delete(people).where(people.c.name == name))
         return names
 
 
+def _check_nothing_starts(connection: Connection, owner: str) -> None:
+    starting = select(bundles.c.id).where(
+        bundles.c.owner == owner, bundles.c.state == State.STARTING
+    )
+    if connection.execute(starting).first() is not None:
+        raise NameTaken(
+            f"A notebook of {owner!r} is being published. Try again when publishing is finished."
+        )
+
+
+def _account(row: Any) -> str:
+    return str(row.manifest.get(ACCOUNT) or row.manifest.get(PUBLISHER) or row.owner)
+
+
+def _replace_account(connection: Connection, old: str, new: str) -> None:
+    for row in connection.execute(select(bundles)).all():
+        if _account(row) == old:
+            manifest = {**row.manifest, ACCOUNT: new}
+            statement = update(bundles).where(bundles.c.id == row.id)
+            connection.execute(statement.values(manifest=manifest))
+
+
+def _split_bundle(connection: Connection, row: Row[Any], owner: str, old: str, new: str) -> None:
+    """Give one service of a bundle a bundle of its new owner, with the same content."""
+    id = bundle_id(owner, row.id)
+    values = {**row._mapping, "id": id, "owner": owner, "changed": time.time()}
+    values |= {"names": [new], "provides": [new]}
+    values["manifest"] = {**row.manifest, ACCOUNT: _account(row)}
+    connection.execute(insert(bundles).values(**values))
+    own = (versions.c.service == new) & (versions.c.bundle == row.id)
+    connection.execute(update(versions).where(own).values(bundle=id))
+    left = connection.execute(select(versions.c.service).where(versions.c.bundle == row.id)).first()
+    if left is None:
+        connection.execute(delete(bundles).where(bundles.c.id == row.id))
+        return
+    provides = [name for name in row.provides if name != old]
+    connection.execute(update(bundles).where(bundles.c.id == row.id).values(provides=provides))
+
+
 def _under(owner: str, name: str) -> str:
-    return f"{owner}/{name.rpartition('/')[2]}"
+    return qualified_name(owner, name.rpartition("/")[2])
 
 
 def _check_free(connection: Connection, names: list[str]) -> None:
@@ -126,6 +197,7 @@ def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
         connection.execute(statement.values(**changed))
     moved = update(promotions).where(promotions.c.service == row.name)
     connection.execute(moved.values(service=name))
+    credentials.move(connection, row.name, name, owner)
     recordings.rename_service(connection, row.name, name)
     comparisons.rename_service(connection, row.name, name)
     statement = update(services).where(services.c.name == row.name)
@@ -149,8 +221,14 @@ def _move_bundle(connection: Connection, row: Row[Any], owner: str) -> None:
 def _rename_in_access(connection: Connection, rename: Callable[[str], str | None]) -> None:
     query = select(services.c.name, services.c.access).where(services.c.access.is_not(None))
     for row in connection.execute(query).all():
-        users = row.access.get("users") or []
-        changed = sorted({new for name in users if (new := rename(name)) is not None})
-        if changed != sorted(users):
-            values = {"access": {**row.access, "users": changed}, "changed": time.time()}
+        changed = _renamed(row.access, rename)
+        if maintainers := changed.get("maintainers"):
+            changed["maintainers"] = _renamed(maintainers, rename)
+        if changed != row.access:
+            values = {"access": changed, "changed": time.time()}
             connection.execute(update(services).where(services.c.name == row.name).values(**values))
+
+
+def _renamed(rules: dict[str, Any], rename: Callable[[str], str | None]) -> dict[str, Any]:
+    users = rules.get("users") or []
+    return {**rules, "users": sorted({new for name in users if (new := rename(name)) is not None})}

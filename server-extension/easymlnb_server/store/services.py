@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, 
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
-from easymlnb_server.store import comparisons, provenance, recordings
+from easymlnb_server.store import comparisons, credentials, provenance, recordings
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import ServiceRecord, State, Version, VersionRow
 from easymlnb_server.store.tables import bundles, promotions, services, versions
@@ -140,6 +140,7 @@ class Services(Repository):
             raise ServiceNotFound(name)
         connection.execute(delete(promotions).where(promotions.c.service == name))
         connection.execute(delete(versions).where(versions.c.service == name))
+        credentials.remove_for(connection, [name])
         recordings.delete_of_services(connection, [name])
         comparisons.delete_of_services(connection, [name])
         return deleted

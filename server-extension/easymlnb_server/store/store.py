@@ -1,6 +1,8 @@
 """The persistent state of a server: a database, and the files that its rows refer to."""
 
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -11,12 +13,14 @@ from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.call_usage import CallUsage
 from easymlnb_server.store.comparisons import Comparisons
+from easymlnb_server.store.credentials import Credentials
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.people import People
 from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.provenance import Provenance
 from easymlnb_server.store.recordings import Recordings
+from easymlnb_server.store.records import StoredBundle
 from easymlnb_server.store.service_limits import ServiceLimitsRepository
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.traffic import TrafficRows
@@ -25,6 +29,14 @@ from easymlnb_server.store.usage import Usage
 DAY = 86400.0
 DATABASE = "easymlnb.sqlite"
 FILES = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """What nothing needs: bundles, and files with their sizes in bytes by name."""
+
+    bundles: list[StoredBundle]
+    files: dict[str, int]
 
 
 class Store:
@@ -43,6 +55,7 @@ class Store:
         self.call_usage = CallUsage(database)
         self.traffic = TrafficRows(database)
         self.promotions = PromotionRows(database)
+        self.credentials = Credentials(database)
         self.provenance = Provenance(database)
         self.recordings = Recordings(database)
         self.comparisons = Comparisons(database)
@@ -62,10 +75,9 @@ class Store:
                 f"The folder {folder} cannot be created ({error.strerror}). Choose a writable "
                 "folder."
             ) from error
-        stored = Files(files or str(folder / FILES))
-        default = URL.create("sqlite", database=str(folder / DATABASE))
+        stored = files_in(folder, files)
         # Without its database, a folder of published bundles is not a new store.
-        return cls(Database.open(url or default, expected=bool(stored.names())), stored)
+        return cls(Database.open(url or default_url(folder), expected=bool(stored.names())), stored)
 
     def close(self) -> None:
         """Close all connections."""
@@ -80,11 +92,28 @@ class Store:
         self.bundles.remove_unused(before=before)
         return self.files.sweep(self.needed_files(), before=before)
 
-    def needed_files(self) -> set[str]:
-        """Return the names of all files that a row of the database needs."""
+    def unused(self, *, older: float = DAY) -> Unused:
+        """Return what ``sweep`` would remove."""
+        before = time.time() - older
+        unused = self.bundles.unused(before=before)
+        kept = self.needed_files(without={bundle.id for bundle in unused})
+        return Unused(unused, self.files.unused(kept, before=before))
+
+    def needed_files(self, *, without: Collection[str] = ()) -> set[str]:
+        """Return the files that rows of the database need, also if some bundles did not exist."""
         return (
-            self.bundles.files()
+            self.bundles.files(without=without)
             | self.provenance.files()
             | self.recordings.files()
             | self.comparisons.files()
         )
+
+
+def default_url(folder: Path) -> URL:
+    """Return the URL of the database in a state folder."""
+    return URL.create("sqlite", database=str(folder / DATABASE))
+
+
+def files_in(folder: Path, url: str = "") -> Files:
+    """Return the files at ``url``, by default in a state folder."""
+    return Files(url or str(folder / FILES))

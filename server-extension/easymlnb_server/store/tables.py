@@ -116,6 +116,18 @@ promotions = Table(
     Index(None, "service"),
 )
 
+# Credentials of services, encrypted. A service can have some before it is published.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("token", String, nullable=False),
+    Column("updated", Float(53), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+)
+
 # What each version was made from. A bundle that is published again gets a new zip and log; the
 # versions that it made earlier keep theirs.
 provenance = Table(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
 from easymlnb_server.dispatch.dispatcher import GRACE, Dispatcher
 from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
@@ -44,6 +45,7 @@ class Deployment:
     - ``placements``, ``registration``, ``settings``: where workers start, how they connect, and the
       server's settings
     - ``start_gate``: limits concurrent starts
+    - ``credentials``: those of the bundle's services
     - ``pool``: the dispatcher that runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
     - ``restarts``: number of replaced workers by reason, one of ``REASONS``
@@ -59,6 +61,7 @@ class Deployment:
         registration: WorkerRegistration,
         start_gate: asyncio.Semaphore,
         settings: DeploymentSettings,
+        credentials: WorkerCredentials = NO_CREDENTIALS,
     ) -> None:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
@@ -67,8 +70,11 @@ class Deployment:
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
         self._registration = registration
+        self._credentials = credentials
         self._workers = WorkerSet(self.pool.leave)
-        self.starter = Starter(load, placements, registration, start_gate, self._workers, settings)
+        self.starter = Starter(
+            load, placements, registration, start_gate, self._workers, settings, credentials
+        )
         self._checks = WorkerChecks(
             self._workers, settings.memory_limit, self._schedule_replacement
         )
@@ -329,6 +335,7 @@ class Deployment:
         """Let the dispatcher use a worker until it is lost."""
         await adoption.grant_reconnect(worker, self.bundle, self._settings.orphan_timeout)
         replica.worker = worker
+        self._credentials.deliver(worker.link, self._names)
         self.breaker.record_start()
         self.pool.join(worker.link, 1, PREFETCH_LIMIT)
         self.demand.notify()

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
@@ -17,6 +19,8 @@ class DeploymentFactory:
     settings: DeploymentSettings
     registration: WorkerRegistration
     limiter: StartLimiter
+    credentials: CredentialStore
+    accounts: WorkerAccounts
     _placements: PlacementProvider | None = None
 
     def open(self, placements: PlacementProvider) -> None:
@@ -26,11 +30,13 @@ class DeploymentFactory:
     def __call__(self, bundle: str, owner: str, load: LoadBundle) -> Deployment:
         """Return the deployment of a bundle, which ``load`` reads."""
         assert self._placements is not None
+        account = self.accounts.of(bundle, owner)
         return Deployment(
             bundle,
             load,
-            self._placements.for_owner(owner),
-            self.registration.for_owner(owner),
-            self.limiter.for_owner(owner),
+            self._placements.for_owner(account),
+            self.registration.for_owner(owner, account),
+            self.limiter.for_owner(account),
             self.settings,
+            self.credentials.for_owner(owner),
         )

@@ -20,9 +20,13 @@ class RegisteredWorker:
 
 
 class ExpectedWorker(asyncio.Future[RegisteredWorker]):
-    """A worker that has not connected yet; ``owner`` is the owner of its notebook."""
+    """A worker that has not connected yet.
+
+    ``owner`` is the owner of its notebook, ``account`` the user in whose name it calls services.
+    """
 
     owner = ""
+    account = ""
 
 
 def secret_hash(secret: str) -> str:
@@ -35,12 +39,12 @@ class WorkerRegistration:
 
     def __init__(self) -> None:
         self._expected: dict[str, ExpectedWorker] = {}
-        self._owner = ""
+        self._owner = self._account = ""
 
-    def for_owner(self, owner: str) -> "WorkerRegistration":
-        """Return a view of the same workers that expects workers of one owner."""
+    def for_owner(self, owner: str, account: str = "") -> "WorkerRegistration":
+        """Return a view of the same workers that expects workers of one owner and account."""
         view = copy(self)
-        view._owner = owner
+        view._owner, view._account = owner, account or owner
         return view
 
     def expect(self) -> tuple[str, ExpectedWorker]:
@@ -51,7 +55,7 @@ class WorkerRegistration:
     def expect_return(self, hashed: str) -> ExpectedWorker:
         """Return the future of a worker that will present a secret with this hash."""
         future = ExpectedWorker(loop=asyncio.get_running_loop())
-        future.owner = self._owner
+        future.owner, future.account = self._owner, self._account
         self._expected[hashed] = future
         return future
 

@@ -18,6 +18,7 @@ from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import StartupEstimator
 from easymlnb_server.placement.base import (
@@ -32,6 +33,7 @@ from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers import environment_drift, liveness
 from easymlnb_server.workers.cell_lines import final_exception, locate
 from easymlnb_server.workers.environments import prepare
+from easymlnb_server.workers.given_credentials import given
 from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
 from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
@@ -63,6 +65,7 @@ class Starter:
     - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
       connect, the set that they join, and the server's settings
     - ``start_gate``: limits concurrent starts
+    - ``credentials``: those of the bundle's services
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -85,6 +88,7 @@ class Starter:
         start_gate: asyncio.Semaphore,
         workers: WorkerSet,
         settings: DeploymentSettings,
+        credentials: WorkerCredentials = NO_CREDENTIALS,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -103,6 +107,8 @@ class Starter:
         self._start_gate = start_gate
         self._workers = workers
         self._settings = settings
+        self._credentials = credentials
+        self._names: tuple[str, ...] = ()
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -152,6 +158,7 @@ class Starter:
 
         Raises ``DeploymentFailed`` or ``NotReady`` after cleaning up.
         """
+        self._names = names
         bundle = await self._load_bundle()
         locked = await self._prepare(bundle)
         lost_nodes = 0
@@ -252,10 +259,12 @@ class Starter:
                     locked=locked,
                 )
                 unused = None
+                values = self._credentials.of(self._names or bundle.manifest.defines)
                 started = await placement.start(order)
                 kernel = started.kernel
                 self._clear_reason()
-                await execute(notebook, started.manager, started.client, cells.append)
+                async with given(values, started.client, notebook):
+                    await execute(notebook, started.manager, started.client, cells.append)
                 self.drift = await environment_drift.measure(bundle, started.client, self.drift)
                 serve(started.client)
                 registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)

@@ -78,7 +78,7 @@ def test_the_lock_is_part_of_the_bundle(
 def test_what_no_index_has_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WHEELHOUSE_ENV, str(tmp_path))
     with pytest.raises(BundleRejected, match=r"environment_wheelhouse(.|\n)*uv reports:(.|\n)*=="):
-        lock_packages((), (), tmp_path)
+        lock_packages(needed_packages((), ()), tmp_path)
 
 
 def test_without_uv_a_sentence_says_what_to_install(
@@ -86,7 +86,7 @@ def test_without_uv_a_sentence_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(uv.shutil, "which", lambda *args, **options: None)
     with pytest.raises(BundleRejected, match=r"needs uv, .*: pip install uv\."):
-        lock_packages((), (), tmp_path)
+        lock_packages(needed_packages((), ()), tmp_path)
 
 
 def test_local_packages_become_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_local_packages_become_wheels(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(locking, "_compile", lambda program, pinned: [f"{pin}" for pin in pinned])
     monkeypatch.setattr(locking.sys, "prefix", str(tmp_path))
     (tmp_path / "conda-meta").mkdir()
-    found = lock_packages((), (), tmp_path)
+    found = lock_packages(needed_packages((), ()), tmp_path)
     (wheel,) = {*found.files} - {REQUIREMENTS}
     assert wheel.startswith("comm-")
     text = found.files[REQUIREMENTS]

@@ -9,7 +9,7 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from easymlnb.contract import installation
+from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import BEST, FAST, best_encoding
 
 TEMPLATE = "easymlnb"
@@ -69,9 +69,11 @@ class Assets:
             "app.js": _find(static, "app.js"),
             "early.js": theme + _find(static, "early.js").read_bytes(),
         }
-        if (plotly := plotly_path()) is not None:
-            found["plotly.js"] = plotly
-        return {name: _asset(name, content) for name, content in found.items()}
+        if (plotly := plot_scripts.full()) is not None:
+            found[f"{plot_scripts.FULL}.js"] = plotly
+        made = {name: _asset(name, content) for name, content in found.items()}
+        small = {f"{name}.js": plot_scripts.small(name) for name in plot_scripts.SMALL}
+        return made | {name: Asset(name, _tag(each[0]), *each) for name, each in small.items()}
 
     @cached_property
     def style(self) -> str:
@@ -103,17 +105,10 @@ def template_folders() -> list[Path]:
     return [Path(path) for path in paths]
 
 
-def plotly_path() -> Path | None:
-    """Return plotly's script, which comes with its Python package; None if that is missing."""
-    if installation.missing("plotly"):
-        return None
-    return Path(str(files("plotly"))) / "package_data/plotly.min.js"
-
-
 def minified(style: str) -> str:
     """Return a style sheet without comments and indentation."""
     style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
-    return re.sub(r"\s*\n\s*", "\n", style).strip()
+    return "\n".join(filter(None, map(str.strip, style.splitlines())))
 
 
 def _find(folders: list[Path], name: str) -> Path:
@@ -122,7 +117,10 @@ def _find(folders: list[Path], name: str) -> Path:
 
 def _asset(name: str, content: bytes | Path) -> Asset:
     data = content if isinstance(content, bytes) else content.read_bytes()
-    tag = hashlib.sha256(data).hexdigest()[:12]
     encoders = BEST if len(data) <= SLOW else FAST
     packs = encoders.items() if Path(name).suffix in COMPRESSED else ()
-    return Asset(name, tag, content, {encoding: pack(data) for encoding, pack in packs})
+    return Asset(name, _tag(data), content, {encoding: pack(data) for encoding, pack in packs})
+
+
+def _tag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -18,6 +18,7 @@ from easymlnb_server.http.base import retry_after
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
+    CREDENTIAL,
     FILE,
     KERNEL,
     KEY,
@@ -88,6 +89,13 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/access": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
     "services/NAME/call": {"POST": Probe(CALLS)},
     "services/NAME/view": {"POST": Probe(CALLS)},
+    "services/NAME/maintainers": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/credentials": {"GET": Probe(LOGIN)},
+    "services/NAME/credentials/CREDENTIAL": {
+        "GET": Probe(LOGIN, 404),
+        "PUT": Probe(LOGIN, harms=True),
+        "DELETE": Probe(LOGIN, 404),
+    },
     "services/NAME/live/call": {"POST": Probe(LOGIN)},
     "services/NAME/live/view": {"POST": Probe(LOGIN)},
     "services/NAME/versions": {"GET": Probe(READERS)},
@@ -166,6 +174,7 @@ STANDS_FOR = {
     FILE: "FILE",
     REQUEST: "REQUEST",
     VERSION: "VERSION",
+    CREDENTIAL: "CREDENTIAL",
 }
 EXAMPLES = {
     "/?": "",
@@ -178,6 +187,7 @@ EXAMPLES = {
     "FILE": "0" * 12 + "/none.js",
     "REQUEST": "some-request",
     "VERSION": "1",
+    "CREDENTIAL": "NONE",
 }
 
 

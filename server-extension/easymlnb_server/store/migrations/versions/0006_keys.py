@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005_keys"
-down_revision = "0004_traffic"
+revision = "0006_keys"
+down_revision = "0005_credentials"
 branch_labels = None
 depends_on = None
 
@@ -87,7 +87,7 @@ def _audit() -> None:
             )
         return
     op.execute(
-        "CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN RAISE EXCEPTION '{MESSAGE}'; END $$"
     )
     op.execute(
