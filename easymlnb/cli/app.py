@@ -16,6 +16,7 @@ from easymlnb.cli import (
     ownership,
     placement,
     traffic,
+    usage,
 )
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
@@ -35,9 +36,9 @@ app = typer.Typer(
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
-maintenance.register(app)
-ownership.register(app)
 app.add_typer(jobs.app, name="jobs")
+for part in (maintenance, ownership, traffic, usage):
+    part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
 Names = Annotated[
@@ -364,7 +365,5 @@ def checkout(
         versions.checkout(client, name, version, folder, target.json)
 
 
-for command in (traffic.versions, traffic.traffic, traffic.promote, traffic.rollback):
-    app.command()(command)
 for command in (compare.compare, compare.flags):
     app.command()(command)

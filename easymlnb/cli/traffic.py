@@ -25,6 +25,12 @@ def client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Clien
     return targets.client_of(name, target)
 
 
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (versions, traffic, promote, rollback):
+        app.command()(command)
+
+
 @ANY_SERVER
 def versions(
     target: CommandTarget,

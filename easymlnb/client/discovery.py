@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from easymlnb.contract.errors import ServerUnreachable
+from easymlnb.contract import api_keys
+from easymlnb.contract.errors import NotLoggedIn, ServerUnreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -39,6 +40,10 @@ class Server:
 
     url: str
     token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if api_keys.is_key(self.token) and not api_keys.is_complete(self.token):
+            raise NotLoggedIn(api_keys.TYPO)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -124,6 +129,11 @@ def api_base(url: str) -> str:
 def _named(url: str, token: str | None, explicit: bool) -> Server:
     found = api_base(url)
     in_url = parse_qs(urlsplit(url.strip()).query).get("token", [""])[0]
+    if api_keys.is_key(in_url):
+        raise NotLoggedIn(
+            "API keys are not accepted in URLs, which end up in logs. Pass the key as token=, or "
+            "set EASYMLNB_TOKEN."
+        )
     # One server must not receive the token of another.
     default = os.environ.get("EASYMLNB_URL")
     ours = not explicit or not default or api_base(default) == found

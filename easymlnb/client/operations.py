@@ -113,6 +113,12 @@ def get(path: str, key: str = "") -> Operation[Any]:
     return document[key] if key else document
 
 
+def get_listed(path: str, params: Mapping[str, Any], key: str) -> Operation[list[dict[str, Any]]]:
+    """Get the list under ``key`` of a JSON document; empty parameters are left out."""
+    given = {name: value for name, value in params.items() if value}
+    return list(raise_for_error((yield Request("GET", path, params=given))).json()[key])
+
+
 def services() -> Operation[list[dict[str, Any]]]:
     """Get all pages of the list of services."""
     found: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@
     +-- 403  Forbidden
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
     |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
-    |        CredentialNotFound, JobNotFound
+    |        CredentialNotFound, JobNotFound, ApiKeyNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
@@ -21,7 +21,7 @@
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
     |        IncompatibleVersions
-    +-- 429  TooManyFlags
+    +-- 429  TooManyFlags, LimitExceeded
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
@@ -86,7 +86,7 @@ class BundleRejected(BadRequest, code="bundle_rejected"):
 class NotLoggedIn(EasyMLNBError, code="not_logged_in", status=401):
     """The credentials are missing or invalid."""
 
-    text = "Send a valid token: 'Authorization: token <TOKEN>'."
+    text = "Send a valid token or API key: 'Authorization: Bearer <TOKEN>'."
 
 
 class Forbidden(EasyMLNBError, code="forbidden", status=403):
@@ -156,6 +156,15 @@ class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
     """The caller has no running call with this id."""
 
     text = "You have no running call with this id; it may have ended."
+
+
+class ApiKeyNotFound(EasyMLNBError, code="key_not_found", status=404):
+    """The caller has no API key with this id."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"You have no API key with the id {id[:40]!r}. 'GET keys' lists your keys."
+        )
 
 
 class CredentialNotFound(EasyMLNBError, code="credential_not_found", status=404):
@@ -412,6 +421,21 @@ class DeploymentFailed(EasyMLNBError, code="deployment_failed", status=422):
     Shown to its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
     0), ``source`` and ``traceback``.
     """
+
+
+class LimitExceeded(EasyMLNBError, code="limit_exceeded", status=429):
+    """A limit of the caller, its API key or the service is reached.
+
+    ``details`` has the ``limit``, its ``scope`` and ``value``, and the seconds to wait in
+    ``retry_after``.
+    """
+
+    def __init__(self, scope: str, limit: str, value: float, retry_after: int) -> None:
+        super().__init__(
+            f"The limit {limit} of {value:,.15g} for {scope} is reached. Try again in "
+            f"{retry_after:,} s.",
+            details={"limit": limit, "scope": scope, "value": value, "retry_after": retry_after},
+        )
 
 
 class IncompatibleVersions(EasyMLNBError, code="incompatible_versions", status=422):

@@ -171,6 +171,7 @@ class EasyMLNB(Settings, ExtensionApp):
         for meter in (state.activity, state.metrics):
             self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
         self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)
+        self._supervisor.every("KeyRevoker", EVERY, self._components.key_revoker.check)
         if self.shared:
             self._supervisor.every("AccessRevoker", EVERY, self._components.revoker.check)
 

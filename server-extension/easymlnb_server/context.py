@@ -12,6 +12,10 @@ from easymlnb_server.comparisons.manager import Comparisons
 from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.credentials.manager import CredentialStore
 from easymlnb_server.identity.access import UserDirectory
+from easymlnb_server.identity.api_keys.keys import ApiKeys
+from easymlnb_server.identity.audit.log import AuditLog
+from easymlnb_server.identity.quotas.quotas import Quotas
+from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -58,6 +62,10 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     jobs: Jobs
+    audit: AuditLog
+    keys: ApiKeys
+    quotas: Quotas
+    usage: UsageMeter
     traffic: TrafficManager
     promotions: Promotions
     credentials: CredentialStore

@@ -1,12 +1,13 @@
 """Open the store, and serve published services while this process is active."""
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.context import ServerContext
 from easymlnb_server.jobs.kernels import is_job_kernel
@@ -14,7 +15,7 @@ from easymlnb_server.jobs.manager import PURGE_EVERY
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.recordings.manager import SWEEP_SECONDS
 from easymlnb_server.store.folder_lock import FolderLock
-from easymlnb_server.store.lease import Lease
+from easymlnb_server.store.lease import Lease, LeaseLost
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Supervisor, Work
 
@@ -23,6 +24,9 @@ ON_STANDBY = NotReady(
     "process whose 'health/ready' answers 200.",
     details={"retry_after": 1},
 )
+
+
+log = logging.getLogger("easymlnb.store")
 
 
 class ServingLifecycle:
@@ -98,6 +102,7 @@ class ServingLifecycle:
         await self._state.jobs.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
+        await self._store_counts()
         if self._membership is not None:
             await self._membership.close()
         self._state.credentials.close()
@@ -136,6 +141,17 @@ class ServingLifecycle:
         await self._state.jobs.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()
+        self._state.keys.close()
+        self._state.usage.close()
+        self._state.audit.close()
+
+    async def _store_counts(self) -> None:
+        """Store what was counted since the last write."""
+        for store in (self._state.usage.flush, self._state.keys.refresh):
+            try:
+                await store()
+            except (EasyMLNBError, LeaseLost) as error:
+                log.warning("The last counts of calls were not stored: %s", error)
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):

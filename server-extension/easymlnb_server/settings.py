@@ -9,12 +9,19 @@ from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.http.connection_settings import InboundSettings
 from easymlnb_server.hub.settings import HubSettings
+from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.store.settings import StorageSettings
 
 
 class Settings(
-    AppSettings, CredentialSettings, HubSettings, InboundSettings, JobSettings, StorageSettings
+    AppSettings,
+    CredentialSettings,
+    HubSettings,
+    IdentitySettings,
+    InboundSettings,
+    JobSettings,
+    StorageSettings,
 ):
     """Traits of the extension: those of each part, and those of calls, workers and logs."""
 

@@ -19,6 +19,7 @@ from easymlnb_server.apps.sessions import Limits
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.calls.key_revocation import KeyRevoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.comparisons.calling import VersionCaller
@@ -31,7 +32,11 @@ from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
+from easymlnb_server.identity.api_keys.keys import ApiKeys
+from easymlnb_server.identity.audit.log import AuditLog
+from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
+from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import JobLimits, Jobs
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
@@ -103,6 +108,7 @@ class Components:
 
     context: ServerContext
     revoker: AccessRevoker
+    key_revoker: KeyRevoker
     deployments: DeploymentFactory
     hub: HubParts | None
     profiles: SharedProfiles
@@ -128,11 +134,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
     activity = Activity(server.kernel_manager, times, live)
     in_flight, calls = InFlight(), CallLog()
     metrics = Metrics(live, published, in_flight.by_version)
+    usage = UsageMeter(settings.usage_days)
+    quotas = Quotas(settings.limit_defaults, usage)
+    audit = AuditLog(Path(settings.audit_file) if settings.audit_file else None)
     keeper = Keeper()
-    recorder = CallRecorder(calls, metrics, _tracing(), keeper=keeper, shared=settings.shared)
+    recorder = CallRecorder(
+        calls, metrics, usage, _tracing(), keeper=keeper, shared=settings.shared
+    )
     apps = _app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
-    invoker = Invoker(services, recorder, activity, in_flight)
+    invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
     publisher = Publisher(
@@ -176,6 +187,10 @@ def build(settings: Settings, server: ServerApp) -> Components:
             settings.parsed_lanes,
             JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
         ),
+        audit=audit,
+        keys=ApiKeys(directory, audit),
+        quotas=quotas,
+        usage=usage,
         traffic=traffic,
         promotions=Promotions(publisher, traffic, metrics.sample),
         credentials=stored_credentials,
@@ -193,7 +208,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         directory,
         (apps.sessions.opened, in_flight.opened),
     )
-    return Components(context, revoker, deployments, hub, common, environments)
+    key_revoker = KeyRevoker(context.keys, in_flight, services)
+    return Components(context, revoker, key_revoker, deployments, hub, common, environments)
 
 
 def build_placements(
@@ -236,13 +252,20 @@ def build_lifecycle(
     placements: PlacementProvider,
 ) -> ServingLifecycle:
     """Return what opens the store and serves published services."""
-    folder, hub = Path(settings.state_dir), components.hub
+    folder, hub, context = Path(settings.state_dir), components.hub, components.context
 
     async def prepare(store: Store) -> None:
+        context.audit.open(store.audit)
+        await context.keys.open(store.api_keys)
+        await context.usage.open(store.call_usage)
+        await context.quotas.open(store.service_limits)
         if hub is not None:
             await hub.users.open(store.people)
 
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        yield "audit", context.audit.run
+        yield "keys", context.keys.run
+        yield "usage", context.usage.run
         yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
         yield "promotions", components.context.promotions.run
         if components.environments is not None:
@@ -258,7 +281,7 @@ def build_lifecycle(
     return ServingLifecycle(
         folder,
         server.connection_url,
-        components.context,
+        context,
         announce=partial(write_address, folder / "server.json", link, server.certfile or ""),
         orphaned_workers=placements.orphaned_workers,
         prepare=prepare,

@@ -2,8 +2,10 @@
 
 import re
 
+import httpx
 import pytest
 
+from support.browser import serious
 from support.notebooks import make_notebook
 from support.server import running_server
 
@@ -160,3 +162,35 @@ def test_a_public_service_has_a_badge_and_its_link_to_copy(page, pages):
     page.goto(f"{server.url}easymlnb/services/seen_tell/page")
     assert page.get_by_role("button", name="Copy public link").count() == 0
     assert page.locator("header").get_by_text("public", exact=True).count() == 0
+
+
+def test_a_key_is_shown_once_and_revoked(page, pages, tmp_path):
+    """Create a key on its page, call with it, and revoke it; both pages fit small windows."""
+    from playwright.sync_api import expect
+
+    server, _ = pages
+    page.goto(f"{server.url}easymlnb/keys/page")
+    page.get_by_label("Services").fill("seen_roll")
+    page.get_by_label("Note").fill("shop")
+    page.get_by_label("Calls per day").fill("5")
+    page.get_by_role("button", name="Create key").click()
+    shown = page.locator("#new-key-text")
+    expect(shown).to_have_text(re.compile(r"^emnb_\w{49}$"))
+    key = shown.text_content()
+    headers = {"Authorization": f"Bearer {key}"}
+    url = f"{server.url}easymlnb/services/seen_roll/call"
+    assert httpx.post(url, json={"sides": 3}, headers=headers, timeout=60).json() == 3
+    server.wait_for(lambda: server.http.get("usage").json()["usage"], "nothing is counted")
+    for path in ("keys/page", "usage/page"):
+        page.goto(f"{server.url}easymlnb/{path}")
+        assert key not in page.content()
+        assert serious(page) == []
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.screenshot(path=tmp_path / f"{path.replace('/', '-')}-{width}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto(f"{server.url}easymlnb/keys/page")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("revoked")).to_be_visible()
+    assert httpx.post(url, json={}, headers=headers, timeout=60).status_code == 401

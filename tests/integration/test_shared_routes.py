@@ -19,6 +19,7 @@ from easymlnb_server.http.routes import (
     FULL_NAME,
     JOB,
     KERNEL,
+    KEY,
     PROMOTION,
     REQUEST,
     SESSION,
@@ -156,6 +157,10 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
+    f"{OWN}/limits": (
+        Probe("get", "manage"),
+        Probe("put", "manage", send={"json": {"all": {"concurrent": 9}}}, harms=True),
+    ),
     f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
     f"{OWN}/versions/1/diff": (Probe("get", "manage"),),
     f"{OWN}/versions/1/bundle": (Probe("get", "manage"),),
@@ -192,6 +197,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
+OPEN_TO_VISITORS = {(OWN, "get"), (f"{OWN}/call", "post"), (f"{OWN}/view", "post")}
+"""Route and method of what visitors may do with a public service."""
+
 PLACES = (
     ("get", "{at}/NAME/api/kernels/PLACE"),
     ("get", "{at}/NAME/api/kernels/PLACE/channels"),
@@ -203,6 +211,12 @@ OF_NONE: dict[str, dict[str, int]] = {
     "/?": {"get": 200},
     "docs": {"get": 200},
     "me": {"get": 200},
+    "keys": {"get": 200, "post": 400},
+    "keys/page": {"get": 200},
+    "keys/KEY": {"get": 404, "delete": 404},
+    "usage": {"get": 200},
+    "usage/page": {"get": 200},
+    "audit": {"get": 200},
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
     "hub/ownerless": {"get": 403},
@@ -243,6 +257,7 @@ STANDS_FOR = {
     JOB: "JOB",
     SESSION: "PLACE",
     USER: "USER",
+    KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",
     PROMOTION: "PROMOTION",
@@ -293,8 +308,9 @@ def test_services_are_there_for_those_who_may_only(
             if probe.level == "public":
                 allowed = name == "alice/posted"
             else:
-                # Without a login there are public pages, and nothing else.
-                allowed = asker != VISITOR and may(asker, name, probe.level)
+                # Without a login there are public pages, and public services to call.
+                open_to_all = (route, probe.method) in OPEN_TO_VISITORS
+                allowed = may(asker, name, probe.level) and (asker != VISITOR or open_to_all)
             if allowed and probe.harms:
                 continue
             answer = ask(shared, asker, probe.method, at, **probe.send)
@@ -322,6 +338,7 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("BUNDLE", "b" * 64)
             .replace("JOB", "0" * 26)
             .replace("(.+)", "model.bin")
+            .replace("KEY", f"key_{'0' * 16}")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)
@@ -434,6 +451,7 @@ def example(pattern: str, name: str) -> str:
         BUNDLE: "b" * 64,
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",
+        KEY: f"key_{'0' * 16}",
         CREDENTIAL: "NONE",
         SESSION: "0" * 36,
     }

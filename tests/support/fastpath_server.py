@@ -29,6 +29,8 @@ from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.fastpath.listener import install
 from easymlnb_server.identity.access import Action, Caller
+from easymlnb_server.identity.quotas.quotas import Defaults, Quotas
+from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import CallMetrics
 from easymlnb_server.services.models import Target
@@ -104,13 +106,15 @@ def make_state(services: Services) -> Any:
     series, calls, in_flight = CallMetrics(), CallLog(), InFlight()
     metrics: Any = SimpleNamespace(series=lambda name, version: series)
     activity = Activity({}, {}, None)  # type: ignore[arg-type]
-    recorder = CallRecorder(calls, metrics)
+    usage = UsageMeter()
+    quotas = Quotas(Defaults(), usage)
+    recorder = CallRecorder(calls, metrics, usage)
     return SimpleNamespace(
         services=services,
         calls=calls,
         metrics=metrics,
         in_flight=in_flight,
-        invoker=Invoker(services, recorder, activity, in_flight),  # type: ignore[arg-type]
+        invoker=Invoker(services, recorder, activity, in_flight, quotas),  # type: ignore[arg-type]
     )
 
 

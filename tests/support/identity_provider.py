@@ -34,6 +34,12 @@ class Directory:
             raise NotReady("Nobody says who this is.")
         return Caller(name, frozenset(said.get("groups", ())), said.get("admin", False))
 
+    def known(self, name: str) -> Caller | None:
+        said = known().get(name)
+        if said is None or said.get("unknown"):
+            return None
+        return Caller(name, frozenset(said.get("groups", ())), said.get("admin", False))
+
 
 class Identities(IdentityProvider):
     """Lets in who sends ``Authorization: token <name>-token``, or the cookie ``who=<name>``."""

@@ -9,6 +9,7 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls.idempotency import Waiter
 from easymlnb_server.calls.in_flight import RunningCall
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import Operation, done
 from easymlnb_server.uploads.handlers import owner_of
 
@@ -17,6 +18,7 @@ class RunningCallHandler(EasyHandler):
     """``DELETE calls/{request_id}``: stop one's own call; administrators also others'."""
 
     actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
+    key_scopes: ClassVar = {"DELETE": (Scope.CALL,)}
 
     def accepts_token(self, token: PageToken) -> bool:
         return True  # whose it is decides, and for which service: see `_found`

@@ -10,10 +10,8 @@ import hashlib
 import time
 from random import random
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
-
-from tornado import web
 
 from easymlnb.contract.errors import (
     BadRequest,
@@ -22,6 +20,7 @@ from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
     Forbidden,
+    NotLoggedIn,
 )
 from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Item, Progress
@@ -35,8 +34,10 @@ from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer,
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs.handlers import send_accepted, send_result, submit
 from easymlnb_server.jobs.models import JobAccepted
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
@@ -59,6 +60,8 @@ class CallHandler(SpooledBodyHandler):
     It is the ``EventSink`` of its call.
     """
 
+    key_scopes: ClassVar = {"POST": (Scope.CALL,)}
+
     def initialize(self, view: bool = False, live: bool = False) -> None:
         super().initialize()
         self._view = view
@@ -80,8 +83,8 @@ class CallHandler(SpooledBodyHandler):
         given = pinned[0] if pinned else self.request.headers.get(VERSION, "")
         if not given:
             return
-        if self.page_token is not None:
-            raise Forbidden("An app page cannot choose the version that answers it.")
+        if self.page_token is not None or self.is_visitor:
+            raise Forbidden("App pages and visitors cannot choose the version that answers them.")
         self._version = unquote(given) if pinned else given.strip()
         await self._wake(name)
 
@@ -94,17 +97,30 @@ class CallHandler(SpooledBodyHandler):
         self._target = self._find(self.path_args[0])
         spec = self._target.spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return body_limit(spec.input, spec.max_body, kind)
+        limit = body_limit(spec.input, spec.max_body, kind)
+        if self.is_visitor or (self.caller is not None and self.caller.key is not None):
+            limit = self.state.quotas.max_body(spec.name, self.caller, limit)
+        return limit
 
     def accepts_token(self, token: PageToken) -> bool:
         # A page calls what is published under its name; the notebook's draft is its author's.
         # It does not choose among the versions either.
         return token.service == self.path_args[0] and not self._live and not self.path_args[1:]
 
+    def scopes_for(self, method: str) -> tuple[Scope, ...]:
+        return () if self._live else super().scopes_for(method)
+
+    def on_anonymous(self) -> None:
+        """Accept calls of public services."""
+        pinned = len(self.path_args) > 1
+        if self._live or pinned or not self.state.services.public(self.path_args[0]):
+            raise NotLoggedIn
+        self.is_visitor = True
+
     @property
     def _published_only(self) -> bool:
-        """Whether the call came from a public page, whose service may have been unpublished."""
-        return self.page_token is not None and self.page_token.public
+        """Whether the call is a visitor's, whose service may have been unpublished meanwhile."""
+        return self.is_visitor or (self.page_token is not None and self.page_token.public)
 
     def _find(self, name: str) -> Target:
         return self.state.invoker.find(
@@ -120,7 +136,7 @@ class CallHandler(SpooledBodyHandler):
             ),
         )
 
-    @web.authenticated
+    @custom_access_check
     async def post(self, name: str, version: str = "") -> None:
         if self.state.services.draining:
             raise Draining

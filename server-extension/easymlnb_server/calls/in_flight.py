@@ -8,6 +8,7 @@ from easymlnb.contract.errors import EasyMLNBError, Forbidden
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.identity.access import user_of_key
+from easymlnb_server.identity.grants import KeyGrant
 from easymlnb_server.identity.revocation import ACCESS_REVOKED, Opened
 from easymlnb_server.services.models import Target
 
@@ -21,6 +22,9 @@ class RunningCall(Protocol):
 
     def stop(self, error: EasyMLNBError) -> None:
         """End the call for its caller with an error."""
+
+
+KEY_REVOKED = "The API key of this call was revoked or has expired."
 
 
 class InFlight:
@@ -57,7 +61,7 @@ class InFlight:
         ]
 
     def opened(self) -> list[Opened]:
-        """Return all calls, for ``AccessRevoker``."""
+        """Return all calls without an API key, for ``AccessRevoker``."""
         return [
             Opened(
                 user_of_key(call.request.owner),
@@ -65,7 +69,19 @@ class InFlight:
                 partial(call.stop, Forbidden(ACCESS_REVOKED)),
             )
             for call in self
+            if _key_of(call) is None
         ]
+
+    def stop_key(self, id: str) -> None:
+        """Stop the calls that were made with an API key."""
+        for call in self:
+            key = _key_of(call)
+            if key is not None and key.id == id:
+                call.stop(Forbidden(KEY_REVOKED))
+
+    def with_keys(self) -> list[tuple["RunningCall", KeyGrant]]:
+        """Return the calls that were made with API keys."""
+        return [(call, key) for call in self if (key := _key_of(call)) is not None]
 
     def by_version(self) -> dict[tuple[str, str], list[CallHandle]]:
         """Return the calls of each service and version."""
@@ -75,3 +91,8 @@ class InFlight:
                 key = (call.target.spec.name, call.target.version)
                 found.setdefault(key, []).append(call.handle)
         return found
+
+
+def _key_of(call: RunningCall) -> KeyGrant | None:
+    caller = call.request.caller
+    return caller.key if caller is not None else None

@@ -13,15 +13,16 @@ from easymlnb.contract.errors import (
     NotReady,
     ServiceNotFound,
 )
-from easymlnb.contract.worker_protocol import Call
+from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink
-from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.calls.record import CallRecorder, run_seconds, size_of
 from easymlnb_server.calls.shadow_calls import ShadowCalls
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.names import short_name
+from easymlnb_server.identity.quotas.quotas import Admission, Quotas
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import DESCRIBING, LIVE, Selector, ServiceRegistry
@@ -44,9 +45,13 @@ class Invocation:
         The version that answers it.
     handle
         The call in that version's queue; ``None`` once it is answered.
+    streamed
+        Bytes of the items and the progress that were sent before the result.
     """
 
-    __slots__ = ("_invoker", "_on_done", "_sink", "handle", "request", "target")
+    __slots__ = (
+        "_admission", "_invoker", "_on_done", "_sink", "handle", "request", "streamed", "target",
+    )  # fmt: skip
 
     target: Target
 
@@ -59,6 +64,8 @@ class Invocation:
     ) -> None:
         self.request = request
         self.handle: CallHandle | None = None
+        self.streamed = 0
+        self._admission: Admission | None = None
         self._invoker = invoker
         self._on_done = on_done
         self._sink = sink
@@ -86,6 +93,10 @@ class Invocation:
         spec = target.spec
         if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
+        if self._admission is None and not request.is_shadow:
+            self._admission = invoker.quotas.admit(
+                target.name, request.caller, request.owner, size_of(request.body)
+            )
         limit = min(request.timeout, spec.timeout)
         now = time.monotonic()
         left = limit - (now - request.began)
@@ -94,7 +105,7 @@ class Invocation:
         handle = target.pool.submit(
             _message(request, target, seconds),
             request.body,
-            sink.on_event if sink is not None else None,
+            self._on_event if sink is not None else None,
             spec=spec,
             low_priority=request.low_priority,
             chain=request.chain(target) if request.chain is not None else (),
@@ -112,6 +123,17 @@ class Invocation:
             sink.on_accepted(target)
         if ended:
             self._answered(handle.answered.result())
+
+    def refund(self) -> None:
+        """Take back what was counted for a call that is refused after all."""
+        for meter in self._admission or ():
+            meter.refund()
+        self._admission = ()
+
+    def _on_event(self, message: Progress | Item, body: bytes) -> None:
+        self.streamed += len(body)
+        assert self._sink is not None
+        self._sink.on_event(message, body)
 
     def _answered(self, result: CallResult) -> None:
         """End the call, or queue it again where its version was replaced before it began."""
@@ -133,10 +155,20 @@ class Invocation:
                 log.exception("A call could not be handed to the version that took over.")
                 result = CallResult(error=InternalError())
         seconds = time.monotonic() - self.request.received
+        if self._admission:
+            ran = run_seconds(handle, result)
+            for meter in self._admission:
+                meter.leave(ran)
         # After the callers of a whole batch have their answers.
         if not self.request.is_shadow:
             asyncio.get_running_loop().call_soon(
-                invoker.recorder.record, self.request, target, handle, result, seconds
+                invoker.recorder.record,
+                self.request,
+                target,
+                handle,
+                result,
+                seconds,
+                self.streamed,
             )
         self._on_done(self, result)
         if target.shadow is not None:
@@ -169,6 +201,8 @@ class Invoker:
         Learns that the server, and the author's kernel, are in use.
     in_flight
         Holds the call until it is answered.
+    quotas
+        Refuses calls over the limits of their caller or service.
     """
 
     def __init__(
@@ -177,7 +211,9 @@ class Invoker:
         recorder: CallRecorder,
         activity: Activity,
         in_flight: InFlight,
+        quotas: Quotas,
     ) -> None:
+        self.quotas = quotas
         self.services = services
         self.recorder = recorder
         self.activity = activity
@@ -230,6 +266,7 @@ class Invoker:
                 raise Draining
             invocation.submit()
         except Exception as error:
+            invocation.refund()
             code = error.code if isinstance(error, EasyMLNBError) else InternalError.code
             if not request.is_shadow:
                 self.recorder.refused(getattr(invocation, "target", None), code)

@@ -4,18 +4,20 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract.resources import PREFER
 from easymlnb_server.calls.log import CallLog, CallRecord
 from easymlnb_server.calls.models import CallKeeper, CallRequest
+from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
+from easymlnb_server.identity.api_keys.keys import OWNER_KEY
+from easymlnb_server.identity.usage.meter import UsageMeter
+from easymlnb_server.identity.usage.models import VISITOR
 from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.models import Target
 
 if TYPE_CHECKING:
     from easymlnb_server.calls.tracing import Tracing
-
-VISITOR = "(visitor)"
-"""The caller without a login, in the log; no user of a Hub has such a name."""
 
 log = logging.getLogger("easymlnb.calls")
 
@@ -30,6 +32,7 @@ class CallRecorder:
         self,
         calls: CallLog,
         metrics: Metrics,
+        usage: UsageMeter,
         tracing: "Tracing | None" = None,
         *,
         keeper: CallKeeper | None = None,
@@ -38,6 +41,7 @@ class CallRecorder:
         self._keeper = keeper
         self._calls = calls
         self._metrics = metrics
+        self._usage = usage
         self._tracing = tracing
         self._shared = shared
 
@@ -53,8 +57,12 @@ class CallRecorder:
         handle: CallHandle,
         result: CallResult,
         seconds: float,
+        streamed: int = 0,
     ) -> None:
-        """Count and log a call that ended ``seconds`` after its headers arrived."""
+        """Count and log a call that ended ``seconds`` after its headers arrived.
+
+        ``streamed`` is the number of bytes that were sent before its result.
+        """
         error = result.error
         ended: Any = result.failure if error is not None else result.result
         name = target.spec.name
@@ -76,12 +84,36 @@ class CallRecorder:
         if ended is not None and handle.starts_batch:
             assert handle.run is not None
             series.sizes.add(handle.run.size)
+        self._count(request, target, handle, result, streamed)
         if self._tracing is not None:
             self._tracing.record(request.headers, name, entry, error, seconds)
         # Only these are ever kept; all other calls pay for this line and no more.
         if self._keeper is not None and (request.view or target.spec.record is not None):
             self._keeper.offer(request, target, result)
         self._log(entry, name, request.owner)
+
+    def _count(
+        self,
+        request: CallRequest,
+        target: Target,
+        handle: CallHandle,
+        result: CallResult,
+        streamed: int,
+    ) -> None:
+        caller, gpu = request.caller, target.spec.resources.gpu
+        key = caller.key if caller is not None else None
+        body = result.body
+        self._usage.add(
+            target.spec.name,
+            target.version,
+            VISITOR if caller is None else caller.name,
+            "" if key is None else key.id,
+            failed=result.error is not None,
+            seconds=run_seconds(handle, result),
+            gpus=1.0 if gpu == PREFER else gpu,
+            bytes_in=size_of(request.body),
+            bytes_out=streamed + (len(body) if isinstance(body, bytes) else body.size),
+        )
 
     def _log(self, entry: CallRecord, name: str, owner: str) -> None:
         # Every failure is worth a line; a success only where many share the server, or on request.
@@ -96,7 +128,26 @@ class CallRecorder:
             "seconds": entry.seconds,
         }
         if self._shared:
-            fields["caller"] = user_of_key(owner) or VISITOR
+            named = user_of_key(owner)
+            if named is None and owner.startswith(OWNER_KEY):
+                named = owner.removeprefix(OWNER_KEY)
+            fields["caller"] = named or VISITOR
         if entry.code:
             fields["code"] = entry.code
         log.log(level, "call", extra=fields)
+
+
+def run_seconds(handle: CallHandle, result: CallResult) -> float:
+    """Return the seconds that a call ran in its worker; those of a batch are shared equally."""
+    ended = result.result or result.failure
+    if ended is None:
+        return 0.0
+    return ended.seconds / handle.run.size if handle.run is not None else ended.seconds
+
+
+def size_of(body: Body) -> int:
+    """Return the bytes of a body, with the uploads that it refers to."""
+    if isinstance(body, bytes):
+        return len(body)
+    own = len(body.data) if body.file is None else body.file.size
+    return own + sum(file.size for _, file in body.uploads)

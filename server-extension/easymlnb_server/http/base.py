@@ -19,6 +19,7 @@ from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
+from easymlnb.contract import api_keys
 from easymlnb.contract.errors import (
     BadRequest,
     EasyMLNBError,
@@ -30,8 +31,11 @@ from easymlnb.contract.errors import (
 )
 from easymlnb_server.apps.page_tokens import SCHEME, PageToken
 from easymlnb_server.context import STATE, ServerContext
+from easymlnb_server.http.rate_limits import rate_limit_headers
 from easymlnb_server.identity.access import Action, Caller, JupyterUser
+from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.identity.revocation import ACCESS_REVOKED
+from easymlnb_server.observability.log_filter import hide_keys
 from easymlnb_server.services.models import Target
 
 RESOURCE = "easymlnb"
@@ -48,10 +52,17 @@ CORS_HEADERS = (
 )
 """Request headers that a page of another origin may send, if its origin is allowed."""
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+REQUEST_ID = re.compile(r"(?!emnb_)[A-Za-z0-9._-]{8,64}\Z")
 
 MAX_PATH = 500
 """Maximum characters of a path in a log line."""
+
+KEY_HEADER = "X-API-Key"
+KEY_IN_URL = (
+    "API keys are not accepted in URLs, which end up in logs and histories. Send the header "
+    "'Authorization: Bearer <KEY>' instead, and revoke the key if others may have seen the URL."
+)
+NO_KEYS = "API keys can only call services and read about them. Log in to do this."
 
 log = logging.getLogger("easymlnb.requests")
 audit = logging.getLogger("easymlnb.audit")
@@ -85,6 +96,8 @@ class EasyHandler(JupyterHandler):
 
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {}
+    key_scopes: ClassVar[dict[str, tuple[Scope, ...]]] = {}
+    """The scopes of which an API key needs one, by method. Keys may use no other method."""
     audited: ClassVar[bool] = True
     """Whether a shared service logs changes by this handler."""
     audited_reads: ClassVar[bool] = False
@@ -96,6 +109,8 @@ class EasyHandler(JupyterHandler):
     """The reason for which the identity provider rejected the credentials; set by the provider."""
     caller: Caller | None = None
     """The caller, set by ``prepare``; ``None`` for a visitor without a login."""
+    is_visitor = False
+    """Whether the route accepts the request without credentials; set by ``on_anonymous``."""
 
     @property
     def state(self) -> ServerContext:
@@ -128,8 +143,9 @@ class EasyHandler(JupyterHandler):
                 "The request's Host header names a host that this server does not accept. Set "
                 "ServerApp.local_hostnames or ServerApp.allow_remote_access."
             )
+        self._refuse_key_in_url()
         user = self.current_user = self._jupyter_current_user = await self._identify()
-        if user is not None and self.page_token is None:
+        if user is not None and self.page_token is None and self.caller is None:
             self.caller = self._as_caller(user)
         self.set_cors_headers()
         verb = getattr(self, method.lower(), None)
@@ -137,14 +153,20 @@ class EasyHandler(JupyterHandler):
             if self.refusal is not None:
                 raise self.refusal
             self.on_anonymous()
-        if method not in ("GET", "HEAD", "OPTIONS"):
+        if method not in ("GET", "HEAD", "OPTIONS") and not self.is_visitor:
             self.check_xsrf_cookie()
-        if user is not None and self.page_token is None:
+        if self.caller is not None and self.caller.key is not None:
+            self._check_scope(method, self.caller.key)
+        elif user is not None and self.page_token is None:
             await self._authorize(method)
 
     def on_anonymous(self) -> None:
         """Refuse a request without credentials; pages redirect to the login instead."""
         raise NotLoggedIn
+
+    def scopes_for(self, method: str) -> tuple[Scope, ...]:
+        """Return the scopes of which an API key needs one; none if keys are not accepted."""
+        return self.key_scopes.get("GET" if method == "HEAD" else method, ())
 
     def accepts_token(self, token: PageToken) -> bool:
         """Return whether a page token is valid for this request; by default it is not."""
@@ -186,10 +208,38 @@ class EasyHandler(JupyterHandler):
         self._token_authenticated = True
         return User(username=token.visitor)
 
+    async def _identify_key(self, text: str) -> User:
+        keys = self.state.keys
+        key = keys.find(text)
+        if key is None:
+            keys.check_open()
+            raise NotLoggedIn
+        self.caller = await keys.caller(key)
+        if self.caller is None:
+            raise NotLoggedIn
+        # Without a cookie, no other site can have sent this request for the holder.
+        self._token_authenticated = True
+        return User(username=self.caller.name)
+
+    def _check_scope(self, method: str, key: KeyGrant) -> None:
+        scopes = self.scopes_for(method)
+        if not scopes:
+            raise Forbidden(NO_KEYS)
+        if key.scopes.isdisjoint(scopes):
+            raise Forbidden(f"This API key lacks the scope {' or '.join(map(repr, scopes))}.")
+
+    def _refuse_key_in_url(self) -> None:
+        """Refuse a key in the query; one in the path is part of a name that does not exist."""
+        values = (value for found in self.request.query_arguments.values() for value in found)
+        if any(api_keys.PREFIX.encode() in value for value in values):
+            raise BadRequest(KEY_IN_URL)
+
     async def _identify(self) -> Any:
         header = self.request.headers.get("Authorization", "")
         if header.startswith(SCHEME):
             return await self._identify_page(header)
+        if (text := key_in_headers(header, self.request.headers.get(KEY_HEADER, ""))) is not None:
+            return await self._identify_key(text)
         provider = self.identity_provider
         if (
             "Authorization" in self.request.headers
@@ -209,6 +259,19 @@ class EasyHandler(JupyterHandler):
         if not (await allowed if isinstance(allowed, Awaitable) else allowed):
             raise Forbidden("You do not have permission to do this.")
 
+    async def record(
+        self, action: str, target: str, *, owner: str = "", details: dict[str, Any] | None = None
+    ) -> None:
+        """Record an event of the caller in the audit log; see ``AuditLog.record``."""
+        await self.state.audit.record(
+            action,
+            target,
+            caller=self.caller,
+            owner=owner,
+            request_id=self.request_id,
+            details=details,
+        )
+
     def on_finish(self) -> None:
         """Log changes of a shared service, attempted changes, and reads of its logs."""
         method = self.request.method or ""
@@ -220,7 +283,7 @@ class EasyHandler(JupyterHandler):
                 "request_id": self.request_id,
                 "caller": self.caller.name,
                 "method": method,
-                "path": self.request.path[:MAX_PATH],
+                "path": hide_keys(self.request.path)[:MAX_PATH],
                 "status": self.get_status(),
             }
             audit.info("audit", extra=fields)
@@ -232,6 +295,8 @@ class EasyHandler(JupyterHandler):
         self.set_header("Content-Type", "application/json")
         if (seconds := retry_after(error)) is not None:
             self.set_header("Retry-After", seconds)
+        for name, value in rate_limit_headers(error).items():
+            self.set_header(name, value)
         if isinstance(error, MethodNotAllowed):
             self.set_header("Allow", self.allowed_methods)
         self.finish(json.dumps(error.to_dict(self.request_id)))
@@ -293,6 +358,15 @@ class EasyHandler(JupyterHandler):
         self.set_status(status)
         builtins = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
         self.finish(json.dumps(builtins, allow_nan=False))
+
+
+def key_in_headers(authorization: str, key_header: str) -> str | None:
+    """Return the API key in the headers of a request; ``None`` if there is none."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() in ("bearer", "token") and api_keys.is_key(token):
+        return token
+    return key_header if api_keys.is_key(key_header) else None
 
 
 class NotFoundHandler(EasyHandler):

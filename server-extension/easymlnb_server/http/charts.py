@@ -85,6 +85,26 @@ def calls(counted: Sequence[Bar]) -> Markup:
     return frame(f"Calls over time: {total} in total", drawn, str(most), ends or ("", ""))
 
 
+def days(label: str, values: Sequence[tuple[str, float, float]], most: str) -> Markup:
+    """Draw a bar for each day: its name, its total, and the part of it that failed.
+
+    ``most`` is the highest total as text.
+    """
+    highest = max((total for _, total, _ in values), default=0.0) or 1.0
+    width, height = (WIDTH - LEFT) / max(1, len(values)), HEIGHT - BOTTOM - 8
+    drawn = []
+    for at, (day, total, failed) in enumerate(values):
+        top, parts = float(HEIGHT - BOTTOM), []
+        for kind, part in (("bad", failed), ("good", total - failed)):
+            tall = height * part / highest
+            top -= tall
+            parts.append(_BAR.format(kind, LEFT + at * width + 1, top, max(width - 2, 1), tall))
+        if total:
+            drawn.append(_TITLED.format(f"{day}: {total:,.4g}", Markup().join(parts)))
+    ends = (values[0][0], values[-1][0]) if values else ("", "")
+    return frame(label, drawn, most, ends)
+
+
 def _bar_title(bar: Bar) -> str:
     errors = f", {bar.errors} failed" if bar.errors else ""
     stopped = f", {bar.stopped} stopped" if bar.stopped else ""

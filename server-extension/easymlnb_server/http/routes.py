@@ -28,8 +28,16 @@ from easymlnb_server.hub.handlers import (
     TransferHandler,
     UserHandler,
 )
+from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
+from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
+from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
+from easymlnb_server.identity.audit.handlers import AuditHandler
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
+from easymlnb_server.identity.quotas.handlers import OPERATIONS as LIMITS
+from easymlnb_server.identity.quotas.handlers import LimitsHandler
+from easymlnb_server.identity.usage.handlers import OPERATIONS as USAGE
+from easymlnb_server.identity.usage.handlers import UsageHandler, UsagePageHandler
 from easymlnb_server.jobs.handlers import (
     CancelJobHandler,
     JobEventsHandler,
@@ -128,6 +136,10 @@ OPERATIONS: Operations = {
     **UPLOADS,
     **JOBS,
     **JOB_PAGES,
+    **KEYS,
+    **LIMITS,
+    **USAGE,
+    **AUDIT,
     **TRAFFIC,
     **CREDENTIALS,
     **PROVENANCE,
@@ -148,6 +160,8 @@ CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 ASSET = r"([a-z]+\.[a-z]+)"
+
+KEY = r"(key_[0-9a-f]{16})"
 
 SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
@@ -213,6 +227,13 @@ def _common_routes(name: str) -> Routes:
         (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
         (rf"jobs/{JOB}/cancel", CancelJobHandler),
         (rf"jobs/{JOB}/retry", RetryJobHandler),
+        (r"keys", KeysHandler),
+        (r"keys/page", KeysPageHandler),
+        (rf"keys/{KEY}", KeyHandler),
+        (rf"services/{name}/limits", LimitsHandler),
+        (r"usage", UsageHandler),
+        (r"usage/page", UsagePageHandler),
+        (r"audit", AuditHandler),
         (rf"services/{name}/traffic", TrafficHandler),
         (rf"services/{name}/rollback", RollbackHandler),
         (rf"services/{name}/promotions", PromotionsHandler),

@@ -49,7 +49,7 @@ class SpooledBodyHandler(BodyHandler):
 
     def _new_file(self, size: int) -> SpooledFile:
         """Create the body's file; visitors share one limit. Raises ``StorageFull``."""
-        if self.page_token is not None and self.page_token.public:
+        if self.is_visitor or (self.page_token is not None and self.page_token.public):
             return self.state.spool.create_on_disk(size, visitor=True)
         return self.state.spool.create(size)
 

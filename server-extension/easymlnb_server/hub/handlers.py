@@ -132,6 +132,7 @@ class UserHandler(EasyHandler):
         await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, removed)
+        await self.record("owner.remove", name, owner=name, details={"removed": removed})
         self.write_json({"removed": removed})
 
 
@@ -165,4 +166,5 @@ class TransferHandler(BodyHandler):
         await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, moved)
+        await self.record("owner.transfer", name, owner=to, details={"to": to, "moved": moved})
         self.write_json({"moved": moved})

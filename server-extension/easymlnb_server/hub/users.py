@@ -125,6 +125,13 @@ class HubUsers:
         await self.register.bind(user.name, user.identity)
         return self.caller(user)
 
+    def known(self, name: str) -> Caller | None:
+        """Return a user if that needs no request."""
+        user = self._names.cached(name)
+        if user is None or not self.register.knows(user.name, user.identity):
+            return None
+        return self.caller(user)
+
     async def fetch(self, name: str) -> HubUser | None:
         """Return a user from the Hub, without the cache; ``None`` for an unknown one.
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.json_values import check_keys
 from easymlnb.contract.names import LONGEST
+from easymlnb_server.identity.grants import KeyGrant
 from easymlnb_server.identity.names import group_of
 
 MAX_NAMES = 1000
@@ -28,6 +29,8 @@ class Caller:
     names: frozenset[str] | None = None
     """The names whose rights the caller has, if these are not just ``name``: several after a
     rename, none if another user had the name before."""
+    key: KeyGrant | None = None
+    """The API key of the request, which narrows the rights of its owner ``name``."""
 
     def owns(self, owner: str) -> bool:
         """Return whether the caller owns what belongs to ``owner``, a user or a group."""
@@ -154,11 +157,17 @@ class UserDirectory(Protocol):
     async def find(self, name: str) -> Caller | None:
         """Return a user, cached for at most 30 s; ``None`` if the user can no longer log in."""
 
+    def known(self, name: str) -> Caller | None:
+        """Return a user if that needs no request, else ``None``."""
+
 
 class SingleUserDirectory:
     """The directory of a personal server: each caller is its user and has all rights."""
 
     async def find(self, name: str) -> Caller | None:
+        return self.known(name)
+
+    def known(self, name: str) -> Caller:
         return Caller(name, admin=True)
 
 

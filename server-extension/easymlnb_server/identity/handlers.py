@@ -1,6 +1,6 @@
 """Describe the caller; clients use this to resolve service names."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -8,6 +8,7 @@ from tornado import web
 
 from easymlnb.contract.errors import NotLoggedIn
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import Operation, ok
 
 
@@ -22,6 +23,8 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
 
 class MeHandler(EasyHandler):
     """``GET me``: the caller's name, groups and rights, and whether this is a shared service."""
+
+    key_scopes: ClassVar = {"GET": tuple(Scope)}
 
     @web.authenticated
     def get(self) -> None:

@@ -25,6 +25,7 @@ _VALUE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 LONGEST_VALUE = 64
 
 _QUERY = re.compile(r"\?\S+")
+_KEY = re.compile(r"emnb(?:_|%5[Ff])[0-9A-Za-z%]+")
 _LOGIN = re.compile(r"//[^/\s?#@]*@")
 _LONG = re.compile(r"\S{401,}")
 _QUOTED = re.compile(r":? b?['\"].*", re.DOTALL)
@@ -38,8 +39,14 @@ RATE = 5.0
 """Lines per second that it may log after that."""
 
 
+def hide_keys(text: str) -> str:
+    """Return a text without API keys."""
+    return _KEY.sub(SECRET, text) if "emnb" in text else text
+
+
 def scrub(text: str) -> str:
     """Return a shortened line without values in its URLs that may be secret."""
+    text = hide_keys(text)
     if "?" in text:
         text = _QUERY.sub(lambda found: "?" + _query(found[0][1:]), text)
     if "@" in text:

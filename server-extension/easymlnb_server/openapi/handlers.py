@@ -1,11 +1,13 @@
 """The services as OpenAPI, for tools and for the docs page."""
 
 from importlib.metadata import version
+from typing import ClassVar
 
 from tornado import web
 
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import (
     JSON,
     Operation,
@@ -20,6 +22,8 @@ VERSION = version("easymlnb")
 
 class OpenapiHandler(EasyHandler):
     """``GET openapi.json``: all routes and all services."""
+
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
 
     def initialize(self, operations: Operations) -> None:
         self._operations = operations
@@ -40,6 +44,8 @@ class OpenapiHandler(EasyHandler):
 
 class ServiceOpenapiHandler(EasyHandler):
     """``GET services/{name}/openapi.json``: one service and nothing else."""
+
+    key_scopes: ClassVar = {"GET": tuple(Scope)}
 
     @web.authenticated
     def get(self, name: str) -> None:

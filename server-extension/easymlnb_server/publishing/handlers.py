@@ -19,6 +19,7 @@ from easymlnb.contract.spec import NAME
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import PRIVATE, Action, is_allowed, transfer_advice
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.identity.names import GROUP, group_of, qualified_name, short_name
 from easymlnb_server.openapi.document import (
     BYTES,
@@ -87,6 +88,7 @@ class ServicesHandler(BodyHandler):
     """``GET services`` lists them; ``POST services`` publishes the bundle that is its body."""
 
     actions: ClassVar[dict[str, str]] = {"POST": "write"}
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
 
     def body_limit(self) -> int:
         sent = self.request.headers.get("Content-Type", "")
@@ -127,6 +129,12 @@ class ServicesHandler(BodyHandler):
             stage=stage,
             force=force,
         )
+        about = {"bundle": stored.id, "replace": replace}
+        # Which services a notebook has may be known only after it ran.
+        for name in stored.names or stored.manifest.get("defines") or (stored.id,):
+            shared = self.state.services.shared and "/" not in name and name != stored.id
+            full = qualified_name(stored.owner, name) if shared else name
+            await self.record("service.publish", full, owner=stored.owner, details=about)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)

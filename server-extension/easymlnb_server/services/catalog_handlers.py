@@ -5,7 +5,7 @@ import base64
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import to_builtins
 from tornado import web
@@ -19,6 +19,7 @@ from easymlnb_server.http import charts, version_charts
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import PRIVATE, Action
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
@@ -247,6 +248,8 @@ def _choice(access: dict[str, Any]) -> str:
 class MetadataHandler(EasyHandler):
     """``GET services/{name}/metadata``: also in the formats of other catalogs."""
 
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
+
     @web.authenticated
     def get(self, name: str) -> None:
         self.write_json(MetadataForms(**metadata_formats.document(described(self, name))))
@@ -254,6 +257,8 @@ class MetadataHandler(EasyHandler):
 
 class ThumbnailHandler(EasyHandler):
     """``GET services/{name}/thumbnail``: the picture of a service's card."""
+
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
 
     @web.authenticated
     def get(self, name: str) -> None:

@@ -8,8 +8,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from tornado import web
 
-from easymlnb.contract.errors import NotShared
-from easymlnb_server.http.base import EasyHandler
+from easymlnb.contract.errors import NotLoggedIn, NotShared
+from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import (
     Access,
@@ -18,6 +18,7 @@ from easymlnb_server.identity.access import (
     parse_access,
     parse_maintainers,
 )
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import JSON, Operation, done, ok
 from easymlnb_server.services.responses import (
     Log,
@@ -35,7 +36,15 @@ MAX_ACCESS_BYTES = 2**20
 class ServiceHandler(EasyHandler):
     """``GET`` and ``DELETE services/{name}``."""
 
-    @web.authenticated
+    key_scopes: ClassVar = {"GET": tuple(Scope)}
+
+    def on_anonymous(self) -> None:
+        """Accept requests for the description of a public service."""
+        if self.request.method != "GET" or not self.state.services.public(self.path_args[0]):
+            raise NotLoggedIn
+        self.is_visitor = True
+
+    @custom_access_check
     def get(self, name: str) -> None:
         target, services = self.target(name, Action.SEE), self.state.services
         names, state = services.named(name, self.caller), services.state(name, self.caller)
@@ -45,7 +54,9 @@ class ServiceHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         self.target(name, Action.OWN)
+        owner = self.state.services.named(name, self.caller).owner
         await self.state.publisher.remove(name)
+        await self.record("service.delete", name, owner=owner)
         await self.state.credentials.refresh()
         self.state.call_log.forget(name)
         self.state.metrics.prune()
@@ -55,6 +66,8 @@ class ServiceHandler(EasyHandler):
 
 class VersionsHandler(EasyHandler):
     """``GET services/{name}/versions``."""
+
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
 
     @web.authenticated
     async def get(self, name: str) -> None:
@@ -120,6 +133,9 @@ class AccessHandler(BodyHandler):
         await self._bind_names(set(wanted.users) - set(before.users))
         wanted = replace(wanted, maintainers=before.maintainers)
         await self.state.publisher.set_access(name, wanted)
+        owner = self.state.published.services[name].owner
+        about = {"access": wanted.to_dict(), "before": before.to_dict()}
+        await self.record("service.share", name, owner=owner, details=about)
         self.write_json(wanted)
 
     async def _bind_names(self, names: Collection[str]) -> None:

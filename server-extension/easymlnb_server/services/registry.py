@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from easymlnb.contract.errors import NotReady, ServiceNotFound, VersionNotFound
+from easymlnb.contract.errors import NotLoggedIn, NotReady, ServiceNotFound, VersionNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, is_allowed
@@ -17,6 +17,9 @@ from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.responses import ServiceNames, ServiceState, ServiceStatus
 
 LIVE: Final = "live"
+
+FOR_KEYS = (Action.SEE, Action.CALL)
+"""What API keys and visitors may do, if anything."""
 
 T = TypeVar("T")
 
@@ -111,6 +114,8 @@ class ServiceRegistry:
         ------
         ServiceNotFound
             There is no such service, or the caller may not know of it.
+        NotLoggedIn
+            The caller has an API key for other services.
         VersionNotFound
             There is no version with the number or alias that is selected.
         NotReady
@@ -118,6 +123,8 @@ class ServiceRegistry:
             selected has no deployment, see ``wake``.
         """
         if not self.allows(caller, name, action):
+            if caller is not None and caller.key is not None and not caller.key.matches(name):
+                raise NotLoggedIn
             self._published.check()
             now = self._moved(name)
             raise ServiceNotFound(name, now if self.allows(caller, now, Action.SEE) else "")
@@ -163,8 +170,11 @@ class ServiceRegistry:
 
     def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
         """Return whether a caller may do something with a service; false if there is none."""
+        key = caller.key if caller is not None else None
+        if key is not None and (action not in FOR_KEYS or not key.matches(name)):
+            return False
         if not self.shared:
-            return True
+            return caller is not None or (action in FOR_KEYS and self.public(name))
         service = self._published.get(name)
         return service is not None and is_allowed(caller, service.owner, service.access, action)
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from easymlnb.contract.errors import StorageUnusable
+from easymlnb_server.store.api_keys import ApiKeyRepository
+from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.call_usage import CallUsage
 from easymlnb_server.store.comparisons import Comparisons
 from easymlnb_server.store.credentials import Credentials
 from easymlnb_server.store.database import Database
@@ -18,6 +21,7 @@ from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.provenance import Provenance
 from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.records import StoredBundle
+from easymlnb_server.store.service_limits import ServiceLimitsRepository
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.traffic import TrafficRows
 from easymlnb_server.store.usage import Usage
@@ -45,6 +49,10 @@ class Store:
         self.services = Services(database)
         self.usage = Usage(database)
         self.people = People(database)
+        self.audit = Audit(database)
+        self.api_keys = ApiKeyRepository(database)
+        self.service_limits = ServiceLimitsRepository(database)
+        self.call_usage = CallUsage(database)
         self.traffic = TrafficRows(database)
         self.promotions = PromotionRows(database)
         self.credentials = Credentials(database)

@@ -313,3 +313,65 @@ job_lanes = Table(
     Column("owner", String(255), primary_key=True),
     Column("rank", BigInteger, nullable=False),
 )
+
+# Who changed what. Triggers of the migration refuse to change or delete a row.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("time", Float(53), nullable=False),
+    Column("actor", String, nullable=False),
+    Column("key", String(32), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("details", JSON, nullable=False),
+    Index(None, "time"),
+)
+
+# The text of a key is not stored, only its SHA-256.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("hint", String(16), nullable=False),
+    Column("owner", String(255), nullable=False),
+    Column("services", JSON, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("note", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("expires", Float(53)),
+    Column("revoked", Float(53)),
+    Column("used", Float(53)),
+    Column("changed", Float(53), nullable=False),
+    Index(None, "hash", unique=True),
+    Index(None, "changed"),
+)
+
+service_limits = Table(
+    "service_limits",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("limits", JSON, nullable=False),
+    Column("changed", Float(53), nullable=False),
+)
+
+# The calls of a UTC day, such as ``2026-01-31``. ``key`` is empty for calls without a key.
+call_usage = Table(
+    "call_usage",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("service", NAME, primary_key=True),
+    Column("version", String(16), primary_key=True),
+    Column("user", String(255), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("compute_seconds", Float(53), nullable=False),
+    Column("gpu_seconds", Float(53), nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+)

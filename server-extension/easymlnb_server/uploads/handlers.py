@@ -15,8 +15,12 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.http.connections import network_of
 from easymlnb_server.http.spooled_body import read_large_chunks
 from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key
+from easymlnb_server.identity.api_keys.keys import owner_of_calls
+from easymlnb_server.identity.grants import Scope
+from easymlnb_server.identity.quotas.quotas import VISITOR_KEY
 from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
@@ -40,6 +44,10 @@ HEADER = "X-Easymlnb-Uploads"
 def owner_of(handler: EasyHandler) -> str:
     """Return the owner of the uploads and calls of a request."""
     caller, token = handler.caller, handler.page_token
+    if handler.is_visitor:
+        return f"{VISITOR_KEY}{network_of((handler.request.remote_ip,))}"
+    if caller is not None and caller.key is not None:
+        return owner_of_calls(caller.key.id)
     if handler.state.services.shared and caller is not None:
         # One owner for a user's tokens, browsers and app pages.
         return owner_key(caller.name)
@@ -81,6 +89,7 @@ class UploadsHandler(BodyHandler):
     """``POST uploads``: announce a file for a service."""
 
     actions: ClassVar[dict[str, str]] = {"POST": "execute"}
+    key_scopes: ClassVar = {"POST": (Scope.CALL, Scope.JOBS)}
 
     def accepts_token(self, token: PageToken) -> bool:
         return token.service == self.get_query_argument("service", "")
@@ -125,6 +134,7 @@ class UploadHandler(BodyHandler):
 
     body_method = "PUT"
     actions: ClassVar[dict[str, str]] = {"PUT": "execute", "DELETE": "execute"}
+    key_scopes: ClassVar = dict.fromkeys(("GET", "PUT", "DELETE"), (Scope.CALL, Scope.JOBS))
 
     def initialize(self) -> None:
         super().initialize()

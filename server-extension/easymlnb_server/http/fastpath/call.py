@@ -25,6 +25,7 @@ from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
 from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.fastpath.request_head import RequestHead
+from easymlnb_server.http.rate_limits import rate_limit_headers
 from easymlnb_server.http.spooled_body import send_file
 from easymlnb_server.uploads.spool import SpooledFile
 
@@ -136,6 +137,8 @@ class FastCall:
         extra_headers = ""
         if (seconds := retry_after(error)) is not None:
             extra_headers = f"Retry-After: {seconds}\r\n"
+        for name, value in rate_limit_headers(error).items():
+            extra_headers += f"{name}: {value}\r\n"
         body = json.dumps(error.to_dict(self._request.request_id)).encode()
         self._send(
             self._head(error.status, "application/json", ERROR_POLICY, extra_headers, len(body)),

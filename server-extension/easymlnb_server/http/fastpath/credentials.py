@@ -13,7 +13,10 @@ from typing import Any
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 
+from easymlnb_server.context import ServerContext
 from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, owner_key
+from easymlnb_server.identity.api_keys.keys import owner_of_calls
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.services.registry import ServiceRegistry
 
 JUPYTER_PROVIDERS = (IdentityProvider, PasswordIdentityProvider)
@@ -28,6 +31,16 @@ class KnownCaller:
 
     caller: Caller
     owner: str
+
+
+def find_key_holder(state: ServerContext, text: str) -> KnownCaller | None:
+    """Return the caller with this API key if it is valid and needs no request to the Hub."""
+    key = state.keys.find(text)
+    if key is None or Scope.CALL not in key.scopes:
+        return None
+    owner = state.users.known(key.owner)
+    caller = state.keys.as_caller(key, owner) if owner is not None else None
+    return None if caller is None else KnownCaller(caller, owner_of_calls(key.id))
 
 
 def find_known_caller(

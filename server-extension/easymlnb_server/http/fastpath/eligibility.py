@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.errors import NotReady, ServiceNotFound
+from easymlnb.contract import api_keys
+from easymlnb.contract.errors import NotLoggedIn, NotReady, ServiceNotFound
 from easymlnb.contract.file_parameters import body_limit
 from easymlnb_server.calls.responses import EVENTS
 from easymlnb_server.context import ServerContext
-from easymlnb_server.http.fastpath.credentials import KnownCaller, find_known_caller
+from easymlnb_server.http.fastpath.credentials import (
+    KnownCaller,
+    find_key_holder,
+    find_known_caller,
+)
 from easymlnb_server.identity.access import Action
 
 CALL = r"services/([A-Za-z0-9_-]+)/call"
@@ -27,6 +32,7 @@ SHARED_CALL = r"services/([A-Za-z0-9_.~-]+/[A-Za-z0-9_-]+)/call"
 HEADERS = frozenset(
     (
         *("host", "authorization", "content-type", "content-length", "accept", "x-request-id"),
+        "x-api-key",
         *("connection", "user-agent", "accept-encoding", "accept-language"),
         *("traceparent", "tracestate", "via", "forwarded", "x-real-ip", "x-forwarded-for"),
         *("x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-server"),
@@ -73,7 +79,7 @@ class Eligibility:
             return None
         try:
             target = self._state.services.resolve(name, caller.caller, Action.CALL)
-        except (ServiceNotFound, NotReady):
+        except (NotLoggedIn, ServiceNotFound, NotReady):
             return None
         spec, content_length = target.spec, headers.get("content-length", "")
         if (
@@ -87,6 +93,8 @@ class Eligibility:
         limit, kind = spec.max_body, headers.get("content-type", JSON)
         if kind != JSON:
             limit = body_limit(spec.input, limit, kind.partition(";")[0].strip().lower())
+        if caller.caller.key is not None:
+            limit = self._state.quotas.max_body(name, caller.caller, limit)
         length = int(content_length)
         return EligibleCall(caller, length) if length <= min(BODY_LIMIT, limit) else None
 
@@ -101,12 +109,19 @@ class Eligibility:
             return None
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         token = credentials.strip()
+        key = headers.get("x-api-key")
+        if key is not None:
+            if credentials or not api_keys.is_key(key):
+                return None
+            scheme, token = "bearer", key
         if (
             scheme.lower() not in ("token", "bearer")
             or not token
             or not self._is_host(headers.get("host", ""))
         ):
             return None
+        if api_keys.is_key(token):
+            return find_key_holder(self._state, token)
         return find_known_caller(settings, self._state.services, token)
 
     def _is_host(self, host: str) -> bool:

@@ -24,6 +24,8 @@ from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.quotas.quotas import Defaults, Quotas
+from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.live import LiveServices
@@ -44,9 +46,11 @@ class World:
             self.live, self.published, self.in_flight.by_version, CollectorRegistry()
         )
         self.services = ServiceRegistry(self.live, self.published)
-        self.recorder = CallRecorder(self.calls, self.metrics)
+        self.usage = UsageMeter()
+        self.quotas = Quotas(Defaults(), self.usage)
+        self.recorder = CallRecorder(self.calls, self.metrics, self.usage)
         activity = Activity({}, {}, self.live)  # type: ignore[arg-type]
-        self.invoker = Invoker(self.services, self.recorder, activity, self.in_flight)
+        self.invoker = Invoker(self.services, self.recorder, activity, self.in_flight, self.quotas)
         self.done: list[CallResult] = []
 
     def publish(self, version: int, pool: Dispatcher, **options: Any) -> None:

@@ -21,6 +21,7 @@ from easymlnb_server.http.routes import (
     CREDENTIAL,
     FILE,
     KERNEL,
+    KEY,
     NAME,
     REQUEST,
     ROUTES,
@@ -50,13 +51,22 @@ PASS, OTHER, OWN = "a visitor's pass", "a pass of another service", "a user's pa
 USER = "user"
 """Users of a personal server own and administer everything on it."""
 
-CALLERS = (NOBODY, WRONG, PASS, OTHER, OWN, USER)
+HOLDER, FOREIGN = "the holder of an API key", "the holder of a key of another service"
+REVOKED, EXPIRED = "the holder of a revoked key", "the holder of an expired key"
+
+CALLERS = (NOBODY, WRONG, PASS, OTHER, OWN, USER, HOLDER, FOREIGN, REVOKED, EXPIRED)
 LOGIN = (USER,)
+READERS = (USER, HOLDER)
+KEYS = (USER, HOLDER, FOREIGN)
+"""Keys have the scopes ``call`` and ``read``."""
 PASSES = (PASS, OTHER, OWN)
 HERE = (PASS, OWN, USER)
 """Who may call the service that the walk is about."""
 BROWSERS = (NOBODY, WRONG, USER)
 """Those who may look at public pages; a pass opens nothing but calls and their uploads."""
+
+CALLS = (*HERE, NOBODY, WRONG, HOLDER)
+"""The service is public, so it needs no login. A key is never less than what it says."""
 
 ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -72,11 +82,13 @@ OF_PLACES = {
 EXPECTED: dict[str, dict[str, Probe]] = {
     "/?": {"GET": Probe(LOGIN)},
     "docs": {"GET": Probe(LOGIN)},
-    "openapi.json": {"GET": Probe(LOGIN)},
+    "openapi.json": {"GET": Probe(KEYS)},
     "static/ASSET": {"GET": Probe(BROWSERS)},
-    "services": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 415)},
-    "services/NAME": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, harms=True)},
+    "services": {"GET": Probe(KEYS), "POST": Probe(LOGIN, 415)},
+    "services/NAME": {"GET": Probe((*BROWSERS, HOLDER)), "DELETE": Probe(LOGIN, harms=True)},
     "services/NAME/access": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/call": {"POST": Probe(CALLS)},
+    "services/NAME/view": {"POST": Probe(CALLS)},
     "services/NAME/maintainers": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
     "services/NAME/credentials": {"GET": Probe(LOGIN)},
     "services/NAME/credentials/CREDENTIAL": {
@@ -84,11 +96,9 @@ EXPECTED: dict[str, dict[str, Probe]] = {
         "PUT": Probe(LOGIN, harms=True),
         "DELETE": Probe(LOGIN, 404),
     },
-    "services/NAME/call": {"POST": Probe(HERE)},
-    "services/NAME/view": {"POST": Probe(HERE)},
     "services/NAME/live/call": {"POST": Probe(LOGIN)},
     "services/NAME/live/view": {"POST": Probe(LOGIN)},
-    "services/NAME/versions": {"GET": Probe(LOGIN)},
+    "services/NAME/versions": {"GET": Probe(READERS)},
     "services/NAME/versions/VERSION/provenance": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/diff": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/bundle": {"GET": Probe(LOGIN)},
@@ -96,18 +106,18 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION/crate": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/page": {"GET": Probe(LOGIN)},
     "services/NAME/log": {"GET": Probe(LOGIN)},
-    "services/NAME/openapi.json": {"GET": Probe(LOGIN)},
+    "services/NAME/openapi.json": {"GET": Probe(READERS)},
     "services/NAME/page": {"GET": Probe(LOGIN)},
-    "services/NAME/metadata": {"GET": Probe(LOGIN)},
-    "services/NAME/thumbnail": {"GET": Probe(LOGIN, 404)},
-    "uploads": {"POST": Probe(HERE, 201, ANNOUNCED, "?service=walked")},
+    "services/NAME/metadata": {"GET": Probe(READERS)},
+    "services/NAME/thumbnail": {"GET": Probe(READERS, 404)},
+    "uploads": {"POST": Probe((*HERE, HOLDER), 201, ANNOUNCED, "?service=walked")},
     # A session of the visitor: only their page's token may know of it.
     "uploads/UPLOAD": {
         "GET": Probe((PASS,)),
         "PUT": Probe((PASS,), harms=True),
         "DELETE": Probe((PASS,), harms=True),
     },
-    "calls/REQUEST": {"DELETE": Probe((*PASSES, USER), 404)},
+    "calls/REQUEST": {"DELETE": Probe((*PASSES, *KEYS), 404)},
     "bundles/BUNDLE": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "bundles/BUNDLE/notebook": {"GET": Probe(LOGIN, 404)},
     **{at.format(at="apps/NAME"): found for at, found in OF_PLACES.items()},
@@ -118,7 +128,14 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "health/ready": {"GET": Probe(BROWSERS)},
     "link": {"GET": Probe(())},
     "placements": {"GET": Probe(LOGIN)},
-    "me": {"GET": Probe(LOGIN)},
+    "me": {"GET": Probe(KEYS)},
+    "keys": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
+    "keys/page": {"GET": Probe(LOGIN)},
+    "keys/KEY": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "services/NAME/limits": {"GET": Probe(LOGIN), "PUT": Probe(LOGIN, 400)},
+    "usage": {"GET": Probe(KEYS)},
+    "usage/page": {"GET": Probe(LOGIN)},
+    "audit": {"GET": Probe(LOGIN)},
     "services/NAME/flag": {"POST": Probe(HERE, 400)},
     "services/NAME/records": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, 400)},
     "services/NAME/records/page": {"GET": Probe(LOGIN)},
@@ -140,8 +157,8 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/promotions/KERNEL/pause": {"POST": Probe(LOGIN, 404)},
     "services/NAME/promotions/KERNEL/resume": {"POST": Probe(LOGIN, 404)},
     "services/NAME/versions/VERSION": {"DELETE": Probe(LOGIN, 409)},
-    "services/NAME/versions/VERSION/call": {"POST": Probe(LOGIN)},
-    "services/NAME/versions/VERSION/view": {"POST": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/call": {"POST": Probe(READERS)},
+    "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
     ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
 }
 """Route -> method -> who is let in. A route or method that is missing here fails the walk."""
@@ -150,6 +167,7 @@ STANDS_FOR = {
     NAME: "NAME",
     BUNDLE: "BUNDLE",
     KERNEL: "KERNEL",
+    KEY: "KEY",
     ASSET: "ASSET",
     UPLOAD: "UPLOAD",
     SESSION: "PLACE",
@@ -163,6 +181,7 @@ EXAMPLES = {
     ".*": "anything/else",
     "BUNDLE": "0" * 64,
     "KERNEL": "0" * 32,
+    "keys/KEY": f"keys/key_{'0' * 16}",
     "ASSET": "easymlnb.css",
     "PLACE": "0" * 36,
     "FILE": "0" * 12 + "/none.js",
@@ -200,6 +219,7 @@ def callers(session_server: RunningServer) -> Iterator[dict[str, httpx.Client]]:
             OWN: pass_of(open_page(server, person, "apps/walked")),
             USER: f"token {server.token}",
         }
+        shown |= {name: f"Bearer {key}" for name, key in keys_of(server).items()}
         for name, said in shown.items():
             made[name].headers["Authorization"] = said
         yield made
@@ -209,6 +229,19 @@ def callers(session_server: RunningServer) -> Iterator[dict[str, httpx.Client]]:
         kernel.close()
         for name in ("walked", "neighbour"):
             server.http.delete(f"services/{name}")
+
+
+def keys_of(server: RunningServer) -> dict[str, str]:
+    """Return an API key of each kind."""
+    keys = {}
+    for name, service in ((HOLDER, "walked"), (FOREIGN, "neighbour"), (REVOKED, "walked")):
+        body = {"services": [service], "scopes": ["call", "read"]}
+        made = server.http.post("keys", json=body).json()
+        keys[name] = made["key"]
+    server.http.delete(f"keys/{made['id']}")
+    body = {"services": ["walked"], "scopes": ["call", "read"], "expires": "0.001s"}
+    keys[EXPIRED] = server.http.post("keys", json=body).json()["key"]
+    return keys
 
 
 @pytest.mark.parametrize("routes", [ROUTES, SHARED_ROUTES])

@@ -1,0 +1,1 @@
+"""API keys: who may call which services, with a text instead of a login."""

@@ -1,0 +1,1 @@
+"""Quotas: limits of calls per key, user, service and visitor."""

@@ -1,0 +1,226 @@
+"""Admit calls within their limits, and count them."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.json_values import check_keys
+from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.limits import ADVICE, NO_LIMITS, Limits
+from easymlnb_server.identity.quotas.meter import Meter
+from easymlnb_server.identity.usage.meter import Today, UsageMeter
+from easymlnb_server.identity.usage.models import VISITOR
+
+VISITOR_KEY = "visitor "
+"""Prefix of the owner key of calls by visitors without a login."""
+
+MAX_METERS = 20_000
+"""Maximum number of meters; of more, those that were not used for longest are dropped."""
+
+Admission = tuple[Meter, ...]
+
+
+class ServiceLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of a service: of all its calls, and of calls without a login."""
+
+    all: Limits = NO_LIMITS
+    visitors: Limits | None = None
+
+
+class LimitRows(Protocol):
+    """Stores limits of services; methods block."""
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Return the limits by service."""
+
+    def put(self, service: str, limits: dict[str, Any]) -> None:
+        """Replace the limits of a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Limits for all that have none of their own.
+
+    ``visitors`` are those of all visitors of a service together, ``visitor`` those of one address.
+    """
+
+    key: Limits = NO_LIMITS
+    user: Limits = NO_LIMITS
+    service: Limits = NO_LIMITS
+    visitors: Limits = NO_LIMITS
+    visitor: Limits = NO_LIMITS
+
+
+class Quotas:
+    """The limits of keys, users, services and visitors, and the meters of their calls.
+
+    Parameters
+    ----------
+    defaults
+        Limits for those that have none of their own.
+    usage
+        Has the totals of the day, which survive a restart.
+    clock
+        A monotonic clock.
+    """
+
+    def __init__(
+        self,
+        defaults: Defaults,
+        usage: UsageMeter,
+        clock: Callable[[], float] = time.monotonic,
+        today: Today | None = None,
+    ) -> None:
+        self._defaults = defaults
+        self._usage = usage
+        self._clock = clock
+        self._today = today or Today()
+        self._services: dict[str, ServiceLimits] = {}
+        self._meters: dict[tuple[str, str], Meter | None] = {}
+        self._rows: LimitRows | None = None
+
+    async def open(self, rows: LimitRows) -> None:
+        """Load the limits of services; meters begin with the stored totals of the day."""
+        stored = await asyncio.to_thread(rows.all)
+        self._services = {name: msgspec.convert(one, ServiceLimits) for name, one in stored.items()}
+        self._rows = rows
+        self._meters.clear()
+
+    def of_service(self, name: str) -> ServiceLimits:
+        """Return the limits that were set for a service."""
+        return self._services.get(name, ServiceLimits())
+
+    async def set_service(self, name: str, limits: ServiceLimits) -> None:
+        """Set the limits of a service, from now on."""
+        rows = self._rows
+        values = msgspec.to_builtins(limits)
+        if not limits.all:
+            values.pop("all")
+        if limits.visitors is None:
+            values.pop("visitors")
+        if rows is not None:
+            await asyncio.to_thread(rows.put, name, values)
+        self._services[name] = limits
+        for kind in ("service", "visitors"):
+            self._meters.pop((kind, name), None)
+
+    def max_body(self, service: str, caller: Caller | None, limit: int) -> int:
+        """Return the lowest of ``limit`` and the limits of bodies."""
+        for limits in self._limits(service, caller, VISITOR_KEY).values():
+            if isinstance(limits.max_body, int):
+                limit = min(limit, limits.max_body)
+        return limit
+
+    def admit(self, service: str, caller: Caller | None, owner: str, size: int) -> Admission:
+        """Count a call; raises ``LimitExceeded`` or ``TooLarge``, and then counts nothing.
+
+        Parameters
+        ----------
+        service, caller
+            The service's name, and who calls; ``None`` for a visitor.
+        owner
+            The owner key of the call.
+        size
+            Bytes of its body.
+        """
+        found = [self._meter("service", service, service, caller)]
+        if caller is None:
+            if owner.startswith(VISITOR_KEY):
+                found.append(self._meter("visitors", service, service, caller))
+                found.append(self._meter("visitor", owner, service, caller))
+        else:
+            found.append(self._meter("user", caller.name, service, caller))
+            if caller.key is not None:
+                found.append(self._meter("key", caller.key.id, service, caller))
+        meters = tuple(meter for meter in found if meter is not None)
+        if not meters:
+            return ()
+        now, day, left = self._clock(), self._today(), self._today.seconds_left()
+        for meter in meters:
+            error = meter.check(now, day, left, size)
+            if error is not None:
+                raise error
+        for meter in meters:
+            meter.enter()
+        return meters
+
+    def _limits(self, service: str, caller: Caller | None, owner: str) -> Mapping[str, Limits]:
+        own, defaults = self.of_service(service), self._defaults
+        limits = {"service": own.all or defaults.service}
+        if caller is None:
+            if owner.startswith(VISITOR_KEY):
+                visitors = own.visitors
+                limits["visitors"] = defaults.visitors if visitors is None else visitors
+                limits["visitor"] = defaults.visitor
+            return limits
+        limits["user"] = defaults.user
+        if caller.key is not None:
+            limits["key"] = caller.key.limits or defaults.key
+        return limits
+
+    def _meter(self, kind: str, id: str, service: str, caller: Caller | None) -> Meter | None:
+        place = (kind, id)
+        if place in self._meters:
+            return self._meters[place]
+        limits = self._limits(service, caller, VISITOR_KEY)[kind]
+        meter = None
+        if limits:
+            meter = Meter(_LABELS[kind], limits, self._today())
+            totals = self._totals(kind, id)
+            meter.calls, meter.seconds = totals
+        if len(self._meters) >= MAX_METERS:
+            self._drop_old()
+        self._meters[place] = meter
+        return meter
+
+    def _totals(self, kind: str, id: str) -> tuple[int, float]:
+        """Return today's calls and seconds; those of one address are not stored."""
+        if kind == "visitor":
+            return 0, 0.0
+        by = {
+            "service": {"service": id},
+            "visitors": {"service": id, "user": VISITOR},
+            "user": {"user": id},
+            "key": {"key": id},
+        }
+        found = self._usage.total(**by[kind])
+        return found.calls, found.compute_seconds
+
+    def _drop_old(self) -> None:
+        idle = [
+            place for place, meter in self._meters.items() if meter is None or not meter.running
+        ]
+        idle.sort(key=lambda place: self._last_used(place))
+        for place in idle[: MAX_METERS // 4]:
+            del self._meters[place]
+
+    def _last_used(self, place: tuple[str, str]) -> float:
+        meter = self._meters[place]
+        return meter.last_used if meter is not None else 0.0
+
+
+_LABELS = {
+    "service": "this service",
+    "visitors": "all visitors of this service",
+    "visitor": "your address",
+    "user": "this user",
+    "key": "this API key",
+}
+
+
+def parse_service_limits(data: bytes) -> ServiceLimits:
+    """Decode the limits of a service; raises ``BadRequest``."""
+    try:
+        limits = msgspec.json.decode(data, type=ServiceLimits)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(
+            'Send the limits as JSON, such as {"all": {"calls_per_second": 10}, "visitors": '
+            f'{{"calls_per_day": 500}}}} ({error}). {ADVICE}'
+        ) from error
+    check_keys(data)
+    return limits

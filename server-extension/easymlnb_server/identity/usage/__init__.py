@@ -1,0 +1,1 @@
+"""Usage: what calls cost, by service, version, user, API key and day."""
