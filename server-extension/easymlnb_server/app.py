@@ -31,7 +31,8 @@ from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.uploads.uploads import SWEEP_EVERY
-from easymlnb_server.wiring import build, build_lifecycle, build_placements
+from easymlnb_server.wiring import build, build_lifecycle
+from easymlnb_server.wiring_placements import build_placements
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -114,7 +115,12 @@ class EasyMLNB(Settings, ExtensionApp):
         link = self._link_url()
         self._export_link(link)
         placements = await asyncio.to_thread(
-            build_placements, self, self._components, serverapp, link
+            build_placements,
+            self,
+            self._components.hub,
+            self._components.profiles,
+            serverapp,
+            link,
         )
         self._components.deployments.open(placements)
         try:

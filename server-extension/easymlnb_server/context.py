@@ -22,6 +22,7 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -48,6 +49,7 @@ class ServerContext:
     services: ServiceRegistry
     published: PublishedServices
     publisher: Publisher
+    ownership: Ownership
     live: LiveServices
     registration: WorkerRegistration
     call_log: CallLog

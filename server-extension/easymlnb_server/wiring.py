@@ -4,14 +4,13 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server.apps.service import AppPages
@@ -28,10 +27,7 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
-from easymlnb_server.hub import group_limits
-from easymlnb_server.hub.usage import Meters
-from easymlnb_server.hub.users import HubUsers
-from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
+from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.quotas.quotas import Quotas
@@ -41,20 +37,11 @@ from easymlnb_server.jobs.manager import JobLimits, Jobs
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
-from easymlnb_server.placement import gpus
 from easymlnb_server.placement.address_file import write_address
-from easymlnb_server.placement.hub import profiles
 from easymlnb_server.placement.hub.credentials import HubCredentials
-from easymlnb_server.placement.hub.placement import HubPlacement
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
-from easymlnb_server.placement.hub.status import PersonalViews, PlacementView, Views
-from easymlnb_server.placement.hub.tokens import UserTokens
-from easymlnb_server.placement.hub.user_placements import UserPlacements
-from easymlnb_server.placement.hub.user_servers import UserServers
-from easymlnb_server.placement.local import LocalPlacement
-from easymlnb_server.placement.node.manager import NodeKernelManager
-from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
-from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -70,6 +57,14 @@ from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.wiring_placements import (
+    HubParts,
+    hub_parts,
+    kernelspecs,
+    node_kernels,
+    placement_views,
+    shared_profiles,
+)
 from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.environments import LockedEnvironments
 from easymlnb_server.workers.factory import DeploymentFactory
@@ -93,16 +88,6 @@ TIDY_ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class HubParts:
-    """What only a shared service that a Hub started has."""
-
-    users: HubUsers
-    meters: Meters
-    placements: UserPlacements
-    user_servers: UserServers
-
-
-@dataclass(frozen=True, slots=True)
 class Components:
     """The objects of a server that are not for handlers, and the context, which is."""
 
@@ -120,8 +105,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     folder = Path(settings.state_dir)
     directory = getattr(server.identity_provider, "people", SingleUserDirectory())
     credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
-    hub = _hub_parts(settings, folder, directory)
-    common = _profiles(settings, credentials)
+    hub = hub_parts(settings, folder, directory)
+    common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
     stored_credentials = _credentials(settings, folder)
     environments = None if hub is not None else _environments(settings, server, folder)
@@ -162,6 +147,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         services=services,
         published=published,
         publisher=publisher,
+        ownership=Ownership(publisher),
         live=live,
         registration=registration,
         call_log=calls,
@@ -173,8 +159,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
             spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
         ),
         apps=apps,
-        node_kernels=_node(settings, server, folder),
-        placement_views=_views(settings, hub, common, credentials),
+        node_kernels=node_kernels(settings, server, folder),
+        placement_views=placement_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
         jobs=Jobs(
@@ -210,38 +196,6 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     key_revoker = KeyRevoker(context.keys, in_flight, services)
     return Components(context, revoker, key_revoker, deployments, hub, common, environments)
-
-
-def build_placements(
-    settings: Settings, components: Components, server: ServerApp, link: str
-) -> PlacementProvider:
-    """Return where workers start, on a server that kernels reach at ``link``. It blocks."""
-    if components.hub is not None:
-        return components.hub.placements
-    folder = Path(settings.state_dir)
-    local = LocalPlacement(
-        _kernelspecs(server),
-        folder / "workers",
-        link=link,
-        cafile=server.certfile or "",
-        address_file=folder / "server.json",
-        inherit=settings.inherited_environment,
-        gpus=gpus.visible_gpus(os.environ, gpus.detect_gpus()),
-    )
-    common = components.profiles
-    if not settings.is_node:
-        common.get()
-    credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
-    made: dict[str, HubPlacement] = {}
-
-    def others() -> Mapping[str, HubPlacement]:
-        # A placement that a service named once stays: it may have workers.
-        for name, profile in common.last.items():
-            if name != LOCAL and name not in made:
-                made[name] = HubPlacement(name, profile, credentials, folder / PLACED)
-        return made
-
-    return PersonalPlacements(local, others)
 
 
 def build_lifecycle(
@@ -289,30 +243,6 @@ def build_lifecycle(
     )
 
 
-def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> HubParts | None:
-    credentials = HubCredentials.for_service(os.environ, settings.hub_proxy)
-    if not (settings.shared and credentials.token and isinstance(directory, HubUsers)):
-        return None
-    users = directory
-    meters = Meters(users, group_limits.parse(settings.group_limits))
-    tokens = UserTokens(credentials, users.identity)
-    placements = UserPlacements(
-        credentials,
-        profiles.for_shared_service(settings.placements),
-        folder / PLACED,
-        meters.get,
-        users.check_start,
-        tokens,
-    )
-    return HubParts(users, meters, placements, UserServers(credentials, tokens))
-
-
-def _profiles(settings: Settings, credentials: HubCredentials) -> SharedProfiles:
-    own = {} if settings.shared else settings.placements
-    base_url = os.environ.get("JUPYTERHUB_BASE_URL", "/")
-    return SharedProfiles(credentials, base_url, profiles.for_personal_server(own))
-
-
 def _credentials(settings: Settings, folder: Path) -> CredentialStore:
     own = None if settings.shared else folder / KEY_FILE
     source = KeySource.take(settings.credentials_key_file, os.environ, own)
@@ -322,7 +252,7 @@ def _credentials(settings: Settings, folder: Path) -> CredentialStore:
 def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
     return LockedEnvironments(
         folder / "environments",
-        _kernelspecs(server),
+        kernelspecs(server),
         index_url=settings.environment_index_url,
         wheelhouse=settings.environment_wheelhouse,
     )
@@ -377,36 +307,6 @@ def _app_pages(settings: Settings) -> AppPages:
         limits=limits,
         message_limit=settings.app_message_limit,
     )
-
-
-def _node(settings: Settings, server: ServerApp, folder: Path) -> NodeKernelManager:
-    stop_on_sigint(partial(server.stop, from_signal=True))
-    name = os.environ.get("JUPYTERHUB_SERVER_NAME", "") or "server"
-    return NodeKernelManager(
-        _kernelspecs(server),
-        folder / "nodes" / name,
-        inherit=settings.inherited_environment,
-        detect_gpus=lambda: gpus.assigned_gpus(os.environ),
-        stop_server=stop_server if settings.is_node else None,
-    )
-
-
-def _views(
-    settings: Settings, hub: HubParts | None, common: SharedProfiles, credentials: HubCredentials
-) -> Views:
-    if hub is not None:
-        return hub.placements
-    return PersonalViews(
-        lambda: [
-            PlacementView(name, profile, credentials, settings.hub_proxy)
-            for name, profile in common.get().items()
-        ]
-    )
-
-
-def _kernelspecs(server: ServerApp) -> KernelSpecManager:
-    assert server.kernel_spec_manager is not None
-    return server.kernel_spec_manager
 
 
 def _tracing() -> "Tracing | None":

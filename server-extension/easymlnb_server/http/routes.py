@@ -7,8 +7,8 @@ from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
-from easymlnb_server.calls.handlers import OPERATIONS as CALLS
 from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
 from easymlnb_server.comparisons.handlers import (
     ComparisonHandler,

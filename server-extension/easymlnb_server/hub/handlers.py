@@ -66,7 +66,7 @@ class ServiceTransferHandler(BodyHandler):
                 f'Name the new owner as JSON: {{"to": "group:lab"}} or {{"to": "alice"}} ({error}).'
             ) from error
         await self._check_new_owner(to)
-        new = await self.state.publisher.transfer_service(name, to)
+        new = await self.state.ownership.transfer_service(name, to)
         await self.state.credentials.refresh()
         forget_services(self, [name])
         self.write_json({"moved": {name: new}})
@@ -128,7 +128,7 @@ class UserHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         users = hub_users(self)
-        removed = await self.state.publisher.remove_owner(name)
+        removed = await self.state.ownership.remove_owner(name)
         await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, removed)
@@ -162,7 +162,7 @@ class TransferHandler(BodyHandler):
                 "The Hub does not return when users were created. Give the service the scope "
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
-        moved = await self.state.publisher.transfer(name, to, owner.identity)
+        moved = await self.state.ownership.transfer(name, to, owner.identity)
         await self.state.credentials.refresh()
         await users.forget()
         forget_services(self, moved)

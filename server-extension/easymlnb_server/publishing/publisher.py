@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -81,11 +81,12 @@ class Publisher:
         self.routing = asyncio.Lock()  # held while a change of versions or traffic is made
         self._shared = shared
         self._require_locked = require_locked
-        self._accounts = accounts or WorkerAccounts()
+        self.accounts = accounts or WorkerAccounts()
         self._starting = PendingStarts()
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
+        """Held while bundles, services or their owners change."""
 
     @property
     def store(self) -> Store:
@@ -113,7 +114,7 @@ class Publisher:
         serving = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
         self.published.moved = await _thread(store.people.moved)
-        self._accounts.load(await _thread(store.people.accounts))
+        self.accounts.load(await _thread(store.people.accounts))
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
         self.published.open(*guard)
@@ -155,7 +156,7 @@ class Publisher:
             PUBLISHER: publisher or owner,
             ACCEPTED: time.time(),
         }
-        async with self._lock:
+        async with self.lock:
             file = await _thread(lambda: self.store.files.put(data))
             added = await _thread(
                 lambda: self.store.bundles.add(
@@ -170,7 +171,7 @@ class Publisher:
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
             if added.is_new:
-                self._accounts.note(id, publisher or owner)
+                self.accounts.note(id, publisher or owner)
                 self._start(added.bundle)
         return added.bundle
 
@@ -215,51 +216,9 @@ class Publisher:
         self.published.remove(name)
         self.deployments.settle()
 
-    async def remove_owner(self, owner: str) -> list[str]:
-        """Remove all that somebody published, or is publishing; return the services' names."""
-        async with self._lock:
-            for stored in await _thread(self.store.bundles.unfinished):
-                if stored.owner == owner:
-                    await self.call_off(stored.id)
-            removed = await _thread(lambda: self.store.people.remove(owner))
-            self._accounts.load(await _thread(self.store.people.accounts))
-            for name in removed:
-                self.published.remove(name)
-            self.deployments.settle()
-        await self.read_moved()
-        return removed
-
-    async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
-        """Give all that ``owner`` published to ``to``; return new names by old ones.
-
-        Workers end once their calls are done, and start again as those of ``to``, who has this
-        ``identity``. Raises ``NameTaken``.
-        """
-        async with self._lock:
-            moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
-            for name in moved:
-                self.published.remove(name)
-            self.deployments.settle()
-            await self._take_up_again(set(moved.values()))
-        await self.read_moved()
-        return moved
-
-    async def transfer_service(self, name: str, owner: str) -> str:
-        """Give one service to a user or group; return its new name.
-
-        Its workers start again, as the user who published it. Raises ``NameTaken``.
-        """
-        async with self._lock:
-            new = await _thread(lambda: self.store.people.transfer_service(name, owner))
-            self.published.remove(name)
-            self.deployments.settle()
-            await self._take_up_again({new})
-        await self.read_moved()
-        return new
-
     def account_of(self, bundle: str, owner: str) -> str:
         """Return the user as whom workers of a bundle run."""
-        return self._accounts.of(bundle, owner)
+        return self.accounts.of(bundle, owner)
 
     async def refresh_access(self) -> None:
         """Read access rules and transfers again, which another process may have changed."""
@@ -318,18 +277,6 @@ class Publisher:
         return Replacement(
             deployment, formers, lambda: deployments.competitors(deployment, formers), how
         )
-
-    async def _take_up_again(self, names: Collection[str]) -> None:
-        """Serve what has got these names."""
-        self._accounts.load(await _thread(self.store.people.accounts))
-        records = await _thread(lambda: self.store.services.records(names))
-        serving = await _thread(self.store.services.serving)
-        found = {
-            bundle: some
-            for bundle, versions in serving.items()
-            if (some := [one for one in versions if one.service in names])
-        }
-        self.deployments.serve_all(records, found, self.deployment, {})
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))

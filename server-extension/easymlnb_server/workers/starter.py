@@ -5,19 +5,15 @@ import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import nbformat
 from nbformat import NotebookNode
 
-from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import StartupEstimator
@@ -31,8 +27,8 @@ from easymlnb_server.placement.base import (
 from easymlnb_server.placement.locked_python import LockedPython
 from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers import environment_drift, liveness
-from easymlnb_server.workers.cell_lines import final_exception, locate
 from easymlnb_server.workers.environments import prepare
+from easymlnb_server.workers.examples import run_examples
 from easymlnb_server.workers.given_credentials import given
 from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
@@ -357,49 +353,6 @@ def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tupl
             "The notebook defines no service. Decorate a function with @ml.service."
         )
     return tuple(by_name[name] for name in names) if names else specs
-
-
-async def run_examples(
-    pool: Dispatcher,
-    worker: Worker,
-    specs: tuple[ServiceSpec, ...],
-    limit: int,
-    notebook: NotebookNode,
-) -> None:
-    """Call the worker with each example, and check its memory against ``limit`` in bytes.
-
-    Raises ``DeploymentFailed`` with the cell and line of ``notebook`` where an example failed.
-    """
-    for spec in specs:
-        for number, example in enumerate(spec.examples):
-            body = msgspec.json.encode(example)
-            call = Call(id=0, service=spec.name, seconds=spec.timeout, view=spec.view)
-            answer = await pool.submit(call, body, spec=spec, worker=worker.link).answered
-            if answer.error is not None:
-                trace = answer.failure.trace if answer.failure else ""
-                shown = body[:10_000].decode(errors="replace")
-                where, details = _locate(notebook, trace)
-                why = final_exception(trace) or answer.error.message
-                raise DeploymentFailed(
-                    f"Example {number + 1} of {spec.name!r} failed{where}: {why}",
-                    details={"source": shown, "example": shown, **details, "traceback": trace},
-                )
-    used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
-    if used > limit:
-        raise DeploymentFailed(
-            f"The worker uses {units.format_size(used)} of memory before its first call; its limit "
-            f"is {units.format_size(limit)}. Load less data, or raise memory= of the service."
-        )
-
-
-def _locate(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
-    """Return where an example failed, as text and as details; empty if that is unknown."""
-    location = locate(notebook, trace)
-    if location is None:
-        return "", {}
-    cell, line = location
-    source = str(notebook.cells[cell].source)[:10_000]
-    return f" in cell {cell + 1}, line {line}", {"cell": cell, "line": line, "source": source}
 
 
 def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
