@@ -110,7 +110,8 @@ def main() -> None:
             publish(url, SOURCE, "noop")
             process = server(url)
             by_token = service(url, "noop", [b"{}"])
-            by_key = Peer(by_token.url, [b"{}"], {"Authorization": f"Bearer {text}"})
+            headers = {**by_token.headers, "Authorization": f"Bearer {text}"}
+            by_key = Peer(by_token.url, [b"{}"], headers)
             found: dict[str, list[float]] = {"token": [], "key": []}
             for _ in range(ROUNDS):
                 found["token"].append(cost(process, by_token))

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -167,6 +168,7 @@ class SingleUserDirectory:
     async def find(self, name: str) -> Caller | None:
         return self.known(name)
 
+    @lru_cache(maxsize=16)  # noqa: B019 - there is one directory
     def known(self, name: str) -> Caller:
         return Caller(name, admin=True)
 

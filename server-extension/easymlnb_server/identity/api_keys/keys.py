@@ -145,7 +145,7 @@ class ApiKeys:
         A key has no rights of administrators.
         """
         known = self._callers.get(key.id)
-        if known is not None and known[0] is key and known[1] == owner:
+        if known is not None and known[0] is key and (known[1] is owner or known[1] == owner):
             return known[2]
         if not owner.owns(key.owner):
             return None
