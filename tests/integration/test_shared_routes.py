@@ -20,7 +20,6 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
-    PROMOTION,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -180,9 +179,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("get", "manage"),
         Probe("post", "manage", 409, send={"json": {"version": 1}}),
     ),
-    f"{OWN}/promotions/PROMOTION": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
-    f"{OWN}/promotions/PROMOTION/pause": (Probe("post", "manage", 404),),
-    f"{OWN}/promotions/PROMOTION/resume": (Probe("post", "manage", 404),),
+    f"{OWN}/promotions/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
+    f"{OWN}/promotions/{ID}/pause": (Probe("post", "manage", 404),),
+    f"{OWN}/promotions/{ID}/resume": (Probe("post", "manage", 404),),
     f"{OWN}/versions/1": (Probe("delete", "manage", 409),),
     f"{OWN}/versions/1/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/versions/1/view": (Probe("post", "call", send={"json": {}}),),
@@ -260,7 +259,6 @@ STANDS_FOR = {
     KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",
-    PROMOTION: "PROMOTION",
     KERNEL: ID,
 }
 
@@ -301,7 +299,7 @@ def test_services_are_there_for_those_who_may_only(
     shared: SharedServer, route: str, asker: str
 ) -> None:
     for probe in OF_SERVICES[route]:
-        where = route.replace("\\", "").replace("PROMOTION", "0" * 32)
+        where = route.replace("\\", "")
         nothing = ask(shared, asker, probe.method, where.replace("NAME", NOWHERE), **probe.send)
         for name in ACCESS:
             at = where.replace("NAME", url_path(name))
