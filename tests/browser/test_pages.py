@@ -170,7 +170,7 @@ def test_a_key_is_shown_once_and_revoked(page, pages, tmp_path):
 
     server, _ = pages
     page.goto(f"{server.url}easymlnb/keys/page")
-    page.get_by_label("Services").fill("seen_roll")
+    page.get_by_label("Services", exact=True).fill("seen_roll")
     page.get_by_label("Note").fill("shop")
     page.get_by_label("Calls per day").fill("5")
     page.get_by_role("button", name="Create key").click()

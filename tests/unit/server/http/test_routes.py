@@ -209,7 +209,7 @@ def callers(session_server: RunningServer) -> Iterator[dict[str, httpx.Client]]:
     made = {name: httpx.Client(base_url=address, timeout=60) for name in CALLERS}
     try:
         for name in ("walked", "unpublished"):
-            kernel.run(SERVICE.format(name=name, said="draft"))
+            kernel.run(SERVICE.format(name=name, said="unfinished cell"))
         person.get(address, params={"token": server.token})
         shown = {
             WRONG: "token test-token-of-the-suit",
@@ -295,7 +295,7 @@ def test_callers_get_what_is_theirs(
             # A method that is not there is refused also to those who may do everything.
             if caller == USER and method not in EXPECTED[route]:
                 assert answer.status_code in (403, 405), context
-            assert caller == USER or "draft" not in answer.text, context
+            assert caller == USER or "unfinished cell" not in answer.text, context
 
 
 def test_a_draft_has_no_public_page(callers: dict[str, httpx.Client]) -> None:
