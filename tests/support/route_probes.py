@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from tornado.web import RequestHandler
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 REFUSED = (302, 401, 403, 404, 405)
 """What those may get who are not let in: the way to the login, or a refusal."""
@@ -34,7 +34,6 @@ def methods(handler: type[RequestHandler]) -> set[str]:
         one
         for one in METHODS
         if getattr(handler, one.lower()) is not getattr(RequestHandler, one.lower())
-        and one != "OPTIONS"
     }
 
 

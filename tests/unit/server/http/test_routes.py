@@ -20,6 +20,7 @@ from easymlnb_server.http.routes import (
     BUNDLE,
     CREDENTIAL,
     FILE,
+    JOB,
     KERNEL,
     KEY,
     NAME,
@@ -146,6 +147,17 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/comparisons/shadow": {"GET": Probe(LOGIN)},
     "comparisons/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "comparisons/KERNEL/page": {"GET": Probe(LOGIN, 404)},
+    "services/NAME/jobs": {"POST": Probe(LOGIN, 202)},
+    "jobs": {"GET": Probe(LOGIN)},
+    "jobs/page": {"GET": Probe(LOGIN)},
+    "jobs/JOB": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "jobs/JOB/page": {"GET": Probe(LOGIN, 404)},
+    "jobs/JOB/result": {"GET": Probe(LOGIN, 404)},
+    "jobs/JOB/log": {"GET": Probe(LOGIN, 404)},
+    "jobs/JOB/events": {"GET": Probe(LOGIN, 404)},
+    "jobs/JOB/files/(.+)": {"GET": Probe(LOGIN, 404)},
+    "jobs/JOB/cancel": {"POST": Probe(LOGIN, 404)},
+    "jobs/JOB/retry": {"POST": Probe(LOGIN, 404)},
     "node": {"GET": Probe(LOGIN)},
     "node/kernels": {"POST": Probe(LOGIN, 400)},
     "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
@@ -167,6 +179,7 @@ STANDS_FOR = {
     NAME: "NAME",
     BUNDLE: "BUNDLE",
     KERNEL: "KERNEL",
+    JOB: "JOB",
     KEY: "KEY",
     ASSET: "ASSET",
     UPLOAD: "UPLOAD",
@@ -181,6 +194,8 @@ EXAMPLES = {
     ".*": "anything/else",
     "BUNDLE": "0" * 64,
     "KERNEL": "0" * 32,
+    "JOB": "0" * 26,
+    "(.+)": "model.bin",
     "keys/KEY": f"keys/key_{'0' * 16}",
     "ASSET": "easymlnb.css",
     "PLACE": "0" * 36,
@@ -281,11 +296,6 @@ def test_callers_get_what_is_theirs(
                 continue
             answer = client.request(method, path + probe.query, **probe.send)
             context = (caller, method, route, answer.text[:300])
-            if method == "OPTIONS":
-                # It says what the routes are, which is public, and nothing of their content.
-                assert answer.status_code in (204, *REFUSED), context
-                assert answer.status_code != 204 or answer.text == "", context
-                continue
             if caller in probe.callers:
                 assert answer.status_code == probe.status, context
             else:
@@ -296,6 +306,16 @@ def test_callers_get_what_is_theirs(
             if caller == USER and method not in EXPECTED[route]:
                 assert answer.status_code in (403, 405), context
             assert caller == USER or "unfinished cell" not in answer.text, context
+
+
+@pytest.mark.parametrize("route", [route for route in EXPECTED if route not in (".*", "link")])
+def test_options_name_the_methods_and_nothing_else(
+    callers: dict[str, httpx.Client], route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked", "UPLOAD": "0" * 43})
+    answer = callers[NOBODY].options(path)
+    assert (answer.status_code, answer.text) == (204, "")
+    assert {*answer.headers["Allow"].split(", ")} == {*EXPECTED[route], "OPTIONS"}
 
 
 def test_a_draft_has_no_public_page(callers: dict[str, httpx.Client]) -> None:

@@ -38,7 +38,7 @@ def test_weights_aliases_and_shadow_are_set_and_the_rest_stays() -> None:
         ({"weights": {"3": 50, "production": 50}}, "two weights"),
         ({"weights": {"3": "all"}}, "Expected `float`"),
         ({"weights": None}, "Expected `object`"),
-        ({"weigths": {"3": 100}}, "unknown field"),
+        ({"shares": {"3": 100}}, "unknown field"),
         ({"aliases": {"a": "b", "b": "a"}}, "a -> b -> a"),
         ({"aliases": {"live": 3}}, "Invalid alias 'live'"),
         ({"aliases": {"7": 3}}, "Invalid alias '7'"),
