@@ -70,12 +70,12 @@ def add_row(connection: Connection, job: Job, low_priority: bool) -> Job:
     found = [] if job.key is None else read_rows(connection, select(jobs).where(same))
     if not found:
         job = msgspec.structs.replace(job, rank=_next_rank(connection, job, low_priority))
-        statement = _dialect(connection)(jobs).values(**_values(job)).on_conflict_do_nothing()
+        statement = _dialect(connection)(jobs).on_conflict_do_nothing().returning(jobs.c.id)
         # Not ``rowcount``, which the driver of PostgreSQL does not report for this statement.
-        if connection.execute(statement.returning(jobs.c.id)).first() is not None:
+        if connection.execute(statement, _values(job)).first() is not None:
             row = {"job": job.id, "n": 1, "time": job.created, "kind": "state"}
             row["data"] = {"state": State.QUEUED}
-            connection.execute(insert(job_events).values(**row))
+            connection.execute(insert(job_events), row)
             return job
         found = read_rows(connection, select(jobs).where(same))
     if found[0].id != job.id and found[0].fingerprint != job.fingerprint:
@@ -114,20 +114,20 @@ def apply_change(connection: Connection, job: Job, change: Change) -> Job | None
 def write_change(connection: Connection, job: Job, change: Change) -> Job:
     """Write a change of a job whose row is locked, with its attempt and its event."""
     statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
-    connection.execute(statement.values(**change.values))
+    connection.execute(statement, change.values)
     now = change.values["changed"]
     number = change.values.get("attempt", job.attempt)
     if change.is_new_attempt:
         row = {"job": job.id, "number": number, "began": now, "outcome": "", "worker": ""}
         row["holder"] = change.values["holder"]
-        connection.execute(insert(job_attempts).values(**row))
+        connection.execute(insert(job_attempts), row)
     attempt = (job_attempts.c.job == job.id) & (job_attempts.c.number == number)
     if change.outcome:
         ended = {"ended": now, "outcome": change.outcome}
-        connection.execute(update(job_attempts).where(attempt).values(**ended))
+        connection.execute(update(job_attempts).where(attempt), ended)
     elif change.values.get("worker"):
         worker = {"worker": change.values["worker"]}
-        connection.execute(update(job_attempts).where(attempt).values(**worker))
+        connection.execute(update(job_attempts).where(attempt), worker)
     if change.event:
         data = {"state": State(change.event).shown, "attempt": number}
         if change.values.get("error"):
@@ -172,9 +172,10 @@ def _dialect(connection: Connection) -> Any:
 
 def upsert(connection: Connection, table: Table, key: tuple[str, ...], row: dict[str, Any]) -> None:
     """Insert a row, or replace the values of the row with this key."""
-    values = {name: value for name, value in row.items() if name not in key}
-    statement = _dialect(connection)(table).values(**row)
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
+    statement = _dialect(connection)(table)
+    # The values are parameters, so SQLAlchemy compiles the statement once.
+    values = {name: statement.excluded[name] for name in row if name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values), row)
 
 
 def get_row(connection: Connection, id: str, *, lock: bool = False) -> Job:
