@@ -23,7 +23,7 @@ POLL_SECONDS = 2.0
 RETRY_SECONDS = 2.0
 """Seconds until a server that cannot be reached is asked again."""
 
-UNREACHABLE = "The server cannot be reached. The job goes on; trying again."
+UNREACHABLE = "The server cannot be reached. The job continues; trying again."
 GONE = "The job was deleted, or belongs to another user."
 
 Request = Callable[..., Any]

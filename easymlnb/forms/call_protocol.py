@@ -142,7 +142,7 @@ class FlagCaller(Protocol):
 
 
 class FollowedJob(Protocol):
-    """A job whose status a form shows. The job goes on without the form."""
+    """A job whose status a form shows. The job continues without the form."""
 
     def cancel(self) -> None:
         """Ask the job to end; a status follows."""

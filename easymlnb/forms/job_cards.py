@@ -77,7 +77,7 @@ class JobCards:
             card.job.cancel()
 
     def remove(self, number: str) -> None:
-        """Remove a card; its job goes on."""
+        """Remove a card; its job continues."""
         card = self.find(number)
         if card is None:
             return
@@ -89,7 +89,7 @@ class JobCards:
         self._on_change()
 
     def close(self) -> None:
-        """Follow the jobs no longer; they go on."""
+        """Follow the jobs no longer; they continue."""
         self._closed = True
         for card in self.cards:
             if card.job is not None:

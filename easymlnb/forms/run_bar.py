@@ -53,7 +53,7 @@ class RunBar:
         self._buttons = W.box(self._run, self._stop, kind=W.HBox, classes="em-actions")
         self._background: Any = None
         if background is not None:
-            text = "Run as a job, which goes on when this page is closed"
+            text = "Run as a job, which continues when this page is closed"
             self._background = W.Button(description="Run in background", tooltip=text)
             self._background.on_click(lambda _: background())
         if is_long:
