@@ -19,14 +19,14 @@ from pathlib import Path
 import easymlnb as ml
 
 @ml.service(timeout=120)
-def patient(folder: str) -> str:
+def patient(folder: str, file: ml.File | None = None) -> str:
     ml.progress(0.4, "halfway through")
     while not (Path(folder) / "go").exists():
         time.sleep(0.01)
     return "patience pays"
 
 @ml.service
-def other() -> int:
+def other(file: ml.File | None = None) -> int:
     return 1
 """
 

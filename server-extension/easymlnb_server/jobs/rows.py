@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    CursorResult,
     Select,
     Table,
     delete,
@@ -101,9 +102,11 @@ def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
 
 def apply_change(connection: Connection, job: Job, change: Change) -> Job | None:
     """Write a change of a held job; see ``JobRepository.apply``."""
-    locked = lock_current(connection, job)
-    if locked is not None:
-        return write_change(connection, locked, change)
+    statement = update(jobs).where(is_current(job)).returning(jobs)
+    changed = _as_jobs(connection.execute(statement, change.values))
+    if changed:
+        _record_change(connection, changed[0], change)
+        return changed[0]
     now = read_rows(connection, select(jobs).where(jobs.c.id == job.id))
     written = {key: value for key, value in change.values.items() if key in ("state", "changed")}
     # A retry of what was committed finds its own values.
@@ -115,8 +118,15 @@ def write_change(connection: Connection, job: Job, change: Change) -> Job:
     """Write a change of a job whose row is locked, with its attempt and its event."""
     statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
     connection.execute(statement, change.values)
+    changed = msgspec.structs.replace(job, **change.values)
+    _record_change(connection, changed, change)
+    return changed
+
+
+def _record_change(connection: Connection, job: Job, change: Change) -> None:
+    """Write the attempt and the event of a job that has just been changed."""
     now = change.values["changed"]
-    number = change.values.get("attempt", job.attempt)
+    number = job.attempt
     if change.is_new_attempt:
         row = {"job": job.id, "number": number, "began": now, "outcome": "", "worker": ""}
         row["holder"] = change.values["holder"]
@@ -133,7 +143,6 @@ def write_change(connection: Connection, job: Job, change: Change) -> Job:
         if change.values.get("error"):
             data["error"] = change.values["error"]
         add_event(connection, job.id, now, "state", data)
-    return msgspec.structs.replace(job, **change.values)
 
 
 def add_event(
@@ -189,7 +198,10 @@ def get_row(connection: Connection, id: str, *, lock: bool = False) -> Job:
 
 def read_rows(connection: Connection, query: Select[Any]) -> list[Job]:
     """Return the jobs that a query finds."""
-    rows = connection.execute(query)
+    return _as_jobs(connection.execute(query))
+
+
+def _as_jobs(rows: CursorResult[Any]) -> list[Job]:
     # The keys of a row may be of a subclass of ``str``, which msgspec does not accept.
     names = [str(name) for name in rows.keys()]  # noqa: SIM118 - a result is no mapping
     return [msgspec.convert(dict(zip(names, row, strict=True)), Job) for row in rows]
