@@ -196,7 +196,11 @@ SIZES = """() => [...document.querySelectorAll(".em-plot")].map((plot) => {
 
 PLOT_SCRIPTS = """performance.getEntriesByType("resource")
     .map((one) => one.name.split("/").pop()).filter((name) => name.startsWith("plotly"))"""
-DRAWN = {"scatter": ".scatterlayer .trace", "box": ".boxlayer .trace", "surface": ".gl-container #scene"}
+DRAWN = {
+    "scatter": ".scatterlayer .trace",
+    "box": ".boxlayer .trace",
+    "surface": ".gl-container #scene",
+}
 
 
 def test_the_smallest_plot_library_is_fetched_after_the_form_is_usable(user: Any) -> None:
