@@ -18,7 +18,10 @@ COLORS = ("first", "second", "third", "fourth")
 _PART = Markup(
     '<g><title>{}</title><rect class="series {}" x="{:.1f}" y="0" width="{:.1f}" height="12"/></g>'
 )
-_BAR = Markup('<svg class="plot" viewBox="0 0 {} 12" role="img" aria-label="Traffic: {}">{}</svg>')
+_BAR = Markup(
+    '<svg class="plot bar" viewBox="0 0 {} 12" preserveAspectRatio="none" role="img" '
+    'aria-label="Traffic: {}">{}</svg>'
+)
 _LINE = Markup('<path class="series {}" d="M{}"/>')
 _DOT = Markup(
     '<circle class="series {}" cx="{:.1f}" cy="{:.1f}" r="2.5"><title>{}</title></circle>'
