@@ -234,6 +234,7 @@ def test_versions_are_promoted_and_rolled_back_after_a_question(page, pages):
             page.reload()
             shown = card.get_by_role("img", name="Traffic: version 1 95 %, version 2 5 %")
             expect(shown).to_be_visible()
+            assert shown.evaluate(IS_INSIDE)
             expect(card.locator(".legend").get_by_text("version 2: 5 %")).to_be_visible()
             assert serious(page) == []
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -242,6 +243,12 @@ def test_versions_are_promoted_and_rolled_back_after_a_question(page, pages):
     expect(card.get_by_role("img", name="Traffic: version 1 100 %")).to_be_visible()
     assert server.http.get(traffic).json()["weights"] == {"1": 100}
     assert len(asked) == 4 and "Give all calls to version 1?" in asked[-1]
+
+
+IS_INSIDE = """bar => {
+  const right = (element) => element.getBoundingClientRect().right;
+  return right(bar.querySelector("g:last-child rect")) <= right(bar.closest("section"));
+}"""
 
 
 def page_text(server):

@@ -27,7 +27,7 @@ CLASSES: dict[Outcome, str] = {
 
 BAR_HEIGHT = 26
 _BAR = Markup(
-    '<svg class="plot bar" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
+    '<svg class="plot strip" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
     'aria-label="{label}">{parts}</svg>'
 )
 _PART = Markup(

@@ -19,7 +19,7 @@ _PART = Markup(
     '<g><title>{}</title><rect class="series {}" x="{:.1f}" y="0" width="{:.1f}" height="12"/></g>'
 )
 _BAR = Markup(
-    '<svg class="plot bar" viewBox="0 0 {} 12" preserveAspectRatio="none" role="img" '
+    '<svg class="plot strip" viewBox="0 0 {} 12" preserveAspectRatio="none" role="img" '
     'aria-label="Traffic: {}">{}</svg>'
 )
 _LINE = Markup('<path class="series {}" d="M{}"/>')
