@@ -116,12 +116,13 @@ def _show(status: Mapping[str, Any], server: "Server") -> None:
     from easymlnb.client import hub
     from easymlnb.publishing.bundle_upload import describe_traffic
 
-    same = " (unchanged)" if status.get("unchanged") else ""
+    unchanged = bool(status.get("unchanged"))
+    same = " (unchanged)" if unchanged else ""
     for service in status["services"]:
         version = service.get("version")
         state = f"version {version}" if version is not None else "starting"
         output.line(f"{service['name']} {state}{same}")
-        if note := describe_traffic(service):
+        if note := describe_traffic(service, unchanged=unchanged):
             output.message(output.clean(note))
         for line in _addresses(service, server).lines():
             output.line(line)

@@ -26,6 +26,9 @@ DETAILS = ("cell", "line", "source", "example", "traceback")
 
 _AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
 
+MOST_DIFFERENCES = 5
+"""Differences of two versions that a message lists."""
+
 SOURCE_LINES = 30
 """Lines of a failed cell that are shown: its last ones, where most cells fail."""
 
@@ -88,18 +91,26 @@ def upload_bundle(
     return status
 
 
-def describe_traffic(service: dict[str, Any]) -> str:
-    """Return in a sentence that a new version gets no traffic, and why; empty if it does."""
-    if service.get("weight", 100):
+def describe_traffic(service: dict[str, Any], *, unchanged: bool = False) -> str:
+    """Return what an author should know about the traffic of a new version, and do; or nothing."""
+    name, version, breaks = service["name"], service.get("version"), service.get("breaks") or []
+    listed = "; ".join(breaks[:MOST_DIFFERENCES])
+    if not service.get("weight", 100):
+        if not breaks:
+            return (
+                f"{name} version {version} gets no traffic yet. To move the calls to it, run: "
+                f"easymlnb promote {name} {version}"
+            )
+        return (
+            f"{name} version {version} gets no traffic, because it would break callers of the "
+            f"present version ({listed}). To replace that anyway, run: "
+            f"easymlnb traffic {name} {version}=100 --force"
+        )
+    if unchanged or not breaks:
         return ""
-    name, version = service["name"], service.get("version")
-    breaks = service.get("breaks") or []
-    if not breaks:
-        return f"{name} version {version} gets no traffic yet."
     return (
-        f"{name} version {version} gets no traffic, because it would break callers: "
-        f"{'; '.join(breaks)}. The previous version stays online. To replace it anyway, publish "
-        "with force."
+        f"{name} version {version} breaks callers of the previous version ({listed}). To go back, "
+        f"run: easymlnb rollback {name}"
     )
 
 

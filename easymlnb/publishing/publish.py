@@ -126,15 +126,16 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
         (s for s in status["services"] if s["name"] in (service, full)), {}
     )
     found = addresses.for_service(server, full, public=bool(served.get("public")))
+    unchanged = bool(status.get("unchanged"))
     return Published(
         full,
         served.get("version"),
         found.rest,
-        bool(status.get("unchanged")),
+        unchanged,
         app=found.app,
         page=found.page,
         public=found.public,
-        note=describe_traffic(served) if served else "",
+        note=describe_traffic(served, unchanged=unchanged) if served else "",
     )
 
 

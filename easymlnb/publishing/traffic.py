@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from easymlnb.client import Client, hub
 from easymlnb.contract.options import named_options
 
@@ -73,16 +75,21 @@ class ServicePromotion:
 def traffic(
     service: str,
     *,
+    weights: Mapping[int | str, float] | UnsetType = UNSET,
+    aliases: Mapping[str, int] | UnsetType = UNSET,
+    sticky: str | UnsetType | None = UNSET,
+    shadow: Mapping[str, Any] | UnsetType | None = UNSET,
     if_match: str = "",
     force: bool = False,
     url: str | None = None,
     token: str | None = None,
-    **changes: Any,
 ) -> ServiceTraffic:
-    """Set which versions answer calls; without ``changes``, return that.
+    """Set which versions answer calls; without changes, return that.
 
     The parameters are those of ``ServiceFunction.traffic``.
     """
+    given = {"weights": weights, "aliases": aliases, "sticky": sticky, "shadow": shadow}
+    changes = {name: value for name, value in given.items() if value is not UNSET}
     with Client(hub.publish_target(url, token)) as client:
         admin = client.admin
         full = admin.full_name(service)

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from support.browser import serious
+from support.browser import keep, serious
 from support.notebooks import make_notebook
 from support.server import running_server
 
@@ -194,3 +194,62 @@ def test_a_key_is_shown_once_and_revoked(page, pages, tmp_path):
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_text("revoked")).to_be_visible()
     assert httpx.post(url, json={}, headers=headers, timeout=60).status_code == 401
+
+
+def test_versions_are_promoted_and_rolled_back_after_a_question(page, pages):
+    from playwright.sync_api import expect
+
+    server, _ = pages
+    traffic, asked = "services/seen_roll/traffic", []
+
+    def press(name, *, agree=True):
+        page.once(
+            "dialog",
+            lambda dialog: (
+                asked.append(dialog.message),
+                dialog.accept() if agree else dialog.dismiss(),
+            ),
+        )
+        card.get_by_role("button", name=name, exact=True).click()
+
+    server.publish(make_notebook(NOTEBOOK + "\n# changed"), "work.ipynb", stage="true")
+    for version in (1, 2):
+        server.http.post(f"services/seen_roll/versions/{version}/call", json={})
+    page.goto(f"{server.url}easymlnb/services/seen_roll/page")
+    card = page.locator("#version-card")
+    press("Promote", agree=False)
+    assert server.http.get("services/seen_roll/promotions").json()["promotions"] == []
+    press("Promote")
+    expect(card.get_by_role("status")).to_contain_text("Promotion of version 2: running at 5 %")
+    card.get_by_role("button", name="Pause", exact=True).click()
+    expect(card.get_by_role("status")).to_contain_text("paused")
+    press("Cancel promotion")
+    expect(card.get_by_role("status")).to_contain_text("It was canceled.")
+    server.http.put(traffic, json={"weights": {"1": 95, "2": 5}, "aliases": {"candidate": 2}})
+    server.wait_for(lambda: "Failed calls" in page_text(server), "no numbers are shown", 60)
+    for width in (1440, 390):
+        for scheme in ("light", "dark"):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            page.reload()
+            shown = card.get_by_role("img", name="Traffic: version 1 95 %, version 2 5 %")
+            expect(shown).to_be_visible()
+            assert shown.evaluate(IS_INSIDE)
+            expect(card.locator(".legend").get_by_text("version 2: 5 %")).to_be_visible()
+            assert serious(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            keep(page, f"versions-{scheme}-{width}")
+    press("Roll back to version 1")
+    expect(card.get_by_role("img", name="Traffic: version 1 100 %")).to_be_visible()
+    assert server.http.get(traffic).json()["weights"] == {"1": 100}
+    assert len(asked) == 4 and "Give all calls to version 1?" in asked[-1]
+
+
+IS_INSIDE = """bar => {
+  const right = (element) => element.getBoundingClientRect().right;
+  return right(bar.querySelector("g:last-child rect")) <= right(bar.closest("section"));
+}"""
+
+
+def page_text(server):
+    return server.http.get("services/seen_roll/page").text

@@ -258,10 +258,30 @@ def test_publish_and_remove(session_server, tmp_path):
     told = json.loads(again.stdout)
     assert told["unchanged"] is True
     assert told["services"][0]["page"] == f"{base}services/cli_dice/page"
+    promote_and_go_back(session_server, path, source)
     assert run(session_server, "call", "cli_dice").stdout == b"6\n"
     assert run(session_server, "remove", "cli_dice").returncode == 0
     gone = run(session_server, "remove", "cli_dice")
     assert gone.returncode == 1 and b"no service named" in gone.stderr
+
+
+def promote_and_go_back(server, path, source):
+    write(path, source.replace("6", "7"))
+    staged = run(server, "publish", str(path), "--stage")
+    assert b"cli_dice version 2" in staged.stdout, staged.stderr
+    assert b"run: easymlnb promote cli_dice 2" in staged.stderr
+    divided = run(server, "traffic", "cli_dice", "1=50", "2=50", "--alias", "candidate=2")
+    assert b"version 1: 50 %, version 2: 50 %" in divided.stdout, divided.stderr
+    assert run(server, "rollback", "cli_dice").stdout.startswith(b"cli_dice: version 1: 100 %")
+    promote = ("promote", "cli_dice", "candidate", "--steps", "50,100", "--every", "1h")
+    started = run(server, *promote)
+    assert started.stdout == b"cli_dice: promotion of version 2 is running at 50 %.\n"
+    ended = run(server, "promote", "cli_dice", "--cancel")
+    assert (
+        ended.stdout == b"cli_dice: promotion of version 2 is canceled at 50 %. It was canceled.\n"
+    )
+    listed = run(server, "versions", "cli_dice", "--json")
+    assert [one["weight"] for one in json.loads(listed.stdout)] == [100, 0]
 
 
 def test_a_notebook_that_fails_shows_its_cell(session_server, tmp_path):

@@ -70,12 +70,32 @@ def test_a_cell_publishes_its_notebook(session_server: RunningServer) -> None:
     assert ran.error == ""
     assert "version 2" in ran.displays[-1]["text/plain"]
 
+    divide_and_go_back(author)
     author.kernel.close()
     session_server.wait_for(
         lambda: session_server.call("pub_cell", sides=3).headers["X-Easymlnb-Version"] == "2",
         "the published version does not answer",
     )
     assert session_server.call("pub_cell", sides=3).json() == 300
+
+
+def divide_and_go_back(author: Author) -> None:
+    """Stage a third version, give it calls, and go back, all in cells."""
+    author.run("sides * 1000")
+    author.save("sides * 1000", "roll.publish()")
+    ran = author.kernel.run("roll.stage()")
+    assert ran.error == ""
+    assert f"easymlnb promote {author.name} 3" in ran.displays[-1]["text/plain"]
+    for cell, shown in (
+        ("roll.traffic(weights={2: 50, 3: 50}, aliases={'candidate': 3})", "version 3: 50 %"),
+        ("roll.rollback()", f"{author.name}: version 2: 100 %"),
+        ("roll.promote('candidate', steps=[10, 100], every='1h')", "version 3 is running at 10 %."),
+        ("roll.traffic()", "is changing this"),
+        ("roll.rollback()", f"{author.name}: version 2: 100 %"),
+    ):
+        ran = author.kernel.run(f"print({cell})")
+        assert ran.error == ""
+        assert shown in ran.stdout
 
 
 def test_a_second_service_of_the_same_notebook_joins_the_first(

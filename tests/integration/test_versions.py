@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from html import unescape
 from typing import Any
 
 import httpx
@@ -141,6 +143,12 @@ def test_a_version_that_does_not_start_gets_no_traffic(
 def test_a_version_that_breaks_callers_gets_no_traffic_unless_forced(
     server: RunningServer,
 ) -> None:
+    key = server.http.post("keys", json={"services": [NAME]}).json()["key"]
+    called = httpx.post(
+        f"{server.url}easymlnb/services/{NAME}/call", json={}, headers={"X-API-Key": key}
+    )
+    assert called.status_code == 200
+    server.http.get("usage")  # which stores what was counted
     notebook = make_notebook(source(3, "y: int = 0"))
     (service,) = server.publish(notebook, "three.ipynb")["services"]
     assert (service["version"], service["weight"]) == (3, 0)
@@ -175,3 +183,112 @@ def test_a_version_is_deleted_when_nothing_refers_to_it(server: RunningServer) -
     assert server.http.delete(f"services/{NAME}/versions/1").status_code == 204
     gone = server.http.post(f"services/{NAME}/versions/1/call", json={})
     assert gone.json()["error"]["code"] == "version_not_found"
+
+
+CLIMB = """
+import os, time
+import easymlnb as ml
+NUMBER = {number}
+
+def misbehave(how: str) -> None:
+    if how == "raises":
+        raise RuntimeError("cannot")
+    if how == "slow":
+        time.sleep(0.2)
+    if how == "dies":
+        os._exit(1)
+
+@ml.service(examples=[{{}}])
+def climb(how: str = "") -> int:
+    if NUMBER == 3:
+        misbehave(how)
+    return NUMBER
+"""
+
+
+@contextmanager
+def calling(server: RunningServer, **values: Any) -> Iterator[list[httpx.Response]]:
+    """Call ``climb`` from four threads; yields the answers so far."""
+    over, found = threading.Event(), list[httpx.Response]()
+
+    def call() -> None:
+        while not over.is_set():
+            found.append(server.call("climb", **values))
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(call) for _ in range(4)]
+        try:
+            yield found
+        finally:
+            over.set()
+    for caller in running:
+        caller.result()
+
+
+def promoted(server: RunningServer, version: int, every: str, **more: Any) -> str:
+    """Start a promotion; returns its path."""
+    body = {"version": version, "every": every, **more}
+    started = server.http.post("services/climb/promotions", json=body)
+    assert started.status_code == 201, started.text
+    return f"services/climb/promotions/{started.json()['id']}"
+
+
+def reached(server: RunningServer, path: str, **wanted: Any) -> dict[str, Any]:
+    """Wait until a promotion is as wanted; return it."""
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = server.http.get(path).json()
+        return found if all(found[name] == value for name, value in wanted.items()) else None
+
+    found: dict[str, Any] = server.wait_for(look, f"the promotion is not {wanted}", 60)
+    return found
+
+
+def test_a_promotion_advances_and_continues_in_a_restarted_server(server: RunningServer) -> None:
+    for number, stage in ((1, "false"), (2, "true")):
+        server.publish(make_notebook(CLIMB.format(number=number)), "climb.ipynb", stage=stage)
+    with calling(server) as found:
+        path = promoted(server, 2, "1s", steps=[20, 60, 80, 100])
+        busy = server.http.post(
+            "services/climb/promotions", json={"version": 2, "every": "1s"}
+        ).json()["error"]
+        assert busy["code"] == "promotion_conflict"
+        reached(server, path, step=2)
+        assert server.http.post(f"{path}/pause").json()["state"] == "paused"
+    assert {(one.status_code, one.text == one.headers[VERSION]) for one in found} == {(200, True)}
+    assert {one.text for one in found} == {"1", "2"}
+    server.stop(9)
+    server.port = free_port()
+    server.start()
+    assert reached(server, path, state="paused")["percent"] == 60
+    server.http.post(f"{path}/resume")
+    done = reached(server, path, state="done")
+    assert (done["percent"], done["reason"]) == (100, "Version 2 answers 100 % of calls.")
+    assert server.http.get("services/climb/traffic").json()["weights"] == {"2": 100}
+    assert server.call("climb").text == "2"
+
+
+@pytest.mark.parametrize(
+    ("how", "why"), [("raises", "calls failed"), ("slow", "95th percentile"), ("dies", "worker")]
+)
+def test_a_candidate_that_misbehaves_goes_back_by_itself(
+    server: RunningServer, how: str, why: str
+) -> None:
+    versions = server.http.get("services/climb/versions").json()["versions"]
+    if len(versions) < 3:
+        server.publish(make_notebook(CLIMB.format(number=3)), "climb.ipynb", stage="true")
+    limits = {"min_calls": 10, "p95_ratio": 5 if how == "slow" else None}
+    with calling(server, how=how) as found:
+        path = promoted(server, 3, "10m", steps=[20, 100], abort_if=limits)
+        ended = reached(server, path, state="aborted")
+    assert why in ended["reason"], ended
+    assert any(letter.isdigit() for letter in ended["reason"])
+    failed = [one for one in found if one.status_code != 200]
+    assert {one.headers[VERSION] for one in failed} <= {"3"}, failed[0].text
+    assert bool(failed) == (how != "slow")
+    served = [one for one in found if one.headers[VERSION] == "2"]
+    assert len(served) > len(failed)
+    assert server.http.get("services/climb/traffic").json()["weights"] == {"2": 100}
+    assert server.call("climb", how=how).text == "2"
+    page = server.http.get("services/climb/page").text
+    assert ended["reason"] in unescape(page)

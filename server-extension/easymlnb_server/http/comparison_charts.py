@@ -27,7 +27,8 @@ CLASSES: dict[Outcome, str] = {
 
 BAR_HEIGHT = 26
 _BAR = Markup(
-    '<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{parts}</svg>'
+    '<svg class="plot strip" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
+    'aria-label="{label}">{parts}</svg>'
 )
 _PART = Markup(
     '<g><title>{title}</title><rect class="{kind}" x="{x:.1f}" y="2" width="{width:.1f}" '

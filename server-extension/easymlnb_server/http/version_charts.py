@@ -16,16 +16,16 @@ COLORS = ("first", "second", "third", "fourth")
 """Classes of the lines, from the version with most traffic."""
 
 _PART = Markup(
-    '<g><title>{}</title><rect class="series {}" x="{:.1f}" y="2" width="{:.1f}" height="8"/>'
-    '<text x="{:.1f}" y="25">{}</text></g>'
+    '<g><title>{}</title><rect class="series {}" x="{:.1f}" y="0" width="{:.1f}" height="12"/></g>'
 )
-_BAR = Markup('<svg class="plot" viewBox="0 0 {} 30" role="img" aria-label="Traffic: {}">{}</svg>')
+_BAR = Markup(
+    '<svg class="plot strip" viewBox="0 0 {} 12" preserveAspectRatio="none" role="img" '
+    'aria-label="Traffic: {}">{}</svg>'
+)
 _LINE = Markup('<path class="series {}" d="M{}"/>')
 _DOT = Markup(
     '<circle class="series {}" cx="{:.1f}" cy="{:.1f}" r="2.5"><title>{}</title></circle>'
 )
-SHORTEST = 12.0
-"""Percentage of the shortest part of the bar that has a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,8 @@ def traffic_bar(weights: Mapping[str, float]) -> Markup:
     for version, weight in weights.items():
         width = WIDTH * weight / 100
         text = f"version {version}: {weight:g} %"
-        shown = text if weight >= SHORTEST else ""
         color = color_of(version, order)
-        parts.append(_PART.format(text, color, left, max(1.0, width - 2), left, shown))
+        parts.append(_PART.format(text, color, left, max(1.0, width - 2)))
         left += width
     label = ", ".join(f"version {version} {weight:g} %" for version, weight in weights.items())
     return _BAR.format(WIDTH, label, Markup().join(parts))

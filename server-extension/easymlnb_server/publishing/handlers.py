@@ -37,6 +37,7 @@ from easymlnb_server.services.responses import FullName, Public, ServiceList, ti
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.traffic.compatibility import differences
 from easymlnb_server.traffic.handlers import FORCE
+from easymlnb_server.traffic.rules import rollback_target
 
 ZIP = "application/zip"
 TRUE = ("true", "1")
@@ -55,7 +56,10 @@ class BundleService(msgspec.Struct, frozen=True, kw_only=True):
     weight: Annotated[float, Meta(description="Percentage of the calls that it answers.")]
     breaks: Annotated[
         list[str] | UnsetType,
-        Meta(description="How it would break callers of the version that answers now."),
+        Meta(
+            description="How it breaks callers of the version that answers now, or that answered "
+            "before if it has traffic."
+        ),
     ] = UNSET
 
 
@@ -237,19 +241,25 @@ async def describe(
                 version=one.number,
                 public=services.public(one.service),
                 weight=one.weight,
-                breaks=_breaks(handler, one) or UNSET,
+                breaks=await _breaks(handler, one) or UNSET,
             )
             for one in await publications.provided(stored.id)
         ],
     )
 
 
-def _breaks(handler: EasyHandler, version: Version) -> list[str]:
-    """Return how a version without traffic would break callers."""
+async def _breaks(handler: EasyHandler, version: Version) -> list[str]:
+    """Return how a version breaks callers of the one that answers, or of the one before it."""
     service = handler.state.published.get(version.service)
-    if version.weight or service is None:
+    if service is None:
         return []
-    return differences(service.current.spec, version.spec)
+    if not version.weight:
+        return differences(service.current.spec, version.spec)
+    before = rollback_target(service.traffic.traffic, service.numbers)
+    for other in await handler.state.publisher.versions(version.service):
+        if other.number == before:
+            return differences(other.spec, version.spec)
+    return []
 
 
 _NAMES = query_parameter(

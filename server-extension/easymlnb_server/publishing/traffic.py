@@ -226,10 +226,17 @@ class TrafficManager:
                     details=error.details,
                 ) from error
 
+    async def _has_other_callers(self, record: ServiceRecord) -> bool:
+        usage = self._publisher.store.call_usage
+        return await asyncio.to_thread(usage.has_other_callers, record.name, record.owner)
+
     async def _check_compatible(self, record: ServiceRecord, traffic: Traffic) -> None:
-        """Raise ``BreakingVersion`` if a version that gets traffic would break callers."""
+        """Raise ``BreakingVersion`` if a version that gets traffic would break callers.
+
+        The owner, who makes the change, is not among them.
+        """
         added = sorted(traffic.weights.keys() - record.traffic.weights.keys())
-        if not added:
+        if not added or not await self._has_other_callers(record):
             return
         serving = record.traffic.primary
         versions = await self._versions(record.name, [serving, *added])

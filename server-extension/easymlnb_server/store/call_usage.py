@@ -1,6 +1,7 @@
 """The rows of the usage of calls."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, select
 
@@ -10,6 +11,9 @@ from easymlnb_server.store.tables import call_usage
 
 _KEY = ("day", "service", "version", "user", "key")
 _TOTALS = Totals.__struct_fields__
+
+RECENT_DAYS = 30
+"""Days after which a caller no longer counts as one who may rely on a service."""
 
 
 class CallUsage(Repository):
@@ -44,7 +48,25 @@ class CallUsage(Repository):
             for row in connection.execute(query)
         ]
 
+    @reading
+    def has_other_callers(self, connection: Connection, service: str, owner: str) -> bool:
+        """Return whether anybody but the owner called a service lately."""
+        return called_by_others(connection, service, owner)
+
     @writing
     def forget(self, connection: Connection, *, before: str) -> None:
         """Delete the totals of the days before ``before``."""
         connection.execute(delete(call_usage).where(call_usage.c.day < before))
+
+
+def called_by_others(connection: Connection, service: str, owner: str) -> bool:
+    """Return whether anybody but the owner called a service lately.
+
+    Calls with an API key count as those of others, because programs make them.
+    """
+    first = datetime.now(UTC).date() - timedelta(days=RECENT_DAYS)
+    others = (call_usage.c.user != owner) | (call_usage.c.key != "")
+    query = select(call_usage.c.calls).where(
+        call_usage.c.service == service, call_usage.c.day >= first.isoformat(), others
+    )
+    return connection.execute(query.limit(1)).first() is not None

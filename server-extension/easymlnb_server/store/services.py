@@ -12,6 +12,7 @@ from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, S
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
 from easymlnb_server.store import comparisons, credentials, provenance, recordings
+from easymlnb_server.store.call_usage import called_by_others
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import ServiceRecord, State, Version, VersionRow
 from easymlnb_server.store.tables import bundles, promotions, services, versions
@@ -55,10 +56,10 @@ class Services(Repository):
         """Make versions of a bundle's services, and the bundle ready; return the versions.
 
         A service whose latest version is from this bundle gets no other one. The version takes all
-        the traffic, unless ``stage`` is set, or it would break callers of the version that answers
-        and ``force`` is not set. ``log`` is the executed notebook in ``Files``. Raises
-        ``NameTaken`` if a name belongs to another owner, ``BundleNotFound``, or ``CallCancelled``
-        if the start was canceled; then nothing was changed.
+        the traffic, unless ``stage`` is set, or it would break callers of the version that answers,
+        somebody but the owner calls it, and ``force`` is not set. ``log`` is the executed notebook
+        in ``Files``. Raises ``NameTaken`` if a name belongs to another owner, ``BundleNotFound``,
+        or ``CallCancelled`` if the start was canceled; then nothing was changed.
         """
         now = time.time()
         made = [
@@ -238,7 +239,7 @@ def _publish_again(
         values = {"last": number, "changed": now}
         connection.execute(update(services).where(services.c.name == row.name).values(**values))
         _insert(connection, spec, number, bundle, now)
-    if not stage and (force or not _breaks(connection, row, spec)):
+    if not stage and (force or not _breaks_callers(connection, row, spec)):
         set_traffic(connection, row.name, switched(traffic, number))
     return number
 
@@ -253,10 +254,11 @@ def _insert(
     )
 
 
-def _breaks(connection: Connection, service: Row[Any], spec: ServiceSpec) -> bool:
-    """Return whether a spec would break callers of a service's current version."""
+def _breaks_callers(connection: Connection, service: Row[Any], spec: ServiceSpec) -> bool:
+    """Return whether a spec would break callers, other than the owner, of the current version."""
     current = _read_pairs(connection, [(service.name, service.current)])
-    return bool(current and differences(current[0].spec, spec))
+    broken = bool(current and differences(current[0].spec, spec))
+    return broken and called_by_others(connection, service.name, service.owner)
 
 
 def _is_from(connection: Connection, service: str, number: int, bundle: str) -> bool:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from easymlnb.contract.errors import (
     VersionNotFound,
 )
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.identity.usage.models import Totals
 from easymlnb_server.store import Store
 from easymlnb_server.store.records import ServiceRecord
 from easymlnb_server.traffic import rules
@@ -84,14 +86,39 @@ def test_publishing_the_staged_bundle_again_gives_it_the_traffic(store: Store) -
     assert record(store).traffic.weights == {2: 100.0}
 
 
+def called(store: Store, user: str, key: str = "", *, days_ago: int = 0) -> None:
+    day = (datetime.now(UTC).date() - timedelta(days=days_ago)).isoformat()
+    store.call_usage.put([((day, "f", "1", user, key), Totals(calls=1))])
+
+
 def test_a_version_that_breaks_callers_gets_no_traffic_without_force(store: Store) -> None:
     publish(store, "b1", "x")
+    called(store, "bob")
     assert publish(store, "b2", "y") == 2
     assert record(store).traffic.weights == {1: 100.0}
     assert publish(store, "b2", "y", force=True) == 2
     assert record(store).traffic.weights == {2: 100.0}
     assert publish(store, "b3", "y", "z") == 3
     assert record(store).traffic.weights == {3: 100.0}
+
+
+@pytest.mark.parametrize(
+    ("user", "key", "days_ago", "takes_over"),
+    [
+        ("alice", "", 0, True),
+        ("bob", "", 40, True),
+        ("bob", "", 20, False),
+        ("alice", "k", 0, False),
+        ("(visitor)", "", 0, False),
+    ],
+)
+def test_only_other_callers_of_late_can_be_broken(
+    store: Store, user: str, key: str, days_ago: int, takes_over: bool
+) -> None:
+    publish(store, "b1", "x")
+    called(store, user, key, days_ago=days_ago)
+    publish(store, "b2", "y")
+    assert record(store).traffic.weights == {(2 if takes_over else 1): 100.0}
 
 
 def test_a_change_of_another_state_is_not_stored(store: Store) -> None:
@@ -167,6 +194,7 @@ CHANGER = """
 import sys
 from pathlib import Path
 from msgspec.structs import replace
+from easymlnb_server.identity.usage.models import Totals
 from easymlnb_server.store import Store
 from easymlnb_server.traffic import rules
 from easymlnb_server.traffic.promotions import AbortIf, Promotion
