@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado import web
 from tornado.iostream import StreamClosedError
@@ -13,6 +13,7 @@ from easymlnb.contract.errors import (
     BadRequest,
     InternalError,
     JobNotFinished,
+    JobNotFound,
     ResultExpired,
     RouteNotFound,
     StorageDamaged,
@@ -25,11 +26,12 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs, Submission
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
-from easymlnb_server.uploads.handlers import owner_of, with_uploads
+from easymlnb_server.uploads.handlers import owner_of_jobs, with_uploads
 
 VERSION = "X-Easymlnb-Version"
 """The header that names the version that must run a job."""
@@ -68,7 +70,7 @@ async def submit(
         Submission(
             service=name,
             caller=handler.caller,
-            owner=owner_of(handler),
+            owner=owner_of_jobs(handler),
             body=body,
             content_type=headers.get("Content-Type", ""),
             accept="" if EVENTS in accept else accept,
@@ -125,7 +127,24 @@ async def send_stored(handler: EasyHandler, name: str) -> None:
 
 
 class JobHandlerBase(EasyHandler):
-    """Base of the routes of jobs: callers see their own, administrators of a Hub all."""
+    """Base of the routes of jobs: callers see their own, administrators of a Hub all.
+
+    An API key sees those of its owner's jobs that are of its services.
+    """
+
+    key_scopes: ClassVar = dict.fromkeys(("GET", "POST", "DELETE"), (Scope.JOBS,))
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        await super().prepare(_redirect_to_login=_redirect_to_login)
+        if (grant := self.grant) is not None and self.path_args:
+            job = await self.jobs.get(self.path_args[0], self.owner)
+            if not grant.matches(job.service):
+                raise JobNotFound
+
+    @property
+    def grant(self) -> KeyGrant | None:
+        """The rights of the API key that calls, if any."""
+        return self.caller.key if self.caller is not None else None
 
     @property
     def jobs(self) -> Jobs:
@@ -135,7 +154,7 @@ class JobHandlerBase(EasyHandler):
     def owner(self) -> str | None:
         """The key of the jobs that the caller may see; ``None`` for all."""
         everything = self.state.services.shared and self.caller is not None and self.caller.admin
-        return None if everything else owner_of(self)
+        return None if everything else owner_of_jobs(self)
 
     async def details(self, job: Job) -> JobDetails:
         """Return a job as callers see it, with its runs, files and metrics."""
@@ -150,10 +169,13 @@ class JobHandlerBase(EasyHandler):
 class SubmitHandler(SpooledBodyHandler):
     """``POST services/{name}/jobs``: the body is that of a call."""
 
+    key_scopes: ClassVar = {"POST": (Scope.JOBS,)}
+
     def body_limit(self) -> int:
         spec = self.state.invoker.find(self.path_args[0], self.caller).spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return body_limit(spec.input, spec.max_body, kind)
+        limit = body_limit(spec.input, spec.max_body, kind)
+        return self.state.quotas.max_body(spec.name, self.caller, limit)
 
     @web.authenticated
     async def post(self, name: str) -> None:
@@ -176,6 +198,7 @@ class JobsHandler(JobHandlerBase):
             owner=self.owner,
             states=states_named(get("state", "")),
             service=get("service", ""),
+            among=self.grant.services if self.grant is not None else None,
             kind=get("kind", ""),
             parent=get("parent", ""),
             limit=limit + 1,
