@@ -329,7 +329,7 @@ class JobEventsHandler(JobHandlerBase):
         job = self.jobs.current(job)
         fraction = {"fraction": job.progress, "text": job.progress_text}
         changed, started = True, False
-        while True:
+        while self.grant is None or self.state.keys.is_valid(self.grant.id):
             if changed:
                 for event in await asyncio.to_thread(self.jobs.repository.events, job.id, last):
                     last = event.n

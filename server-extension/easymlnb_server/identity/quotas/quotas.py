@@ -122,7 +122,13 @@ class Quotas:
 
     def max_body(self, service: str, caller: Caller | None, limit: int) -> int:
         """Return the lowest of ``limit`` and the limits of bodies."""
-        for limits in self._limits(service, caller, VISITOR_KEY).values():
+        if caller is None:
+            found = list(self._limits(service, caller, VISITOR_KEY).values())
+        else:  # on the way of every call with a key: the meters are there already
+            places = _places(service, caller, "")
+            meters = [self._meter(kind, id, service, caller) for kind, id in places]
+            found = [meter.limits for meter in meters if meter is not None]
+        for limits in found:
             if isinstance(limits.max_body, int):
                 limit = min(limit, limits.max_body)
         return limit
