@@ -238,7 +238,7 @@ def test_a_key_may_run_jobs_of_its_services(server: RunningServer) -> None:
         answer = holder.post("services/add/jobs", json={"a": 3})
         assert answer.status_code == 202, answer.text
         id = answer.json()["id"]
-        assert foreigner.post("services/add/jobs", json={}).status_code == 404
+        assert foreigner.post("services/add/jobs", json={}).status_code == 401
         assert foreigner.get("jobs").json()["jobs"] == []
         for method, path in (("GET", ""), ("GET", "/result"), ("POST", "/cancel"), ("DELETE", "")):
             assert foreigner.request(method, f"jobs/{id}{path}").status_code == 404

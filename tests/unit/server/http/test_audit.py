@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from easymlnb_server import maintenance
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
 from easymlnb_server.identity.api_keys import keys
@@ -88,6 +89,7 @@ def test_all_actions_are_documented() -> None:
     for name, function in changing().items():
         used |= actions(ELSEWHERE.get(name, function)) if name not in EXCEPTIONS else set()
     used |= actions(promotions.Promotions)
+    used |= {found for found in actions(maintenance) if found.startswith("backup.")}
     text = REFERENCE.read_text(encoding="utf-8")
     table = text[text.index("| action | when |") :].split("\n\n")[0]
     documented = set(re.findall(r"`([a-z]+\.[a-z]+)`", table))
