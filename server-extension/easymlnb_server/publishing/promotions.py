@@ -180,7 +180,7 @@ class Promotions:
             await self._record("promotion.advance", moved)
 
     async def _record(self, action: str, promotion: Promotion) -> None:
-        """Record what the server did by itself."""
+        """Record a step that the server took."""
         name, owner = promotion.service, ""
         with contextlib.suppress(EasyMLNBError):  # removed meanwhile
             owner = self._traffic.find(name).owner
