@@ -5,6 +5,7 @@ from typing import Any
 
 from easymlnb.calling.link_call import link_transport
 from easymlnb.contract.errors import CredentialNotFound
+from easymlnb.contract.options import named_options
 from easymlnb.contract.worker_protocol import GetCredential
 from easymlnb.runtime import environment
 from easymlnb.runtime.context import CURRENT_CALL
@@ -21,6 +22,7 @@ class CredentialValue(str):
         return "<credential>"
 
 
+@named_options
 def credential(name: str, *, service: str = "") -> str:
     """Return the current value of a credential of the service.
 

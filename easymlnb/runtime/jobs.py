@@ -27,6 +27,7 @@ from easymlnb.contract.job_protocol import (
     attempt_folder,
 )
 from easymlnb.contract.message import Message, sendable
+from easymlnb.contract.options import named_options
 from easymlnb.contract.worker_protocol import LARGE, Call, Failure, Result, pack
 from easymlnb.runtime import body_files
 from easymlnb.runtime.context import JOB_LOGS, Emit, OutputLog
@@ -338,6 +339,7 @@ class CurrentJob:
         return Checkpoint(self._run)
 
 
+@named_options
 def job() -> CurrentJob:
     """Return the running job, to save files, metrics and checkpoints from its function.
 

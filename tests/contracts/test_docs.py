@@ -38,6 +38,7 @@ PLACES = {
     r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)": "{tag}/{file}",
     r"([a-z]+\.[a-z]+)": "{file}",
     r"([A-Za-z0-9._-]{8,64})": "{request_id}",
+    r"([a-z0-9_-]{1,63})": "{version}",
     r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
     r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
     r"(.+)": "{label}",
