@@ -5,6 +5,7 @@ while servers run and while they do not; only a restore requires that they are s
 """
 
 import argparse
+import getpass
 import json
 import sys
 import time
@@ -20,6 +21,8 @@ from traitlets.config import Application, Config
 from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.credentials.settings import CredentialSettings
+from easymlnb_server.identity.audit.log import new_event
+from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.backup.restore import restore
 from easymlnb_server.store.backup.save import save
 from easymlnb_server.store.database import Database
@@ -106,6 +109,7 @@ def run_backup(settings: EasyMLNB, options: argparse.Namespace) -> None:
     try:
         with _progress(sys.stderr) as progress:
             report = save(database, files_in(folder, settings.files_url), target, progress)
+        _record(database, "backup.create", target)
     finally:
         database.close()
     found = {
@@ -145,6 +149,11 @@ def run_restore(settings: EasyMLNB, options: argparse.Namespace) -> None:
                 force=options.force,
                 progress=progress,
             )
+        database = Database.connect(settings.database_url or default_url(folder))
+        try:
+            _record(database, "backup.restore", source)
+        finally:
+            database.close()
     finally:
         lock.release()
     found = {"created": report.created, "rows": report.rows, "files": report.files}
@@ -180,6 +189,12 @@ def run_gc(settings: EasyMLNB, options: argparse.Namespace) -> None:
         text += " To remove them, add --yes."
     listed = {"bundles": [bundle.id for bundle in found.bundles], "files": found.files}
     _show(options, {**listed, "removed": options.yes}, text)
+
+
+def _record(database: Database, action: str, file: Path) -> None:
+    """Add an event to the audit log; these commands have a user of the system, not of ours."""
+    about = {"system_user": getpass.getuser()}
+    Audit(database).add(new_event(action, str(file), details=about))
 
 
 def _show(options: argparse.Namespace, found: dict[str, Any], text: str) -> None:

@@ -178,7 +178,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         quotas=quotas,
         usage=usage,
         traffic=traffic,
-        promotions=Promotions(publisher, traffic, metrics.sample),
+        promotions=Promotions(publisher, traffic, metrics.sample, audit),
         credentials=stored_credentials,
         version_archive=VersionArchive(published, lambda: publisher.store),
         recordings=Recordings(keeper, services, lambda: publisher.store),
@@ -321,7 +321,11 @@ def _tracing() -> "Tracing | None":
 async def _tend_versions(context: ServerContext, keep: int) -> None:
     """Delete old versions, and stop deployments that nothing needs, from time to time."""
     while True:
-        await context.traffic.prune(keep)
+        for record in await context.traffic.prune(keep):
+            about = {"kept": list(record.numbers)}
+            await context.audit.record(
+                "version.delete", record.name, owner=record.owner, details=about
+            )
         for _ in range(TIDY_ROUNDS):
             await context.traffic.tidy()
             await asyncio.sleep(TIDY_SECONDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -69,6 +70,12 @@ def sturdy(folder: str) -> int:
     while job.attempt == 1 and not (marks / "go").exists():
         time.sleep(0.01)
     return job.attempt
+
+@ml.service
+def doomed(folder: str) -> None:
+    (Path(folder) / "pid-1").write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.01)
 """
 
 
@@ -245,6 +252,18 @@ def test_jobs_are_canceled_in_any_state(server: RunningServer, tmp_path: Path) -
     assert result(server, running).json()["error"]["code"] == "cancelled"
     refused = server.http.post(f"jobs/{running}/cancel")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "job_ended")
+
+
+def test_jobs_of_a_removed_service_end(server: RunningServer, tmp_path: Path) -> None:
+    running = submit(server, "doomed", folder=str(tmp_path))
+    later = submit(server, "doomed", f"?not_before={time.time() + 3600:.0f}", folder="")
+    process = pid(server, tmp_path)
+    assert server.http.delete("services/doomed").status_code == 204
+    for id in (running, later):
+        done = ended(server, id)
+        assert (done["state"], done["error"]["code"]) == ("failed", "service_not_found")
+        assert result(server, id).json()["error"]["message"] == "The job's service was removed."
+    server.wait_for(lambda: not psutil.pid_exists(process), "the job's worker runs on")
 
 
 def test_a_killed_worker_costs_a_loss(server: RunningServer, tmp_path: Path) -> None:

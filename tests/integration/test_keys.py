@@ -225,6 +225,50 @@ def test_limits_answer_429_with_the_reason(server: RunningServer) -> None:
     assert server.http.put("services/naps/limits", json={}).json() == {"all": {}, "visitors": None}
 
 
+def test_a_key_may_run_jobs_of_its_services(server: RunningServer) -> None:
+    made = create(server, scopes=["call", "jobs"], limits={"calls_per_day": 2})
+    caller, other = create(server), create(server, services=["open_add"], scopes=["jobs"])
+    holder, foreigner = (
+        httpx.Client(
+            base_url=f"{server.url}easymlnb/", headers={"X-API-Key": one["key"]}, timeout=90
+        )
+        for one in (made, other)
+    )
+    with holder, foreigner:
+        answer = holder.post("services/add/jobs", json={"a": 3})
+        assert answer.status_code == 202, answer.text
+        id = answer.json()["id"]
+        assert foreigner.post("services/add/jobs", json={}).status_code == 401
+        assert foreigner.get("jobs").json()["jobs"] == []
+        for method, path in (("GET", ""), ("GET", "/result"), ("POST", "/cancel"), ("DELETE", "")):
+            assert foreigner.request(method, f"jobs/{id}{path}").status_code == 404
+        assert holder.get(f"jobs/{id}", params={"wait": 60}).json()["state"] == "succeeded"
+        assert holder.get(f"jobs/{id}/result").json() == 5
+        assert "succeeded" in holder.get(f"jobs/{id}/events").text
+        assert [one["id"] for one in holder.get("jobs").json()["jobs"]] == [id]
+        assert server.http.get(f"jobs/{id}").json()["state"] == "succeeded"
+        assert holder.get("jobs/page").status_code == 403
+        # A call that becomes a job needs both scopes.
+        refused = call(server, caller["key"], headers={"Prefer": "respond-async"})
+        assert (refused.status_code, "'jobs'" in refused.text) == (403, True)
+        assert call(server, other["key"], "open_add").status_code == 403
+        assert call(server, made["key"], headers={"Prefer": "wait=60"}).json() == 3
+        # Both jobs count.
+        for full in (
+            holder.post("services/add/jobs", json={}),
+            holder.post(f"jobs/{id}/retry"),
+            call(server, made["key"]),
+        ):
+            assert full.json()["error"]["details"]["limit"] == "calls_per_day"
+
+        def counted() -> list[tuple[str, int]]:
+            found = server.http.get("usage", params={"key": made["id"]}).json()["usage"]
+            return [(one["service"], one["calls"]) for one in found]
+
+        server.wait_for(lambda: counted() == [("add", 2)], "the jobs are not counted")
+        assert holder.delete(f"jobs/{id}").status_code == 204
+
+
 def test_public_services_are_called_without_a_login(server: RunningServer) -> None:
     url = f"{server.url}easymlnb/services/"
     assert httpx.get(f"{url}open_add", timeout=60).json()["name"] == "open_add"

@@ -152,9 +152,14 @@ class CallHandler(SpooledBodyHandler):
     def _wait_for_job(self) -> float | None:
         """Return how long to wait for a call that is a job; ``None`` for a plain call."""
         headers, target = self.request.headers, self._target
+        key = self.caller.key if self.caller is not None else None
+        no_jobs = key is not None and Scope.JOBS not in key.scopes
         if "Prefer" in headers:
-            return options.preferred_wait(headers)
-        plain = self._live or self.caller is None or EVENTS in headers.get("Accept", "")
+            wait = options.preferred_wait(headers)
+            if wait is not None and no_jobs:
+                raise Forbidden(f"This API key lacks the scope {str(Scope.JOBS)!r}.")
+            return wait
+        plain = no_jobs or self._live or self.caller is None or EVENTS in headers.get("Accept", "")
         if plain or target is None or not target.spec.on_timeout or target.version == LIVE:
             return None
         return options.timeout(headers, target.spec.timeout)

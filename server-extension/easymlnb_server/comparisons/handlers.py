@@ -69,6 +69,9 @@ class ComparisonsHandler(BodyHandler):
         comparisons = self.state.comparisons
         row = await comparisons.create(name, self._resolved(name, request), made_by, upload)
         comparisons.start()
+        owner = self.state.services.named(name, self.caller).owner
+        about = {"comparison": row.id, "versions": [row.before, row.after], "on": row.source}
+        await self.record("comparison.start", name, owner=owner, details=about)
         self.set_header("Location", f"{self.base_url}easymlnb/comparisons/{row.id}")
         self.write_json(summary(row, 0), 202)
 
@@ -129,8 +132,10 @@ class ComparisonHandler(EasyHandler, OneComparison):
 
     @web.authenticated
     async def delete(self, id: str) -> None:
-        await self.find(self, id)
+        row = await self.find(self, id)
         await self.state.comparisons.remove(id)
+        owner = self.state.services.named(row.service, self.caller).owner
+        await self.record("comparison.delete", row.service, owner=owner, details={"comparison": id})
         self.set_status(204)
         self.finish()
 

@@ -83,12 +83,15 @@ class CredentialHandler(BodyHandler):
         check_name(credential)
         store = self.state.credentials
         await store.set(name, credential, new.value, owner=owner, by=caller.name)
+        await self.record("credential.set", name, owner=owner, details={"credential": credential})
         self.write_json(store.summary(name, credential))
 
     @web.authenticated
     async def delete(self, name: str, credential: str) -> None:
-        owner_of(self, name)
+        owner = owner_of(self, name)
         await self.state.credentials.remove(name, credential)
+        about = {"credential": credential}
+        await self.record("credential.delete", name, owner=owner, details=about)
         self.set_status(204)
         self.finish()
 

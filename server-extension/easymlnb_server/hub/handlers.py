@@ -12,7 +12,7 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.hub.health import examine
 from easymlnb_server.hub.users import HubUsers
-from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.access import Action, owner_key
 from easymlnb_server.identity.names import group_of
 from easymlnb_server.placement.hub.user_placements import UserPlacements
 
@@ -33,6 +33,18 @@ def hub_users(handler: EasyHandler) -> HubUsers:
     if not isinstance(people, HubUsers):
         raise RouteNotFound
     return people
+
+
+async def follow_database(handler: EasyHandler) -> None:
+    """Read again what is in memory of services and users that changed in the database."""
+    state = handler.state
+    await state.keys.refresh()
+    for key in state.keys:
+        if key.revoked is not None:
+            state.in_flight.stop_key(key.id)
+    await state.credentials.refresh()
+    await state.quotas.refresh()
+    await state.usage.reload()
 
 
 def forget_services(handler: EasyHandler, names: Iterable[str]) -> None:
@@ -66,9 +78,12 @@ class ServiceTransferHandler(BodyHandler):
                 f'Name the new owner as JSON: {{"to": "group:lab"}} or {{"to": "alice"}} ({error}).'
             ) from error
         await self._check_new_owner(to)
+        before = self.state.services.named(name, self.caller).owner
+        await self.state.usage.flush()
         new = await self.state.ownership.transfer_service(name, to)
-        await self.state.credentials.refresh()
+        await follow_database(self)
         forget_services(self, [name])
+        await self.record("service.transfer", new, owner=to, details={"from": before, "name": name})
         self.write_json({"moved": {name: new}})
 
     async def _check_new_owner(self, to: str) -> None:
@@ -128,8 +143,13 @@ class UserHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         users = hub_users(self)
+        jobs = self.state.jobs
+        running = await jobs.unfinished_of(owner_key(name))
+        await self.state.usage.flush()
         removed = await self.state.ownership.remove_owner(name)
-        await self.state.credentials.refresh()
+        jobs.stop(running)
+        await jobs.end_for(removed)
+        await follow_database(self)
         await users.forget()
         forget_services(self, removed)
         await self.record("owner.remove", name, owner=name, details={"removed": removed})
@@ -162,8 +182,9 @@ class TransferHandler(BodyHandler):
                 "The Hub does not return when users were created. Give the service the scope "
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
+        await self.state.usage.flush()
         moved = await self.state.ownership.transfer(name, to, owner.identity)
-        await self.state.credentials.refresh()
+        await follow_database(self)
         await users.forget()
         forget_services(self, moved)
         await self.record("owner.transfer", name, owner=to, details={"to": to, "moved": moved})

@@ -10,7 +10,7 @@ class Scope(StrEnum):
     """A right of an API key on its services.
 
     - ``CALL``: read a service's description, and call it.
-    - ``JOBS``: submit and follow jobs.
+    - ``JOBS``: submit jobs, and read, follow, cancel, retry and delete them.
     - ``READ``: list services, and read their descriptions, versions and the key's usage.
     """
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
@@ -28,11 +28,12 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import SINGLE_USER, Action
+from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs, Submission
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
-from easymlnb_server.uploads.handlers import owner_of, with_uploads
+from easymlnb_server.uploads.handlers import owner_of_jobs, with_uploads
 
 VERSION = "X-Easymlnb-Version"
 """The header that names the version that must run a job."""
@@ -70,7 +71,7 @@ def job_owner(handler: EasyHandler) -> str:
     base = type(handler.identity_provider).get_user is IdentityProvider.get_user
     if token is not None and not token.public and base and not handler.state.services.shared:
         return SINGLE_USER
-    return owner_of(handler)
+    return owner_of_jobs(handler)
 
 
 async def submit(
@@ -140,7 +141,24 @@ async def send_stored(handler: EasyHandler, name: str) -> None:
 
 
 class JobHandlerBase(EasyHandler):
-    """Base of the routes of jobs: callers see their own, administrators of a Hub all."""
+    """Base of the routes of jobs: callers see their own, administrators of a Hub all.
+
+    An API key sees those of its owner's jobs that are of its services.
+    """
+
+    key_scopes: ClassVar = dict.fromkeys(("GET", "POST", "DELETE"), (Scope.JOBS,))
+
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        await super().prepare(_redirect_to_login=_redirect_to_login)
+        if (grant := self.grant) is not None and self.path_args:
+            job = await self.jobs.get(self.path_args[0], self.owner)
+            if not grant.matches(job.service):
+                raise JobNotFound
+
+    @property
+    def grant(self) -> KeyGrant | None:
+        """The rights of the API key that calls, if any."""
+        return self.caller.key if self.caller is not None else None
 
     @property
     def jobs(self) -> Jobs:
@@ -174,10 +192,13 @@ class JobHandlerBase(EasyHandler):
 class SubmitHandler(SpooledBodyHandler):
     """``POST services/{name}/jobs``: the body is that of a call."""
 
+    key_scopes: ClassVar = {"POST": (Scope.JOBS,)}
+
     def body_limit(self) -> int:
         spec = self.state.invoker.find(self.path_args[0], self.caller).spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return body_limit(spec.input, spec.max_body, kind)
+        limit = body_limit(spec.input, spec.max_body, kind)
+        return self.state.quotas.max_body(spec.name, self.caller, limit)
 
     @web.authenticated
     async def post(self, name: str) -> None:
@@ -200,6 +221,7 @@ class JobsHandler(JobHandlerBase):
             owner=self.owner,
             states=states_named(get("state", "")),
             service=get("service", ""),
+            among=self.grant.services if self.grant is not None else None,
             kind=get("kind", ""),
             parent=get("parent", ""),
             limit=limit + 1,
@@ -341,7 +363,7 @@ class JobEventsHandler(JobHandlerBase):
         job = self.jobs.current(job)
         fraction = {"fraction": job.progress, "text": job.progress_text}
         changed, started = True, False
-        while True:
+        while self.grant is None or self.state.keys.is_valid(self.grant.id):
             if changed:
                 for event in await asyncio.to_thread(self.jobs.repository.events, job.id, last):
                     last = event.n

@@ -5,26 +5,34 @@ import hashlib
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from easymlnb.contract.errors import BadRequest, Draining, Forbidden, JobNotFound
+from easymlnb.contract.errors import (
+    BadRequest,
+    Draining,
+    Forbidden,
+    JobNotFound,
+    ServiceNotFound,
+)
 from easymlnb_server.calls.invoker import Invoker
-from easymlnb_server.calls.models import CallRequest, Entry
+from easymlnb_server.calls.record import size_of
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs import rules
+from easymlnb_server.jobs.admission import JobAdmission, options_of
 from easymlnb_server.jobs.bodies import store_body
+from easymlnb_server.jobs.call_records import JobCallRecorder
 from easymlnb_server.jobs.events import CHANGED, JobEvents
 from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import CALL, Job, JobInput, JobOptions, State, new_id
+from easymlnb_server.jobs.models import CALL, Job, JobInput, State, new_id
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.run import RunParts
 from easymlnb_server.jobs.runner import JobRunner
@@ -109,6 +117,7 @@ class Jobs:
         self._spool = spool
         self._folder = folder / "jobs"
         self._limits = limits
+        self._admission = JobAdmission(invoker.quotas)
         self._store: Store | None = None
         self._repository: JobRepository | None = None
         self._runner: JobRunner | None = None
@@ -146,7 +155,7 @@ class Jobs:
             self.logs,
             self.events,
             kernels,
-            self._record,
+            JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
         )
         self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
@@ -174,7 +183,7 @@ class Jobs:
         """Store a job and return it; it is on disk then.
 
         Raises ``ServiceNotFound``, ``BadRequest``, ``Forbidden`` for a visitor without a login, or
-        ``IdempotencyKeyConflict``.
+        ``IdempotencyKeyConflict``, or ``LimitExceeded``.
         """
         if self._invoker.services.draining:
             raise Draining
@@ -185,7 +194,13 @@ class Jobs:
         )
         target = self._invoker.find(submission.service, submission.caller, selection=chosen)
         job = self._new_job(submission, target)
-        stored = await asyncio.to_thread(self._add, submission, job)
+        stored = await self._admission.add(
+            self.repository,
+            job,
+            submission.caller,
+            size_of(submission.body),
+            lambda: self._add(submission, job),
+        )
         if self._runner is not None:
             self._runner.wake()
         return stored
@@ -248,6 +263,7 @@ class Jobs:
 
     async def retry(self, id: str, owner: str | None, caller: Caller | None) -> Job:
         """Submit a job again, to the service's current version; raises ``JobNotFound``."""
+        assert caller is not None
         old = await self.get(id, owner)
         if not old.state.ended:
             raise BadRequest(f"The job is {old.state.shown}; only a job that ended can be retried.")
@@ -270,12 +286,13 @@ class Jobs:
             timeout=old.timeout,
             input_type=old.input_type,
             accept=old.accept,
-            options=old.options,
+            options=options_of(caller, old.options.request_id, view=old.options.view),
             retry_of=old.id,
             created=now,
             changed=now,
         )
-        stored = await asyncio.to_thread(self.repository.add, fresh)
+        add = partial(self.repository.add, fresh)
+        stored = await self._admission.add(self.repository, fresh, caller, 0, add)
         if self._runner is not None:
             self._runner.wake()
         return stored
@@ -292,13 +309,29 @@ class Jobs:
         """Return what a job has printed so far."""
         return await asyncio.to_thread(self._read_log, job)
 
-    async def find(
-        self, *, owner: str | None, states: Collection[State] = (), **chosen: str | int
-    ) -> tuple[list[Job], int]:
+    async def find(self, **chosen: Any) -> tuple[list[Job], int]:
         """Return jobs, newest first, and how many there are; see ``JobRepository.find``."""
-        return await asyncio.to_thread(
-            lambda: self.repository.find(owner=owner, states=states, **chosen)  # type: ignore[arg-type]
+        return await asyncio.to_thread(lambda: self.repository.find(**chosen))
+
+    async def end_for(self, services: Collection[str]) -> None:
+        """Fail the unfinished jobs of services that were removed, and stop their workers."""
+        error = {"code": ServiceNotFound.code, "message": "The job's service was removed."}
+        now = time.time()
+        ended = await asyncio.to_thread(
+            self.repository.fail_unfinished, services, error, now, now + self._limits.retention
         )
+        self.stop(ended)
+
+    async def unfinished_of(self, owner: str) -> list[str]:
+        """Return the ids of the jobs of ``owner`` that have not ended."""
+        return await asyncio.to_thread(self.repository.unfinished_of, owner)
+
+    def stop(self, ids: Iterable[str]) -> None:
+        """Stop what runs of jobs whose rows have ended or are deleted."""
+        for id in ids:
+            if self._runner is not None:
+                self._runner.cancel(id)
+            self.events.publish(id, CHANGED)
 
     def _read_log(self, job: Job) -> bytes:
         if job.log is not None:
@@ -344,7 +377,7 @@ class Jobs:
             timeout=min(submission.timeout or limit, limit),
             input_type=submission.content_type,
             accept=submission.accept,
-            options=JobOptions(request_id=submission.request_id, view=submission.view),
+            options=options_of(submission.caller, submission.request_id, view=submission.view),
             created=now,
             changed=now,
         )
@@ -355,26 +388,3 @@ class Jobs:
         digest.update(f"\n{job.input_type}\n{job.accept}\n{submission.view}".encode())
         job = msgspec.structs.replace(job, input=stored, fingerprint=digest.hexdigest())
         return self.repository.add(job, low_priority=submission.low_priority)
-
-    def _record(self, job: Job, handle: CallHandle, result: CallResult) -> None:
-        """Write the call of a job to the log and the metrics, as any other call."""
-        service = self._published.get(job.service)
-        version = service.versions.get(int(job.version)) if service is not None else None
-        spec = version.spec if version is not None else None
-        if service is None:
-            return
-        current = service.current
-        now = time.monotonic()
-        request = CallRequest(
-            service=job.service,
-            body=b"",
-            content_type=job.input_type,
-            caller=None,
-            owner=job.owner,
-            request_id=job.options.request_id or job.id,
-            received=now,
-            began=now,
-            entry=Entry.JOB,
-        )
-        target = Target(spec or current.spec, current.deployment.pool, job.version)
-        self._invoker.recorder.record(request, target, handle, result, now - handle.started)

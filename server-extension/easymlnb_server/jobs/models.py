@@ -55,10 +55,15 @@ class JobInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the call of a job is made, and under which ID it is logged."""
+    """How the call of a job is made, who submitted it, and under which ID it is logged.
+
+    ``api_key`` is the id of the key that was used, if any.
+    """
 
     request_id: str = ""
     view: bool = False
+    user: str = ""
+    api_key: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

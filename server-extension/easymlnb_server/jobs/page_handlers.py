@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado import web
 from tornado.escape import url_escape
@@ -24,7 +24,9 @@ COLORS = {"queued": "", "running": "warn", "succeeded": "good", "failed": "bad",
 
 
 class JobPageBase(PageHandler, JobHandlerBase):
-    """Base of the pages of jobs."""
+    """Base of the pages of jobs, which are for people: keys do not open them."""
+
+    key_scopes: ClassVar = {}
 
     def job_page(self, template: str, **values: Any) -> None:
         """Send a page that shows jobs."""

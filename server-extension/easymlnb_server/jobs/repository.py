@@ -6,7 +6,8 @@ recognizes its own result.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -65,18 +66,24 @@ class JobRepository(Repository):
         owner: str | None = None,
         states: Collection[State] = (),
         service: str = "",
+        among: Collection[str] | None = None,
         kind: str = "",
         parent: str = "",
         limit: int = 50,
         start: str = "",
     ) -> tuple[list[Job], int]:
-        """Return jobs, newest first, and how many there are; ``start`` is the id of the first."""
+        """Return jobs, newest first, and how many there are; ``start`` is the id of the first.
+
+        ``among`` are the services of an API key, which may be patterns; ``None`` for all.
+        """
         chosen: list[ColumnElement[bool]] = []
         for column, value in (("service", service), ("kind", kind), ("parent", parent)):
             if value:
                 chosen.append(jobs.c[column] == value)
         if owner is not None:
             chosen.append(jobs.c.owner == owner)
+        if among is not None:
+            chosen.append(rows.is_of_services(among))
         if states:
             chosen.append(jobs.c.state.in_(states))
         total = connection.scalar(select(func.count()).select_from(jobs).where(*chosen)) or 0
@@ -92,6 +99,49 @@ class JobRepository(Repository):
         query = select(func.count()).select_from(jobs)
         queued = (jobs.c.lane == job.lane) & (jobs.c.state == State.QUEUED)
         return (connection.scalar(query.where(queued, ahead)) or 0) + 1
+
+    @reading
+    def has_key(self, connection: Connection, owner: str, service: str, key: str) -> bool:
+        """Return whether an owner's job of a service has an idempotency key."""
+        same = (jobs.c.owner == owner) & (jobs.c.service == service) & (jobs.c.key == key)
+        return connection.execute(select(jobs.c.id).where(same)).first() is not None
+
+    @reading
+    def unfinished(
+        self, connection: Connection, owner: str, service: str, key: str
+    ) -> dict[str, int]:
+        """Return the numbers of jobs that have not ended: of the service, the user and the key."""
+        going = jobs.c.state.not_in(ENDED)
+        query = select(func.count()).select_from(jobs).where(going, jobs.c.service == service)
+        own = list(connection.execute(select(jobs.c.options).where(going, jobs.c.owner == owner)))
+        return {
+            "service": connection.scalar(query) or 0,
+            "user": len(own),
+            "key": sum(row.options.get("api_key") == key for row in own),
+        }
+
+    @reading
+    def unfinished_of(self, connection: Connection, owner: str) -> list[str]:
+        """Return the ids of an owner's jobs that have not ended."""
+        query = select(jobs.c.id).where(jobs.c.owner == owner, jobs.c.state.not_in(ENDED))
+        return list(connection.execute(query).scalars())
+
+    def fail_unfinished(
+        self, services: Collection[str], error: dict[str, Any], now: float, expires: float
+    ) -> list[str]:
+        """Fail the jobs of services that were removed; return their ids."""
+
+        def work(connection: Connection) -> list[str]:
+            going = jobs.c.service.in_(services) & jobs.c.state.not_in(ENDED)
+            found = rows.read_rows(connection, select(jobs).where(going).with_for_update())
+            for job in found:
+                change = rules.fail_unstarted(error, now)
+                values = {**change.values, "expires": expires}
+                outcome = change.outcome if rules.is_held(job) else ""
+                rows.write_change(connection, job, replace(change, values=values, outcome=outcome))
+            return [job.id for job in found]
+
+        return self._write(work)
 
     @reading
     def counts(self, connection: Connection) -> dict[tuple[str, str], int]:
@@ -167,6 +217,8 @@ class JobRepository(Repository):
         ]
 
         def work(connection: Connection) -> None:
+            if rows.lock_current(connection, job) is None:
+                return
             for row in values:
                 rows.upsert(connection, job_metrics, ("job", "name", "step"), row)
 

@@ -15,11 +15,13 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound
+from easymlnb_server.identity.grants import ALL
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import ENDED, HELD, Job, State
 from easymlnb_server.jobs.rules import Change
@@ -152,6 +154,16 @@ def add_event(
     last = select(func.coalesce(func.max(job_events.c.n), 0) + 1).where(job_events.c.job == job)
     row = {"job": job, "n": last.scalar_subquery(), "time": now, "kind": kind, "data": data}
     connection.execute(insert(job_events).values(**row))
+
+
+def is_of_services(names: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a job's service matches one of the names of an API key's grant."""
+    if ALL in names:
+        return true()
+    prefixes = [name.removesuffix(ALL) for name in names if name.endswith(f"/{ALL}")]
+    # Not LIKE, which ignores case on SQLite.
+    starts = (func.substr(jobs.c.service, 1, len(one)) == one for one in prefixes)
+    return or_(jobs.c.service.in_(names), *starts)
 
 
 def is_current(job: Job) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, WorkerOutOfMemory
+from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, JobNotFound, WorkerOutOfMemory
 from easymlnb.contract.job_protocol import (
     JobAdopted,
     JobCheckpoint,
@@ -95,7 +95,8 @@ class JobRun:
     async def refresh(self) -> None:
         """Read whether the job was canceled, which the rules must know."""
         if self.cancelled and not self.job.cancel:
-            self.job = await asyncio.to_thread(self._parts.repository.get, self.job.id)
+            with contextlib.suppress(JobNotFound):  # deleted with the user who submitted it
+                self.job = await asyncio.to_thread(self._parts.repository.get, self.job.id)
 
     async def apply(self, change: Change) -> bool:
         """Write a change of this attempt; ``False`` if another process has taken it over."""

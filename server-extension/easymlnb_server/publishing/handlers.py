@@ -194,8 +194,10 @@ class BundleHandler(_BundleHandler):
 
     @web.authenticated
     async def delete(self, bundle: str) -> None:
-        await self.find(bundle)
+        stored = await self.find(bundle)
         await self.state.publisher.call_off(bundle)
+        about = {"services": list(stored.names)}
+        await self.record("service.cancel", bundle, owner=stored.owner, details=about)
         self.set_status(204)
         self.finish()
 

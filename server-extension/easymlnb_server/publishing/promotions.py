@@ -1,6 +1,7 @@
 """Run promotions: observe both versions, and move traffic forward or back."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -14,6 +15,7 @@ from easymlnb.contract.errors import (
     ServiceNotFound,
     TrafficChanged,
 )
+from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.store.records import ServiceRecord
@@ -26,6 +28,7 @@ from easymlnb_server.traffic.promotions import (
     PromotionState,
     Sample,
     decide,
+    event_details,
     step_seconds,
 )
 
@@ -50,11 +53,13 @@ class Promotions:
         publisher: Publisher,
         traffic: TrafficManager,
         measure: Measure,
+        audit: AuditLog,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._publisher = publisher
         self._traffic = traffic
         self._measure = measure
+        self._audit = audit
         self._clock = clock
         self._active: dict[str, Promotion] = {}
         self._before: dict[str, tuple[Sample, Sample]] = {}
@@ -144,7 +149,8 @@ class Promotions:
             return
         if service.traffic.revision != promotion.revision:
             reason = "The traffic was changed in another way."
-            await self._put(replace(promotion, state=PromotionState.CANCELED, reason=reason))
+            ended = replace(promotion, state=PromotionState.CANCELED, reason=reason)
+            await self._record("promotion.cancel", await self._put(ended))
             return
         before = self._before.setdefault(promotion.id, self._samples(promotion))
         now = self._samples(promotion)
@@ -163,12 +169,22 @@ class Promotions:
     async def _act(self, promotion: Promotion, decision: Decision, reason: str) -> None:
         if decision is Decision.ABORT:
             log.warning("Promotion %s goes back: %s", promotion.id, reason)
-            await self._back(promotion, PromotionState.ABORTED, reason)
+            ended = await self._back(promotion, PromotionState.ABORTED, reason)
+            await self._record("promotion.abort", ended)
         elif decision is Decision.FINISH:
-            await self._put(replace(promotion, state=PromotionState.DONE))
+            ended = await self._put(replace(promotion, state=PromotionState.DONE))
+            await self._record("promotion.finish", ended)
         elif decision is Decision.ADVANCE:
             following = replace(promotion, step=promotion.step + 1, step_began=self._clock())
-            await self._move(following, promotion.revision, force=True)
+            moved = await self._move(following, promotion.revision, force=True)
+            await self._record("promotion.advance", moved)
+
+    async def _record(self, action: str, promotion: Promotion) -> None:
+        """Record a step that the server took."""
+        name, owner = promotion.service, ""
+        with contextlib.suppress(EasyMLNBError):  # removed meanwhile
+            owner = self._traffic.find(name).owner
+        await self._audit.record(action, name, owner=owner, details=event_details(promotion))
 
     async def _back(self, promotion: Promotion, state: PromotionState, reason: str) -> Promotion:
         ended = replace(promotion, state=state, reason=reason, changed=self._clock())

@@ -139,14 +139,19 @@ class TrafficManager:
             self._deployments.update(record, {})
             self._deployments.settle()
 
-    async def prune(self, keep: int) -> None:
-        """Delete all but the latest ``keep`` versions of each service; 0 keeps all."""
+    async def prune(self, keep: int) -> list[ServiceRecord]:
+        """Delete all but the latest ``keep`` versions of each service; 0 keeps all.
+
+        Return the services that had more.
+        """
         if not keep:
-            return
+            return []
         async with self._publisher.routing:
-            for record in await asyncio.to_thread(self._publisher.store.traffic.prune, keep):
+            pruned = await asyncio.to_thread(self._publisher.store.traffic.prune, keep)
+            for record in pruned:
                 self._deployments.update(record, {})
             self._deployments.settle()
+        return pruned
 
     async def tidy(self) -> None:
         """Stop the deployments that nothing needs at present."""

@@ -1,7 +1,6 @@
 """Routes of recorded and flagged calls: flag, list, read, download, delete."""
 
 import asyncio
-import logging
 
 import msgspec
 from msgspec import UNSET
@@ -59,14 +58,13 @@ MAX_DATASET = 100_000
 CHUNK = 2**20
 ME = "me"
 
-audit = logging.getLogger("easymlnb.audit")
 
-
-def note_read(handler: EasyHandler, service: str, what: str) -> None:
+async def note_use(handler: EasyHandler, service: str, what: str, **more: object) -> None:
     """Record in the audit log that recorded calls were read or deleted."""
-    caller = handler.caller.name if handler.caller is not None else ""
-    fields = {"request_id": handler.request_id, "caller": caller, "service": service}
-    audit.info("records %s", what, extra=fields)
+    action = "record.delete" if what == "deleted" else "record.read"
+    services = handler.state.services
+    owner = services.named(service, handler.caller).owner
+    await handler.record(action, service, owner=owner, details={"what": what, **more})
 
 
 def summary(row: RecordRow) -> RecordSummary:
@@ -134,7 +132,7 @@ class RecordsHandler(EasyHandler):
         kind, start = kind_of(self), number(self, "start", 0, 10**9)
         limit = number(self, "limit", PAGE_SIZE, MAX_PAGE_SIZE) or PAGE_SIZE
         rows, total = await self.state.recordings.page(name, kind, start, limit)
-        note_read(self, name, "listed")
+        await note_use(self, name, "listed")
         dropped = dict(self.state.recordings.keeper.dropped.get(name, ()))
         end = start + len(rows)
         self.write_json(
@@ -162,7 +160,7 @@ class RecordsHandler(EasyHandler):
             if caller and caller != SINGLE_USER and not caller.startswith("visitor "):
                 caller = owner_key(caller)
         removed = await self.state.recordings.remove(name, caller=caller, kind=kind_of(self))
-        note_read(self, name, "deleted")
+        await note_use(self, name, "deleted", calls=removed)
         self.write_json(Removed(removed=removed))
 
 
@@ -175,7 +173,7 @@ class RecordHandler(EasyHandler):
     async def get(self, name: str, id: str) -> None:
         spec = self.target(name, Action.MANAGE).spec
         row = await self.state.recordings.row(name, id)
-        note_read(self, name, "read")
+        await note_use(self, name, "read", id=id)
         self.write_json(await asyncio.to_thread(self._content, row, spec))
 
     def _content(self, row: RecordRow, spec: ServiceSpec) -> RecordContent:
@@ -194,7 +192,7 @@ class RecordHandler(EasyHandler):
         self.target(name, Action.MANAGE)
         await self.state.recordings.row(name, id)
         await self.state.recordings.remove(name, id=id)
-        note_read(self, name, "deleted")
+        await note_use(self, name, "deleted", id=id)
         self.set_status(204)
         self.finish()
 
@@ -208,7 +206,7 @@ class RecordCodeHandler(EasyHandler):
     async def get(self, name: str, id: str) -> None:
         spec = self.target(name, Action.MANAGE).spec
         row = await self.state.recordings.row(name, id)
-        note_read(self, name, "read")
+        await note_use(self, name, "read", id=id)
         url = self.address.removesuffix("easymlnb/")
         recordings = self.state.recordings
         code = await asyncio.to_thread(
@@ -231,7 +229,7 @@ class DatasetHandler(EasyHandler):
             raise BadRequest(f"format must be one of {', '.join(dataset.FORMATS)}.")
         recordings = self.state.recordings
         rows, _ = await recordings.page(name, kind_of(self), 0, MAX_DATASET)
-        note_read(self, name, "downloaded")
+        await note_use(self, name, "downloaded")
         file = await asyncio.to_thread(dataset.write, form, rows, recordings.content, spec)
         self.set_header("Content-Type", dataset.FORMATS[form])
         label = f"{name.replace('/', '-')}-{kind_of(self) or 'calls'}.{form}"
@@ -255,7 +253,7 @@ class RecordsPageHandler(PageHandler):
         target = self.target(name, Action.MANAGE)
         recordings = self.state.recordings
         pages = {kind: await recordings.page(name, kind, 0, SHOWN) for kind in reversed(KINDS)}
-        note_read(self, name, "listed")
+        await note_use(self, name, "listed")
         versions = []
         if self.state.services.is_published(name):
             versions = await self.state.publisher.versions(name)

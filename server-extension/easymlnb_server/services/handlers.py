@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from typing import ClassVar
 
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 from msgspec.structs import replace
 from tornado import web
 
@@ -57,7 +57,9 @@ class ServiceHandler(EasyHandler):
         owner = self.state.services.named(name, self.caller).owner
         await self.state.publisher.remove(name)
         await self.record("service.delete", name, owner=owner)
+        await self.state.jobs.end_for([name])
         await self.state.credentials.refresh()
+        await self.state.quotas.refresh()
         self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)
@@ -164,6 +166,9 @@ class MaintainersHandler(AccessHandler):
         access = self.state.published.services[name].access
         await self._bind_names(set(wanted.users) - set(_maintainers(access).users))
         await self.state.publisher.set_access(name, replace(access, maintainers=wanted))
+        about = {"maintainers": to_builtins(wanted)}
+        owner = self.state.published.services[name].owner
+        await self.record("service.maintainers", name, owner=owner, details=about)
         self.write_json(wanted)
 
 

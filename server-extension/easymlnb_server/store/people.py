@@ -8,18 +8,16 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken, ServiceNotFound
 from easymlnb_server.identity.names import bundle_id, qualified_name
-from easymlnb_server.store import comparisons, credentials, recordings
+from easymlnb_server.store import service_rows
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.provenance import PUBLISHER
 from easymlnb_server.store.records import State
+from easymlnb_server.store.service_rows import REMOVED
 from easymlnb_server.store.services import deleted_values
-from easymlnb_server.store.tables import bundles, people, promotions, services, versions
+from easymlnb_server.store.tables import bundles, people, services, versions
 
 ACCOUNT = "account"
 """The key in a stored manifest with the user as whom workers run, if it is not the publisher."""
-
-REMOVED = "(removed user)"
-"""The account of what a removed user published for others: no worker starts."""
 
 
 class People(Repository):
@@ -61,8 +59,9 @@ class People(Repository):
     def transfer(self, connection: Connection, old: str, new: str, identity: str) -> dict[str, str]:
         """Transfer everything that ``old`` published to ``new``; return new names by old ones.
 
-        Services shared with ``old`` are then shared with ``new``. ``identity`` is that of ``new``;
-        the name ``old`` becomes free. Raises ``NameTaken`` if ``new`` has a service with the same
+        Services shared with ``old`` are then shared with ``new``, who gets the jobs of ``old`` too.
+        The API keys of ``old`` are revoked. ``identity`` is that of ``new``; the name ``old``
+        becomes free. Raises ``NameTaken`` if ``new`` has a service with the same
         name, or if ``old`` is publishing a notebook; then nothing was changed.
         """
         _check_nothing_starts(connection, old)
@@ -75,6 +74,7 @@ class People(Repository):
             _move(connection, row, new, names[row.name])
         for bundle in connection.execute(select(bundles).where(bundles.c.owner == old)).all():
             _move_bundle(connection, bundle, new)
+        service_rows.move_user(connection, old, new)
         _replace_account(connection, old, new)
         _rename_in_access(connection, lambda name: new if name == old else name)
         connection.execute(delete(people).where(people.c.name.in_([old, new])))
@@ -112,16 +112,14 @@ class People(Repository):
     def remove(self, connection: Connection, name: str) -> list[str]:
         """Remove everything that a user published; return the names of the services.
 
-        No service is shared with the name afterwards, and the name becomes free.
+        The user's jobs are deleted and the user's API keys revoked. No service is shared with the
+        name afterwards, and the name becomes free.
         """
         own = services.c.owner == name
         query = select(services.c.name).where(own, services.c.deleted.is_(None))
         names = list(connection.execute(query).scalars())
-        connection.execute(delete(promotions).where(promotions.c.service.in_(names)))
-        connection.execute(delete(versions).where(versions.c.service.in_(names)))
-        credentials.remove_for(connection, names)
-        recordings.delete_of_services(connection, names)
-        comparisons.delete_of_services(connection, names)
+        service_rows.remove_rows(connection, names)
+        service_rows.remove_user(connection, name, names)
         connection.execute(update(services).where(own).values(**deleted_values()))
         connection.execute(delete(bundles).where(bundles.c.owner == name))
         # Another user who gets the name later must not run what this one published for others.
@@ -162,6 +160,7 @@ def _split_bundle(connection: Connection, row: Row[Any], owner: str, old: str, n
     connection.execute(insert(bundles).values(**values))
     own = (versions.c.service == new) & (versions.c.bundle == row.id)
     connection.execute(update(versions).where(own).values(bundle=id))
+    service_rows.move_bundle(connection, row.id, id, new)
     left = connection.execute(select(versions.c.service).where(versions.c.bundle == row.id)).first()
     if left is None:
         connection.execute(delete(bundles).where(bundles.c.id == row.id))
@@ -190,16 +189,7 @@ def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
     values = {**row._mapping, "owner": owner, "last": max(row.last, last), "changed": time.time()}
     del values["name"]
     upsert(connection, services, {"name": name}, values)
-    own = versions.c.service == row.name
-    for version in connection.execute(select(versions).where(own)).all():
-        changed = {"service": name, "spec": {**version.spec, "name": name}}
-        statement = update(versions).where(own & (versions.c.number == version.number))
-        connection.execute(statement.values(**changed))
-    moved = update(promotions).where(promotions.c.service == row.name)
-    connection.execute(moved.values(service=name))
-    credentials.move(connection, row.name, name, owner)
-    recordings.rename_service(connection, row.name, name)
-    comparisons.rename_service(connection, row.name, name)
+    service_rows.move_rows(connection, row.name, name, owner)
     statement = update(services).where(services.c.name == row.name)
     connection.execute(statement.values(**deleted_values(moved=name)))
 
@@ -215,6 +205,7 @@ def _move_bundle(connection: Connection, row: Row[Any], owner: str) -> None:
         values[column] = [_under(owner, name) for name in values[column]]
     connection.execute(insert(bundles).values(**values))
     connection.execute(update(versions).where(versions.c.bundle == row.id).values(bundle=id))
+    service_rows.move_bundle(connection, row.id, id)
     connection.execute(delete(bundles).where(bundles.c.id == row.id))
 
 

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, insert, select, tuple_, update
 
 from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
-from easymlnb_server.store import comparisons, credentials, provenance, recordings
+from easymlnb_server.store import provenance, service_rows
 from easymlnb_server.store.call_usage import called_by_others
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import ServiceRecord, State, Version, VersionRow
-from easymlnb_server.store.tables import bundles, promotions, services, versions
+from easymlnb_server.store.tables import bundles, services, versions
 from easymlnb_server.traffic.compatibility import differences
 from easymlnb_server.traffic.models import Traffic
 from easymlnb_server.traffic.rules import switched
@@ -139,11 +139,7 @@ class Services(Repository):
         statement = update(services).where(services.c.name == name, services.c.deleted.is_(None))
         if not connection.execute(statement.values(**deleted_values())).rowcount:
             raise ServiceNotFound(name)
-        connection.execute(delete(promotions).where(promotions.c.service == name))
-        connection.execute(delete(versions).where(versions.c.service == name))
-        credentials.remove_for(connection, [name])
-        recordings.delete_of_services(connection, [name])
-        comparisons.delete_of_services(connection, [name])
+        service_rows.remove_rows(connection, [name])
         return deleted
 
 

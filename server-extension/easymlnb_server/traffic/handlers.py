@@ -13,7 +13,7 @@ from easymlnb_server.openapi.document import JSON, TEXT, Operation, done, ok, qu
 from easymlnb_server.publishing.traffic import etag, traffic_details, view_of
 from easymlnb_server.services.models import PublishedService
 from easymlnb_server.traffic.models import TrafficChange, TrafficView
-from easymlnb_server.traffic.promotions import PromotionRequest, parse_request
+from easymlnb_server.traffic.promotions import PromotionRequest, event_details, parse_request
 from easymlnb_server.traffic.responses import PromotionList, PromotionView, promotion_view
 from easymlnb_server.traffic.rules import find_version, parse_change
 
@@ -73,6 +73,7 @@ class TrafficHandler(_TrafficBase):
         change = parse_change(self.read_body())
         revision = self.revision(self.find(name))
         service = await self.state.traffic.put(name, change, revision=revision, force=self.force())
+        await self.record("traffic.change", name, owner=service.owner, details=shown(service))
         self.write_traffic(service, name)
 
 
@@ -82,7 +83,9 @@ class RollbackHandler(_TrafficBase):
     @web.authenticated
     async def post(self, name: str) -> None:
         revision = self.revision(self.find(name))
-        self.write_traffic(await self.state.traffic.rollback(name, revision=revision), name)
+        service = await self.state.traffic.rollback(name, revision=revision)
+        await self.record("traffic.rollback", name, owner=service.owner, details=shown(service))
+        self.write_traffic(service, name)
 
 
 class VersionHandler(EasyHandler):
@@ -94,6 +97,8 @@ class VersionHandler(EasyHandler):
         service = self.state.traffic.find(name)
         number = find_version(version, service.traffic.traffic.aliases, service.numbers)
         await self.state.traffic.delete_version(name, number)
+        about = {"version": number}
+        await self.record("version.delete", name, owner=service.owner, details=about)
         self.state.metrics.prune()
         self.set_status(204)
         self.finish()
@@ -111,8 +116,9 @@ class PromotionsHandler(_TrafficBase):
     @web.authenticated
     async def post(self, name: str) -> None:
         request = parse_request(self.read_body())
-        self.find(name)
+        owner = self.find(name).owner
         started = await self.state.promotions.start(name, request, force=self.force())
+        await self.record("promotion.start", name, owner=owner, details=event_details(started))
         path = f"services/{quoted(name)}/promotions/{started.id}"
         self.set_header("Location", f"{self.base_url}easymlnb/{path}")
         self.write_json(promotion_view(started), 201)
@@ -128,8 +134,10 @@ class PromotionHandler(_TrafficBase):
 
     @web.authenticated
     async def delete(self, name: str, id: str) -> None:
-        self.find(name)
-        self.write_json(promotion_view(await self.state.promotions.cancel(name, id)))
+        owner = self.find(name).owner
+        ended = await self.state.promotions.cancel(name, id)
+        await self.record("promotion.cancel", name, owner=owner, details=event_details(ended))
+        self.write_json(promotion_view(ended))
 
 
 class PromotionPauseHandler(_TrafficBase):
@@ -141,9 +149,17 @@ class PromotionPauseHandler(_TrafficBase):
 
     @web.authenticated
     async def post(self, name: str, id: str) -> None:
-        self.find(name)
+        owner = self.find(name).owner
         changed = await self.state.promotions.pause(name, id, paused=self._paused)
+        action = "promotion.pause" if self._paused else "promotion.resume"
+        await self.record(action, name, owner=owner, details=event_details(changed))
         self.write_json(promotion_view(changed))
+
+
+def shown(service: PublishedService) -> dict[str, object]:
+    """Return the traffic of a service for the audit log."""
+    found = traffic_details(service)
+    return {name: found[name] for name in ("weights", "aliases", "sticky", "shadow")}
 
 
 def _header(name: str, description: str) -> dict[str, Any]:

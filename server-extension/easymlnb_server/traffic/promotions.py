@@ -128,6 +128,17 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[self.step]
 
 
+def event_details(promotion: Promotion) -> dict[str, object]:
+    """Return what the audit log has about a promotion."""
+    return {
+        "promotion": promotion.id,
+        "version": promotion.version,
+        "percent": promotion.percent,
+        "state": promotion.state.value,
+        "reason": promotion.reason,
+    }
+
+
 class Decision(StrEnum):
     """What to do with a promotion now."""
 

@@ -43,11 +43,17 @@ HEADER = "X-Easymlnb-Uploads"
 
 def owner_of(handler: EasyHandler) -> str:
     """Return the owner of the uploads and calls of a request."""
-    caller, token = handler.caller, handler.page_token
+    caller = handler.caller
     if handler.is_visitor:
         return f"{VISITOR_KEY}{network_of((handler.request.remote_ip,))}"
     if caller is not None and caller.key is not None:
         return owner_of_calls(caller.key.id)
+    return owner_of_jobs(handler)
+
+
+def owner_of_jobs(handler: EasyHandler) -> str:
+    """Return the owner of the jobs of a request: for an API key, the user who made it."""
+    caller, token = handler.caller, handler.page_token
     if handler.state.services.shared and caller is not None:
         # One owner for a user's tokens, browsers and app pages.
         return owner_key(caller.name)

@@ -90,6 +90,19 @@ class Meter:
         self.running -= 1
         self.seconds += seconds
 
+    def charge(self, day: str, seconds: float) -> None:
+        """Add the seconds of a run that ``leave`` does not know of."""
+        if day != self.day:
+            self.day, self.calls, self.seconds = day, 0, 0.0
+        self.seconds += seconds
+
+    def check_jobs(self, jobs: int) -> LimitExceeded | None:
+        """Return why a job that ``enter`` counted is refused next to ``jobs`` unfinished others."""
+        limit = self.limits.concurrent
+        if limit is UNSET or self.running + jobs <= limit:
+            return None
+        return self._exceeded("concurrent", limit, 1.0)
+
     def refund(self) -> None:
         """Take back a call that was not accepted after all."""
         self.running -= 1

@@ -91,6 +91,17 @@ class Quotas:
         self._rows = rows
         self._meters.clear()
 
+    async def refresh(self) -> None:
+        """Read the limits of services again after services were removed or renamed."""
+        if self._rows is None:
+            return
+        before, stored = self._services, await asyncio.to_thread(self._rows.all)
+        self._services = {name: msgspec.convert(one, ServiceLimits) for name, one in stored.items()}
+        for name in before.keys() | self._services.keys():
+            if before.get(name) != self._services.get(name):
+                for kind in ("service", "visitors"):
+                    self._meters.pop((kind, name), None)
+
     def of_service(self, name: str) -> ServiceLimits:
         """Return the limits that were set for a service."""
         return self._services.get(name, ServiceLimits())
@@ -111,7 +122,13 @@ class Quotas:
 
     def max_body(self, service: str, caller: Caller | None, limit: int) -> int:
         """Return the lowest of ``limit`` and the limits of bodies."""
-        for limits in self._limits(service, caller, VISITOR_KEY).values():
+        if caller is None:
+            found = list(self._limits(service, caller, VISITOR_KEY).values())
+        else:  # on the way of every call with a key: the meters are there already
+            places = _places(service, caller, "")
+            meters = [self._meter(kind, id, service, caller) for kind, id in places]
+            found = [meter.limits for meter in meters if meter is not None]
+        for limits in found:
             if isinstance(limits.max_body, int):
                 limit = min(limit, limits.max_body)
         return limit
@@ -128,15 +145,8 @@ class Quotas:
         size
             Bytes of its body.
         """
-        found = [self._meter("service", service, service, caller)]
-        if caller is None:
-            if owner.startswith(VISITOR_KEY):
-                found.append(self._meter("visitors", service, service, caller))
-                found.append(self._meter("visitor", owner, service, caller))
-        else:
-            found.append(self._meter("user", caller.name, service, caller))
-            if caller.key is not None:
-                found.append(self._meter("key", caller.key.id, service, caller))
+        places = _places(service, caller, owner)
+        found = [self._meter(kind, id, service, caller) for kind, id in places]
         meters = tuple(meter for meter in found if meter is not None)
         if not meters:
             return ()
@@ -148,6 +158,29 @@ class Quotas:
         for meter in meters:
             meter.enter()
         return meters
+
+    def limits_jobs(self, service: str, caller: Caller) -> bool:
+        """Return whether a limit of concurrent calls applies to a caller's jobs."""
+        limits = self._limits(service, caller, "").values()
+        return any(one.concurrent is not msgspec.UNSET for one in limits)
+
+    def check_jobs(self, service: str, caller: Caller, unfinished: Mapping[str, int]) -> None:
+        """Refuse a job that ``admit`` counted if too many are unfinished.
+
+        ``unfinished`` are the numbers of jobs of the ``service``, the ``user`` and the ``key``.
+        Raises ``LimitExceeded``.
+        """
+        for kind, id in _places(service, caller, ""):
+            meter = self._meter(kind, id, service, caller)
+            error = meter.check_jobs(unfinished.get(kind, 0)) if meter is not None else None
+            if error is not None:
+                raise error
+
+    def charge(self, service: str, caller: Caller, seconds: float) -> None:
+        """Count the seconds of a job's run, which began long after the job was admitted."""
+        for place in _places(service, caller, ""):
+            if (meter := self._meters.get(place)) is not None:
+                meter.charge(self._today(), seconds)
 
     def _limits(self, service: str, caller: Caller | None, owner: str) -> Mapping[str, Limits]:
         own, defaults = self.of_service(service), self._defaults
@@ -202,6 +235,19 @@ class Quotas:
     def _last_used(self, place: tuple[str, str]) -> float:
         meter = self._meters[place]
         return meter.last_used if meter is not None else 0.0
+
+
+def _places(service: str, caller: Caller | None, owner: str) -> list[tuple[str, str]]:
+    """Return the kind and id of each meter that counts a call."""
+    places = [("service", service)]
+    if caller is None:
+        if owner.startswith(VISITOR_KEY):
+            places += [("visitors", service), ("visitor", owner)]
+        return places
+    places.append(("user", caller.name))
+    if caller.key is not None:
+        places.append(("key", caller.key.id))
+    return places
 
 
 _LABELS = {

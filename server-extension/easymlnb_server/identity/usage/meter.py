@@ -103,6 +103,17 @@ class UsageMeter:
         totals.bytes_in += bytes_in
         totals.bytes_out += bytes_out
 
+    async def reload(self) -> None:
+        """Read today's totals again after services or users got other names in the database.
+
+        Call ``flush`` before that change.
+        """
+        rows, day = self._rows, self.today()
+        if rows is None:
+            return
+        stored = await asyncio.to_thread(lambda: rows.read(since=day, until=day))
+        self._totals = dict(stored) | {place: self._totals[place] for place in self._dirty}
+
     def total(self, *, service: str = "", user: str = "", key: str = "") -> Totals:
         """Return today's totals of a service, a user or a key, or of a combination."""
         found, day = Totals(), self.today()

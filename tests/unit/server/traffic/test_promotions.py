@@ -15,6 +15,7 @@ from easymlnb.contract.errors import (
     PromotionNotFound,
     TrafficChanged,
 )
+from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.services.models import PublishedService, SleepingVersion
 from easymlnb_server.store.records import ServiceRecord, VersionRow
@@ -112,6 +113,7 @@ class World:
         self.rows: dict[str, Promotion] = {}
         self.numbers: dict[int, Sample] = {3: Sample(), 4: Sample()}
         self.now = 0.0
+        self.audit = AuditLog()
         rows = SimpleNamespace(
             active=lambda: [one for one in self.rows.values() if one.state.active],
             of_service=lambda name: list(self.rows.values()),
@@ -124,7 +126,11 @@ class World:
     def made(self) -> Promotions:
         traffic: Any = SimpleNamespace(find=lambda name: self.service, change=self.change)
         return Promotions(
-            self.publisher, traffic, lambda name, number: self.numbers[number], lambda: self.now
+            self.publisher,
+            traffic,
+            lambda name, number: self.numbers[number],
+            self.audit,
+            lambda: self.now,
         )
 
     @property

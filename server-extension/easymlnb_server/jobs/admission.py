@@ -1,0 +1,78 @@
+"""Count submitted jobs against the limits of their caller and service."""
+
+import asyncio
+from collections.abc import Callable
+
+from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.grants import KeyGrant
+from easymlnb_server.identity.quotas.quotas import Quotas
+from easymlnb_server.jobs.models import Job, JobOptions
+from easymlnb_server.jobs.repository import JobRepository
+
+
+class JobAdmission:
+    """Admits jobs.
+
+    A job counts as a call when it is submitted. A limit of concurrent calls counts the jobs that
+    have not ended, which the database knows.
+    """
+
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+        self._lock = asyncio.Lock()
+
+    async def add(
+        self,
+        repository: JobRepository,
+        job: Job,
+        caller: Caller,
+        size: int,
+        store: Callable[[], Job],
+    ) -> Job:
+        """Store a job with ``store``, which blocks, unless a limit refuses it; return it.
+
+        A job that is stored already under the same idempotency key does not count again. Raises
+        ``LimitExceeded`` or ``TooLarge``.
+        """
+        key = job.key or ""
+        if key:
+            known = await asyncio.to_thread(repository.has_key, job.owner, job.service, key)
+            if known:
+                return await asyncio.to_thread(store)
+        admission = self._quotas.admit(job.service, caller, job.owner, size)
+        try:
+            stored = await self._store(repository, job, caller, store)
+        except BaseException:
+            for meter in admission:
+                meter.refund()
+            raise
+        for meter in admission:
+            if stored.id == job.id:
+                meter.leave(0.0)
+            else:
+                meter.refund()
+        return stored
+
+    async def _store(
+        self, repository: JobRepository, job: Job, caller: Caller, store: Callable[[], Job]
+    ) -> Job:
+        if not self._quotas.limits_jobs(job.service, caller):
+            return await asyncio.to_thread(store)
+        async with self._lock:
+            key = caller.key.id if caller.key is not None else ""
+            unfinished = await asyncio.to_thread(repository.unfinished, job.owner, job.service, key)
+            self._quotas.check_jobs(job.service, caller, unfinished)
+            return await asyncio.to_thread(store)
+
+
+def options_of(caller: Caller | None, request_id: str, *, view: bool) -> JobOptions:
+    """Return the options of a job that a caller submits."""
+    assert caller is not None
+    key = caller.key.id if caller.key is not None else ""
+    return JobOptions(request_id=request_id, view=view, user=caller.name, api_key=key)
+
+
+def submitter(options: JobOptions) -> Caller:
+    """Return who submitted a job, to count its runs. This caller has no rights."""
+    grant = KeyGrant(options.api_key, frozenset(), frozenset()) if options.api_key else None
+    return Caller(options.user, key=grant)

@@ -1,0 +1,96 @@
+"""Every route that changes something is in the audit log, or says why not."""
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from easymlnb_server import maintenance
+from easymlnb_server.http.base import NotFoundHandler
+from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
+from easymlnb_server.identity.api_keys import keys
+from easymlnb_server.publishing import promotions
+
+REFERENCE = Path(__file__).parents[4] / "docs" / "reference" / "rest.md"
+METHODS = ("post", "put", "patch", "delete")
+
+EXCEPTIONS = {
+    "CallHandler.post": "calls are in the usage and the log of calls",
+    "RunningCallHandler.delete": "a caller cancels their own call",
+    "UploadsHandler.post": "a caller's own file, which expires",
+    "UploadHandler.put": "a caller's own file, which expires",
+    "UploadHandler.delete": "a caller's own file, which expires",
+    "SubmitHandler.post": "jobs are in the usage, with their events",
+    "JobHandler.delete": "a caller's own job",
+    "CancelJobHandler.post": "a caller's own job, which has the event",
+    "RetryJobHandler.post": "a caller's own job, which has the event",
+    "FlagHandler.post": "a caller keeps their own call; the record says who and why",
+    "LeaveHandler.post": "a page closes",
+    "NodeKernelsHandler.post": "the shared service starts workers by itself",
+    "NodeKernelHandler.delete": "the shared service stops workers by itself",
+}
+"""Handlers whose changes are not in the audit log, and why."""
+
+ELSEWHERE: dict[str, Any] = {
+    "KeysHandler.post": keys.ApiKeys.create,
+    "KeyHandler.delete": keys.ApiKeys.revoke,
+}
+"""Handlers whose events are stored in the transaction of the change itself."""
+
+
+def changing() -> dict[str, Any]:
+    """Return the functions that answer changing methods, by handler and method."""
+    found: dict[str, Any] = {}
+    for _, handler, *_ in (*ROUTES, *SHARED_ROUTES):
+        for method in METHODS:
+            function = getattr(handler, method)
+            if handler is not NotFoundHandler and "_unimplemented" not in function.__qualname__:
+                found[f"{handler.__name__}.{method}"] = function
+    return found
+
+
+def actions(function: Any) -> set[str]:
+    """Return the actions that a function records: texts such as ``key.create``."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {
+        text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+\.[a-z]+", text)
+    }
+
+
+def records(function: Any) -> bool:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    names = {getattr(call, "attr", getattr(call, "id", "")) for call in calls}
+    return not names.isdisjoint({"record", "note_use"})
+
+
+@pytest.mark.parametrize("name", sorted(changing()))
+def test_changes_are_recorded(name: str) -> None:
+    function = changing()[name]
+    if name in ELSEWHERE:
+        assert actions(ELSEWHERE[name]), f"{name}: the event is missing in {ELSEWHERE[name]}"
+    else:
+        assert records(function) != (name in EXCEPTIONS), (
+            f"{name} must record an event with self.record(...), or be an exception with a reason."
+        )
+
+
+def test_exceptions_exist() -> None:
+    assert changing().keys() >= EXCEPTIONS.keys() | ELSEWHERE.keys()
+
+
+def test_all_actions_are_documented() -> None:
+    used = {"record.read", "record.delete"}
+    for name, function in changing().items():
+        used |= actions(ELSEWHERE.get(name, function)) if name not in EXCEPTIONS else set()
+    used |= actions(promotions.Promotions)
+    used |= {found for found in actions(maintenance) if found.startswith("backup.")}
+    text = REFERENCE.read_text(encoding="utf-8")
+    table = text[text.index("| action | when |") :].split("\n\n")[0]
+    documented = set(re.findall(r"`([a-z]+\.[a-z]+)`", table))
+    assert documented == used
