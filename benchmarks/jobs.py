@@ -1,6 +1,7 @@
-"""Jobs: rows added and claimed per second next to a bare INSERT, and a no-op from end to end."""
+"""Jobs: rows added and claimed per second next to bare INSERTs, and a no-op from end to end."""
 
 import argparse
+import contextlib
 import sqlite3
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import httpx
+import psycopg
 from common import TOKEN, easymlnb, publish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -36,13 +38,20 @@ def rate(count: int, work: Callable[[], object]) -> float:
     return count / (time.perf_counter() - began)
 
 
-def bare_insert(folder: Path, count: int) -> float:
+def bare_insert(url: str, folder: Path, count: int) -> float:
     """Return INSERTs per second in transactions of their own, with the same durability."""
-    connection = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)")
-    return rate(count, lambda: connection.execute("INSERT INTO t (text) VALUES (?)", ("x" * 500,)))
+    connection: sqlite3.Connection | psycopg.Connection
+    if url:
+        connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+        insert, key = "INSERT INTO t (text) VALUES (%s)", "BIGSERIAL"
+    else:
+        connection = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        insert, key = "INSERT INTO t (text) VALUES (?)", "INTEGER"
+    with contextlib.closing(connection):
+        connection.execute(f"CREATE TABLE t (id {key} PRIMARY KEY, text TEXT)")
+        return rate(count, lambda: connection.execute(insert, ("x" * 500,)))
 
 
 def new_job() -> Job:
@@ -91,16 +100,17 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        print(f"bare INSERT, SQLite    {bare_insert(folder, given.count):7.0f} /s")
         (folder / "sqlite").mkdir()
-        with running() as postgres:
+        with running(fsync=True) as postgres:
             for kind, url in (("SQLite", ""), ("PostgreSQL", postgres.create())):
                 store = Store.open(url, folder / kind)
+                bare = bare_insert(url, folder, given.count)
                 figures = rows(store, given.count, given.queued)
                 store.close()
                 words = ("added", "claimed", "ended")
-                shown = "  ".join(f"{w} {f:5.0f} /s" for w, f in zip(words, figures, strict=True))
-                print(f"{kind:10} {given.queued} queued:  {shown}")
+                print(f"{kind}, {given.queued} queued: bare INSERT {bare:.0f} /s")
+                for word, figure in zip(words, figures, strict=True):
+                    print(f"  {word:8} {figure:5.0f} /s, {figure / bare:.2f} of the bare INSERT")
         seconds = sorted(end_to_end(folder / "sqlite", 40))
         p95 = seconds[int(0.95 * len(seconds))]
         print(f"no-op, warm kernel: p50 {1000 * median(seconds):.0f} ms, p95 {1000 * p95:.0f} ms")

@@ -65,6 +65,9 @@ class AppPage:
             spec, caller, context=FormContext(uploads, page_has_scripts=True), app_page=True
         )
         self.form.on_finished = self._on_finished
+        self.form.on_jobs_changed = self._store_jobs
+        if self.form.jobs is not None:
+            self.form.jobs.base = self._base
         self.form.actions |= {
             "again": self._run_again,
             "compare": self._compare,
@@ -72,6 +75,7 @@ class AppPage:
             "draft": self._send_draft,
             "link": self._send_link,
             "history": self._restore_history,
+            "jobs": self._restore_jobs,
             "open": lambda code: self._fill(permalinks.decode(code)),
             "origin": self._set_origin,
             "restore": lambda raw: self._fill(permalinks.read(raw)),
@@ -129,7 +133,9 @@ class AppPage:
         head = _card_head(
             "Result", button("Copy link", "link"), button("Download as JSON", "download")
         )
-        return W.box(W.HTML(head), self.form.result_panel.widget, classes="em-card em-outcome")
+        jobs = () if self.form.jobs is None else (self.form.jobs.widget,)
+        panel = self.form.result_panel.widget
+        return W.box(*jobs, W.HTML(head), panel, classes="em-card em-outcome")
 
     def _runs_and_comparison(self) -> Any:
         return W.box(self._comparison, self._runs, classes="em-right")
@@ -154,6 +160,20 @@ class AppPage:
         """Restore the runs that the browser stored over a reload."""
         self._history.restore(stored)
         self._show_history()
+
+    def _store_jobs(self) -> None:
+        """Have the browser store the jobs of this page over a reload."""
+        assert self.form.jobs is not None
+        stored = permalinks.stored_jobs(
+            self.spec, [(card.status.id, card.values) for card in self.form.jobs.cards]
+        )
+        self.form.script.perform("jobs", value=stored)
+
+    def _restore_jobs(self, stored: str) -> None:
+        """Follow the jobs that the browser stored over a reload."""
+        if self.form.jobs is not None:
+            for id, values in permalinks.read_jobs(stored):
+                self.form.jobs.restore(id, values)
 
     def _fill(self, values: dict[str, Any] | None) -> None:
         if values is None or self.form.busy:

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from easymlnb.apps.http_jobs import HttpJob, JobResult
 from easymlnb.client.sse import Events
 from easymlnb.client.transport import LIMITS
 from easymlnb.contract.errors import (
@@ -31,7 +32,15 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.names import url_path
 from easymlnb.contract.spec import NOT_RECORDED, VIEW, ServiceSpec
-from easymlnb.forms.call_protocol import Event, Failed, Item, Progress, Succeeded, Waiting
+from easymlnb.forms.call_protocol import (
+    Event,
+    Failed,
+    Item,
+    JobStatus,
+    Progress,
+    Succeeded,
+    Waiting,
+)
 
 RESTARTING = "The server is restarting; your input is kept"
 
@@ -254,6 +263,8 @@ class HttpCaller:
     def __init__(self, url: str, secret: str, spec: ServiceSpec, *, public: bool = False) -> None:
         record = spec.record or NOT_RECORDED
         self.may_flag = record.flags and (record.visitors or not public)
+        # A visitor without a login could not find a job again.
+        self.may_run_jobs = not public and not spec.stream
         self.url = url.rstrip("/") + "/"
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}
@@ -262,6 +273,39 @@ class HttpCaller:
         call = HttpCall(self, values, on_event)
         _loop().start(call.run())
         return call
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request with the token of the page."""
+        headers = self.headers | options.pop("headers", {})
+        return await _loop().http.request(method, self.url + path, headers=headers, **options)
+
+    def submit_job(self, values: dict[str, Any], on_status: Callable[[JobStatus], None]) -> HttpJob:
+        """Submit a call as a job; see ``JobCaller``."""
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": VIEW,
+            "Prefer": "respond-async",
+            "Idempotency-Key": secrets.token_hex(16),
+        }
+        if names := ",".join(uploads(values)):
+            headers["X-Easymlnb-Uploads"] = names
+        path = f"services/{url_path(self.name)}/view"
+        submit = {"path": path, "content": json.dumps(values).encode(), "headers": headers}
+        return self._follow(HttpJob(self.request, "", submit, on_status))
+
+    def follow_job(self, id: str, on_status: Callable[[JobStatus], None]) -> HttpJob:
+        """Follow a job of this service; see ``JobCaller``."""
+        return self._follow(HttpJob(self.request, id, {}, on_status))
+
+    def read_job(self, id: str, on_event: OnEvent) -> JobResult:
+        """Read the result of a job; see ``JobCaller``."""
+        read = JobResult(self.request, id, on_event, LARGEST)
+        _loop().start(read.run())
+        return read
+
+    def _follow(self, job: HttpJob) -> HttpJob:
+        _loop().start(job.run())
+        return job
 
     def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
         """Have the server keep a call; see ``FlagCaller``."""

@@ -23,7 +23,8 @@ Painter = Callable[[Any], Markup]
 def paint(widget: Any) -> Markup:
     """Return a widget, and what it contains, as HTML."""
     if isinstance(widget, FileUpload):
-        return _outer(widget, "jupyter-widgets em-file", file_drop(widget))
+        classes = f"jupyter-widgets em-file em-file-{widget.kind}"
+        return _outer(widget, classes, file_drop(widget))
     if isinstance(widget, Grid):
         return _outer(widget, "jupyter-widgets em-grid")
     painter = PAINTERS.get(str(widget._view_name))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from binascii import Error
 from collections.abc import Mapping
@@ -26,6 +27,11 @@ MAX_DEPTH = 50
 
 MAX_DECODED = 100_000
 """Bytes of JSON in a link; larger links were not made by an app page."""
+
+MAX_JOBS = 10
+"""Jobs that a browser stores over a reload."""
+
+_JOB = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\Z")
 
 NOTE = ""
 """The entry that lists what was left out; no parameter has this name."""
@@ -124,6 +130,27 @@ def read(raw: str | bytes) -> dict[str, Any] | None:
     if not isinstance(values, dict) or count_nodes(values, MAX_DECODED, MAX_DEPTH) > MAX_DECODED:
         return None
     return values
+
+
+def stored_jobs(spec: ServiceSpec, found: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return what a browser stores of jobs, newest first: their IDs and inputs."""
+    entries = [(id, draft(spec, values) or "{}") for id, values in found[:MAX_JOBS] if id]
+    if len(json.dumps(entries)) > MAX_DRAFT:
+        entries = [(id, "{}") for id, _ in entries]  # too long: only the IDs
+    return json.dumps(entries) if entries else ""
+
+
+def read_jobs(raw: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the IDs and inputs of stored jobs, oldest first; invalid ones are left out."""
+    try:
+        entries = json.loads(raw)
+    except (ValueError, RecursionError):
+        return []
+    found = []
+    for entry in reversed(entries[:MAX_JOBS] if isinstance(entries, list) else []):
+        if isinstance(entry, list) and len(entry) == 2 and _JOB.match(str(entry[0])):
+            found.append((str(entry[0]), read(str(entry[1])) or {}))
+    return found
 
 
 LEFT_OUT: Any = object()

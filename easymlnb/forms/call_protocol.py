@@ -68,6 +68,32 @@ class Failed:
     trace: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """What is known of a job that a form started.
+
+    Attributes
+    ----------
+    id : empty until the server has stored the job
+    state : ``queued``, ``running``, ``succeeded``, ``failed`` or ``cancelled``
+    fraction : the progress, from 0 to 1
+    text : the text of the progress, or what a queued job waits for
+    position : place in the queue, from 1
+    problem : why the job failed, or why nothing new is known
+    """
+
+    id: str = ""
+    state: str = "queued"
+    fraction: float = 0.0
+    text: str = ""
+    position: int | None = None
+    problem: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
 Event = Progress | Waiting | Log | Item | Succeeded | Failed
 
 
@@ -113,3 +139,31 @@ class FlagCaller(Protocol):
 
         ``on_done`` is called from any thread with ``""``, or why the call was not flagged.
         """
+
+
+class FollowedJob(Protocol):
+    """A job whose status a form shows. The job continues without the form."""
+
+    def cancel(self) -> None:
+        """Ask the job to end; a status follows."""
+
+    def leave(self) -> None:
+        """Follow the job no longer."""
+
+
+@runtime_checkable
+class JobCaller(Protocol):
+    """A ``Caller`` that can run calls as jobs; ``may_run_jobs`` says whether this visitor may."""
+
+    may_run_jobs: bool
+
+    def submit_job(
+        self, values: dict[str, Any], on_status: Callable[[JobStatus], None]
+    ) -> FollowedJob:
+        """Submit a job and return at once; ``on_status`` is called from any thread."""
+
+    def follow_job(self, id: str, on_status: Callable[[JobStatus], None]) -> FollowedJob:
+        """Follow a job that was submitted before; see ``submit_job``."""
+
+    def read_job(self, id: str, on_event: Callable[[Event], None]) -> Running:
+        """Read the result of a job that has ended; ``on_event`` gets one event."""

@@ -13,12 +13,21 @@ from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_monitor import CallMonitor, CallUpdate
-from easymlnb.forms.call_protocol import Caller, Failed, FlagCaller, Part, Running, Succeeded
+from easymlnb.forms.call_protocol import (
+    Caller,
+    Failed,
+    FlagCaller,
+    JobCaller,
+    Part,
+    Running,
+    Succeeded,
+)
 from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.flag_bar import FlagBar
 from easymlnb.forms.form_script import Action, FormScript
 from easymlnb.forms.header import header, page_links
+from easymlnb.forms.job_cards import JobCards
 from easymlnb.forms.limits import violations
 from easymlnb.forms.markup import Markup, join
 from easymlnb.forms.registry import make
@@ -32,6 +41,11 @@ EXTRA_WIDGETS = 2000
 CHECK_FIELDS = "Please check the highlighted fields."
 FIRST_ITEMS = "First results"
 UPLOADING = "Waiting for the file upload"
+UPLOAD_FIRST = "The file is being uploaded. Try again when it is complete."
+READING_RESULT = "Reading the result of the job"
+
+LONG_TIMEOUT = 60.0
+"""Services with a longer timeout offer to run in the background from the start."""
 
 
 @dataclass(slots=True)
@@ -89,6 +103,7 @@ class Form:
         self.url = url
         self.actions: dict[str, Action] = {"example": self._fill_example}
         self.on_finished: Callable[[FinishedCall], None] = lambda call: None
+        self.on_jobs_changed: Callable[[], None] = lambda: None
         self._caller = caller
         self._running: Running | None = None
         self._monitor: CallMonitor | None = None
@@ -97,7 +112,13 @@ class Form:
         self.context.on_all_valid = self._on_all_valid
         with self.context.active():
             self.fields = Group(SchemaNode.root(spec.input), make)
-            self.run_bar = RunBar(self.run, self.stop)
+            self.jobs = self._job_cards(caller)
+            self.run_bar = RunBar(
+                self.run,
+                self.stop,
+                self.run_in_background if self.jobs is not None else None,
+                is_long=spec.timeout > LONG_TIMEOUT,
+            )
             self.flag_bar = self._flag_bar(caller)
             self.result_panel = ResultPanel(spec.stream, self.flag_bar)
             self.code_panel = CodePanel()
@@ -116,6 +137,45 @@ class Form:
         self.actions["flag"] = self._open_flag_bar
         return bar
 
+    def _job_cards(self, caller: Caller) -> JobCards | None:
+        if not isinstance(caller, JobCaller) or not caller.may_run_jobs:
+            return None
+        cards = JobCards(caller, lambda: self.on_jobs_changed())
+        self.actions |= {
+            "job-cancel": cards.cancel,
+            "job-remove": cards.remove,
+            "job-show": self._show_job,
+        }
+        return cards
+
+    def run_in_background(self) -> None:
+        """Run the call as a job; one that runs already is stopped and starts again as a job."""
+        assert self.jobs is not None
+        if self._monitor is not None:
+            values = self._call.values
+            self.stop()
+        elif self.context.uploading:
+            self.run_bar.end(UPLOAD_FIRST, wrong=True)
+            return
+        elif self.is_valid():
+            values = self.values()
+        else:
+            return
+        self.code_panel.show(snippets(self.spec, values, self.url))
+        self.jobs.start(values)
+
+    def _show_job(self, number: str) -> None:
+        """Show the result of a job in place of that of the last call."""
+        card = self.jobs.find(number) if self.jobs is not None else None
+        if card is None or self.busy or not isinstance(self._caller, JobCaller):
+            return
+        self._call = FinishedCall(card.values, time.monotonic())
+        self.result_panel.begin()
+        self.run_bar.start(READING_RESULT)
+        with self.context.active():
+            self._monitor = CallMonitor(self)
+        self._running = self._caller.read_job(card.status.id, self._monitor.on_event)
+
     def _open_flag_bar(self, request: str) -> None:
         assert self.flag_bar is not None
         with self.context.active():
@@ -132,7 +192,8 @@ class Form:
                 "Log": self.result_panel.log_widget,
             }
         )
-        right = W.box(tabs.widget, classes="em-card em-outcome")
+        jobs = () if self.jobs is None else (self.jobs.widget,)
+        right = W.box(*jobs, tabs.widget, classes="em-card em-outcome")
         columns = W.box(self.inputs(), right, kind=W.Box, classes="em-two")
         head = join((header(self.spec), page_links(self.spec.name, self.url)))
         return W.box(look, W.HTML(head), columns, self.script)
@@ -170,10 +231,8 @@ class Form:
         """Start a call with the input, after uploads that are running; one call at a time."""
         if self._monitor is not None:
             return
-        self.fields.clear_errors()
         self.context.after_uploads = None
-        if self.fields.check() is not None:
-            self._show_violations()
+        if not self.is_valid():
             return
         if self.context.uploading:
             self.context.after_uploads = self._after_uploads
@@ -186,6 +245,14 @@ class Form:
         self.result_panel.begin()
         self.run_bar.start()
         self._start(values)
+
+    def is_valid(self) -> bool:
+        """Return whether all values can be sent, and mark those that cannot."""
+        self.fields.clear_errors()
+        if self.fields.check() is None:
+            return True
+        self._show_violations()
+        return False
 
     def _start(self, values: dict[str, Any]) -> None:
         with self.context.active():
@@ -290,4 +357,6 @@ class Form:
     def close(self) -> None:
         """Stop a running call and free all widgets."""
         self.stop()
+        if self.jobs is not None:
+            self.jobs.close()
         self.context.close()

@@ -1,12 +1,16 @@
 """Run button, Stop button and progress."""
 
 from collections.abc import Callable
+from typing import Any
 
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Progress, Waiting
 from easymlnb.forms.markup import element
 
 KEYS = "Ctrl + Enter"
+
+LONG_SECONDS = 10.0
+"""Seconds after which a running call can be moved to the background."""
 
 STATES = {
     "starting": "The service is starting",
@@ -27,7 +31,15 @@ def waiting_text(event: Waiting) -> str:
 class RunBar:
     """The buttons with a thin bar and a line of text under them."""
 
-    def __init__(self, run: Callable[[], None], stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        run: Callable[[], None],
+        stop: Callable[[], None],
+        background: Callable[[], None] | None = None,
+        *,
+        is_long: bool = False,
+    ) -> None:
+        """``background`` runs the call as a job; a long service offers that from the start."""
         self._run = W.Button(description="Run", tooltip="Run with these values")
         self._stop = W.Button(description="Stop", tooltip="Stop the running call", disabled=True)
         self._run.on_click(lambda _: run())
@@ -38,8 +50,15 @@ class RunBar:
         self._bar.add_class("em-bar")
         self._text = W.HTML()
         self._progress: Progress | Waiting | None = None
-        buttons = W.box(self._run, self._stop, kind=W.HBox, classes="em-actions")
-        self.widget = W.box(buttons, self._bar, self._text, classes="em-status")
+        self._buttons = W.box(self._run, self._stop, kind=W.HBox, classes="em-actions")
+        self._background: Any = None
+        if background is not None:
+            text = "Run as a job, which continues when this page is closed"
+            self._background = W.Button(description="Run in background", tooltip=text)
+            self._background.on_click(lambda _: background())
+        if is_long:
+            self._offer_background()
+        self.widget = W.box(self._buttons, self._bar, self._text, classes="em-status")
         self._set_text("", KEYS)
 
     def start(self, text: str = "Running") -> None:
@@ -56,6 +75,8 @@ class RunBar:
         self._progress = latest = event or self._progress
         if self._stop.disabled:
             return
+        if seconds >= LONG_SECONDS:
+            self._offer_background()
         clock = f"{seconds:.0f} s" if seconds >= 1 else ""
         if isinstance(latest, Waiting):
             self._set_text(waiting_text(latest), clock)
@@ -64,6 +85,10 @@ class RunBar:
             self._bar.value = min(1.0, latest.fraction)
             self.widget.remove_class("em-unknown")
         self._set_text(latest.text if latest is not None and latest.text else "Running", clock)
+
+    def _offer_background(self) -> None:
+        if self._background is not None and self._background not in self._buttons.children:
+            self._buttons.children = (*self._buttons.children, self._background)
 
     def stopping(self) -> None:
         """Show that the call was asked to stop."""

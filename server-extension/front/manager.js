@@ -6,13 +6,14 @@ import { ManagerBase } from "@jupyter-widgets/base-manager";
 import * as anywidget from "./anywidget.js";
 import { Comm } from "./comm.js";
 import * as controls from "./controls.js";
+import { MissingView, MissingWidget } from "./missing.js";
 import * as output from "./output.js";
 
 /** @import { Connection, Message } from "./connection.js" */
 
 /** @type {Record<string, Record<string, any>>} */
 const MODULES = {
-  "@jupyter-widgets/base": base,
+  "@jupyter-widgets/base": { ...base, ErrorWidgetView: MissingView },
   "@jupyter-widgets/controls": controls,
   "@jupyter-widgets/output": output,
   anywidget,
@@ -41,7 +42,7 @@ export class Manager extends ManagerBase {
    */
   async loadClass(name, module) {
     const found = MODULES[module]?.[name];
-    if (!found) throw new Error(`This page has no widget ${name} of ${module}.`);
+    if (!found) throw new MissingWidget(name, module);
     return found;
   }
 

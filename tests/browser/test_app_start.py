@@ -26,6 +26,26 @@ def mixed(
     return f"{text} {times} {kind} {loud} {color}"
 '''
 
+OPEN_WIDGET = """async ([id, module, values]) => {
+  const { manager } = window.easymlnb;
+  const state = {
+    _model_name: "AnyModel", _model_module: module, _model_module_version: "*",
+    _view_name: "AnyView", _view_module: module, _view_module_version: "*", ...values,
+  };
+  const content = { comm_id: id, target_name: "jupyter.widget", data: { state, buffer_paths: [] } };
+  const metadata = { version: "2.1.0" };
+  manager.handle({ kind: "comm_open", parent: {}, metadata, content, buffers: [] });
+  const view = await manager.create_view(await manager.get_model(id));
+  document.body.append(view.el);
+}"""
+
+SCRIPT = """
+export default { render({ model, el }) {
+  el.append(document.createElement("output"));
+  el.firstChild.textContent = `Drawn ${model.get("count")}`;
+} };
+"""
+
 SHIFTS = """
 window.shifted = 0;
 new PerformanceObserver((list) => {
@@ -113,6 +133,16 @@ def test_live_form_takes_the_place_of_the_painted_one(held: tuple[Any, Any]) -> 
     after = [page.locator(f"#form {name}").first.evaluate(measure) for name in names]
     assert before == after
     assert page.evaluate("window.shifted") <= 0.05
+
+
+def test_widgets_load_on_demand_or_say_what_is_missing(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as anybody:
+        page = anybody.open("public/mixed")
+        page.evaluate(OPEN_WIDGET, ["theirs", "anywidget", {"_esm": SCRIPT, "count": 7}])
+        page.get_by_text("Drawn 7", exact=True).wait_for()
+        page.evaluate(OPEN_WIDGET, ["unknown", "some-library", {}])
+        page.get_by_text("This page has no widget AnyModel of some-library.").first.wait_for()
+        assert page.locator(".em-form .em-primary").is_enabled()
 
 
 def test_first_visit_is_small_and_quiet(apps: RunningServer, chromium: Any) -> None:

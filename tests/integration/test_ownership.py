@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
-import httpx
 import pytest
 
 from support.notebooks import make_notebook
@@ -30,24 +30,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
         server.stop()
 
 
-class As:
-    """A client that publishes for another owner."""
-
-    def __init__(self, client: httpx.Client, query: str) -> None:
-        self._client = client
-        self._query = query
-
-    def post(self, url: str, **more: Any) -> httpx.Response:
-        return self._client.post(f"{url}?{self._query}", **more)
-
-    def get(self, url: str) -> httpx.Response:
-        return self._client.get(url)
-
-
 def bring(server: SharedServer, who: str, query: str, name: str, answer: str) -> dict[str, Any]:
     notebook = make_notebook(CELL.format(name=name, answer=answer))
-    client: Any = As(server.people[who], query)
-    return publish(client, server.wait_for, notebook, server.root / f"{name}.ipynb")
+    path = server.root / f"{name}.ipynb"
+    return publish(server.people[who], server.wait_for, notebook, path, **dict(parse_qsl(query)))
 
 
 def refused(server: SharedServer, who: str, query: str) -> str:

@@ -21,6 +21,7 @@ class Postgres:
     programs: Path
     folder: Path
     user: str
+    fsync: bool = False
 
     def run(self, program: str, *arguments: str, check: bool = True) -> None:
         command = [str(self.programs / program), *arguments]
@@ -31,7 +32,7 @@ class Postgres:
         )
 
     def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off"
+        options = f"-k {self.folder} -c listen_addresses= -c fsync={'on' if self.fsync else 'off'}"
         log = str(self.folder / "log")
         self.run("pg_ctl", "-D", str(self.data), "-l", log, "-o", options, "-w", "start")
 
@@ -56,8 +57,11 @@ _numbers = count()
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
-    """Run a PostgreSQL; skips the test where that is not possible."""
+def running(*, fsync: bool = False) -> Iterator[Postgres]:
+    """Run a PostgreSQL; skips the test where that is not possible.
+
+    Tests do not need ``fsync``: they never cut the power.
+    """
     pytest.importorskip(
         "psycopg", reason="psycopg is not installed: pip install 'easymlnb[postgres]'"
     )
@@ -71,7 +75,7 @@ def running() -> Iterator[Postgres]:
             pytest.skip("PostgreSQL does not run as root, and there is no runuser")
     folder = Path(tempfile.mkdtemp(prefix="easymlnb-pg-"))
     shutil.chown(folder, user)
-    made = Postgres(found[-1].parent, folder, user)
+    made = Postgres(found[-1].parent, folder, user, fsync)
     try:
         made.run(
             "initdb", "-D", str(made.data), "-A", "trust", "-U", user, "--no-sync", "-E", "UTF8"

@@ -164,6 +164,7 @@ export default {
     let scroll = null;
     const appPage = model.get("app_page");
     const draftKey = `easymlnb:${location.pathname}`;
+    const jobsKey = `easymlnb-jobs:${location.pathname}`;
     const historyKey = `easymlnb-history:${location.pathname}`;
     /** @param {string} action */
     const send = (action, value = "") => model.send({ action, value });
@@ -176,6 +177,7 @@ export default {
     /** @type {Record<string, MessageHandler>} */
     const ACTIONS = {
       draft: ({ value }) => storage.set(draftKey, value),
+      jobs: ({ value }) => storage.set(jobsKey, value),
       history: ({ value }) => storage.set(historyKey, value),
       link: ({ value, message }) => {
         const url = permalink(location.href, value);
@@ -249,6 +251,8 @@ export default {
       if (code) send("open", code);
       else if (draft) send("restore", draft);
       if (earlier) send("history", earlier);
+      const jobs = storage.get(jobsKey);
+      if (jobs) send("jobs", jobs);
     };
 
     const start = () => {

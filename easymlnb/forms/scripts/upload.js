@@ -240,7 +240,7 @@ function show(model, el, { state, views, choose, remove }) {
   const drop = h("div", { class: "em-drop", role: "group", tabindex: "0", "aria-label": `${title}: choose, drop or paste ${article} ${noun}` }, about, chooseButton, photoButton, removeButton, progress);
   const below = h("div", { class: "em-below" });
   el.replaceChildren(drop, below);
-  el.classList.add("em-file");
+  el.classList.add("em-file", `em-file-${model.get("kind")}`);
 
   const draw = () => {
     drop.classList.toggle("em-chosen", state.chosen);

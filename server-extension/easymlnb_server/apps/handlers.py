@@ -120,7 +120,7 @@ class AppHandler(VisitorHandler, PageHandler):
                 spec=spec,
                 summary=summary(spec.description)[:LONGEST_SUMMARY],
                 description=markdown(spec.description),
-                byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
+                byline=_byline(spec),
                 citation=getattr(spec.metadata, "citation", "") or "",
                 here=f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/",
                 snippets={} if self._public else snippets(spec, example(spec)),
@@ -155,6 +155,7 @@ class AppHandler(VisitorHandler, PageHandler):
             "app_wait.html",
             spec=spec,
             description=markdown(spec.description),
+            byline=_byline(spec),
             style=apps.pages.style,
             early=apps.pages.script("early.js", f"{self.root}app-assets/"),
             state=state,
@@ -162,6 +163,10 @@ class AppHandler(VisitorHandler, PageHandler):
             again=again,
             reason=reason,
         )
+
+
+def _byline(spec: ServiceSpec) -> str:
+    return " \u00b7 ".join(filter(None, (spec.author, spec.license)))
 
 
 class AppAssetHandler(EasyHandler):

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
 from tornado.iostream import StreamClosedError
 
@@ -13,18 +14,20 @@ from easymlnb.contract.errors import (
     BadRequest,
     InternalError,
     JobNotFinished,
+    JobNotFound,
     ResultExpired,
     RouteNotFound,
     StorageDamaged,
     from_code,
 )
 from easymlnb.contract.file_parameters import body_limit
+from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
 from easymlnb_server.calls.responses import EVENTS, attachment
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
-from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.access import SINGLE_USER, Action
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs, Submission
@@ -58,6 +61,18 @@ def number(handler: EasyHandler, name: str, default: float, most: float) -> floa
     return value
 
 
+def job_owner(handler: EasyHandler) -> str:
+    """Return the owner of the jobs of a request.
+
+    On a personal server, the jobs of an app page belong to its user, as all others.
+    """
+    token = handler.page_token
+    base = type(handler.identity_provider).get_user is IdentityProvider.get_user
+    if token is not None and not token.public and base and not handler.state.services.shared:
+        return SINGLE_USER
+    return owner_of(handler)
+
+
 async def submit(
     handler: EasyHandler, name: str, body: Body, *, view: bool = False, version: str = ""
 ) -> Job:
@@ -68,7 +83,7 @@ async def submit(
         Submission(
             service=name,
             caller=handler.caller,
-            owner=owner_of(handler),
+            owner=job_owner(handler),
             body=body,
             content_type=headers.get("Content-Type", ""),
             accept="" if EVENTS in accept else accept,
@@ -135,7 +150,16 @@ class JobHandlerBase(EasyHandler):
     def owner(self) -> str | None:
         """The key of the jobs that the caller may see; ``None`` for all."""
         everything = self.state.services.shared and self.caller is not None and self.caller.admin
-        return None if everything else owner_of(self)
+        if everything and self.page_token is None:
+            return None
+        return job_owner(self)
+
+    async def found(self, id: str) -> Job:
+        """Return a job that the caller may see; an app page sees those of its service."""
+        job = await self.jobs.get(id, self.owner)
+        if self.page_token is not None and job.service != self.page_token.service:
+            raise JobNotFound
+        return job
 
     async def details(self, job: Job) -> JobDetails:
         """Return a job as callers see it, with its runs, files and metrics."""
@@ -198,8 +222,12 @@ def states_named(word: str) -> list[State]:
 class JobHandler(JobHandlerBase):
     """``GET jobs/{id}``, also when it has ended; ``DELETE`` cancels it or removes it."""
 
+    def accepts_token(self, token: PageToken) -> bool:
+        return self.request.method == "GET" and not token.public  # ``found`` checks the service
+
     @web.authenticated
     async def get(self, id: str) -> None:
+        await self.found(id)
         wait = number(self, "wait", 0.0, MAX_POLL)
         job = await self.jobs.wait(id, self.owner, wait)
         self.write_json(await self.details(job))
@@ -217,9 +245,12 @@ class JobHandler(JobHandlerBase):
 class JobResultHandler(JobHandlerBase):
     """``GET jobs/{id}/result``: the result as a call returns it, or the job's error."""
 
+    def accepts_token(self, token: PageToken) -> bool:
+        return not token.public  # ``found`` checks the service
+
     @web.authenticated
     async def get(self, id: str) -> None:
-        await send_result(self, await self.jobs.get(id, self.owner))
+        await send_result(self, await self.found(id))
 
 
 class JobLogHandler(JobHandlerBase):
@@ -253,8 +284,12 @@ class JobFileHandler(JobHandlerBase):
 class CancelJobHandler(JobHandlerBase):
     """``POST jobs/{id}/cancel``."""
 
+    def accepts_token(self, token: PageToken) -> bool:
+        return not token.public  # ``found`` checks the service
+
     @web.authenticated
     async def post(self, id: str) -> None:
+        await self.found(id)
         job = await self.jobs.cancel(id, self.owner)
         self.write_json(responses.shown(job, self.address), 202)
 

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    CursorResult,
     Select,
     Table,
     delete,
@@ -70,12 +71,12 @@ def add_row(connection: Connection, job: Job, low_priority: bool) -> Job:
     found = [] if job.key is None else read_rows(connection, select(jobs).where(same))
     if not found:
         job = msgspec.structs.replace(job, rank=_next_rank(connection, job, low_priority))
-        statement = _dialect(connection)(jobs).values(**_values(job)).on_conflict_do_nothing()
+        statement = _dialect(connection)(jobs).on_conflict_do_nothing().returning(jobs.c.id)
         # Not ``rowcount``, which the driver of PostgreSQL does not report for this statement.
-        if connection.execute(statement.returning(jobs.c.id)).first() is not None:
+        if connection.execute(statement, _values(job)).first() is not None:
             row = {"job": job.id, "n": 1, "time": job.created, "kind": "state"}
             row["data"] = {"state": State.QUEUED}
-            connection.execute(insert(job_events).values(**row))
+            connection.execute(insert(job_events), row)
             return job
         found = read_rows(connection, select(jobs).where(same))
     if found[0].id != job.id and found[0].fingerprint != job.fingerprint:
@@ -101,9 +102,11 @@ def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
 
 def apply_change(connection: Connection, job: Job, change: Change) -> Job | None:
     """Write a change of a held job; see ``JobRepository.apply``."""
-    locked = lock_current(connection, job)
-    if locked is not None:
-        return write_change(connection, locked, change)
+    statement = update(jobs).where(is_current(job)).returning(jobs)
+    changed = _as_jobs(connection.execute(statement, change.values))
+    if changed:
+        _record_change(connection, changed[0], change)
+        return changed[0]
     now = read_rows(connection, select(jobs).where(jobs.c.id == job.id))
     written = {key: value for key, value in change.values.items() if key in ("state", "changed")}
     # A retry of what was committed finds its own values.
@@ -114,26 +117,32 @@ def apply_change(connection: Connection, job: Job, change: Change) -> Job | None
 def write_change(connection: Connection, job: Job, change: Change) -> Job:
     """Write a change of a job whose row is locked, with its attempt and its event."""
     statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
-    connection.execute(statement.values(**change.values))
+    connection.execute(statement, change.values)
+    changed = msgspec.structs.replace(job, **change.values)
+    _record_change(connection, changed, change)
+    return changed
+
+
+def _record_change(connection: Connection, job: Job, change: Change) -> None:
+    """Write the attempt and the event of a job that has just been changed."""
     now = change.values["changed"]
-    number = change.values.get("attempt", job.attempt)
+    number = job.attempt
     if change.is_new_attempt:
         row = {"job": job.id, "number": number, "began": now, "outcome": "", "worker": ""}
         row["holder"] = change.values["holder"]
-        connection.execute(insert(job_attempts).values(**row))
+        connection.execute(insert(job_attempts), row)
     attempt = (job_attempts.c.job == job.id) & (job_attempts.c.number == number)
     if change.outcome:
         ended = {"ended": now, "outcome": change.outcome}
-        connection.execute(update(job_attempts).where(attempt).values(**ended))
+        connection.execute(update(job_attempts).where(attempt), ended)
     elif change.values.get("worker"):
         worker = {"worker": change.values["worker"]}
-        connection.execute(update(job_attempts).where(attempt).values(**worker))
+        connection.execute(update(job_attempts).where(attempt), worker)
     if change.event:
         data = {"state": State(change.event).shown, "attempt": number}
         if change.values.get("error"):
             data["error"] = change.values["error"]
         add_event(connection, job.id, now, "state", data)
-    return msgspec.structs.replace(job, **change.values)
 
 
 def add_event(
@@ -172,9 +181,10 @@ def _dialect(connection: Connection) -> Any:
 
 def upsert(connection: Connection, table: Table, key: tuple[str, ...], row: dict[str, Any]) -> None:
     """Insert a row, or replace the values of the row with this key."""
-    values = {name: value for name, value in row.items() if name not in key}
-    statement = _dialect(connection)(table).values(**row)
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
+    statement = _dialect(connection)(table)
+    # The values are parameters, so SQLAlchemy compiles the statement once.
+    values = {name: statement.excluded[name] for name in row if name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values), row)
 
 
 def get_row(connection: Connection, id: str, *, lock: bool = False) -> Job:
@@ -188,7 +198,10 @@ def get_row(connection: Connection, id: str, *, lock: bool = False) -> Job:
 
 def read_rows(connection: Connection, query: Select[Any]) -> list[Job]:
     """Return the jobs that a query finds."""
-    rows = connection.execute(query)
+    return _as_jobs(connection.execute(query))
+
+
+def _as_jobs(rows: CursorResult[Any]) -> list[Job]:
     # The keys of a row may be of a subclass of ``str``, which msgspec does not accept.
     names = [str(name) for name in rows.keys()]  # noqa: SIM118 - a result is no mapping
     return [msgspec.convert(dict(zip(names, row, strict=True)), Job) for row in rows]

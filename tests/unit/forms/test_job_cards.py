@@ -1,0 +1,160 @@
+"""The jobs that a form starts, with a caller that keeps what it was asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from easymlnb.forms.call_protocol import Event, JobStatus, Succeeded
+from easymlnb.forms.form import UPLOAD_FIRST, Form
+from easymlnb.forms.job_cards import MAX_CARDS
+from easymlnb.services.definition import define
+
+ID = "01JQ0000000000000000000000"
+
+
+class Running:
+    def stop(self) -> None:
+        """The test ends the call."""
+
+
+@dataclass
+class Job:
+    values: Any
+    status: Callable[[JobStatus], None]
+    asked: list[str] = field(default_factory=list)
+
+    def cancel(self) -> None:
+        self.asked.append("cancel")
+
+    def leave(self) -> None:
+        self.asked.append("leave")
+
+
+class Caller:
+    may_run_jobs = True
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.on_event: Callable[[Event], None] = print
+
+    def start(self, values: dict[str, Any], on_event: Callable[[Event], None]) -> Running:
+        self.on_event = on_event
+        return Running()
+
+    def submit_job(self, values: dict[str, Any], on_status: Callable[[JobStatus], None]) -> Job:
+        self.jobs.append(Job(values, on_status))
+        return self.jobs[-1]
+
+    def follow_job(self, id: str, on_status: Callable[[JobStatus], None]) -> Job:
+        return self.submit_job({"followed": id}, on_status)
+
+    def read_job(self, id: str, on_event: Callable[[Event], None]) -> Running:
+        on_event(Succeeded([{"kind": "text", "title": "", "data": f"result of {id}"}], 3.0))
+        return Running()
+
+
+def half(value: float = 3.0) -> float:
+    return value / 2
+
+
+def made(timeout: float = 100.0) -> tuple[Form, Caller]:
+    caller = Caller()
+    return Form(define(half, timeout=timeout).spec, caller), caller
+
+
+def cards(form: Form) -> str:
+    assert form.jobs is not None
+    return str(form.jobs.widget.value)
+
+
+def offered(form: Form) -> bool:
+    return form.run_bar._background in form.run_bar._buttons.children
+
+
+def test_a_job_from_the_button_to_its_result() -> None:
+    form, caller = made()
+    assert offered(form) and form.jobs is not None
+    form.jobs.base = "/easymlnb/"
+    form.run_in_background()
+    (job,) = caller.jobs
+    assert job.values == {"value": 3.0}
+    assert "Submitting" in cards(form) and not form.busy
+    job.status(JobStatus(ID, text="The kernel is starting", position=3))
+    assert "2 ahead of it. The kernel is starting" in cards(form)
+    assert f'href="/easymlnb/jobs/{ID}/page"' in cards(form)
+    assert f'href="/easymlnb/jobs/{ID}/log"' in cards(form)
+    job.status(JobStatus(ID, "running", 0.25, "epoch 1"))
+    assert "25 %" in cards(form) and "epoch 1" in cards(form) and 'value="0.250"' in cards(form)
+    form.actions["job-cancel"]("1")
+    assert job.asked == ["cancel"]
+    job.status(JobStatus(ID, "succeeded", 1.0))
+    assert "job-show" in cards(form) and "job-cancel" not in cards(form)
+    form.actions["job-show"]("1")
+    form.wait(20)
+    parts = "".join(each.value for each in form.result_panel._parts.children)
+    assert f"result of {ID}" in parts
+    form.actions["job-remove"]("1")
+    assert cards(form) == ""
+
+
+def test_a_failed_job_says_why() -> None:
+    form, caller = made()
+    form.run_in_background()
+    caller.jobs[0].status(JobStatus(ID, "failed", problem="<no> memory"))
+    assert "Failed" in cards(form) and "&lt;no&gt; memory" in cards(form)
+
+
+def test_a_running_call_moves_to_the_background_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    form, caller = made(timeout=30)
+    assert not offered(form)
+    form.run()
+    form.run_bar.progress(None, 9)
+    assert not offered(form)
+    form.run_bar.progress(None, 11)
+    assert offered(form)
+    form.run_in_background()
+    caller.on_event(Succeeded())  # too late to be stopped
+    form.wait(20)
+    assert [job.values for job in caller.jobs] == [{"value": 3.0}]
+
+
+def test_invalid_input_and_uploads_start_no_job() -> None:
+    form, caller = made()
+    form.fields.fields["value"].show_error((), "wrong")
+    form.context.uploading.add("file")
+    form.run_in_background()
+    assert UPLOAD_FIRST in form.run_bar._text.value
+    assert caller.jobs == []
+
+
+def test_jobs_of_a_former_page_are_followed_once_and_left_at_the_end() -> None:
+    form, caller = made()
+    assert form.jobs is not None
+    form.jobs.restore(ID, {"value": 4})
+    form.jobs.restore(ID, {"value": 4})
+    (job,) = caller.jobs
+    assert job.values == {"followed": ID}
+    form.close()
+    assert job.asked == ["leave"]
+    job.status(JobStatus(ID, "running"))  # arrives after the page has gone
+
+
+def test_old_cards_give_way() -> None:
+    form, caller = made()
+    for number in range(MAX_CARDS + 2):
+        form.run_in_background()
+        caller.jobs[-1].status(JobStatus(f"{number:026d}", "succeeded"))
+    assert form.jobs is not None
+    assert len(form.jobs.cards) == MAX_CARDS
+
+
+@pytest.mark.parametrize("may", [False, True])
+def test_no_button_where_jobs_are_not_allowed(may: bool) -> None:
+    caller = Caller()
+    caller.may_run_jobs = may
+    form = Form(define(half, timeout=100).spec, caller)
+    assert (form.jobs is not None) is may
