@@ -135,9 +135,11 @@ async def send_stored(handler: EasyHandler, name: str) -> None:
         while chunk := await asyncio.to_thread(next, chunks, b""):
             handler.write(chunk)
             await handler.flush()
+        handler.finish()
     except StorageDamaged as error:
         raise ResultExpired from error
-    await handler.finish()
+    except StreamClosedError:
+        return  # the caller has left, maybe with all it wanted
 
 
 class JobHandlerBase(EasyHandler):
