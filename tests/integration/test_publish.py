@@ -30,7 +30,13 @@ def roll(name: str, factor: int) -> nbformat.NotebookNode:
 
 def test_published_service_answers(session_server: RunningServer) -> None:
     found = session_server.publish(roll("pub_first", 2))
-    one = {"name": "pub_first", "full_name": "pub_first", "version": 1, "public": False}
+    one: dict[str, Any] = {
+        "name": "pub_first",
+        "full_name": "pub_first",
+        "version": 1,
+        "public": False,
+        "weight": 100.0,
+    }
     assert (found["state"], found["services"]) == ("ready", [one])
     answer = session_server.call("pub_first", sides=4)
     assert (answer.json(), answer.headers["X-Easymlnb-Version"]) == (8, "1")

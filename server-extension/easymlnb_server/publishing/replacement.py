@@ -74,15 +74,17 @@ class Replacement:
         return f"{room} {self._deployment.starter.reason}".strip()
 
     def end(self, serving: Collection[Deployment]) -> None:
-        """The version serves: have it answer the calls that wait for those that made room.
+        """The version serves: have it answer the calls that wait where no worker is ready.
 
         One that is still ``serving``, as the notebook turned out not to replace it, starts again.
+        Those that had no traffic before keep their calls, which ask for their versions.
         """
-        for former in self.lent:
-            if former in serving:
+        for former in self._formers:
+            if former not in serving:
+                if former in self.lent or former.demand.serving:
+                    former.hand_over(self._deployment)
+            elif former in self.lent:
                 former.take_back()
-            else:
-                former.hand_over(self._deployment)
 
     def give_back(self) -> bool:
         """Have the formers start their workers again; says whether any had made room."""

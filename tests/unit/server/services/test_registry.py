@@ -49,7 +49,7 @@ def served(said):
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.lists(accesses, min_size=len(NAMES), max_size=len(NAMES)),
     st.lists(groups, min_size=len(USERS), max_size=len(USERS)),
