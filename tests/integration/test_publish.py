@@ -30,7 +30,7 @@ def roll(name: str, factor: int) -> nbformat.NotebookNode:
 
 def test_published_service_answers(session_server: RunningServer) -> None:
     found = session_server.publish(roll("pub_first", 2))
-    one: dict[str, Any] = {
+    one = {
         "name": "pub_first",
         "full_name": "pub_first",
         "version": 1,
