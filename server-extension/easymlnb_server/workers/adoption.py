@@ -45,7 +45,7 @@ async def adopt(
     orphan: OrphanedWorker,
     registration: WorkerRegistration,
     folder: Path,
-    seconds: float = RETURN_TIMEOUT,
+    seconds: float | None = None,
 ) -> Worker | None:
     """Wait for a worker of a former server to reconnect; return ``None`` if it does not."""
     returned = await _wait_return(orphan.token, registration, orphan.kernel.alive, seconds)
@@ -72,11 +72,12 @@ async def _wait_return(
     hashed: str,
     registration: WorkerRegistration,
     alive: Callable[[], Awaitable[bool]],
-    seconds: float = RETURN_TIMEOUT,
+    seconds: float | None = None,
 ) -> RegisteredWorker | None:
     expected = registration.expect_return(hashed)
     try:
-        return await wait_connected(expected, alive, seconds)
+        timeout = RETURN_TIMEOUT if seconds is None else seconds
+        return await wait_connected(expected, alive, timeout)
     except DeploymentFailed:
         return None
     finally:
