@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from easymlnb.contract.errors import EasyMLNBError
+
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds until failed work runs again: after the first failure, then doubled up to the longest."""
 
@@ -56,10 +58,13 @@ class Supervisor:
             began = asyncio.get_running_loop().time()
             try:
                 return await work()
-            except Exception:
+            except Exception as error:
                 self.failures[name] += 1
                 if asyncio.get_running_loop().time() - began > LONGEST_PAUSE:
                     pause = FIRST_PAUSE
-                log.exception("The background work %r failed; it runs again in %g s.", name, pause)
+                # Such as a database that is away: the message says it all.
+                known = isinstance(error, EasyMLNBError)
+                text = "The background work %r failed (%s); it runs again in %g s."
+                log.error(text, name, error, pause, exc_info=None if known else error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
