@@ -1,9 +1,13 @@
 """Checks of JSON values: duplicate keys, of which parsers use the last one, and their size."""
 
 import json
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from easymlnb.contract.errors import BadRequest
+
+T = TypeVar("T")
 
 SHOWN = 80
 """Characters of a key in a message."""
@@ -44,6 +48,21 @@ def check_keys(body: bytes | str, keys: int = 0) -> None:
         raise BadRequest(f"Duplicate key {shown!r}. Send each key once.") from None
     except (ValueError, RecursionError):
         return  # other parsers accept more than this one
+
+
+def decode_body(data: bytes, kind: type[T], advice: str, *, unique: bool = True) -> T:
+    """Decode the JSON body of a request.
+
+    Raises ``BadRequest``: the body is not JSON, does not match ``kind``, or, unless ``unique`` is
+    false, repeats a key. ``advice`` says what to send; the reason is added in parentheses.
+    """
+    try:
+        found = msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"{advice} ({error}).") from error
+    if unique:
+        check_keys(data)
+    return found
 
 
 def count_nodes(value: Any, most: int, max_depth: int = 10**9) -> int:

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, ComparisonNotFound, ServiceNotFound
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 from easymlnb.contract.names import quoted
 from easymlnb_server.comparisons.findings import Finding, Tolerance
 from easymlnb_server.comparisons.models import (
@@ -93,15 +93,10 @@ class ShadowsHandler(EasyHandler):
 
 
 def _request(body: bytes) -> ComparisonRequest:
-    try:
-        request = msgspec.json.decode(body, type=ComparisonRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            'Start a comparison with a JSON body such as {"versions": [3, 4], "on": "examples"} '
-            f"({error})."
-        ) from error
-    check_keys(body)
-    return request
+    example = '{"versions": [3, 4], "on": "examples"}'
+    return decode_body(
+        body, ComparisonRequest, f"Start a comparison with a JSON body such as {example}"
+    )
 
 
 class OneComparison:

@@ -8,6 +8,7 @@ import msgspec
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, Forbidden, RouteNotFound
+from easymlnb.contract.json_values import decode_body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.hub.health import examine
@@ -71,12 +72,8 @@ class ServiceTransferHandler(BodyHandler):
     async def post(self, name: str) -> None:
         body = self.read_body()
         self.target(name, Action.OWN)
-        try:
-            to = msgspec.json.decode(body, type=Transfer).to
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadRequest(
-                f'Name the new owner as JSON: {{"to": "group:lab"}} or {{"to": "alice"}} ({error}).'
-            ) from error
+        advice = 'Name the new owner as JSON: {"to": "group:lab"} or {"to": "alice"}'
+        to = decode_body(body, Transfer, advice).to
         await self._check_new_owner(to)
         before = self.state.services.named(name, self.caller).owner
         await self.state.usage.flush()
@@ -168,10 +165,8 @@ class TransferHandler(BodyHandler):
     @web.authenticated
     async def post(self, name: str) -> None:
         users = hub_users(self)
-        try:
-            to = msgspec.json.decode(self.read_body(), type=Transfer).to
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadRequest(f'Name the new owner as JSON: {{"to": "alice"}} ({error}).') from error
+        advice = 'Name the new owner as JSON: {"to": "alice"}'
+        to = decode_body(self.read_body(), Transfer, advice).to
         if to == name:
             raise BadRequest(f"{name!r} already owns these services.")
         owner = await users.fetch(to)

@@ -11,7 +11,7 @@ from jupyter_server.auth.identity import User
 from msgspec import UNSET, UnsetType
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 from easymlnb.contract.names import LONGEST
 from easymlnb_server.identity.grants import KeyGrant
 from easymlnb_server.identity.names import group_of
@@ -200,18 +200,18 @@ def transfer_advice(name: str) -> str:
     )
 
 
+_ACCESS_ADVICE = (
+    'Send the access rules as JSON, such as {"users": ["bob"], "groups": ["ml"], '
+    '"everyone": false, "public": false}'
+)
+_MAINTAINERS_ADVICE = 'Send the maintainers as JSON, such as {"users": ["bob"], "groups": ["ml"]}'
+
+
 def parse_access(data: bytes) -> Access:
     """Decode the access rules of a request, with sorted unique names; raises ``BadRequest``."""
-    try:
-        access = msgspec.json.decode(data, type=Access)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(
-            'Send the access rules as JSON, such as {"users": ["bob"], "groups": ["ml"], '
-            f'"everyone": false, "public": false}} ({error}).'
-        ) from error
+    access = decode_body(data, Access, _ACCESS_ADVICE)
     if access.maintainers is not UNSET:
         raise BadRequest("Set maintainers at services/{name}/maintainers, not with the access.")
-    check_keys(data)
     return msgspec.structs.replace(
         access, users=_unique(access.users), groups=_unique(access.groups)
     )
@@ -223,12 +223,5 @@ def _unique(names: Collection[str]) -> tuple[str, ...]:
 
 def parse_maintainers(data: bytes) -> Maintainers:
     """Decode the maintainers of a request, with sorted unique names; raises ``BadRequest``."""
-    try:
-        found = msgspec.json.decode(data, type=Maintainers)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(
-            'Send the maintainers as JSON, such as {"users": ["bob"], "groups": ["ml"]} '
-            f"({error})."
-        ) from error
-    check_keys(data)
+    found = decode_body(data, Maintainers, _MAINTAINERS_ADVICE)
     return Maintainers(_unique(found.users), _unique(found.groups))

@@ -2,12 +2,11 @@
 
 import asyncio
 
-import msgspec
 from msgspec import UNSET
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.page_tokens import PageToken
@@ -105,15 +104,9 @@ class FlagHandler(BodyHandler):
 
 
 def _flag_request(body: bytes) -> FlagRequest:
-    try:
-        given = msgspec.json.decode(body, type=FlagRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            'Flag a call with a JSON body such as {"request_id": "...", "reason": "wrong label"} '
-            f"({error})."
-        ) from error
-    if len(body) < 2**20:
-        check_keys(body)
+    example = '{"request_id": "...", "reason": "wrong label"}'
+    advice = f"Flag a call with a JSON body such as {example}"
+    given = decode_body(body, FlagRequest, advice, unique=len(body) < 2**20)
     if not given.reason.strip():
         raise BadRequest("The reason must not be empty.")
     if not given.request_id and given.input is UNSET:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import BadRequest
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 
 STEPS = (5.0, 25.0, 50.0, 100.0)
 MAX_STEPS = 50
@@ -150,14 +150,8 @@ class Decision(StrEnum):
 
 def parse_request(data: bytes) -> PromotionRequest:
     """Decode and check the body of a new promotion; raises ``BadRequest``."""
-    try:
-        request = msgspec.json.decode(data, type=PromotionRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(
-            'Send the promotion as JSON, such as {"version": "candidate", "steps": [5, 25, 50, '
-            f'100], "every": "10m"}} ({error}).'
-        ) from error
-    check_keys(data)
+    example = '{"version": "candidate", "steps": [5, 25, 50, 100], "every": "10m"}'
+    request = decode_body(data, PromotionRequest, f"Send the promotion as JSON, such as {example}")
     _check_steps(request.steps)
     step_seconds(request)
     _check_limits(request.abort_if)

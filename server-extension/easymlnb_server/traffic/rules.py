@@ -4,12 +4,11 @@ import math
 import re
 from collections.abc import Collection, Mapping
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from easymlnb.contract.errors import BadRequest, VersionNotFound
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 from easymlnb_server.traffic.models import CALLER, HEADER, Shadow, Traffic, TrafficChange
 
 ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -27,12 +26,7 @@ EXAMPLE = '{"weights": {"3": 90, "4": 10}}'
 
 def parse_change(data: bytes) -> TrafficChange:
     """Decode the body of a change; raises ``BadRequest``."""
-    try:
-        change = msgspec.json.decode(data, type=TrafficChange)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(f"Send the traffic as JSON, such as {EXAMPLE} ({error}).") from error
-    check_keys(data)
-    return change
+    return decode_body(data, TrafficChange, f"Send the traffic as JSON, such as {EXAMPLE}")
 
 
 def apply(change: TrafficChange, traffic: Traffic, versions: Collection[int]) -> Traffic:

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, UploadNotFound
+from easymlnb.contract.json_values import decode_body
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.http.base import EasyHandler
@@ -124,13 +125,8 @@ class Announcement(msgspec.Struct, frozen=True):
 
 def _announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
-    try:
-        announcement = msgspec.json.decode(body, type=Announcement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234} '
-            f"({error})."
-        ) from error
+    advice = 'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234}'
+    announcement = decode_body(body, Announcement, advice)
     media_type = (announcement.media_type or "").partition(";")[0].strip().lower()
     return announcement.name or "", media_type, announcement.size
 

@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from easymlnb.contract.errors import BadRequest, InvalidInput
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import check_keys, decode_body
 from easymlnb.services.codec import decode_request
 from easymlnb.services.schema import Schema
 from easymlnb_server.identity import access
@@ -96,3 +97,16 @@ def test_a_table_with_a_column_given_twice_in_a_row_is_refused() -> None:
     sent = Upload(b'[{"a": 1, "b": 2}, {"a": 1, "a": 2}]', "x.json", "application/json")
     with pytest.raises(BadRequest, match="Duplicate key 'a'"):
         table_encoding.read_table(sent, 10)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"to": 1}', b'{"to": ' + b"[" * 100_000])
+def test_an_invalid_body_of_a_request_is_refused_with_advice(body: bytes) -> None:
+    class Body(msgspec.Struct):
+        to: str
+
+    with pytest.raises(BadRequest, match=r"Send \{\"to\"\} \(.+\)\.$"):
+        decode_body(body, Body, 'Send {"to"}')
+    assert decode_body(b'{"to": "alice"}', Body, "").to == "alice"
+    with pytest.raises(BadRequest, match="Duplicate key 'to'"):
+        decode_body(b'{"to": "a", "to": "b"}', Body, "")
+    assert decode_body(b'{"to": "a", "to": "b"}', Body, "", unique=False).to == "b"

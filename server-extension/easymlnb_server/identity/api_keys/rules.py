@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
-import msgspec
-
 from easymlnb.contract import units
 from easymlnb.contract.errors import BadRequest
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 from easymlnb.contract.names import split
 from easymlnb_server.identity.api_keys.models import KeyRequest
 from easymlnb_server.identity.grants import ALL, Scope
@@ -24,12 +22,7 @@ _EXAMPLE = '{"services": ["roll"], "scopes": ["call"], "expires": "90d", "note":
 
 def parse_request(data: bytes) -> KeyRequest:
     """Decode the body of a request for a key; raises ``BadRequest``."""
-    try:
-        request = msgspec.json.decode(data, type=KeyRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"Send the key as JSON, such as {_EXAMPLE} ({error}).") from error
-    check_keys(data)
-    return request
+    return decode_body(data, KeyRequest, f"Send the key as JSON, such as {_EXAMPLE}")
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:

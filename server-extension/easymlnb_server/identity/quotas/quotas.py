@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from easymlnb.contract.errors import BadRequest
-from easymlnb.contract.json_values import check_keys
+from easymlnb.contract.json_values import decode_body
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.identity.limits import ADVICE, NO_LIMITS, Limits
 from easymlnb_server.identity.quotas.meter import Meter
@@ -261,12 +260,6 @@ _LABELS = {
 
 def parse_service_limits(data: bytes) -> ServiceLimits:
     """Decode the limits of a service; raises ``BadRequest``."""
-    try:
-        limits = msgspec.json.decode(data, type=ServiceLimits)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            'Send the limits as JSON, such as {"all": {"calls_per_second": 10}, "visitors": '
-            f'{{"calls_per_day": 500}}}} ({error}). {ADVICE}'
-        ) from error
-    check_keys(data)
-    return limits
+    example = '{"all": {"calls_per_second": 10}, "visitors": {"calls_per_day": 500}}'
+    advice = f"Send the limits as JSON, such as {example}. {ADVICE.removesuffix('.')}"
+    return decode_body(data, ServiceLimits, advice)
