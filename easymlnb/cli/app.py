@@ -18,9 +18,10 @@ from easymlnb.cli import (
     traffic,
     usage,
 )
+from easymlnb.cli.clients import client_of
 from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
-from easymlnb.cli.traffic import Name, client_of
+from easymlnb.cli.traffic import Name
 from easymlnb.contract.replacing import AUTO
 
 app = typer.Typer(

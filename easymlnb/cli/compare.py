@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import client_of
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
-from easymlnb.cli.traffic import Name, client_of
+from easymlnb.cli.traffic import Name
 
 if TYPE_CHECKING:
     from easymlnb.client import Client

@@ -1,16 +1,13 @@
 """``easymlnb credentials``: what ``ml.credential`` returns in published code."""
 
 import sys
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import client_of
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
-
-if TYPE_CHECKING:
-    from easymlnb.client import Client
 
 app = typer.Typer(help="Set passwords and tokens that published code uses.", no_args_is_help=True)
 
@@ -20,18 +17,12 @@ Name = Annotated[
 ]
 
 
-def _client(service: str, target: CommandTarget) -> "AbstractContextManager[Client]":
-    from easymlnb.cli.target import client_of
-
-    return client_of(service, target)
-
-
 @app.command("set")
 @ANY_SERVER
 def set_credential(target: CommandTarget, service: Service, name: Name) -> None:
     """Set a credential of a service; the value is read from standard input or a prompt."""
     value = read_value(name)
-    with _client(service, target) as client:
+    with client_of(service, target) as client:
         found = client.admin.set_credential(service, name, value)
     if target.json:
         output.as_json(found)
@@ -43,7 +34,7 @@ def set_credential(target: CommandTarget, service: Service, name: Name) -> None:
 @ANY_SERVER
 def list_credentials(target: CommandTarget, service: Service) -> None:
     """List the credentials of a service, without their values."""
-    with _client(service, target) as client:
+    with client_of(service, target) as client:
         found = client.admin.credentials(service)
     if target.json:
         output.as_json(found)
@@ -58,7 +49,7 @@ def list_credentials(target: CommandTarget, service: Service) -> None:
 @ANY_SERVER
 def remove_credential(target: CommandTarget, service: Service, name: Name) -> None:
     """Remove a credential of a service."""
-    with _client(service, target) as client:
+    with client_of(service, target) as client:
         client.admin.remove_credential(service, name)
     if target.json:
         output.as_json({"removed": name})

@@ -4,16 +4,14 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import publishing_client
 from easymlnb.cli.options import CommandTarget, with_target
 from easymlnb.contract import hub_config
-
-if TYPE_CHECKING:
-    from easymlnb.client import Client
 
 app = typer.Typer(
     help="Set up and manage the shared service of a JupyterHub.", no_args_is_help=True
@@ -132,12 +130,6 @@ def check(
     show(examine(hub_config.absolute()), json=target.json)
 
 
-def _client(target: CommandTarget) -> "Client":
-    from easymlnb.client import Client, hub
-
-    return Client(hub.publish_target(target.url, target.token))
-
-
 @app.command()
 @with_target("url", "token")
 def transfer(
@@ -146,7 +138,7 @@ def transfer(
     new: Annotated[str, typer.Argument(metavar="NEW", help="New owner, a user of the Hub.")],
 ) -> None:
     """Transfer all services of a user to another, for example after a user was renamed."""
-    with _client(target) as client:
+    with publishing_client(target) as client:
         moved = client.admin.transfer_services(old, new)
     for before, after in moved.items():
         output.line(f"{before} is now {after}")
@@ -164,7 +156,7 @@ def remove_user(
     """Remove all services of a user, and the user's access to other services."""
     if not yes:
         typer.confirm(f"Remove all services of {name} and all their versions?", abort=True)
-    with _client(target) as client:
+    with publishing_client(target) as client:
         removed = client.admin.remove_user(name)
     for service in removed:
         output.line(f"{service} removed")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import first_client
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
 
 if TYPE_CHECKING:
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Follow and manage jobs.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The job's ID.", metavar="ID")]
-
-
-def _client(target: CommandTarget) -> "Client":
-    from easymlnb.cli.target import servers
-    from easymlnb.client import Client
-
-    return Client(servers(target)[0])
 
 
 @app.command("list")
@@ -39,7 +33,7 @@ def list_jobs(
     from easymlnb.client import jobs
 
     word = "cancelled" if state == "canceled" else state
-    with _client(target) as client:
+    with first_client(target) as client:
         found = client._run(jobs.find({"state": word, "service": service, "limit": limit}))
     if target.json:
         output.as_json(found)
@@ -61,7 +55,7 @@ def show(
     ] = False,
 ) -> None:
     """Show a job: its state, attempts, files and metrics."""
-    with _client(target) as client:
+    with first_client(target) as client:
         job = client.jobs[id]
         if follow:
             _follow_progress(job)
@@ -84,7 +78,7 @@ def log(
     ] = False,
 ) -> None:
     """Print what a job has printed."""
-    with _client(target) as client:
+    with first_client(target) as client:
         job = client.jobs[id]
         text = job.log
         typer.echo(output.clean(text), nl=False)
@@ -100,7 +94,7 @@ def log(
 @ANY_SERVER
 def cancel(target: CommandTarget, id: Id) -> None:
     """Cancel a job."""
-    with _client(target) as client:
+    with first_client(target) as client:
         job = client.jobs[id]
         job.cancel()
         _done(target, job.info(), "The job is canceled.", "The job is asked to stop.")
@@ -110,7 +104,7 @@ def cancel(target: CommandTarget, id: Id) -> None:
 @ANY_SERVER
 def retry(target: CommandTarget, id: Id) -> None:
     """Submit a job again, with the same input."""
-    with _client(target) as client:
+    with first_client(target) as client:
         again = client.jobs[id].retry()
         if target.json:
             output.as_json(again.info())

@@ -1,24 +1,14 @@
 """``easymlnb keys``: create, list and revoke API keys."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import first_client
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
 
-if TYPE_CHECKING:
-    from easymlnb.client import Client
-
 app = typer.Typer(help="Manage API keys, with which programs call services.", no_args_is_help=True)
-
-
-def client_for(target: CommandTarget) -> "Client":
-    """Return a client of the Hub's shared service if there is one, else of the user's server."""
-    from easymlnb.cli.target import servers
-    from easymlnb.client import Client
-
-    return Client(servers(target)[0])
 
 
 @app.command("list")
@@ -30,7 +20,7 @@ def list_keys(
     ] = "",
 ) -> None:
     """List your API keys, newest first."""
-    with client_for(target) as client:
+    with first_client(target) as client:
         found = client.admin.keys(owner)
     if target.json:
         output.as_json(found)
@@ -73,7 +63,7 @@ def create(
     ] = None,
 ) -> None:
     """Create an API key, and print it: it is not shown again."""
-    with client_for(target) as client:
+    with first_client(target) as client:
         made = client.admin.create_key(
             services,
             scopes=scope or ["call"],
@@ -99,7 +89,7 @@ def revoke(
     ids: Annotated[list[str], typer.Argument(help="Ids of keys.", metavar="ID...")],
 ) -> None:
     """Revoke API keys; they are refused from the next call on."""
-    with client_for(target) as client:
+    with first_client(target) as client:
         for id in ids:
             client.admin.revoke_key(id)
             output.message(f"Revoked {id}.")

@@ -1,14 +1,12 @@
 """``easymlnb transfer`` and ``maintainers``: owners of services on a shared service."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import publishing_client
 from easymlnb.cli.options import CommandTarget, with_target
-
-if TYPE_CHECKING:
-    from easymlnb.client import Client
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 
@@ -17,12 +15,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(transfer)
     app.command()(maintainers)
-
-
-def _client(target: CommandTarget) -> "Client":
-    from easymlnb.client import Client, hub
-
-    return Client(hub.publish_target(target.url, target.token))
 
 
 @with_target("url", "token", "json")
@@ -35,7 +27,7 @@ def transfer(
     """Give a service to a group, or as an administrator to a user."""
     if bool(group) == bool(user):
         raise typer.BadParameter("Name the new owner with --group or --user.")
-    with _client(target) as client:
+    with publishing_client(target) as client:
         new = client.admin.transfer(name, f"group:{group}" if group else user)
     if target.json:
         output.as_json({"moved": {name: new}})
@@ -52,7 +44,7 @@ def maintainers(
     nobody: Annotated[bool, typer.Option("--nobody", help="Remove all maintainers.")] = False,
 ) -> None:
     """Show or replace who may publish and manage a service besides its owner."""
-    with _client(target) as client:
+    with publishing_client(target) as client:
         if user or group or nobody:
             found = client.admin.set_maintainers(name, users=user or (), groups=group or ())
         else:

@@ -1,28 +1,17 @@
 """``easymlnb versions|traffic|promote|rollback``: which versions answer the calls of a service."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.clients import client_of
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from easymlnb.client import Client
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 Force = Annotated[
     bool, typer.Option("--force", help="Give traffic to a version that would break callers.")
 ]
-
-
-def client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Client]":
-    """Return a client of the server that has a service; see ``cli.target``."""
-    from easymlnb.cli import target as targets
-
-    return targets.client_of(name, target)
 
 
 def register(app: typer.Typer) -> None:

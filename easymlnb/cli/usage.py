@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import keys, output
-from easymlnb.cli.keys import client_for
+from easymlnb.cli.clients import first_client
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
 
 BY = ("day", "service", "version", "user", "key")
@@ -54,7 +54,7 @@ def show_usage(target: CommandTarget, by: list[str], **asked: str) -> None:
     """Print usage, added up by some of its columns; JSON is printed as it came."""
     if wrong := [name for name in by if name not in BY]:
         raise typer.BadParameter(f"--by {wrong[0]!r}: use any of {', '.join(BY)}.")
-    with client_for(target) as client:
+    with first_client(target) as client:
         found = client.admin.usage(**asked)
     if target.json:
         output.as_json(found)
@@ -80,7 +80,7 @@ def _sums(entries: Iterable[dict[str, Any]], by: list[str]) -> list[dict[str, An
 def show_audit(target: CommandTarget, after: int, action: str) -> None:
     """Print all events after one, as a table or as lines of JSON."""
     events: list[dict[str, Any]] = []
-    with client_for(target) as client:
+    with first_client(target) as client:
         while found := client.admin.audit(after=after, action=action):
             events += found
             after = found[-1]["id"]

@@ -114,7 +114,21 @@ def build(settings: Settings, server: ServerApp) -> Components:
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
     )
     live, published = LiveServices(settings.queue_limit), PublishedServices()
-    services = ServiceRegistry(live, published, shared=settings.shared, account=account())
+    publisher = Publisher(
+        published,
+        deployments,
+        shared=settings.shared,
+        require_locked=settings.require_locked_environments,
+        accounts=deployments.accounts,
+    )
+    traffic = TrafficManager(publisher)
+    services = ServiceRegistry(
+        live,
+        published,
+        shared=settings.shared,
+        account=account(),
+        wake_version=traffic.wake_version,
+    )
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
     activity = Activity(server.kernel_manager, times, live)
     in_flight, calls = InFlight(), CallLog()
@@ -131,15 +145,6 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
-    publisher = Publisher(
-        published,
-        deployments,
-        shared=settings.shared,
-        require_locked=settings.require_locked_environments,
-        accounts=deployments.accounts,
-    )
-    traffic = TrafficManager(publisher)
-    services.wake_version = traffic.wake_version
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,

@@ -55,6 +55,10 @@ DESCRIBING: Final[Selector] = Selection()
 """Selects the version that describes the service."""
 
 
+async def _no_versions(name: str, number: int) -> None:
+    raise VersionNotFound(str(number))
+
+
 class ServiceRegistry:
     """Finds services by name: a published version answers first, else the live notebook.
 
@@ -65,6 +69,8 @@ class ServiceRegistry:
     shared
         Whether many users share this server: names then start with their owners', and access
         rules decide who may do what. Otherwise everyone who is logged in is ``account``.
+    wake_version
+        Gives a version of a service a deployment.
     """
 
     def __init__(
@@ -74,16 +80,16 @@ class ServiceRegistry:
         *,
         shared: bool = False,
         account: str = "",
+        wake_version: Callable[[str, int], Awaitable[None]] = _no_versions,
     ) -> None:
         self.shared = shared
         self.user = Caller(account, admin=True)
         """The caller of every request, unless many users share this server."""
         self.draining = False
         """Whether the server stops: running calls are answered, new ones are refused."""
-        self.wake_version: Callable[[str, int], Awaitable[None]] = _no_versions
-        """Gives a version a deployment; the publisher sets it."""
         self._live = live
         self._published = published
+        self._wake_version = wake_version
         self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
 
     def resolve(
@@ -157,7 +163,7 @@ class ServiceRegistry:
             return
         number = service.find(version)
         if number not in service.versions:
-            await self.wake_version(name, number)
+            await self._wake_version(name, number)
 
     def _moved(self, name: str) -> str:
         """Return a service's present name if it was transferred to another owner, else ``""``."""
@@ -264,10 +270,6 @@ class ServiceRegistry:
             return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
         managed = self.allows(caller, name, Action.MANAGE)
         return _state_of(service, managed, live=notebook is not None)
-
-
-async def _no_versions(name: str, number: int) -> None:
-    raise VersionNotFound(str(number))
 
 
 def _select(service: PublishedService, name: str, selection: Selector) -> Target:
