@@ -34,7 +34,7 @@ _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 class ThreadCallRunner:
-    """A pool of threads for calls, each of which can be cancelled by its id."""
+    """A pool of threads for calls, each of which can be canceled by its id."""
 
     def __init__(self, size: int = SIZE) -> None:
         self._pool = ThreadPoolExecutor(size, "easymlnb-call")

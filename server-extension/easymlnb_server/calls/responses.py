@@ -49,12 +49,12 @@ class SingleResponse:
         self._out.write(b"[" + b",".join(self._items) + b"]" if self._stream else body)
 
     def begin(self, message: Result, size: int) -> None:
-        """Write what stands before a result of ``size`` bytes that comes in pieces."""
+        """Write what precedes a result of ``size`` bytes that arrives in pieces."""
         self._head(message)
         self._out.set_header("Content-Length", str(size))
 
     def end(self) -> None:
-        """Write what stands behind it."""
+        """Write what follows the result."""
 
     def _head(self, message: Result) -> None:
         self._out.set_header("Content-Type", message.content_type)
@@ -131,7 +131,7 @@ class EventStreamResponse:
             self._put("progress", json.dumps(told).encode())
 
     def waiting(self, place: dict[str, Any]) -> None:
-        """Tell where the call stands in line, or what it waits for."""
+        """Send the position of the call in its queue, or what it is waiting for."""
         self._send("waiting", json.dumps(place).encode())
 
     def result(self, message: Result, body: bytes) -> None:

@@ -21,7 +21,7 @@ CELL = "app"
 """Cells with this tag are shown on the pages of the notebook's services."""
 
 FORM = "app-form"
-"""The form stands below the first cell with this tag; the cell itself is shown, too."""
+"""The form is below the first cell with this tag; the cell itself is shown, too."""
 
 LIMIT = 2_000_000
 """Bytes that a page may show, as JSON: each visitor's browser loads them, each page holds them."""

@@ -104,7 +104,7 @@ class Publisher:
     ) -> None:
         """Take up what was published before; returns before the workers are ready.
 
-        ``survivors`` are workers of a former server; those that serve nothing any more are ended.
+        ``survivors`` are workers of a former server; those that no longer serve anything are ended.
         ``guard`` raises ``NotReady`` while another server process may serve.
         """
         there: dict[str, list[OrphanedWorker]] = {}

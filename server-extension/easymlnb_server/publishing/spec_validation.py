@@ -28,7 +28,7 @@ LARGEST = 32 * 2**20
 """Bytes of what a service says of itself, as JSON, with its page and its examples."""
 
 LARGEST_TEXT = 2**20
-"""Bytes of that without those two: much of it stands in lists."""
+"""Maximum bytes of the remaining fields together, most of which are in lists."""
 
 LOCK_REQUIRED = (
     "This server accepts only versions with a locked environment. Publish with "
