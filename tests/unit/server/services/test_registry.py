@@ -41,7 +41,12 @@ def served(said):
         owner = name.partition("/")[0]
         bundle = bundle_id(owner, "c" * 64)
         where = SimpleNamespace(
-            bundle=bundle, state="ready", pool=Dispatcher(0), breaker=CircuitBreaker(), reason=""
+            starter=SimpleNamespace(drift=None),
+            bundle=bundle,
+            state="ready",
+            pool=Dispatcher(0),
+            breaker=CircuitBreaker(),
+            reason="",
         )
         version = VersionEntry(1, bundle, spec(name), where, 1.0)
         published.set(name, PublishedService.of_version(version, owner, access))
@@ -49,7 +54,7 @@ def served(said):
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(accesses, min_size=len(NAMES), max_size=len(NAMES)),
     st.lists(groups, min_size=len(USERS), max_size=len(USERS)),
@@ -58,7 +63,7 @@ def served(said):
 def test_twenty_users_find_what_is_theirs_or_shared_with_them(drawn, members, admin):
     said = dict(zip(NAMES, drawn, strict=True))
     services, calls = _made(said)
-    for number, (user, mine) in enumerate(zip(USERS, members, strict=True)):
+    for user, mine in zip(USERS, members, strict=True):
         expected = {name for name in NAMES if name.startswith(f"{user}/")}
         expected |= {name for name, one in said.items() if user in one.users}
         expected |= {name for name, one in said.items() if mine & set(one.groups)}
@@ -71,8 +76,6 @@ def test_twenty_users_find_what_is_theirs_or_shared_with_them(drawn, members, ad
         for one in listed:
             own = user == admin or one.owner == user
             assert (one.shared is not UNSET, one.bundle is not UNSET) == (own, own)
-        if number > 1 and user != admin:
-            continue  # a document of all services takes long
         described = document(services.specs(caller), {}, url="/", version="1", shared=True)["paths"]
         assert {name for name in NAMES if f"/services/{name}/call" in described} == expected
     public = {name for name, one in said.items() if one.public}
