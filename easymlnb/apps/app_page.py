@@ -144,6 +144,7 @@ class AppPage:
         """Use the scheme and host that the visitor sees in the code to copy."""
         if origin.startswith(("http://", "https://")) and len(origin) < 300:
             self.form.url = origin + self._base.removesuffix("easymlnb/")
+            self.form.code_panel.link = assistant_link(self.spec.name, self.form.url)
             self.form.code_panel.show(snippets(self.spec, self.form.values(), self.form.url))
 
     def _on_finished(self, call: FinishedCall) -> None:

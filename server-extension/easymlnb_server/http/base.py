@@ -299,7 +299,11 @@ class EasyHandler(JupyterHandler):
             self.set_header(name, value)
         if isinstance(error, MethodNotAllowed):
             self.set_header("Allow", self.allowed_methods)
-        self.finish(json.dumps(error.to_dict(self.request_id)))
+        self.finish(json.dumps(self.error_document(error)))
+
+    def error_document(self, error: EasyMLNBError) -> dict[str, Any]:
+        """Return the body of the response to a request that failed."""
+        return error.to_dict(self.request_id)
 
     @property
     def allowed_methods(self) -> str:
