@@ -47,7 +47,8 @@ RETRY_AFTER = 2
 """Seconds until a retry after a 503 response, if the error has no better value."""
 
 CORS_HEADERS = (
-    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Prefer, X-API-Key, "
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Mcp-Method, Mcp-Name, "
+    "Mcp-Protocol-Version, Mcp-Session-Id, Prefer, X-API-Key, "
     "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
 )
 """Request headers that a page of another origin may send, if its origin is allowed."""

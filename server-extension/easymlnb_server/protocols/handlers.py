@@ -3,6 +3,9 @@
 import asyncio
 import time
 from typing import Any
+from urllib.parse import urlsplit
+
+from jupyter_server.utils import origin_matches_pat
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, Forbidden, NotLoggedIn
 from easymlnb_server.calls import options
@@ -34,6 +37,21 @@ class ProtocolHandler(SpooledBodyHandler):
         if "Authorization" not in headers and KEY_HEADER not in headers:
             return None
         return await super()._identify()
+
+    async def before_body(self) -> None:
+        """Refuse requests of pages of other origins, unless the server allows them."""
+        origin, pattern = self.request.headers.get("Origin"), self.allow_origin_pat
+        if origin is None or is_same_origin(origin, self.request.host):
+            return
+        if self.allow_origin:
+            allowed = self.allow_origin in ("*", origin)
+        else:
+            allowed = bool(pattern) and origin_matches_pat(pattern, origin)
+        if not allowed:
+            raise Forbidden(
+                f"Pages of {origin[:200]!r} may not use this server. Set ServerApp.allow_origin to "
+                "allow them."
+            )
 
     def accept_visitors(self, service: str) -> None:
         """Accept callers without credentials if ``service`` is public, else refuse them."""
@@ -104,3 +122,11 @@ class ProtocolHandler(SpooledBodyHandler):
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self.stop(CallCancelled("The caller disconnected."))
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Return whether a request's page, named by ``Origin``, is of the server itself."""
+    try:
+        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False

@@ -9,10 +9,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
-from jupyter_server.utils import origin_matches_pat
 from msgspec import UnsetType
 
-from easymlnb._version import __version__
 from easymlnb.contract.errors import (
     CallCancelled,
     EasyMLNBError,
@@ -28,6 +26,7 @@ from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS
+from easymlnb_server.calls.stream_buffer import cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
@@ -41,6 +40,8 @@ from easymlnb_server.protocols.mcp.errors import RpcError
 from easymlnb_server.protocols.mcp.events import CallReport, Items, McpEvents
 from easymlnb_server.protocols.mcp.manager import McpServer, Peer
 from easymlnb_server.protocols.mcp.models import (
+    INSTRUCTIONS,
+    SERVER,
     SUPPORTED,
     TASKS,
     TTL_MS,
@@ -64,13 +65,6 @@ ENVELOPE = 64 * 1024
 MAX_BATCH = 50
 """Messages in one request; the revisions before 2025-06-18 have such batches."""
 
-SERVER = {"name": "easymlnb", "title": "easymlnb", "version": __version__}
-INSTRUCTIONS = (
-    "Each tool is a function that somebody published from a notebook. Results with pictures or "
-    "files have them as content; larger ones are links to resources, which are kept for an hour. "
-    "Tools that end in _start return a job at once: ask job_status for its result."
-)
-
 log = logging.getLogger("easymlnb.requests")
 
 Json = dict[str, Any]
@@ -89,28 +83,14 @@ class McpHandler(ProtocolHandler):
         super().initialize()
         self._report: CallReport | None = None
         self._is_batch = False
+        self._is_current = False
+        self.on_cancel: Callable[[], None] | None = None
 
     # who asks for what
 
     def on_anonymous(self) -> None:
         """Accept visitors of a public service."""
         self.accept_visitors(self.path_args[0] if self.path_args else "")
-
-    async def before_body(self) -> None:
-        """Refuse requests of pages of other origins."""
-        origin, host = self.request.headers.get("Origin"), self.request.host
-        if origin is None or rules.is_same_origin(origin, host):
-            return
-        pattern = self.allow_origin_pat
-        if self.allow_origin:
-            allowed = self.allow_origin in ("*", origin)
-        else:
-            allowed = bool(pattern) and origin_matches_pat(pattern, origin)
-        if not allowed:
-            raise Forbidden(
-                f"Pages of {origin[:200]!r} may not use this server. Set ServerApp.allow_origin to "
-                "allow them."
-            )
 
     def body_limit(self) -> int:
         if not self.path_args:
@@ -170,7 +150,8 @@ class McpHandler(ProtocolHandler):
             if status:
                 self.set_status(status)
             self.write(message)
-        self.finish()
+        stream = self.request.connection.stream  # type: ignore[union-attr]
+        cut_if_stuck(stream, self.finish(), len(message))
 
     async def _batch(self, messages: list[Message]) -> bytes | None:
         if not 0 < len(messages) <= MAX_BATCH:
@@ -228,6 +209,7 @@ class McpHandler(ProtocolHandler):
         if revision.current:
             raise errors.unknown_method(message.method, current=True)
         self.set_header(rules.SESSION_HEADER, secrets.token_urlsafe(24))
+        self.set_header("Access-Control-Expose-Headers", rules.SESSION_HEADER)
         return {
             "protocolVersion": revision.version,
             "capabilities": {"tools": {}, "resources": {}},
@@ -259,13 +241,28 @@ class McpHandler(ProtocolHandler):
         return {"tools": tools, **_cached(revision, TTL_MS)}
 
     async def _call_tool(self, message: Message, revision: Revision) -> Json:
-        peer, stop = self._peer(revision), partial(self.stop, CallCancelled())
+        peer, self._is_current = self._peer(revision), revision.current
         assert not isinstance(message.id, UnsetType)
-        self._server.running.add(peer, message.id, stop)
+        self._server.running.add(peer, message.id, self._cancel)
         try:
             return await self._calls(revision).call(message)
         finally:
             self._server.running.discard(peer, message.id)
+
+    def _cancel(self) -> None:
+        self.stop(CallCancelled())
+        if self.on_cancel is not None:
+            self.on_cancel()
+
+    def on_connection_close(self) -> None:
+        """Stop the call; in revisions with a handshake, a job continues."""
+        super().on_connection_close()
+        if self._is_current and self.on_cancel is not None:
+            self.on_cancel()
+
+    @property
+    def jobs_owner(self) -> str:
+        return job_owner(self)
 
     async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
         wants_events = token is not None and EVENTS in self.request.headers.get("Accept", "")
@@ -291,7 +288,7 @@ class McpHandler(ProtocolHandler):
         return Submission(
             service=service,
             caller=self.caller,
-            owner=job_owner(self),
+            owner=self.jobs_owner,
             body=body,
             content_type=JSON,
             accept=accept,
@@ -336,7 +333,8 @@ class McpHandler(ProtocolHandler):
     # resources
 
     async def _list_resources(self, message: Message, revision: Revision) -> Json:
-        found = self._server.results.of(self._peer(revision).owner)
+        # Visitors of one network share an owner; each knows the links of its own results.
+        found = [] if self.is_visitor else self._server.results.of(self._peer(revision).owner)
         return {"resources": [one.described() for one in found], **_cached(revision, 0)}
 
     async def _list_templates(self, message: Message, revision: Revision) -> Json:

@@ -20,6 +20,9 @@ from easymlnb_server.protocols.mcp.tools import (
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.uploads.spool import Spool
 
+MAX_TOOLS = 10_000
+"""Services whose tools are kept; they can be made again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -42,6 +45,11 @@ class Peer:
     def may_run_jobs(self) -> bool:
         """Whether the peer may submit jobs and find them again."""
         return self.caller is not None and self.may(Scope.JOBS)
+
+    @property
+    def may_upload(self) -> bool:
+        """Whether the peer may send files before a call; visitors have no uploads."""
+        return self.caller is not None and self.may(Scope.CALL)
 
 
 class RunningRequests:
@@ -84,9 +92,7 @@ class McpServer:
         """Return the tools of the services that a peer may call, sorted by name."""
         if choice.service:
             return [self._tool(choice.service, peer)]
-        names = self._services.names(peer.caller)
-        self._tools = {name: tool for name, tool in self._tools.items() if name in names}
-        tools = [self._tool(name, peer) for name in names]
+        tools = [self._tool(name, peer) for name in self._services.names(peer.caller)]
         chosen = [tool for tool in tools if not choice.only or tool.name in choice.only]
         return sorted(chosen, key=lambda tool: tool.name)
 
@@ -96,10 +102,10 @@ class McpServer:
         services = {tool.name for tool in tools}
         found = [tool.definition(revision) for tool in tools]
         helpers: list[Definition] = []
-        starting = [tool for tool in tools if tool.runs_as_job and peer.may_run_jobs]
+        starting = [tool for tool in tools if self.runs_as_job(tool, peer)]
         helpers += [tool.start_definition() for tool in starting]
         helpers += [JOB_CANCEL, JOB_STATUS] if starting else []
-        if any(tool.takes_files for tool in tools) and peer.may(Scope.CALL):
+        if any(tool.takes_files for tool in tools) and peer.may_upload:
             helpers.append(BEGIN_UPLOAD)
         found += [for_revision(one, revision) for one in helpers if one["name"] not in services]
         return found
@@ -117,10 +123,15 @@ class McpServer:
 
     def find_start(self, name: str, peer: Peer, choice: Choice) -> Tool | None:
         """Return the tool that ``name`` starts as a job, or ``None``."""
-        if not name.endswith(START) or not peer.may_run_jobs:
+        if not name.endswith(START):
             return None
         tool = self.find(name.removesuffix(START), peer, choice)
-        return tool if tool is not None and tool.runs_as_job else None
+        return tool if tool is not None and self.runs_as_job(tool, peer) else None
+
+    def runs_as_job(self, tool: Tool, peer: Peer) -> bool:
+        """Return whether a peer can start a job of a service, which must be published."""
+        published = self._services.is_published(tool.spec.name)
+        return tool.runs_as_job and published and peer.may_run_jobs
 
     def _candidates(self, name: str, peer: Peer, choice: Choice) -> Iterator[str]:
         """Yield the services whose tool may have this name, the most likely one first."""
@@ -137,6 +148,9 @@ class McpServer:
         spec = self._services.resolve(service, peer.caller, Action.CALL).spec
         tool = self._tools.get(service)
         if tool is None or tool.spec is not spec:
+            if len(self._tools) >= MAX_TOOLS:
+                self._tools.clear()
+                self._services_of.clear()
             tool = self._tools[service] = Tool.of(spec)
             self._services_of[tool.name] = service
         return tool

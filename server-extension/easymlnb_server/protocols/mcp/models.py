@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from easymlnb._version import __version__
+
 CURRENT: Final = "2026-07-28"
 """The revision without a handshake: each request names its version and capabilities."""
 
@@ -22,6 +24,13 @@ TASKS: Final = "io.modelcontextprotocol/tasks"
 
 TTL_MS: Final = 5000
 """Milliseconds for which clients may cache lists."""
+
+SERVER: Final = {"name": "easymlnb", "title": "easymlnb", "version": __version__}
+INSTRUCTIONS: Final = (
+    "Each tool is a function that somebody published from a notebook. Results with pictures or "
+    "files have them as content; larger ones are links to resources, which are kept for an hour. "
+    "Tools that end in _start return a job at once: ask job_status for its result."
+)
 
 Id = int | float | str
 

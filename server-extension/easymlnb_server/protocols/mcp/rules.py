@@ -4,7 +4,6 @@ import base64
 import binascii
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -128,10 +127,3 @@ def _decoded(header: str) -> str:
     except (binascii.Error, ValueError):
         return header
 
-
-def is_same_origin(origin: str, host: str) -> bool:
-    """Return whether a request's page, named by ``Origin``, is of the server itself."""
-    try:
-        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        return False

@@ -22,8 +22,8 @@ UPLOAD: Schema = {
 }
 """What a file can be besides its content."""
 
-SHOWN = frozenset(("audio", "file", "html", "image", "markdown", "plot", "webcam"))
-"""Widgets of results that a client should show, not read as JSON."""
+SHOWN = frozenset(("audio", "file", "image", "plot", "webcam"))
+"""Widgets of results that a client should show, as their JSON is not for reading."""
 
 _MAPS = frozenset(("properties", "patternProperties", "dependentSchemas", "$defs"))
 _DATA = frozenset(("default", "enum", "const", "examples", "required"))

@@ -1,6 +1,7 @@
 """Call the tools of one request: services, jobs and uploads."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -82,6 +83,12 @@ class Exchange(Protocol):
     """The HTTP request that a message came with."""
 
     request_id: str
+    on_cancel: Callable[[], None] | None
+    """Called when the client cancels the request."""
+
+    @property
+    def jobs_owner(self) -> str:
+        """The owner of the jobs of this request."""
 
     @property
     def address(self) -> str:
@@ -135,8 +142,7 @@ class ToolCalls:
             return await self._job_status(_decoded(arguments, JobArguments))
         if name == JOB_CANCEL["name"] and self.peer.may_run_jobs:
             return await self._job_cancel(_decoded(arguments, JobArguments))
-        if name == BEGIN_UPLOAD["name"]:
-            self._require(Scope.CALL)
+        if name == BEGIN_UPLOAD["name"] and self.peer.may_upload:
             return self._begin_upload(_decoded(arguments, UploadArguments))
         raise unknown_tool(name)
 
@@ -151,8 +157,8 @@ class ToolCalls:
     # services
 
     async def _call_service(self, tool: Tool, arguments: bytes, message: Message) -> Json:
-        if tool.spec.on_timeout and self.peer.may_run_jobs:
-            return await self._call_as_job(tool, arguments, message)
+        if tool.spec.on_timeout and self.server.runs_as_job(tool, self.peer):
+            return await self._call_as_job(tool, arguments)
         request = self.exchange.call_request(
             tool.spec.name,
             self._body(tool, arguments),
@@ -208,27 +214,23 @@ class ToolCalls:
         )
         return await self.jobs.submit(submission)
 
-    async def _call_as_job(self, tool: Tool, arguments: bytes, message: Message) -> Json:
+    async def _call_as_job(self, tool: Tool, arguments: bytes) -> Json:
         """Run a call that its service makes a job: as a task, or for as long as clients wait."""
-        jobs = self.jobs
         job = await self._submit(tool, arguments)
         if self.revision.tasks:
             return {"resultType": "task", **tasks.task(job)}
-        assert not isinstance(message.id, msgspec.UnsetType)
         cancels: list[asyncio.Task[Job]] = []
-        self.server.running.add(
-            self.peer,
-            message.id,
-            lambda: cancels.append(asyncio.create_task(jobs.cancel(job.id, job.owner))),
-        )
+
+        def cancel() -> None:
+            cancels.append(asyncio.create_task(self.jobs.cancel(job.id, job.owner)))
+
+        self.exchange.on_cancel = cancel
         try:
-            job = await jobs.wait(job.id, job.owner, min(tool.spec.timeout, MAX_WAIT))
+            ended = await self.jobs.wait(job.id, job.owner, min(tool.spec.timeout, MAX_WAIT))
         finally:
-            self.server.running.discard(self.peer, message.id)
+            self.exchange.on_cancel = None
             await asyncio.gather(*cancels, return_exceptions=True)
-        if job.state.ended:
-            return await self.job_result(job)
-        return self._status(job)
+        return await self.job_result(ended) if ended.state.ended else self._status(ended)
 
     def _status(self, job: Job) -> Json:
         found = tasks.status(job)
@@ -245,8 +247,7 @@ class ToolCalls:
 
     async def find_job(self, id: str) -> Job:
         """Return a job of the peer; raises ``JobNotFound``."""
-        submission = self.exchange.submission("", b"", view=False, accept="")
-        job = await self.jobs.get(id, submission.owner)
+        job = await self.jobs.get(id, self.exchange.jobs_owner)
         key = self.peer.caller.key if self.peer.caller is not None else None
         mine = key is None or key.matches(job.service)
         if not mine or self.choice.service not in ("", job.service):
