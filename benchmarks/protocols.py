@@ -48,7 +48,7 @@ def main() -> None:
         }
         callers = {name: Caller(peer) for name, peer in peers.items()}
         times: dict[str, list[float]] = {name: [] for name in peers}
-        for name, caller in callers.items():
+        for caller in callers.values():
             caller.times(50)
         for _ in range(ROUNDS):
             for name, caller in callers.items():

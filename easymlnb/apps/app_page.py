@@ -14,6 +14,7 @@ from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Caller, Succeeded
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.form import FinishedCall, Form
+from easymlnb.forms.header import assistant_link
 from easymlnb.forms.layout_builder import LayoutBuilder
 from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.result_panel import Tabs

@@ -3,14 +3,16 @@
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from support import foreign_clients
 from support.kernels import NotebookKernel
 from support.mcp import CURRENT, TASKS, Rpc, RpcFailure
 from support.notebooks import make_notebook
@@ -184,13 +186,10 @@ def test_pictures_files_and_streams(rpc: Rpc) -> None:
     assert rpc.tool("tools_count", to=3)["structuredContent"] == [1, 2, 3]
 
 
-def test_resources_are_their_callers(rpc: Rpc, old: Rpc, server: RunningServer) -> None:
+def test_resources_are_their_callers(rpc: Rpc, holders: "Holders") -> None:
     link = rpc.tool("tools_bytes", count=2**21)["content"][1]["uri"]
-    key = make_key(server, "tools_bytes")
-    for client, code in (
-        (Rpc(holder(server, key), "mcp"), -32602),
-        (Rpc(holder(server, key), "mcp", "2025-11-25"), -32002),
-    ):
+    other = holders("tools_bytes")
+    for client, code in ((Rpc(other, "mcp"), -32602), (Rpc(other, "mcp", "2025-11-25"), -32002)):
         with pytest.raises(RpcFailure) as caught:
             client.call("resources/read", uri=link)
         assert caught.value.code == code
@@ -248,7 +247,7 @@ def test_errors_of_the_protocol(rpc: Rpc, old: Rpc, server: RunningServer) -> No
     assert refused(rpc, "initialize") == (-32601, 404)
     assert refused(rpc, "tasks/get", taskId="0" * 26) == (-32021, 400)
     assert refused(rpc.with_tasks(), "tasks/get", taskId="0" * 26) == (-32602, 200)
-    assert refused(Rpc(server.http, "mcp", "1999-01-01"), "ping") == (-32022, 400)
+    assert refused(Rpc(server.http, "mcp", "2099-01-01"), "ping") == (-32022, 400)
     body = {"jsonrpc": "2.0", "id": 5, "method": "ping"}
     answer = server.http.post("mcp", json=body, headers={"MCP-Protocol-Version": CURRENT})
     assert (answer.status_code, answer.json()["id"]) == (400, 5)
@@ -281,35 +280,43 @@ def test_old_clients_send_batches(server: RunningServer) -> None:
 # who may
 
 
-def make_key(server: RunningServer, *services: str, **values: Any) -> str:
-    body = {"services": services, "scopes": ["call"], **values}
-    return str(server.http.post("keys", json=body).json()["key"])
+Holders = Callable[..., httpx.Client]
 
 
-def holder(server: RunningServer, key: str) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {key}"}
-    return httpx.Client(base_url=f"{server.url}easymlnb/", headers=headers, timeout=60)
+@pytest.fixture
+def holders(server: RunningServer) -> Iterator[Holders]:
+    """Return what makes clients that have nothing but an API key for some services."""
+    with ExitStack() as clients:
+
+        def make(*services: str, **values: Any) -> httpx.Client:
+            body = {"services": services, "scopes": ["call"], **values}
+            key = server.http.post("keys", json=body).json()["key"]
+            headers = {"Authorization": f"Bearer {key}"}
+            client = httpx.Client(base_url=f"{server.url}easymlnb/", headers=headers, timeout=60)
+            return clients.enter_context(client)
+
+        yield make
 
 
-def test_a_key_opens_its_services_only(server: RunningServer) -> None:
-    key = make_key(server, "tools_add", "tools_train")
-    client = Rpc(holder(server, key), "mcp")
+def test_a_key_opens_its_services_only(holders: Holders) -> None:
+    holder = holders("tools_add", "tools_train")
+    client = Rpc(holder, "mcp")
     assert names(client.call("tools/list")) == ["tools_add", "tools_train"]  # no jobs without scope
     assert client.tool("tools_add", a=1)["structuredContent"] == 3
     with pytest.raises(RpcFailure, match="no tool"):
         client.tool("tools_stats", values=[1])
     with pytest.raises(RpcFailure, match="no tool"):
         client.tool("job_status", job_id="x")
-    answer = holder(server, key).post("services/tools_stats/mcp", json=client.message("ping"))
+    answer = holder.post("services/tools_stats/mcp", json=client.message("ping"))
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    reader = Rpc(holder(server, make_key(server, "tools_add", scopes=["read"])), "mcp")
+    reader = Rpc(holders("tools_add", scopes=["read"]), "mcp")
     assert names(reader.call("tools/list")) == ["tools_add"]
     with pytest.raises(RpcFailure) as caught:
         reader.tool("tools_add", a=1)
     assert caught.value.code == -32011
-    limited = make_key(server, "tools_add", limits={"calls_per_day": 1})
-    client = Rpc(holder(server, limited), "services/tools_add/mcp")
+    limited = holders("tools_add", limits={"calls_per_day": 1})
+    client = Rpc(limited, "services/tools_add/mcp")
     client.tool("tools_add", a=1)
     with pytest.raises(RpcFailure) as caught:
         client.tool("tools_add", a=1)
@@ -318,13 +325,14 @@ def test_a_key_opens_its_services_only(server: RunningServer) -> None:
 
 
 def test_cookies_and_other_origins_are_nothing(server: RunningServer) -> None:
-    person = httpx.Client(base_url=f"{server.url}easymlnb/", timeout=60)
-    assert person.get("", params={"token": server.token}).status_code == 200
-    body = Rpc(person, "mcp").message("ping")
-    xsrf = {"X-XSRFToken": person.cookies.get("_xsrf", "")}
-    for sent in ({}, xsrf, {"Authorization": "Bearer wrong"}):
-        answer = person.post("mcp", json=body, headers=sent)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (401, -32011)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    with httpx.Client(base_url=f"{server.url}easymlnb/", timeout=60) as person:
+        assert person.get("", params={"token": server.token}).status_code in (200, 302)
+        assert person.get("me").status_code == 200
+        xsrf = {"X-XSRFToken": person.cookies.get("_xsrf", "")}
+        for sent in ({}, xsrf, {"Authorization": "Bearer wrong"}):
+            answer = person.post("mcp", json=body, headers=sent)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, -32011)
     for origin, status in (("http://evil.example", 403), ("null", 403), (server.url[:-1], 200)):
         answer = server.http.post("mcp", json=body, headers={"Origin": origin})
         assert answer.status_code == status, origin
@@ -422,7 +430,9 @@ def test_clients_without_tasks_start_jobs_by_tools(old: Rpc, tmp_path: Path) -> 
 def test_live_services_are_tools_too(server: RunningServer, rpc: Rpc) -> None:
     kernel = NotebookKernel(server.http, "tools-live.ipynb")
     try:
-        kernel.run("import easymlnb as ml\n@ml.service\ndef tools_live(x: int) -> int:\n    return x")
+        kernel.run(
+            "import easymlnb as ml\n@ml.service\ndef tools_live(x: int) -> int:\n    return x"
+        )
         assert rpc.tool("tools_live", x=4)["structuredContent"] == 4
     finally:
         kernel.close()
@@ -447,3 +457,45 @@ def test_the_page_has_the_servers_own_url(server: RunningServer) -> None:
     assert "claude mcp add" in page and "keys/page" in page
     assert f"{server.url}easymlnb/mcp" in server.http.get("assistants").text
     assert "services/tools_add/assistant" in server.http.get("services/tools_add/page").text
+
+
+# the official clients
+
+
+def check_walk(found: dict[str, Any], *, current: bool) -> None:
+    assert {"tools_add", "tools_count", "job_status"} <= set(found["tools"])
+    assert found["add"]["structuredContent"] == (42 if current else {"result": 42})
+    assert found["failed"]["isError"] is True
+    assert found["failed"]["content"][0]["text"] == "Take another one."
+    items = found["count"]["structuredContent"]
+    assert items == ([1, 2, 3] if current else {"result": [1, 2, 3]})
+    assert found["progress"] == ["1", "2", "3"]
+    assert found["unknown"] == -32602
+    assert found["stopped"] is True
+
+
+@pytest.mark.slow
+def test_official_python_client(server: RunningServer, tmp_path: Path) -> None:
+    url = f"{server.url}easymlnb/mcp"
+    found = foreign_clients.run_python("mcp_python.py", url, server.token, tmp_path)
+    for mode, version in (("auto", CURRENT), (CURRENT, CURRENT), ("legacy", "2025-11-25")):
+        one = found[mode]
+        check_walk(one, current=version == CURRENT)
+        assert one["version"] == version
+        assert one["stats"]["structuredContent"] == {"sum": 3.0, "most": 2.0}
+        assert "image" in [part["type"] for part in one["picture"]["content"]]
+        assert one["train"]["structuredContent"] == {"epochs": 2}
+        assert (one["polled"] > 0) is (version == CURRENT)  # the call was a task
+        assert one["no_resource"] == (-32602 if version == CURRENT else -32002)
+        assert one["bytes"] == pytest.approx(2**21, abs=3)
+
+
+@pytest.mark.slow
+def test_official_typescript_clients(server: RunningServer, tmp_path: Path) -> None:
+    for name in ("old", "auto", "plain"):
+        (tmp_path / name).mkdir()
+    url = f"{server.url}easymlnb/mcp"
+    found = foreign_clients.run_node("mcp_typescript.mjs", url, server.token, tmp_path)
+    for name, one in found.items():
+        check_walk(one, current=name == "auto")
+        assert "image" in one["picture"]

@@ -199,7 +199,12 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
-OPEN_TO_VISITORS = {(OWN, "get"), (f"{OWN}/call", "post"), (f"{OWN}/view", "post"), (f"{OWN}/mcp", "post")}
+OPEN_TO_VISITORS = {
+    (OWN, "get"),
+    (f"{OWN}/call", "post"),
+    (f"{OWN}/view", "post"),
+    (f"{OWN}/mcp", "post"),
+}
 """Route and method of what visitors may do with a public service."""
 
 PLACES = (

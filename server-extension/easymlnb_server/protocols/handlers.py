@@ -46,7 +46,7 @@ class ProtocolHandler(SpooledBodyHandler):
         if self.allow_origin:
             allowed = self.allow_origin in ("*", origin)
         else:
-            allowed = bool(pattern) and origin_matches_pat(pattern, origin)
+            allowed = origin_matches_pat(pattern or "", origin)
         if not allowed:
             raise Forbidden(
                 f"Pages of {origin[:200]!r} may not use this server. Set ServerApp.allow_origin to "
@@ -103,9 +103,7 @@ class ProtocolHandler(SpooledBodyHandler):
         finally:
             self._invocations.discard(invocation)
 
-    async def wait(
-        self, invocation: Invocation, done: "asyncio.Future[CallResult]"
-    ) -> CallResult:
+    async def wait(self, invocation: Invocation, done: "asyncio.Future[CallResult]") -> CallResult:
         """Wait for the result of a call; protocols with event streams report its progress."""
         return await done
 

@@ -33,7 +33,7 @@ def clients(server: str, url: str) -> list[Client]:
         Client(
             "Claude Code",
             "Run this in a terminal.",
-            f'claude mcp add --transport http {server} {url} \\\n'
+            f"claude mcp add --transport http {server} {url} \\\n"
             f'  --header "Authorization: Bearer {KEY}"\n',
         ),
         Client(
@@ -79,10 +79,10 @@ def clients(server: str, url: str) -> list[Client]:
 
 def _bridge(url: str) -> dict[str, Any]:
     """Return a local program that connects to the server, for apps that start programs only."""
-    arguments = ["-y", "mcp-remote", url, "--header", "Authorization:${EASYMLNB_AUTH}"]
+    arguments = ["-y", "mcp-remote", url, "--header", "Authorization:${AUTH_HEADER}"]
     if urlsplit(url).scheme == "http":
         arguments.append("--allow-http")
-    return {"command": "npx", "args": arguments, "env": {"EASYMLNB_AUTH": f"Bearer {KEY}"}}
+    return {"command": "npx", "args": arguments, "env": {"AUTH_HEADER": f"Bearer {KEY}"}}
 
 
 def _vs_code(server: str, url: str) -> dict[str, Any]:

@@ -99,7 +99,6 @@ def unknown_method(method: str, *, current: bool) -> RpcError:
     return RpcError(METHOD_NOT_FOUND, text, status=404 if current else 200)
 
 
-
 def from_stored(error: dict[str, Any] | None, request_id: str) -> EasyMLNBError:
     """Return the error of a job as it was stored."""
     found = error or InternalError().to_dict()["error"]

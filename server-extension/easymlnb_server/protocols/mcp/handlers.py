@@ -205,7 +205,7 @@ class McpHandler(ProtocolHandler):
         about = {"io.modelcontextprotocol/serverInfo": SERVER, **result.get("_meta", {})}
         return {"resultType": "complete", **result, "_meta": about}
 
-    async def _initialize(self, message: Message, revision: Revision) -> Json:
+    async def _handshake(self, message: Message, revision: Revision) -> Json:
         if revision.current:
             raise errors.unknown_method(message.method, current=True)
         self.set_header(rules.SESSION_HEADER, secrets.token_urlsafe(24))
@@ -273,9 +273,7 @@ class McpHandler(ProtocolHandler):
         self._report = report = CallReport(begin, self.acknowledge, self.stop)
         return await self.invoke(request, report), report.items
 
-    async def wait(
-        self, invocation: Invocation, done: "asyncio.Future[CallResult]"
-    ) -> CallResult:
+    async def wait(self, invocation: Invocation, done: "asyncio.Future[CallResult]") -> CallResult:
         report = self._report
         if report is None or report.events is None:
             return await done
@@ -323,7 +321,7 @@ class McpHandler(ProtocolHandler):
         if not revision.current:
             raise errors.unknown_method(message.method, current=False)
         if not revision.tasks:
-            needed = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+            needed: Json = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
             text = f"Announce the extension {TASKS} in the request's clientCapabilities."
             raise RpcError(errors.MISSING_CAPABILITY, text, needed, 400)
         if not self._peer(revision).may_run_jobs:
@@ -363,7 +361,7 @@ class McpHandler(ProtocolHandler):
         return errors.from_error(error, self.request_id).to_dict(None)
 
     _methods: ClassVar[dict[str, Callable[["McpHandler", Message, Revision], Awaitable[Json]]]] = {
-        "initialize": _initialize,
+        "initialize": _handshake,
         "server/discover": _discover,
         "ping": _ping,
         "tools/list": _list_tools,
@@ -375,7 +373,6 @@ class McpHandler(ProtocolHandler):
         "resources/templates/list": _list_templates,
         "resources/read": _read_resource,
     }
-
 
 
 @contextmanager
@@ -390,4 +387,3 @@ def _unknown_task() -> Iterator[None]:
 def _cached(revision: Revision, milliseconds: int) -> Json:
     """Return for how long a client may keep a result."""
     return {"ttlMs": milliseconds, "cacheScope": "private"} if revision.current else {}
-

@@ -86,7 +86,9 @@ class StoredResults:
     def of(self, owner: str) -> list[StoredResult]:
         """Return all results of an owner, oldest first."""
         now = self._clock()
-        return [one for one in tuple(self._all.values()) if one.owner == owner and now < one.expires]
+        return [
+            one for one in tuple(self._all.values()) if one.owner == owner and now < one.expires
+        ]
 
     async def sweep(self) -> None:
         """Remove what has expired."""

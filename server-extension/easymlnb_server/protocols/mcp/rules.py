@@ -58,7 +58,10 @@ def decoded(body: bytes) -> Message | list[Message]:
 
 def _id_of(body: bytes) -> int | float | str | None:
     """Return the id of a message that is invalid otherwise, if it has one."""
-    message: Any = msgspec.json.decode(body)
+    try:
+        message: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
     id = message.get("id") if isinstance(message, dict) else None
     return id if isinstance(id, int | float | str) and not isinstance(id, bool) else None
 
@@ -126,4 +129,3 @@ def _decoded(header: str) -> str:
         return base64.b64decode(header[len(_START) : -len(_END)], validate=True).decode()
     except (binascii.Error, ValueError):
         return header
-

@@ -209,9 +209,7 @@ class ToolCalls:
     async def _submit(self, tool: Tool, arguments: bytes) -> Job:
         accept = WHOLE_VIEW if tool.view else ""
         body = self._body(tool, arguments)
-        submission = self.exchange.submission(
-            tool.spec.name, body, view=tool.view, accept=accept
-        )
+        submission = self.exchange.submission(tool.spec.name, body, view=tool.view, accept=accept)
         return await self.jobs.submit(submission)
 
     async def _call_as_job(self, tool: Tool, arguments: bytes) -> Json:
@@ -347,4 +345,3 @@ def _write_large(writer: Writer, body: bytes | SpooledFile, view: bool) -> Json:
         return writer.result(body.read(), view=view)
     finally:
         body.close()
-

@@ -7,6 +7,7 @@ from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.names import slug
+from easymlnb_server.jobs.models import STATES
 from easymlnb_server.protocols.mcp import schemas
 from easymlnb_server.protocols.mcp.models import Revision
 
@@ -111,7 +112,7 @@ JOB_SCHEMA: Definition = {
     "type": "object",
     "properties": {
         "job_id": {"type": "string"},
-        "state": {"type": "string", "description": "queued, running, succeeded, failed, cancelled"},
+        "state": {"type": "string", "description": ", ".join(STATES)},
         "progress": {"type": "number", "description": "From 0 to 1."},
         "message": {"type": "string", "description": "What the job does, or waits for."},
         "result": {"description": "The result of a job that succeeded."},
@@ -203,8 +204,7 @@ def upload_commands(url: str, name: str, chunk: int) -> str:
         'while [ "$at" -lt "$size" ]; do\n'
         f'  tail -c +$((at + 1)) "$f" | head -c {chunk} | curl -sS --fail-with-body -X PUT \\\n'
         '    -H "Authorization: Bearer $EASYMLNB_TOKEN" --data-binary @- \\\n'
-        f"    \"{url}?offset=$at\" || break\n"
+        f'    "{url}?offset=$at" || break\n'
         f"  at=$((at + {chunk}))\n"
         "done\n"
     )
-

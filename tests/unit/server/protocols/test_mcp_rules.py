@@ -116,7 +116,7 @@ def test_unknown_versions_get_the_list_of_those_that_are_spoken() -> None:
     [
         (b"{", errors.PARSE_ERROR, None),
         (b"\xff", errors.PARSE_ERROR, None),
-        (b"[" * 5000, errors.PARSE_ERROR, None),
+        (b"[" * 5000, errors.INVALID_REQUEST, None),
         (b"3", errors.INVALID_REQUEST, None),
         (b'{"jsonrpc": "2.0", "id": 7, "method": 3}', errors.INVALID_REQUEST, 7),
         (b'{"id": "a", "method": "x", "params": []}', errors.INVALID_PARAMS, "a"),

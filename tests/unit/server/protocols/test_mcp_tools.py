@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -29,7 +30,10 @@ class Point:
 
 
 def spec_of(function: Any, **options: Any) -> ServiceSpec:
-    found: ServiceSpec = ml.service(**options)(function).service.spec
+    made = FunctionType(function.__code__, globals(), function.__name__, function.__defaults__)
+    made.__doc__, made.__annotations__ = function.__doc__, function.__annotations__
+    made.__module__ = function.__module__
+    found: ServiceSpec = ml.service(**options)(made).service.spec
     return found
 
 
@@ -329,5 +333,3 @@ def test_items_count_as_progress() -> None:
         (1.0, "1"), (2.0, '"two"'),
     ]  # fmt: skip
     assert all("total" not in one for one in out.progress)
-
-
