@@ -22,6 +22,7 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -75,5 +76,6 @@ class ServerContext:
     recordings: Recordings
     comparisons: Comparisons
     shadow_comparisons: ShadowComparisons
+    mcp: McpServer
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

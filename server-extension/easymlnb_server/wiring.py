@@ -41,6 +41,7 @@ from easymlnb_server.placement.address_file import write_address
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -191,6 +192,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
+        mcp=McpServer(services, spool),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(

@@ -67,6 +67,10 @@ from easymlnb_server.placement.node.handlers import (
     NodeKernelHandler,
     NodeKernelsHandler,
 )
+from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
+from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.mcp.handlers import McpHandler
+from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -145,6 +149,8 @@ OPERATIONS: Operations = {
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
+    **MCP,
+    **ASSISTANTS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -263,6 +269,10 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        (r"mcp", McpHandler),
+        (rf"services/{name}/mcp", McpHandler),
+        (r"assistants", AssistantPageHandler),
+        (rf"services/{name}/assistant", AssistantPageHandler),
     )
 
 

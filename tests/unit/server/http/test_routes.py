@@ -70,6 +70,7 @@ CALLS = (*HERE, NOBODY, WRONG, HOLDER)
 """The service is public, so it needs no login. A key is never less than what it says."""
 
 ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
+LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 OF_PLACES = {
@@ -171,6 +172,10 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION": {"DELETE": Probe(LOGIN, 409)},
     "services/NAME/versions/VERSION/call": {"POST": Probe(READERS)},
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
+    "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
+    "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
+    "assistants": {"GET": Probe(LOGIN)},
+    "services/NAME/assistant": {"GET": Probe(LOGIN)},
     ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
 }
 """Route -> method -> who is let in. A route or method that is missing here fails the walk."""
