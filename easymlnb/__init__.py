@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from easymlnb.contract.spec import Batch, Record
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
-    from easymlnb.runtime.jobs import job
+    from easymlnb.runtime.jobs import checkpoint, job
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
@@ -60,7 +60,7 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
-    "runtime.jobs": "job",
+    "runtime.jobs": "checkpoint job",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
@@ -102,6 +102,7 @@ __all__ = [
     "Upload",
     "Webcam",
     "__version__",
+    "checkpoint",
     "connect",
     "connect_async",
     "credential",

@@ -102,6 +102,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: dict[str, Any] | None = None
     log: str | None = None
     checkpoint: str | None = None
+    former_checkpoint: str | None = None
     progress: float = 0.0
     progress_text: str = ""
     reason: str = ""
