@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
+    from easymlnb.training import plots
+    from easymlnb.training.decorator import train
+    from easymlnb.training.model import Model
     from easymlnb.types import (
         HTML,
         Array,
@@ -61,6 +64,9 @@ _HOMES = {
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
     "runtime.jobs": "checkpoint job",
+    "training": "plots",
+    "training.decorator": "train",
+    "training.model": "Model",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
@@ -87,6 +93,7 @@ __all__ = [
     "Interval",
     "LongText",
     "Markdown",
+    "Model",
     "MultipleChoice",
     "Number",
     "Optimized",
@@ -110,8 +117,10 @@ __all__ = [
     "job",
     "optimize",
     "pipeline",
+    "plots",
     "progress",
     "service",
+    "train",
     "use",
 ]
 

@@ -16,9 +16,9 @@ from easymlnb.contract.training import (
 from easymlnb.services.decorator import attach
 from easymlnb.services.service_function import P
 from easymlnb.training import function as attached
-from easymlnb.training.function import TrainFunction
 from easymlnb.training.model import Model
 from easymlnb.training.saving import storing
+from easymlnb.training.train_function import TrainFunction
 
 ANSWER_WITHIN = 30.0
 """Seconds after which a call of a published training is answered with its job."""
@@ -33,7 +33,6 @@ def train(
     attempts: int = 1,
     timeout: float | str | None = None,
     gpu: float | str | None = None,
-    memory: int | str | None = None,
     name: str | None = None,
     title: str | None = None,
     description: str | None = None,
@@ -61,8 +60,6 @@ def train(
         Time that an attempt may take: seconds, ``"30m"``, ``"8h"``. Default: the server's maximum.
     gpu : float or str, default 0
         GPUs of a job, as for ``ml.service``.
-    memory : int or str, optional
-        Memory limit of a job, as for ``ml.service``.
     name, title, description, tags, examples, max_body, metadata : optional
         As for ``ml.service``. Examples fill the form; publishing does not run them.
 
@@ -102,7 +99,6 @@ def train(
         "max_body": max_body,
         "metadata": metadata,
         "gpu": gpu,
-        "memory": memory,
         "min_workers": 0,
         "timeout": ANSWER_WITHIN,
         "on_timeout": "job",

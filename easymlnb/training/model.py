@@ -248,4 +248,3 @@ def _is_plain(value: Any) -> bool:
 
 def _numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-

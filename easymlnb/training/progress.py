@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from easymlnb.runtime.checkpoints import checkpoint
 from easymlnb.runtime.context import progress
 from easymlnb.runtime.jobs import job
 from easymlnb.training.candidates import Candidate
@@ -36,7 +35,7 @@ def compare_with_progress(
     parts = parts or split(data, folds=folds, seed=seed)
     chosen = as_candidates(data, candidates, seed)
     judged = metric_named(metric, data.task)
-    stored = checkpoint()
+    stored = job().checkpoint()
     state = stored.load() or {}
     done = as_units(state.get("units", kept.get("units", [])))
 
@@ -53,6 +52,4 @@ def compare_with_progress(
             if stored.leaving:
                 stored.leave()
 
-    return compare(
-        data, chosen, metric=metric, parts=parts, seed=seed, done=done, on_unit=on_unit
-    )
+    return compare(data, chosen, metric=metric, parts=parts, seed=seed, done=done, on_unit=on_unit)

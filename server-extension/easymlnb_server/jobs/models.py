@@ -12,6 +12,9 @@ from msgspec import Meta
 CALL = "call"
 """The kind of a job that is one call of a service."""
 
+TRAIN = "train"
+"""The kind of a job that trains a model: its success adds a version to the model."""
+
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
