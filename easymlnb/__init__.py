@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from easymlnb.contract.spec import Batch, Record
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
-    from easymlnb.runtime.jobs import checkpoint, job
+    from easymlnb.runtime.jobs import checkpoint, job, metric
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
@@ -63,7 +63,7 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
-    "runtime.jobs": "checkpoint job",
+    "runtime.jobs": "checkpoint job metric",
     "training": "plots",
     "training.decorator": "train",
     "training.model": "Model",
@@ -115,6 +115,7 @@ __all__ = [
     "credential",
     "gather",
     "job",
+    "metric",
     "optimize",
     "pipeline",
     "plots",

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from easymlnb.contract.errors import (
     EasyMLNBError,
     JobNotFound,
     Preempted,
+    WorkerLost,
     WorkerOutOfMemory,
 )
 from easymlnb.contract.job_protocol import (
@@ -35,7 +36,7 @@ from easymlnb_server.jobs.bodies import load_body, read_end, store_content
 from easymlnb_server.jobs.events import CHANGED, JobEvents
 from easymlnb_server.jobs.kernels import JobKernel, JobKernels
 from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import Job, Metric
+from easymlnb_server.jobs.models import Job, Metric, StoredFile
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of, store_left_checkpoint
@@ -50,12 +51,19 @@ SAVE_EVERY = 1.0
 log = logging.getLogger("easymlnb.jobs")
 
 
+ResultCheck = Callable[[Job, list[StoredFile]], EasyMLNBError | None]
+"""Returns why a job cannot succeed with the files that it has saved; blocks.
+
+With ``WorkerLost`` it is tried again as after the loss of its worker.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class RunParts:
     """What every run uses.
 
     ``record`` writes the finished call to the log and the metrics. ``retention`` is the number of
-    seconds until a job that ended is deleted.
+    seconds until a job that ended is deleted. ``checks`` may refuse results.
     """
 
     repository: JobRepository
@@ -66,6 +74,7 @@ class RunParts:
     kernels: JobKernels
     record: Callable[[Job, CallHandle, CallResult], None]
     retention: float
+    checks: Sequence[ResultCheck] = ()
 
 
 class JobRun:
@@ -204,6 +213,9 @@ class JobRun:
         """Return the change that ends the attempt; ``former``: the kernel of another process."""
         now = time.time()
         if result.result is not None:
+            refusal = await asyncio.to_thread(self._refusal)
+            if refusal is not None:
+                return self._with_end(await self._with_log(self._refuse(refusal, now)))
             values = await asyncio.to_thread(self._store_result, result.result, result.body)
             return self._with_end(rules.succeed(self.job, values, now))
         await self.refresh()
@@ -216,6 +228,19 @@ class JobRun:
         else:
             change = await self._lost(former, now)
         return self._with_end(await self._with_log(change))
+
+    def _refusal(self) -> EasyMLNBError | None:
+        """Return why the result does not count, if so."""
+        if not self._parts.checks:
+            return None
+        files = self._parts.repository.files(self.job.id)
+        found = (check(self.job, files) for check in self._parts.checks)
+        return next(filter(None, found), None)
+
+    def _refuse(self, refusal: EasyMLNBError, now: float) -> Change:
+        if isinstance(refusal, WorkerLost):
+            return rules.lose(self.job, now)
+        return rules.fail(self.job, _told(refusal), now)
 
     async def _preempted(self, now: float) -> Change:
         repository = self._parts.repository
