@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from easymlnb.services.service_function import ServiceFunction
     from easymlnb.training import plots
     from easymlnb.training.decorator import train
+    from easymlnb.training.image_folders import read_image_folders
     from easymlnb.training.model import Model
     from easymlnb.types import (
         HTML,
@@ -66,6 +67,7 @@ _HOMES = {
     "runtime.jobs": "checkpoint job metric",
     "training": "plots",
     "training.decorator": "train",
+    "training.image_folders": "read_image_folders",
     "training.model": "Model",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
@@ -120,6 +122,7 @@ __all__ = [
     "pipeline",
     "plots",
     "progress",
+    "read_image_folders",
     "service",
     "train",
     "use",
