@@ -16,6 +16,9 @@ MAX_ATTEMPTS = 20
 DESCRIPTION_FILE = "model.json"
 """Label of the job's file with the ``TrainedModel``, which comes after the files of the model."""
 
+PRODUCTION = "production"
+"""The alias of the version that services use."""
+
 MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
 

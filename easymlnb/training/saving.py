@@ -11,14 +11,21 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import DefinitionError, EasyMLNBError
+from easymlnb.contract.errors import (
+    DefinitionError,
+    EasyMLNBError,
+    ModelNotFound,
+    ModelVersionNotFound,
+)
 from easymlnb.contract.training import (
     DESCRIPTION_FILE,
+    PRODUCTION,
     TrainedFile,
     TrainedModel,
     Training,
 )
-from easymlnb.model_store.formats import SaveOptions, save_model
+from easymlnb.model_store.formats import LoadOptions, SaveOptions, save_model
+from easymlnb.model_store.loading import load_version
 from easymlnb.model_store.signatures import EXAMPLE_FILE, example_json, signature_of
 from easymlnb.runtime.jobs import CurrentJob, job
 from easymlnb.training.model import Model, plain
@@ -110,13 +117,12 @@ def _compare_with_production(model: Model, name: str) -> None:
     """Measure the version that has the alias ``production`` on the same test rows."""
     if model.test is None:
         return
-    from easymlnb.model_store.loading import find_version, load_version
-
     try:
-        version = find_version(name, "production")
-        if version is not None:
-            former = load_version(version, build=model.build)
-            model.production = {"version": version.number, "metrics": model.measure(former)}
+        former = load_version(name, PRODUCTION, LoadOptions(build=model.build))
+        metrics = model.measure(former.value)
+        model.production = {"version": former.version, "metrics": metrics}
+    except (ModelNotFound, ModelVersionNotFound):
+        return  # nothing is in production yet
     except EasyMLNBError as error:
         print(f"The model in production could not be compared: {error.message}")  # noqa: T201
     except Exception as error:

@@ -215,12 +215,25 @@ class JobShown(msgspec.Struct, kw_only=True):
     log: str
 
 
+class JobModelShown(msgspec.Struct, kw_only=True):
+    """The version of a model that a job has made."""
+
+    name: str
+    version: int
+    file: Annotated[str, Meta(description="Label of the job's file with the model.")]
+    may_use: Annotated[bool, Meta(description="Whether you may put it in production.")]
+    used: Annotated[bool, Meta(description="Whether it is in production.")]
+
+
 class JobDetails(JobShown, kw_only=True):
     """A job with its runs, files and metrics."""
 
     attempts: list[AttemptShown]
     files: list[FileShown]
     metrics: list[MetricShown]
+    model: Annotated[
+        JobModelShown | None, Meta(description="What a training that succeeded has made.")
+    ] = None
 
 
 class JobAccepted(msgspec.Struct, kw_only=True):
