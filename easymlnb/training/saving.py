@@ -24,9 +24,6 @@ from easymlnb.contract.training import (
     TrainedModel,
     Training,
 )
-from easymlnb.model_store.formats import LoadOptions, SaveOptions, save_model
-from easymlnb.model_store.loading import load_version
-from easymlnb.model_store.signatures import EXAMPLE_FILE, example_json, signature_of
 from easymlnb.runtime.jobs import CurrentJob, job
 from easymlnb.training.model import Model, plain
 from easymlnb.types.base import is_a
@@ -61,6 +58,9 @@ def store(model: Model, training: Training, current: CurrentJob, values: Mapping
 
     Raises ``ModelUnsupported`` if the model cannot be saved.
     """
+    from easymlnb.model_store.formats import SaveOptions, save_model
+    from easymlnb.model_store.signatures import EXAMPLE_FILE, example_json, signature_of
+
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         options = SaveOptions(trusted=model.trusted, config=model.config)
         saved = save_model(model.obj, Path(folder), format=model.format, options=options)
@@ -117,6 +117,9 @@ def _compare_with_production(model: Model, name: str) -> None:
     """Measure the version that has the alias ``production`` on the same test rows."""
     if model.test is None:
         return
+    from easymlnb.model_store.formats import LoadOptions
+    from easymlnb.model_store.loading import load_version
+
     try:
         former = load_version(name, PRODUCTION, LoadOptions(build=model.build))
         metrics = model.measure(former.value)

@@ -124,7 +124,7 @@ def test_something_else_than_a_model_is_refused() -> None:
         return seed  # type: ignore[return-value]
 
     try:
-        with pytest.raises(DefinitionError, match="forgets must return an ml.Model"):
+        with pytest.raises(DefinitionError, match=r"forgets must return an ml\.Model"):
             forgets.service.function(seed=1)
     finally:
         SERVICES.pop("forgets", None)
@@ -149,7 +149,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:
 def test_compare_trains_each_candidate_on_each_fold(training: Any) -> None:
     table = lines(90).abs()
     made = training.compare(table, {"line": {}, "cube": {"power": 3}}, target="y", folds=3)
-    assert made.chosen == "line" and [row.name for row in made.rows][0] == "line"
+    assert made.chosen == "line" and made.rows[0].name == "line"
     assert made.row("cube").folds == 3 and not made.row("cube").problem
     with pytest.raises(DefinitionError, match="fit has no parameter 'powr' of 'x'"):
         training.compare(table, {"x": {"powr": 3}}, target="y")
