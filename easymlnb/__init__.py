@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from easymlnb.compose.pipelines import gather, pipeline
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.contract.spec import Batch, Record
+    from easymlnb.model_store.lookup import model
+    from easymlnb.model_store.registry import registry
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
     from easymlnb.runtime.jobs import job
@@ -57,6 +59,8 @@ _HOMES = {
     "contract.spec": "Batch Record",
     "services.decorator": "service",
     "services.service_function": "ServiceFunction",
+    "model_store.lookup": "model",
+    "model_store.registry": "registry",
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
@@ -107,9 +111,11 @@ __all__ = [
     "credential",
     "gather",
     "job",
+    "model",
     "optimize",
     "pipeline",
     "progress",
+    "registry",
     "service",
     "use",
 ]

@@ -29,6 +29,12 @@ from easymlnb.contract.job_protocol import (
 )
 from easymlnb.contract.message import ErrorMessage, ResultMessage, encode
 from easymlnb.contract.message import Message as Message
+from easymlnb.contract.model_protocol import (
+    GetModelAccess,
+    ModelLoaded,
+    ModelMoved,
+    ModelsInUse,
+)
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -82,11 +88,13 @@ class SharedFilesystem(Message):
 class Result(ResultMessage):
     """The result of a call. The frame's body is that of the response; ``log`` is what it printed.
 
-    ``file`` is a file in ``Call.result_folder``.
+    ``file`` is a file in ``Call.result_folder``, ``models`` are the models that the call used and
+    their versions.
     """
 
     seconds: float = 0.0
     log: str = ""
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class Failure(ErrorMessage):
@@ -95,6 +103,7 @@ class Failure(ErrorMessage):
     seconds: float = 0.0
     log: str = ""
     trace: str = ""
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class Progress(Message):
@@ -246,6 +255,9 @@ ToServer = (
     | JobOutput
     | JobMetric
     | JobFile
+    | GetModelAccess
+    | ModelsInUse
+    | ModelLoaded
 )
 ToWorker = (
     Welcome
@@ -264,6 +276,7 @@ ToWorker = (
     | JobAdopted
     | JobFileStored
     | JobStored
+    | ModelMoved
 )
 
 WINDOW = 256 * 1024
