@@ -116,15 +116,16 @@ class Starter:
 
     def require(self, specs: tuple[ServiceSpec, ...]) -> None:
         """Set what workers with these services need, and choose their placement."""
-        self._set_needs(specs)
+        gpu, name = self._needs(specs)
+        self.gpu, self.placement_name = gpu, name
         with contextlib.suppress(DeploymentFailed):
-            chosen = self._placements.choose(self.placement_name, self.gpu)
+            chosen = self._placements.choose(name, gpu)
             self.placement = self._placements.get(chosen)
 
-    def _set_needs(self, specs: tuple[ServiceSpec, ...]) -> None:
+    def _needs(self, specs: tuple[ServiceSpec, ...]) -> tuple[Gpu, str]:
+        """Return the GPUs and the placement that a worker with these services needs."""
         is_job = self._threads > 0  # of these kernels only, the threads are limited
-        self.gpu = required_gpus(specs, training=is_job)
-        self.placement_name = requested_placement(specs)
+        return required_gpus(specs, training=is_job), requested_placement(specs)
 
     @property
     def reason(self) -> str:
@@ -181,7 +182,7 @@ class Starter:
                 continue
             try:
                 specs = select_specs(worker.specs, names)
-                self._set_needs(specs)
+                self.gpu, self.placement_name = self._needs(specs)
                 self.placement_name = self._fixed_placement or self.placement_name
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
