@@ -33,8 +33,12 @@ from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.identity.usage.meter import UsageMeter
-from easymlnb_server.jobs.manager import JobLimits, Jobs
+from easymlnb_server.jobs.manager import Jobs
+from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
@@ -56,6 +60,8 @@ from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.wiring_placements import (
@@ -146,6 +152,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
+    secret = secrets.token_urlsafe(32)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -159,7 +166,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         call_log=calls,
         metrics=metrics,
         activity=activity,
-        secret=secrets.token_urlsafe(32),
+        secret=secret,
         spool=spool,
         uploads=Uploads(
             spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
@@ -193,8 +200,14 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
+        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
+        model_tokens=ModelTokens(secret),
         user_servers=hub.user_servers if hub is not None else None,
     )
+    trained = TrainedModels(lambda: context.jobs.store.files)
+    context.jobs.checks.append(trained.check)
+    context.jobs.on_outcome.append(trained.register)
+    context.jobs.on_ended.append(partial(announce, context.models))
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,

@@ -54,6 +54,27 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
+from easymlnb_server.model_registry.handlers import (
+    AliasHandler,
+    CompareHandler,
+    ModelHandler,
+    ModelsHandler,
+)
+from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
+from easymlnb_server.model_registry.page_handlers import (
+    ComparePageHandler,
+    ModelPageHandler,
+    ModelsPageHandler,
+    ModelVersionPageHandler,
+)
+from easymlnb_server.model_registry.version_handlers import OPERATIONS as MODEL_VERSIONS
+from easymlnb_server.model_registry.version_handlers import (
+    ExportHandler,
+    ModelFileHandler,
+    ModelVersionHandler,
+    ModelVersionsHandler,
+)
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -119,6 +140,8 @@ from easymlnb_server.traffic.handlers import (
     TrafficHandler,
     VersionHandler,
 )
+from easymlnb_server.training.handlers import OPERATIONS as TRAINING
+from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
@@ -139,6 +162,7 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **TRAINING,
     **JOB_PAGES,
     **KEYS,
     **LIMITS,
@@ -151,6 +175,9 @@ OPERATIONS: Operations = {
     **COMPARISONS,
     **MCP,
     **ASSISTANTS,
+    **MODELS,
+    **MODEL_VERSIONS,
+    **MODEL_PAGES,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -165,6 +192,8 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
+MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 KEY = r"(key_[0-9a-f]{16})"
@@ -186,6 +215,25 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
         (rf"{prefix}/{name}/leave/{SESSION}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
+
+
+def _models(name: str) -> Routes:
+    """Return the routes of models; ``~/name`` is a model of the caller's own."""
+    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    return (
+        (r"models", ModelsHandler),
+        (r"models/page", ModelsPageHandler),
+        (model, ModelHandler),
+        (rf"{model}/aliases/{MODEL_REF}", AliasHandler),
+        (rf"{model}/page", ModelPageHandler),
+        (rf"{model}/compare", CompareHandler),
+        (rf"{model}/compare/page", ComparePageHandler),
+        (rf"{model}/versions", ModelVersionsHandler),
+        (rf"{model}/versions/{MODEL_REF}", ModelVersionHandler),
+        (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
+        (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
+        (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+    )
 
 
 def _common_routes(name: str) -> Routes:
@@ -233,6 +281,7 @@ def _common_routes(name: str) -> Routes:
         (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
         (rf"jobs/{JOB}/cancel", CancelJobHandler),
         (rf"jobs/{JOB}/retry", RetryJobHandler),
+        (rf"jobs/{JOB}/use", UseModelHandler),
         (r"keys", KeysHandler),
         (r"keys/page", KeysPageHandler),
         (rf"keys/{KEY}", KeyHandler),
@@ -273,6 +322,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/mcp", McpHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
+        *_models(name),
     )
 
 
