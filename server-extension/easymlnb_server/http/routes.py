@@ -91,6 +91,14 @@ from easymlnb_server.recordings.handlers import (
     RecordsHandler,
     RecordsPageHandler,
 )
+from easymlnb_server.schedules.handlers import OPERATIONS as SCHEDULES
+from easymlnb_server.schedules.handlers import (
+    PauseScheduleHandler,
+    RunScheduleHandler,
+    ScheduleHandler,
+    SchedulesHandler,
+    SchedulesPageHandler,
+)
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -117,6 +125,17 @@ from easymlnb_server.traffic.handlers import (
 )
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
+from easymlnb_server.webhooks.handlers import (
+    DeliveriesHandler,
+    DeliveryHandler,
+    RetryDeliveryHandler,
+    RotateWebhookHandler,
+    TestWebhookHandler,
+    WebhookHandler,
+    WebhooksHandler,
+    WebhooksPageHandler,
+)
 
 PREFIX = "easymlnb"
 
@@ -145,6 +164,8 @@ OPERATIONS: Operations = {
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
+    **SCHEDULES,
+    **WEBHOOKS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -263,6 +284,20 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        (r"schedules", SchedulesHandler),
+        (r"schedules/page", SchedulesPageHandler),
+        (rf"schedules/{JOB}", ScheduleHandler),
+        (rf"schedules/{JOB}/pause", PauseScheduleHandler),
+        (rf"schedules/{JOB}/resume", PauseScheduleHandler, {"paused": False}),
+        (rf"schedules/{JOB}/run", RunScheduleHandler),
+        (r"webhooks", WebhooksHandler),
+        (r"webhooks/page", WebhooksPageHandler),
+        (rf"webhooks/{JOB}", WebhookHandler),
+        (rf"webhooks/{JOB}/rotate", RotateWebhookHandler),
+        (rf"webhooks/{JOB}/test", TestWebhookHandler),
+        (r"deliveries", DeliveriesHandler),
+        (rf"deliveries/{JOB}", DeliveryHandler),
+        (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
     )
 
 

@@ -158,6 +158,10 @@ class Jobs:
         self.wake()
         return stored
 
+    def check(self, submission: Submission) -> Job:
+        """Return the job of a submission without storing it; raises as ``submit`` does."""
+        return self._factory.make(submission)
+
     def wake(self) -> None:
         """Look for jobs now."""
         if self._runner is not None:

@@ -1,8 +1,12 @@
 """Fixtures for tests of the server's parts."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from easymlnb_server.dispatch import dispatcher
+from easymlnb_server.store.store import Store
 from easymlnb_server.workers import (
     checks,
     circuit_breaker,
@@ -11,6 +15,24 @@ from easymlnb_server.workers import (
     liveness,
     starter,
 )
+from support.postgres import Postgres, running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store on each kind of database."""
+    url = ""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").create()
+    opened = Store.open(url, tmp_path)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
