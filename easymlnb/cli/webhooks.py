@@ -37,7 +37,7 @@ def list_webhooks(target: CommandTarget) -> None:
 @ANY_SERVER
 def add(
     target: CommandTarget,
-    url: Annotated[str, typer.Argument(help="https://..., or mailto:ADDRESS.", metavar="URL")],
+    to: Annotated[str, typer.Argument(help="https://..., or mailto:ADDRESS.", metavar="URL")],
     event: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,7 +51,7 @@ def add(
     from easymlnb.client.admin_jobs import ENDS
 
     with first_client(target) as client:
-        made = client.admin.create_webhook(url, events=event or ENDS, service=service)
+        made = client.admin.create_webhook(to, events=event or ENDS, service=service)
     _show_secret(target, made)
 
 

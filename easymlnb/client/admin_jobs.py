@@ -77,13 +77,17 @@ class JobRuleOperations(Operations):
         return (yield from _send("POST", "schedules", body))
 
     @operation
-    def change_schedule(self, id: str, **changes: Any) -> Operation[dict[str, Any]]:
-        """Change a schedule, and return it; the names are those of ``create_schedule``."""
-        if "inputs" in changes:
+    def change_schedule(self, id: str, changes: Mapping[str, Any]) -> Operation[dict[str, Any]]:
+        """Change a schedule, and return it.
+
+        ``changes`` are options of ``create_schedule``, such as ``{"cron": "0 7 * * *"}``.
+        """
+        body = dict(changes)
+        if "inputs" in body:
             found = yield from operations.get(_path("schedules", id))
             spec = yield from operations.spec(self._specs, found["service"])
-            changes["inputs"] = _as_json(changes["inputs"], spec)
-        return (yield from _send("PATCH", _path("schedules", id), changes))
+            body["inputs"] = _as_json(body["inputs"], spec)
+        return (yield from _send("PATCH", _path("schedules", id), body))
 
     @operation
     def pause_schedule(self, id: str, *, paused: bool = True) -> Operation[dict[str, Any]]:
@@ -132,7 +136,7 @@ class JobRuleOperations(Operations):
         return (yield from _send("POST", "webhooks", body))
 
     @operation
-    def change_webhook(self, id: str, **changes: Any) -> Operation[dict[str, Any]]:
+    def change_webhook(self, id: str, changes: Mapping[str, Any]) -> Operation[dict[str, Any]]:
         """Change the ``url`` or the ``events`` of a webhook, or whether it is ``enabled``."""
         return (yield from _send("PATCH", _path("webhooks", id), changes))
 

@@ -32,6 +32,7 @@ from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, Metric, StoredFile
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.jobs.submission import kept_seconds
 from easymlnb_server.store.files import Files
 from easymlnb_server.uploads.spool import Spool, SpooledFile
 from easymlnb_server.workers.liveness import wait_lost
@@ -208,7 +209,8 @@ class JobRun:
 
     def _with_end(self, change: Change) -> Change:
         if change.values["state"].ended:
-            change.values["expires"] = time.time() + self._parts.retention
+            kept = kept_seconds(self.job, self._parts.retention)
+            change.values["expires"] = time.time() + kept
         return change
 
     def _store_result(self, message: Result, body: bytes | SpooledFile) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from random import random
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, Forbidden
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
@@ -19,6 +19,8 @@ from easymlnb_server.services.registry import LIVE, Selection
 MAX_ATTEMPTS = 20
 IDEMPOTENT_LOSSES = 3
 """Workers that a job of an idempotent service may lose before it fails."""
+
+VISITOR_RETENTION = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,11 @@ class JobLimits:
     retention: float
 
 
+def kept_seconds(job: Job, retention: float) -> float:
+    """Return for how long a job that ended is kept: those of visitors for a day at most."""
+    return min(retention, VISITOR_RETENTION) if is_pass_key(job.owner) else retention
+
+
 @dataclass(frozen=True, slots=True)
 class JobFactory:
     """Makes jobs; ``timeout`` is the maximum of seconds that an attempt may run."""
@@ -72,19 +79,29 @@ class JobFactory:
     def make(self, submission: Submission) -> Job:
         """Return the job of a submission, which still has no input.
 
-        Raises ``ServiceNotFound`` or ``BadRequest``.
+        A visitor's job runs once, for as long as a call may. Raises ``ServiceNotFound``,
+        ``BadRequest``, or ``Forbidden`` for a visitor who could not find the job again.
         """
+        if submission.caller is None and not is_pass_key(submission.owner):
+            raise Forbidden("Jobs need a login: a visitor could not find them again.")
         chosen = Selection(
             version=submission.version, owner=submission.owner, headers={}, point=random()
         )
-        target = self.invoker.find(submission.service, submission.caller, selection=chosen)
+        target = self.invoker.find(
+            submission.service,
+            submission.caller,
+            published_only=submission.caller is None,
+            selection=chosen,
+        )
         bundle, author = self._version(target)
         if target.spec.stream:
             raise BadRequest(
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
-        lane = lane_rules.choose(self.lanes, CALL, submission.lane)
+        is_visitor = submission.caller is None
+        lane = lane_rules.choose(self.lanes, CALL, "" if is_visitor else submission.lane)
         check_attempts(submission.attempts)
+        limit = min(self.timeout, target.spec.timeout) if is_visitor else self.timeout
         now = time.time()
         return Job(
             id=new_id(now),
@@ -96,10 +113,10 @@ class JobFactory:
             lane=lane,
             input=JobInput(file=""),
             key=submission.key or None,
-            attempts=submission.attempts,
+            attempts=1 if is_visitor else submission.attempts,
             losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,
             not_before=submission.not_before,
-            timeout=min(submission.timeout or self.timeout, self.timeout),
+            timeout=min(submission.timeout or limit, limit),
             input_type=submission.content_type,
             accept=submission.accept,
             options=options_of(submission.caller, submission.request_id, view=submission.view),

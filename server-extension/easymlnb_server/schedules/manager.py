@@ -116,6 +116,7 @@ class Schedules:
         new = msgspec.structs.replace(
             old, **given, options=msgspec.structs.replace(old.options, **options)
         )
+        new = msgspec.structs.replace(new, cron=" ".join(new.cron.split()))
         following = rules.next_tick(new.cron, new.zone, self._clock())
         resumed = old.next is None and not paused
         new = msgspec.structs.replace(

@@ -2,6 +2,7 @@
 
 import re
 import smtplib
+import socket
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -86,13 +87,17 @@ class MailServer:
         return Outcome()
 
     def _connect(self) -> smtplib.SMTP:
-        port = self.port or PORTS[self.tls]
+        port, name = self.port or PORTS[self.tls], socket.gethostname()
         if self.tls == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(self.host, port, timeout=SECONDS, context=context)
-        server = smtplib.SMTP(self.host, port, timeout=SECONDS)
+            return smtplib.SMTP_SSL(self.host, port, name, timeout=SECONDS, context=context)
+        server = smtplib.SMTP(self.host, port, name, timeout=SECONDS)
         if self.tls == "starttls":
-            server.starttls(context=ssl.create_default_context())
+            try:
+                server.starttls(context=ssl.create_default_context())
+            except BaseException:
+                server.close()
+                raise
         return server
 
     def _password(self) -> str:

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 
 class Event(StrEnum):
-    """What a webhook is called for; ``job.preempted`` is a job that left its node and goes on."""
+    """What a webhook is called for; ``job.preempted`` is a job that left its node and continues."""
 
     SUCCEEDED = "job.succeeded"
     FAILED = "job.failed"

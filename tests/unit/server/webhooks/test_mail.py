@@ -15,6 +15,7 @@ from easymlnb.contract.errors import BadRequest
 from easymlnb_server.webhooks import rules
 from easymlnb_server.webhooks.mail import MailServer
 from easymlnb_server.webhooks.models import Delivery
+from support.server import free_port
 
 from ..jobs.test_rules import BOOM, make_job
 
@@ -46,14 +47,19 @@ class Server(Controller):
 
 def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
     right = isinstance(data, LoginPassword) and data.password == b"right"
-    return AuthResult(success=right)
+    return AuthResult(success=right, handled=False)
 
 
 @pytest.fixture
 def smtp() -> Iterator[Server]:
     mailbox = Mailbox()
     made = Server(
-        mailbox, "127.0.0.1", 0, authenticator=check, auth_require_tls=False, server_hostname="mx"
+        mailbox,
+        "127.0.0.1",
+        free_port(),
+        authenticator=check,
+        auth_require_tls=False,
+        server_hostname="mx",
     )
     made.mailbox = mailbox
     made.start()
@@ -62,10 +68,8 @@ def smtp() -> Iterator[Server]:
 
 
 def server_of(smtp: Server, **values: Any) -> MailServer:
-    assert smtp.server is not None
-    port = smtp.server.sockets[0].getsockname()[1]
     sender, domains = "easymlnb <jobs@hub.example.org>", frozenset({"example.org"})
-    values = {"port": port, "tls": "none", "sender": sender, "domains": domains} | values
+    values = {"port": smtp.port, "tls": "none", "sender": sender, "domains": domains} | values
     return MailServer("127.0.0.1", **values)
 
 
