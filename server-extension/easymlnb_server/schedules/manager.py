@@ -6,9 +6,10 @@ next tick. Of the ticks that were missed while no server ran, only one makes a j
 
 import asyncio
 import hashlib
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -94,7 +95,7 @@ class Schedules:
             created=now,
             changed=now,
         )
-        schedule = await self._with_inputs(schedule, caller, bytes(request.inputs))
+        schedule = await self._with_inputs(schedule, caller, encode(request.inputs))
         if not await asyncio.to_thread(self.repository.add, schedule, MOST):
             raise BadRequest(f"You have {MOST} schedules already. Remove one first.")
         self.wake()
@@ -123,7 +124,7 @@ class Schedules:
             new, next=None if paused else following, reason="" if resumed else old.reason
         )
         if inputs is not None or not paused:
-            data = await self.inputs(old) if inputs is None else bytes(inputs)
+            data = await self.inputs(old) if inputs is None else encode(inputs)
             new = await self._with_inputs(new, caller, data)
         values = msgspec.to_builtins(new)
         changed = {
@@ -237,9 +238,14 @@ class Schedules:
         """Return a schedule with stored parameters, if the caller may run it with them."""
         check_attempts(schedule.options.attempts)
         self._jobs.check(_submission(schedule, caller))
-        rules.check_inputs(inputs, self._services.find(schedule.service).spec)
+        rules.check_inputs(json.loads(inputs), self._services.find(schedule.service).spec)
         name = await asyncio.to_thread(self._jobs.store.files.put, inputs)
         return msgspec.structs.replace(schedule, input=JobInput(file=name))
+
+
+def encode(inputs: Mapping[str, Any]) -> bytes:
+    """Return the parameters of a call as JSON; also numbers that msgspec cannot encode."""
+    return json.dumps(inputs).encode()
 
 
 def _submission(schedule: Schedule, caller: Caller, **values: Any) -> Submission:

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from easymlnb_server.jobs.models import JobInput
 
@@ -54,7 +54,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 Cron = Annotated[str, Meta(max_length=200, description="Five fields, such as `0 6 * * 1-5`.")]
 Zone = Annotated[str, Meta(max_length=64, description="A time zone, such as `Europe/Berlin`.")]
-Inputs = Annotated[Raw, Meta(description="The parameters of each call, as a JSON object.")]
+Inputs = Annotated[
+    dict[str, Any], Meta(description="The parameters of each call, as a JSON object.")
+]
 
 
 class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +65,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     service: str
     cron: Cron
     zone: Zone = "UTC"
-    inputs: Inputs = Raw(b"{}")
+    inputs: Inputs = {}
     overlap: Overlap = Overlap.SKIP
     lane: str = ""
     attempts: int = 1

@@ -96,12 +96,7 @@ def test_what_never_comes_is_refused(cron: str, zone: str, message: str) -> None
 def test_inputs_are_those_of_the_service() -> None:
     schema = {"type": "object", "properties": {"x": {}, "y": {}}, "required": ["x"]}
     spec = ServiceSpec(name="train", title="", input=schema, output={})
-    rules.check_inputs(b'{"x": 1}', spec)
-    for body, message in (
-        (b"[]", "must be a JSON object"),
-        (b'{"x": 1, "z": 2}', "no parameter 'z'. Its parameters: x, y"),
-        (b'{"y": 1}', "lacks the parameter 'x'"),
-        (b'{"x": 1, "x": 2, "y": 3}', "Duplicate key"),
-    ):
+    rules.check_inputs(["x"], spec)
+    for names, message in (("xz", "no parameter 'z'. Its parameters: x, y"), ("y", "lacks")):
         with pytest.raises(BadRequest, match=message):
-            rules.check_inputs(body, spec)
+            rules.check_inputs(names, spec)

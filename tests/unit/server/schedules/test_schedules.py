@@ -101,7 +101,7 @@ def world(store: Store) -> World:
 
 
 async def test_a_tick_makes_one_job_with_the_inputs(world: World) -> None:
-    schedule = await world.create(inputs=msgspec.Raw(b'{"x": 2}'))
+    schedule = await world.create(inputs={"x": 2})
     assert schedule.next == NOON + 3600
     assert await world.schedules.tick() == pytest.approx(10.0)
     world.now += 3600
@@ -200,8 +200,7 @@ async def test_schedules_are_changed_paused_run_and_removed(world: World) -> Non
     with pytest.raises(BadRequest, match="attempts must be"):
         await world.schedules.change(schedule.id, OWNER, ScheduleChange(attempts=99), ANN)
     with pytest.raises(BadRequest, match="no parameter 'z'"):
-        inputs = msgspec.Raw(b'{"z": 1}')
-        await world.schedules.change(schedule.id, OWNER, ScheduleChange(inputs=inputs), ANN)
+        await world.schedules.change(schedule.id, OWNER, ScheduleChange(inputs={"z": 1}), ANN)
     with pytest.raises(ScheduleNotFound):
         await world.schedules.get(schedule.id, "user bob")
     assert [one.id for one in await world.schedules.find(OWNER)] == [schedule.id]
