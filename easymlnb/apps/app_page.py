@@ -67,7 +67,7 @@ class AppPage:
         )
         self.form.on_finished = self._on_finished
         self.form.on_jobs_changed = self._store_jobs
-        if self.form.jobs is not None:
+        if self.form.jobs is not None and not public:  # the pages of jobs need a login
             self.form.jobs.base = self._base
         self.form.actions |= {
             "again": self._run_again,

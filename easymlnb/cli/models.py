@@ -126,7 +126,10 @@ def compare(
         return
     shown = [str(one["version"]) for one in found["versions"]]
     rows = [
-        {"name": f"{'' if row['same'] else '* '}{row['name']}", **dict(zip(shown, row["values"]))}
+        {
+            "name": f"{'' if row['same'] else '* '}{row['name']}",
+            **dict(zip(shown, row["values"], strict=True)),
+        }
         for row in (*found["metrics"], *found["params"])
     ]
     output.table(rows, {"name": "NAME", **{one: f"VERSION {one}" for one in shown}})

@@ -180,6 +180,24 @@ class JobNotFound(EasyMLNBError, code="job_not_found", status=404):
     text = "You have no job with this id; it may have been deleted."
 
 
+class ScheduleNotFound(EasyMLNBError, code="schedule_not_found", status=404):
+    """The caller has no schedule with this id."""
+
+    text = "You have no schedule with this id; it may have been removed."
+
+
+class WebhookNotFound(EasyMLNBError, code="webhook_not_found", status=404):
+    """The caller has no webhook with this id."""
+
+    text = "You have no webhook with this id; it may have been removed."
+
+
+class DeliveryNotFound(EasyMLNBError, code="delivery_not_found", status=404):
+    """The caller has no delivery with this id."""
+
+    text = "You have no delivery with this id; it may have been deleted."
+
+
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
     """The service has no recorded call with this id."""
 

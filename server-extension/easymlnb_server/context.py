@@ -31,11 +31,13 @@ from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.manager import Recordings
+from easymlnb_server.schedules.manager import Schedules
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.workers.registration import WorkerRegistration
 
 STATE = "easymlnb_state"
@@ -81,5 +83,7 @@ class ServerContext:
     mcp: McpServer
     models: ModelRegistry
     model_tokens: ModelTokens
+    schedules: Schedules
+    webhooks: Webhooks
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -12,6 +12,7 @@ from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.store.settings import StorageSettings
+from easymlnb_server.webhooks.settings import WebhookSettings
 
 
 class Settings(
@@ -22,6 +23,7 @@ class Settings(
     InboundSettings,
     JobSettings,
     StorageSettings,
+    WebhookSettings,
 ):
     """Traits of the extension: those of each part, and those of calls, workers and logs."""
 

@@ -116,6 +116,14 @@ from easymlnb_server.recordings.handlers import (
     RecordsHandler,
     RecordsPageHandler,
 )
+from easymlnb_server.schedules.handlers import OPERATIONS as SCHEDULES
+from easymlnb_server.schedules.handlers import (
+    PauseScheduleHandler,
+    RunScheduleHandler,
+    ScheduleHandler,
+    SchedulesHandler,
+    SchedulesPageHandler,
+)
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -144,6 +152,17 @@ from easymlnb_server.training.handlers import OPERATIONS as TRAINING
 from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
+from easymlnb_server.webhooks.handlers import (
+    DeliveriesHandler,
+    DeliveryHandler,
+    RetryDeliveryHandler,
+    RotateWebhookHandler,
+    TestWebhookHandler,
+    WebhookHandler,
+    WebhooksHandler,
+    WebhooksPageHandler,
+)
 
 PREFIX = "easymlnb"
 
@@ -178,6 +197,8 @@ OPERATIONS: Operations = {
     **MODELS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
+    **SCHEDULES,
+    **WEBHOOKS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -323,6 +344,20 @@ def _common_routes(name: str) -> Routes:
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
         *_models(name),
+        (r"schedules", SchedulesHandler),
+        (r"schedules/page", SchedulesPageHandler),
+        (rf"schedules/{JOB}", ScheduleHandler),
+        (rf"schedules/{JOB}/pause", PauseScheduleHandler),
+        (rf"schedules/{JOB}/resume", PauseScheduleHandler, {"paused": False}),
+        (rf"schedules/{JOB}/run", RunScheduleHandler),
+        (r"webhooks", WebhooksHandler),
+        (r"webhooks/page", WebhooksPageHandler),
+        (rf"webhooks/{JOB}", WebhookHandler),
+        (rf"webhooks/{JOB}/rotate", RotateWebhookHandler),
+        (rf"webhooks/{JOB}/test", TestWebhookHandler),
+        (r"deliveries", DeliveriesHandler),
+        (rf"deliveries/{JOB}", DeliveryHandler),
+        (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
     )
 
 

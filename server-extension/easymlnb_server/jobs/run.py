@@ -40,6 +40,7 @@ from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, Metric, StoredFile
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.jobs.submission import kept_seconds
 from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of, store_left_checkpoint
 from easymlnb_server.placement.base import Kernel
 from easymlnb_server.store.files import Files
@@ -295,7 +296,8 @@ class JobRun:
 
     def _with_end(self, change: Change) -> Change:
         if change.values["state"].ended:
-            change.values["expires"] = time.time() + self._parts.retention
+            kept = kept_seconds(self.job, self._parts.retention)
+            change.values["expires"] = time.time() + kept
         return change
 
     def _store_result(self, message: Result, body: bytes | SpooledFile) -> dict[str, Any]:
