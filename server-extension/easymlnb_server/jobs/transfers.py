@@ -176,9 +176,7 @@ class JobTransfers:
         if await asyncio.to_thread(self._repository.save_checkpoint, job, name, time.time()):
             self._events.publish(job.id, CHANGED)
 
-    async def _store_labeled(
-        self, job: Job, message: JobFile, body: bytes | SpooledFile
-    ) -> None:
+    async def _store_labeled(self, job: Job, message: JobFile, body: bytes | SpooledFile) -> None:
         name, size = await asyncio.to_thread(store_content, self._files, body)
         media = message.media_type or _guessed(message.label)
         file = StoredFile(message.label, name, size, media, job.attempt)
