@@ -165,7 +165,12 @@ def build(settings: Settings, server: ServerApp) -> Components:
         spool,
         folder,
         settings.parsed_lanes,
-        JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+        JobLimits(
+            settings.job_timeout,
+            settings.job_stay,
+            settings.job_node_stay,
+            settings.job_retention,
+        ),
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
