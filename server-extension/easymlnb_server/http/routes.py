@@ -189,6 +189,8 @@ JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
 MLFLOW_PREFIX = r"mlflow/api/2\.0"
 MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
+MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
+MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 KEY = r"(key_[0-9a-f]{16})"
@@ -219,7 +221,7 @@ def _models(name: str) -> Routes:
         (r"models", ModelsHandler),
         (r"models/page", ModelsPageHandler),
         (model, ModelHandler),
-        (rf"{model}/aliases/{MODEL_REF}", AliasHandler),
+        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
         (rf"{model}/compare/page", ComparePageHandler),
@@ -228,7 +230,7 @@ def _models(name: str) -> Routes:
         (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
         (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
         (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
-        (rf"{MLFLOW_PREFIX}/mlflow/([a-z-]+)/([a-z-]+)", MlflowHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
     )
