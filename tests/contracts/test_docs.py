@@ -160,7 +160,7 @@ def test_every_public_name_is_in_the_reference_and_no_other() -> None:
 
 def test_every_public_name_is_in_the_generated_reference() -> None:
     page = text(REFERENCE / "api.md")
-    generated = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", page, re.MULTILINE))
+    generated = set(re.findall(r"^\.\. auto(?:function|class|data):: (\w+)", page, re.MULTILINE))
     assert set(easymlnb.__all__) - {"__version__"} <= generated
 
 

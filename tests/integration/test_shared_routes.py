@@ -253,7 +253,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "models/NAME/aliases/REF": {"put": 400, "delete": 404},
     "models/NAME/compare": {"get": 404},
     "models/NAME/compare/page": {"get": 404},
-    "models/NAME/versions": {"get": 404, "post": 403},
+    "models/NAME/versions": {"get": 404, "post": 415},
     "models/NAME/versions/REF": {"get": 404, "patch": 400, "delete": 404},
     "models/NAME/versions/REF/page": {"get": 404},
     "models/NAME/versions/REF/files/(.+)": {"get": 404},
