@@ -315,6 +315,10 @@ class JobNotFinished(EasyMLNBError, code="job_not_finished", status=409):
         )
 
 
+class NotTrained(EasyMLNBError, code="not_trained", status=409):
+    """The model has no version that could predict, or its latest training failed."""
+
+
 class ResultExpired(EasyMLNBError, code="result_expired", status=410):
     """The result of the job was deleted."""
 

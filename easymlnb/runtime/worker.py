@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Any, cast
 
-from easymlnb.contract.errors import CallCancelled, ServiceNotFound
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
 from easymlnb.contract.job_protocol import (
     JobAdopted,
     JobCheckpoint,
@@ -45,14 +45,14 @@ from easymlnb.runtime.async_calls import AsyncCallRunner
 from easymlnb.runtime.batch_execution import End, failed, run_batch
 from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.credentials import CREDENTIALS
-from easymlnb.runtime.failures import CallInterrupted
+from easymlnb.runtime.failures import CallInterrupted, to_public
 from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.jobs import JobRun, receive_checkpoint
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.stream_window import StreamWindow
-from easymlnb.services.definition import Service
+from easymlnb.services.definition import Service, find_service
 
 BUSY_TICK = 0.02
 IDLE_TICK = 0.1
@@ -128,13 +128,13 @@ class Worker:
             self._answer_job(*batch[0])
             return
         name = batch[0][0].service
-        service = self._services.get(name)
         wanted: CallBatch = []
         ends: list[End] = []
         try:
+            service, problem = self._find(name)
             for call, body in batch:
                 if service is None:
-                    ends.append(failed(call.id, ServiceNotFound(name)))
+                    ends.append(failed(call.id, problem))
                 elif call.id in self._cancelled:
                     ends.append(failed(call.id, CallCancelled()))
                 else:
@@ -150,12 +150,12 @@ class Worker:
 
     def _answer_job(self, call: Call, body: bytes) -> None:
         """Run a job, and keep its result until a server has stored it."""
-        service = self._services.get(call.service)
         try:
             with JobRun(call, self._emit_anywhere) as job:
                 self._job = job
+                service, problem = self._find(call.service)
                 if service is None:
-                    end = failed(call.id, ServiceNotFound(call.service))
+                    end = failed(call.id, problem)
                 elif call.id in self._cancelled:
                     end = failed(call.id, CallCancelled())
                 else:
@@ -167,6 +167,13 @@ class Worker:
             self._cancelled.discard(call.id)
             self._job = None
             self._busy = ()
+
+    def _find(self, name: str) -> tuple[Service | None, EasyMLNBError]:
+        """Return a service, or why there is none."""
+        try:
+            return find_service(self._services, name), ServiceNotFound(name)
+        except Exception as error:
+            return None, to_public(error)[0]
 
     def _deliver(self, job: JobRun) -> None:
         """Send the result of a job, or wait for the link or the server's confirmation."""

@@ -1,8 +1,8 @@
 """Train the model of a configuration: compare candidates, fit the best one, measure and draw it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.templates import drawings
@@ -38,6 +38,15 @@ class Learned:
     signature: dict[str, Any]
     report: dict[str, Any]
     example: dict[str, Any] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """A loaded model."""
+
+    signature: dict[str, Any]
+
+    def predict(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """Return predictions; raises ``CallerError`` for rows that do not fit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import InternalError, NotReady
+from easymlnb.contract.errors import InternalError
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -27,13 +27,10 @@ class Exposing:
         except msgspec.ValidationError as error:
             raise InternalError from error
         store = self._publisher.store
-        async with self._publisher.routing:
-            made = await asyncio.to_thread(
-                lambda: store.services.publish(bundle, [spec], owner=owner, again=True)
-            )
-            if not made:
-                raise NotReady("The template was replaced just now. Try again in a moment.")
-            await self._traffic.route(name, [version.number for version in made])
+        made = await asyncio.to_thread(
+            lambda: store.services.expose(bundle, spec, owner=owner)
+        )
+        await self._traffic.wake_version(name, made.number)
 
     async def withdraw(self, name: str) -> None:
         """Remove the service of a model, if there is one."""

@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from easymlnb.contract.errors import BadRequest, JobEnded, JobNotFound, ModelNotFound
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    JobEnded,
+    JobNotFound,
+    ModelNotFound,
+    NotTrained,
+)
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity import names as naming
@@ -93,6 +100,11 @@ class ModelTemplates:
             raise ModelNotFound(name)
         return found, TemplateConfig.read(found.model.config)
 
+    def train_service(self, model: ModelRow) -> str:
+        """Return the full name of the service that trains a model."""
+        template = template_named(model.template or "")
+        return self.hosts.full_name(model.owner, template.train)
+
     async def all(self) -> list[ModelOverview]:
         """Return all models without code by name."""
         found = await asyncio.to_thread(self._store().models.all)
@@ -168,24 +180,23 @@ class ModelTemplates:
         made: dict[str, Any] = await self._call(owner, template.predict, body)
         return made
 
-    async def remove(self, author: Author, name: str) -> None:
-        """Delete a model with its versions, its service, and a training that is under way."""
-        found, config = await self.get(name)
+    async def withdraw(self, name: str) -> None:
+        """End the service of a model and its training, before it is deleted."""
+        _, config = await self.get(name)
         if config.exposed:
             await self._exposing.withdraw(name)
-        await asyncio.to_thread(self._store().models.remove, name)
         if config.job:
             try:
                 await self._jobs.cancel(config.job, None)
             except (JobEnded, JobNotFound):
                 pass
 
-    def _untrained(self, found: ModelOverview, version: int) -> BadRequest:
+    def _untrained(self, found: ModelOverview, version: int) -> EasyMLNBError:
         name = naming.short_name(found.model.name)
         if version:
             listed = ", ".join(map(str, found.numbers)) or "none"
             return BadRequest(f"{name!r} has no version {version}. Versions: {listed}.")
-        return BadRequest(f"The model {name!r} is not trained yet. Follow its job, or train it.")
+        return NotTrained(f"The model {name!r} is not trained yet. Follow its job, or train it.")
 
     async def _train(
         self,
