@@ -25,7 +25,7 @@
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
-    |        WorkerLost), Draining, StorageBusy
+    |        WorkerLost), Preempted, Draining, StorageBusy
     +-- 504  DeadlineExceeded
     +-- 507  StorageFull
     +-- 508  CallCycle
@@ -516,6 +516,12 @@ class TooManyConnections(EasyMLNBError, code="too_many_connections", status=503)
         "opening new ones."
     )
     extra: ClassVar = {"retry_after": 1}
+
+
+class Preempted(EasyMLNBError, code="preempted", status=503):
+    """The job left its node, whose time was over, and continues elsewhere."""
+
+    text = "The job left its node, whose time was over."
 
 
 class WorkerLost(EasyMLNBError, code="worker_lost", status=503):

@@ -2,3 +2,5 @@
 
 Modules that use scikit-learn are imported when they are first needed.
 """
+
+from easymlnb.training import plots as plots

@@ -157,10 +157,11 @@ def probabilities_of(model: Any, x: Any) -> Probabilities | None:
 
 def measure(model: Any, x: Any, y: Any, task: str, names: Sequence[str] = ()) -> dict[str, float]:
     """Return the metrics of a fitted model on some rows: all of its task, or those named."""
-    predicted, probabilities = model.predict(x), None
+    true, predicted, probabilities = np.asarray(y), np.asarray(model.predict(x)), None
     if task == CLASSIFICATION:
+        true, predicted = true.astype(str), predicted.astype(str)
         probabilities = probabilities_of(model, x)
-    return measure_predictions(y, predicted, probabilities, task, names)
+    return measure_predictions(true, predicted, probabilities, task, names)
 
 
 def measure_predictions(

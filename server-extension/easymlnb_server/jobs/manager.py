@@ -32,7 +32,7 @@ from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome
-from easymlnb_server.jobs.run import RunParts
+from easymlnb_server.jobs.run import ResultCheck, RunParts
 from easymlnb_server.jobs.runner import JobRunner
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission
 from easymlnb_server.placement.base import OrphanedWorker
@@ -66,6 +66,8 @@ class Jobs:
         self.logs = JobLogs(folder / "job-logs")
         self.on_outcome: list[OnOutcome] = []
         """Run in the transaction that ends an attempt or a job, see ``OnOutcome``."""
+        self.checks: list[ResultCheck] = []
+        """May refuse the results of jobs, see ``ResultCheck``."""
         self._invoker = invoker
         self._published = published
         self._publisher = publisher
@@ -115,6 +117,7 @@ class Jobs:
             kernels,
             JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
+            self.checks,
         )
         self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
         await self._runner.open(orphans)

@@ -3,26 +3,33 @@
 import asyncio
 import contextlib
 import logging
-import mimetypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, JobNotFound, WorkerOutOfMemory
+from easymlnb.contract.errors import (
+    DeadlineExceeded,
+    EasyMLNBError,
+    JobNotFound,
+    Preempted,
+    WorkerLost,
+    WorkerOutOfMemory,
+)
 from easymlnb.contract.job_protocol import (
     JobAdopted,
-    JobCheckpoint,
-    JobFile,
-    JobFileStored,
+    JobDropped,
     JobMetric,
     JobOutput,
     JobStored,
+    Leaving,
 )
+from easymlnb.contract.message import Message
 from easymlnb.contract.worker_protocol import Call, Item, Progress, Result
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.dispatch.dispatcher import next_call_id
+from easymlnb_server.dispatch.worker_link import JobMessage
 from easymlnb_server.identity.names import short_name
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.bodies import load_body, read_end, store_content
@@ -32,6 +39,8 @@ from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, Metric, StoredFile
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of, store_left_checkpoint
+from easymlnb_server.placement.base import Kernel
 from easymlnb_server.store.files import Files
 from easymlnb_server.uploads.spool import Spool, SpooledFile
 from easymlnb_server.workers.liveness import wait_lost
@@ -42,12 +51,19 @@ SAVE_EVERY = 1.0
 log = logging.getLogger("easymlnb.jobs")
 
 
+ResultCheck = Callable[[Job, list[StoredFile]], EasyMLNBError | None]
+"""Returns why a job cannot succeed with the files that it has saved; blocks.
+
+With ``WorkerLost`` it is tried again as after the loss of its worker.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class RunParts:
     """What every run uses.
 
     ``record`` writes the finished call to the log and the metrics. ``retention`` is the number of
-    seconds until a job that ended is deleted.
+    seconds until a job that ended is deleted. ``checks`` may refuse results.
     """
 
     repository: JobRepository
@@ -58,6 +74,7 @@ class RunParts:
     kernels: JobKernels
     record: Callable[[Job, CallHandle, CallResult], None]
     retention: float
+    checks: Sequence[ResultCheck] = ()
 
 
 class JobRun:
@@ -79,7 +96,10 @@ class JobRun:
         self._began = time.time()
         self._saved = self.progress
         self._metrics: list[Metric] = []
-        self._storing: set[asyncio.Task[None]] = set()
+        self._leaving = False
+        self._transfers = JobTransfers(
+            parts.repository, parts.files, parts.spool, parts.events, lambda: self.job, self._send
+        )
 
     def cancel(self) -> None:
         """Stop the job; the row says already that it is canceled."""
@@ -117,7 +137,9 @@ class JobRun:
         )
         if not await self.apply(rules.begin(self.job, self._worker_name(kernel), time.time())):
             return None
-        await self._send_checkpoint(kernel)
+        offer = await asyncio.to_thread(checkpoints_of, self.job, self._parts.files)
+        if offer is not None:
+            self._send(offer)
         handle = self._handle(new_call(self.job), body)
         kernel.worker.link.on_job_message = self._on_message
         kernel.worker.link.start(handle, lambda ended, seconds: None)
@@ -163,8 +185,7 @@ class JobRun:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            if self._storing:
-                await asyncio.wait(self._storing)
+            await self._transfers.finish()
             await self._save()
 
     async def end(self, handle: CallHandle, result: CallResult) -> None:
@@ -176,30 +197,87 @@ class JobRun:
                 result = found
         done = await self._end_change(result)
         if await self.apply(done):
-            self._parts.record(self.job, handle, result)
+            if done.outcome != rules.PREEMPTED:
+                self._parts.record(self.job, handle, result)
             if self.job.state.ended:
                 self._parts.logs.remove(self.job.id, self.job.attempt)
         if self.kernel.worker.link.lost or self.refused:
             return
         self.kernel.worker.link.send(JobStored(id=handle.call.id))
 
-    async def end_without_worker(self, result: CallResult) -> None:
+    async def end_without_worker(self, result: CallResult, former: Kernel | None) -> None:
         """Store the end of a job whose worker is gone: what it left, or its loss."""
-        await self.apply(await self._end_change(result))
+        await self.apply(await self._end_change(result, former))
 
-    async def _end_change(self, result: CallResult) -> Change:
+    async def _end_change(self, result: CallResult, former: Kernel | None = None) -> Change:
+        """Return the change that ends the attempt; ``former``: the kernel of another process."""
         now = time.time()
         if result.result is not None:
+            refusal = await asyncio.to_thread(self._refusal)
+            if refusal is not None:
+                return self._with_end(await self._with_log(self._refuse(refusal, now)))
             values = await asyncio.to_thread(self._store_result, result.result, result.body)
             return self._with_end(rules.succeed(self.job, values, now))
         await self.refresh()
         error = DeadlineExceeded(self.job.timeout) if self._overdue else result.error
         told = result.failure is not None or isinstance(error, WorkerOutOfMemory)
-        if error is not None and (told or self._overdue):
+        if isinstance(error, Preempted):
+            change = await self._preempted(now)
+        elif error is not None and (told or self._overdue):
             change = rules.fail(self.job, _told(error), now)
         else:
-            change = rules.lose(self.job, now)
+            change = await self._lost(former, now)
         return self._with_end(await self._with_log(change))
+
+    def _refusal(self) -> EasyMLNBError | None:
+        """Return why the result does not count, if so."""
+        if not self._parts.checks:
+            return None
+        files = self._parts.repository.files(self.job.id)
+        found = (check(self.job, files) for check in self._parts.checks)
+        return next(filter(None, found), None)
+
+    def _refuse(self, refusal: EasyMLNBError, now: float) -> Change:
+        if isinstance(refusal, WorkerLost):
+            return rules.lose(self.job, now)
+        return rules.fail(self.job, _told(refusal), now)
+
+    async def _preempted(self, now: float) -> Change:
+        repository = self._parts.repository
+        self.job = msgspec.structs.replace(
+            self.job, checkpoint=(await asyncio.to_thread(repository.get, self.job.id)).checkpoint
+        )
+        in_vain = await asyncio.to_thread(repository.preempted_in_vain, self.job.id)
+        return rules.preempt(self.job, in_vain, now)
+
+    async def _lost(self, former: Kernel | None, now: float) -> Change:
+        """Return the change after a loss: of the node, or of the worker only."""
+        kernel = self.kernel.worker.kernel if self.kernel is not None else former
+        await self._keep_left_checkpoint()
+        if kernel is not None and not self._ended_by_us and await kernel.node_lost():
+            change = await self._preempted(now)
+            if self.job.checkpoint is not None:
+                return change
+        return rules.lose(self.job, now)
+
+    @property
+    def _ended_by_us(self) -> bool:
+        return self.kernel is not None and bool(self.kernel.worker.cause)
+
+    async def _keep_left_checkpoint(self) -> None:
+        """Store a checkpoint that the worker had no time to send."""
+        name = self.kernel.worker.folder.name if self.kernel is not None else self.job.worker or ""
+        folder = self._parts.kernels.folder(name)
+        try:
+            file = await asyncio.to_thread(
+                store_left_checkpoint, self._parts.files, folder, self.job
+            )
+        except (EasyMLNBError, OSError) as error:
+            log.warning("A checkpoint of the job %s was not stored: %s", self.job.id, error)
+            return
+        if file is not None:
+            save = self._parts.repository.save_checkpoint
+            await asyncio.to_thread(save, self.job, file, time.time())
 
     async def _with_log(self, change: Change) -> Change:
         if change.values["state"].ended:
@@ -257,11 +335,20 @@ class JobRun:
             while True:
                 await asyncio.sleep(SAVE_EVERY)
                 await self._save()
+                self._tell_leaving()
                 if lost.done() and not self.kernel.worker.link.lost:  # it has a new link
                     worker = self.kernel.worker
                     lost = asyncio.create_task(wait_lost(worker.kernel, worker.link))
         finally:
             lost.cancel()
+
+    def _tell_leaving(self) -> None:
+        """Tell the worker that its node ends soon, once over each link."""
+        assert self.kernel is not None
+        worker, now = self.kernel.worker, time.monotonic()
+        if not self._leaving and now >= worker.kernel.replace_at and not worker.link.lost:
+            self._leaving = True
+            self._send_about(Leaving, seconds=max(0.0, worker.kernel.ends_at - now))
 
     async def _save(self) -> None:
         found, self._metrics = self._metrics, []
@@ -283,9 +370,7 @@ class JobRun:
             data = {"fraction": message.fraction, "text": message.text}
             self._parts.events.publish(self.job.id, "progress", data)
 
-    def _on_message(
-        self, message: JobOutput | JobMetric | JobFile, body: bytes | SpooledFile
-    ) -> None:
+    def _on_message(self, message: JobMessage, body: bytes | SpooledFile) -> None:
         if isinstance(message, JobOutput):
             assert isinstance(body, bytes)
             self._on_output(message, body)
@@ -295,9 +380,7 @@ class JobRun:
             data = {"name": metric.name, "step": metric.step, "value": metric.value}
             self._parts.events.publish(self.job.id, "metric", data)
         else:
-            task = asyncio.create_task(self._store_file(message, body))
-            self._storing.add(task)
-            task.add_done_callback(self._storing.discard)
+            self._transfers.receive(message, body)
 
     def _on_output(self, message: JobOutput, body: bytes) -> None:
         new = self._parts.logs.append(self.job.id, self.job.attempt, message.offset, body)
@@ -305,28 +388,9 @@ class JobRun:
             data = {"text": new.decode(errors="replace"), "attempt": self.job.attempt}
             self._parts.events.publish(self.job.id, "log", data)
 
-    async def _store_file(self, message: JobFile, body: bytes | SpooledFile) -> None:
-        repository, job = self._parts.repository, self.job
-        name, size = await asyncio.to_thread(store_content, self._parts.files, body)
-        if message.checkpoint:
-            stored = await asyncio.to_thread(repository.save_checkpoint, job, name, time.time())
-            if stored:
-                self._parts.events.publish(job.id, CHANGED)
-        else:
-            media = message.media_type or _guessed(message.label)
-            file = StoredFile(message.label, name, size, media, job.attempt)
-            stored = await asyncio.to_thread(repository.save_file, job, file)
-            data = {"label": message.label, "size": size, "media_type": media}
-            self._parts.events.publish(job.id, "file", data)
-        if stored and self.kernel is not None and not self.kernel.worker.link.lost:
-            self.kernel.worker.link.send(JobFileStored(id=message.id, number=message.number))
-
-    async def _send_checkpoint(self, kernel: JobKernel) -> None:
-        if self.job.checkpoint is not None:
-            with contextlib.suppress(EasyMLNBError):
-                data = await asyncio.to_thread(self._parts.files.get, self.job.checkpoint)
-                message = JobCheckpoint(job=self.job.id, attempt=self.job.attempt)
-                kernel.worker.link.send(message, data)
+    def _send(self, message: Message, body: bytes = b"") -> None:
+        if self.kernel is not None and not self.kernel.worker.link.lost:
+            self.kernel.worker.link.send(message, body)
 
     def _is_this(self, running: tuple[str, int, int]) -> bool:
         return running[:2] == (self.job.id, self.job.attempt)
@@ -354,7 +418,3 @@ def new_call(job: Job, id: int | None = None) -> Call:
 def _told(error: EasyMLNBError) -> dict[str, Any]:
     told: dict[str, Any] = error.to_dict()["error"]
     return told
-
-
-def _guessed(label: str) -> str:
-    return mimetypes.guess_type(label)[0] or "application/octet-stream"

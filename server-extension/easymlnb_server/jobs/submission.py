@@ -5,20 +5,23 @@ from dataclasses import dataclass
 from random import random
 
 from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.training import Training
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import CALL, Job, JobInput, new_id
+from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, new_id
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection
 
 MAX_ATTEMPTS = 20
 IDEMPOTENT_LOSSES = 3
-"""Workers that a job of an idempotent service may lose before it fails."""
+"""Workers that a training, or a job of an idempotent service, may lose before it fails."""
+
+NO_TRAINING = Training(model="", lane="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,13 @@ class JobFactory:
             raise BadRequest(
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
-        lane = lane_rules.choose(self.lanes, CALL, submission.lane)
-        check_attempts(submission.attempts)
+        training = target.spec.training or NO_TRAINING
+        kind = CALL if target.spec.training is None else TRAIN
+        lane = lane_rules.choose(self.lanes, kind, submission.lane or training.lane)
+        attempts = max(submission.attempts, training.attempts)
+        check_attempts(attempts)
+        repeatable = kind == TRAIN or target.spec.resources.idempotent
+        timeout = submission.timeout or training.timeout or self.timeout
         now = time.time()
         return Job(
             id=new_id(now),
@@ -95,11 +103,12 @@ class JobFactory:
             author=author,
             lane=lane,
             input=JobInput(file=""),
+            kind=kind,
             key=submission.key or None,
-            attempts=submission.attempts,
-            losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,
+            attempts=attempts,
+            losses=IDEMPOTENT_LOSSES if repeatable else 0,
             not_before=submission.not_before,
-            timeout=min(submission.timeout or self.timeout, self.timeout),
+            timeout=min(timeout, self.timeout),
             input_type=submission.content_type,
             accept=submission.accept,
             options=options_of(submission.caller, submission.request_id, view=submission.view),

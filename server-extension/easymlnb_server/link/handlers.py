@@ -14,7 +14,13 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
-from easymlnb.contract.job_protocol import JobFile, JobMetric, JobOutput
+from easymlnb.contract.job_protocol import (
+    JobFile,
+    JobFilePart,
+    JobMetric,
+    JobOutput,
+    ReadCheckpoint,
+)
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -43,7 +49,7 @@ from easymlnb.contract.worker_protocol import (
 )
 from easymlnb_server.calls.service_calls import ServiceCalls
 from easymlnb_server.context import STATE, ServerContext
-from easymlnb_server.dispatch.worker_link import WorkerLink
+from easymlnb_server.dispatch.worker_link import JobMessage, WorkerLink
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
 from easymlnb_server.openapi.document import Operation, ok
@@ -88,6 +94,8 @@ class LinkHandler(KernelSocketHandler):
             JobOutput: self._on_job_message,
             JobMetric: self._on_job_message,
             JobFile: self._on_job_message,
+            JobFilePart: self._on_job_message,
+            ReadCheckpoint: self._on_job_message,
             Hello: self._on_hello,
             SharedFilesystem: self._on_shared_filesystem,
             CallService: self._on_service_call,
@@ -218,7 +226,7 @@ class LinkHandler(KernelSocketHandler):
         if self._link is not None:
             self._link.receive(cast("Result | Failure | Progress | Item | NotStarted", frame), body)
 
-    def _on_job_message(self, frame: JobOutput | JobMetric | JobFile, body: bytes) -> None:
+    def _on_job_message(self, frame: JobMessage, body: bytes) -> None:
         if self._link is not None:
             self._link.receive_from_job(frame, body)
 

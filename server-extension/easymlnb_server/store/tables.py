@@ -243,6 +243,7 @@ jobs = Table(
     Column("error", JSON(none_as_null=True)),
     Column("log", String(64)),
     Column("checkpoint", String(64)),
+    Column("former_checkpoint", String(64)),
     Column("progress", Float(53), nullable=False),
     Column("progress_text", String, nullable=False),
     Column("reason", String, nullable=False),

@@ -116,10 +116,15 @@ class Starter:
 
     def require(self, specs: tuple[ServiceSpec, ...]) -> None:
         """Set what workers with these services need, and choose their placement."""
-        self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+        self._set_needs(specs)
         with contextlib.suppress(DeploymentFailed):
             chosen = self._placements.choose(self.placement_name, self.gpu)
             self.placement = self._placements.get(chosen)
+
+    def _set_needs(self, specs: tuple[ServiceSpec, ...]) -> None:
+        is_job = self._threads > 0  # of these kernels only, the threads are limited
+        self.gpu = required_gpus(specs, training=is_job)
+        self.placement_name = requested_placement(specs)
 
     @property
     def reason(self) -> str:
@@ -176,7 +181,7 @@ class Starter:
                 continue
             try:
                 specs = select_specs(worker.specs, names)
-                self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+                self._set_needs(specs)
                 self.placement_name = self._fixed_placement or self.placement_name
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
@@ -355,8 +360,11 @@ def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tupl
     return tuple(by_name[name] for name in names) if names else specs
 
 
-def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
-    """Return the GPUs that a worker with all these services needs."""
-    requested = [spec.resources.gpu for spec in specs]
+def required_gpus(specs: tuple[ServiceSpec, ...], *, training: bool = False) -> Gpu:
+    """Return the GPUs that a worker with all these services needs.
+
+    Only a job's worker trains, so only it needs the GPUs of a ``training``.
+    """
+    requested = [spec.resources.gpu for spec in specs if training or spec.training is None]
     required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
     return required or (PREFER if PREFER in requested else 0.0)
