@@ -12,7 +12,9 @@ from easymlnb.cli.options import ANY_SERVER, CommandTarget
 from easymlnb.contract.errors import BadRequest
 
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
-Data = Annotated[Path, typer.Argument(help="CSV, JSON, Parquet or zip.", metavar="FILE", exists=True)]
+Data = Annotated[
+    Path, typer.Argument(help="CSV, JSON, Parquet or zip.", metavar="FILE", exists=True)
+]
 NewData = Annotated[
     Path | None, typer.Argument(help="Other data; default: as before.", metavar="FILE", exists=True)
 ]

@@ -137,9 +137,7 @@ def _create(
     return (yield from _send("POST", "models", body))
 
 
-def _retrain(
-    name: str, path: Path | None, choices: Mapping[str, Any]
-) -> Operation[dict[str, Any]]:
+def _retrain(name: str, path: Path | None, choices: Mapping[str, Any]) -> Operation[dict[str, Any]]:
     body = dict(choices)
     known = yield from operations.get(f"{_path(name)}/template")
     if path is not None:

@@ -125,7 +125,9 @@ def _forecast(predictor: Predictor) -> tuple[Any, dict[str, Any]]:
         )
 
     hint = Annotated[Table | None, _described("Values since the end of the training data.")]
-    newer = inspect.Parameter("newer", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+    newer = inspect.Parameter(
+        "newer", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint
+    )
     _sign(function, [newer], Table)
     return function, {}
 

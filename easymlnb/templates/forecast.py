@@ -49,7 +49,9 @@ def _findings(frame: "pd.DataFrame", config: Config, made: series.Series, time: 
         time,
     )
     if made.filled:
-        message = f"{made.filled:,} of {len(made.values):,} steps have no value; they are filled in."
+        message = (
+            f"{made.filled:,} of {len(made.values):,} steps have no value; they are filled in."
+        )
         yield _finding("warning", "gaps", message, config.target)
     others = [str(name) for name in frame.columns if name not in (time, config.target)]
     if others:

@@ -49,8 +49,9 @@ def _findings(found: pictures.Pictures) -> list[dict[str, Any]]:
     if found.ignored:
         made.append(f"{len(found.ignored)} files are no images, such as {found.ignored[0][:60]!r}.")
     if max(counts.values()) > 5 * min(counts.values()):
-        most, least = max(counts, key=lambda one: counts[one]), min(
-            counts, key=lambda one: counts[one]
+        most, least = (
+            max(counts, key=lambda one: counts[one]),
+            min(counts, key=lambda one: counts[one]),
         )
         made.append(f"{most!r} has {counts[most]} images and {least!r} only {counts[least]}.")
     return [
@@ -126,4 +127,6 @@ class ImagePredictor:
         try:
             return pictures.describe(value)
         except (ValueError, OSError, SyntaxError) as error:
-            raise CallerError(f"Row {number}: the image cannot be read. Send PNG or JPEG.") from error
+            raise CallerError(
+                f"Row {number}: the image cannot be read. Send PNG or JPEG."
+            ) from error

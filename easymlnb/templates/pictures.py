@@ -70,7 +70,9 @@ def find(archive: zipfile.ZipFile) -> Pictures:
         entries = [(name, folders[1:]) for name, folders in entries]  # one folder around all
     loose = [name for name, folders in entries if not folders]
     if loose:
-        raise CallerError(f"{len(loose)} images such as {loose[0][:60]!r} are in no folder. {SHAPE}")
+        raise CallerError(
+            f"{len(loose)} images such as {loose[0][:60]!r} are in no folder. {SHAPE}"
+        )
     return _checked(Pictures([(name, folders[0]) for name, folders in entries], ignored))
 
 

@@ -124,4 +124,3 @@ def with_dates(reading: Reading, dates: str) -> Reading:
     """Return a reading with the order of days and months that was detected."""
     kind: Literal["", "day", "month"] = "day" if dates == "day" else "month" if dates else ""
     return msgspec.structs.replace(reading, dates=reading.dates or kind)
-

@@ -19,6 +19,9 @@ MAX_GAPS = 0.3
 
 HOUR, DAY = 3600, 86400
 
+_CALENDAR = ((31, 28, "M"), (92, 89, "Q"), (366, 365, "Y"))
+"""Days of a month, a quarter and a year, most and least, and their units in pandas."""
+
 _SEASONS = ((60, 60), (HOUR, 24), (DAY, 7), (7 * DAY, 52), (28 * DAY, 12), (360 * DAY, 1))
 """Seconds of a step from which on a season has as many steps, if nothing else fits better."""
 
@@ -68,10 +71,13 @@ def find_step(times: Any) -> str:
     """Return the usual distance of times as an offset of pandas."""
     import pandas as pd
 
-    inferred = pd.infer_freq(times[:1000]) if len(times) >= 3 else None
-    if inferred and not _is_fixed(inferred):
-        return str(inferred)
     seconds = int(pd.Series(times).diff().dropna().dt.total_seconds().median())
+    for longest, shortest, unit in _CALENDAR:
+        if shortest * DAY <= seconds <= longest * DAY:
+            if (times.day == 1).all():
+                return f"{unit}S"
+            if times.is_month_end.all():
+                return f"{unit}E"
     if seconds < 1:
         raise CallerError("Times less than a second apart are not supported.")
     for unit, size in (("D", DAY), ("h", HOUR), ("min", 60)):

@@ -27,9 +27,7 @@ Signature = dict[str, Any]
 _TYPES = {Kind.NUMBER: "double", Kind.BOOLEAN: "boolean", Kind.DATE: "datetime"}
 
 
-def learn(
-    frame: "pd.DataFrame", kinds: Mapping[str, str], target: str, question: str
-) -> Signature:
+def learn(frame: "pd.DataFrame", kinds: Mapping[str, str], target: str, question: str) -> Signature:
     """Return the signature of a model for converted columns; ``target`` is its output."""
     inputs = [
         _input(frame[name], Kind(kind))
@@ -61,7 +59,8 @@ def _input(column: "pd.Series[Any]", kind: Kind) -> dict[str, Any]:
         if finite.empty:
             return about
         whole = bool((finite == finite.round()).all())
-        low, middle, high = float(finite.min()), float(finite.median()), float(finite.max())
+        low, high = float(finite.min()), float(finite.max())
+        middle = float(finite.quantile(0.5, "lower"))
         return about | {"min": low, "max": high, "example": middle, "whole": whole}
     if kind is Kind.DATE:
         low, high = known.min().isoformat(), known.max().isoformat()

@@ -35,9 +35,9 @@ def look(data: Data, config: Config, name: str = "") -> dict[str, Any]:
     ]
     if config.target:
         read = Reading(**found)
-        table, kinds = typed(frame, config, read)
-        about["question"] = question_of(config, about["columns"])
-        about["findings"] = findings(table, kinds, config, about["question"])
+        _require(frame, config.target)
+        question = about["question"] = question_of(config, about["columns"])
+        about["findings"] = findings(frame, config, read, question)
     return about
 
 
@@ -87,31 +87,38 @@ def question_of(config: Config, columns: Sequence[dict[str, Any]]) -> str:
 
 
 def findings(
-    table: "pd.DataFrame", kinds: dict[str, str], config: Config, question: str
+    frame: "pd.DataFrame", config: Config, reading: Reading, question: str
 ) -> list[dict[str, Any]]:
     """Return what to know before a model is trained, errors first."""
     from dataclasses import asdict
 
     from easymlnb.training.checks import check
+    from easymlnb.training.findings import ERROR, Finding
 
-    problem = _unreadable_target(table, config, question)
-    if problem is not None:
-        return [problem]
+    try:
+        check_target(frame, config, reading, question)
+    except CallerError as error:
+        return [asdict(Finding("mixed_target", error.message, config.target, ERROR))]
+    table, _ = typed(frame, config, reading)
     task = "classification" if question == Question.CLASSIFICATION else "regression"
     time = "" if config.time == "-" else config.time or None
     found = check(table, config.target, task=task, time=time, groups=config.groups or None)
     return [asdict(finding) for finding in found]
 
 
-def _unreadable_target(
-    table: "pd.DataFrame", config: Config, question: str
-) -> dict[str, Any] | None:
-    known = table[config.target].notna().sum()
-    if known or question != Question.REGRESSION:
-        return None
-    message = f"The target {config.target!r} has no numbers. Choose another target or question."
-    return {"code": "target_missing", "message": message, "column": config.target,
-            "level": "error", "action": ""}  # fmt: skip
+def check_target(frame: "pd.DataFrame", config: Config, reading: Reading, question: str) -> None:
+    """Raise ``CallerError`` if a target has too few numbers for its question."""
+    if question != Question.REGRESSION:
+        return
+    target = frame[config.target]
+    wrong = column_kinds.not_numbers(target, reading.decimal or ".")
+    known = int(target.notna().sum())
+    if len(wrong) > (1 - column_kinds.MOSTLY) * max(1, known):
+        raise CallerError(
+            f"The target {config.target!r} has {len(wrong):,} of {known:,} cells that are not "
+            f"numbers, such as {wrong[0][:40]!r}. Choose the question 'classification', or another "
+            "target."
+        )
 
 
 def train(data: Data, config: Config, progress: Progress, name: str = "") -> Learned:
@@ -121,7 +128,9 @@ def train(data: Data, config: Config, progress: Progress, name: str = "") -> Lea
     frame, reading = read_table(data, config.reading, name)
     about = profile.profile(frame, reading)
     reading = Reading(**about["reading"])
+    _require(frame, config.target)
     question = question_of(config, about["columns"])
+    check_target(frame, config, reading, question)
     if question == "":
         raise CallerError(
             f"The column {config.target!r} cannot be predicted: it is empty, constant or free text."

@@ -26,7 +26,9 @@ def body_of(arguments: Mapping[str, Any], file: SpooledFile | None = None, name:
     if file is None:
         return msgspec.json.encode(arguments)
     data = {"upload": UPLOAD, "name": name[-200:]}
-    return FileBody(data=msgspec.json.encode({**arguments, "data": data}), uploads=((UPLOAD, file),))
+    return FileBody(
+        data=msgspec.json.encode({**arguments, "data": data}), uploads=((UPLOAD, file),)
+    )
 
 
 def author(invoker: Invoker, owner: str) -> Caller:

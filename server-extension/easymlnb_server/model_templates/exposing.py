@@ -27,9 +27,7 @@ class Exposing:
         except msgspec.ValidationError as error:
             raise InternalError from error
         store = self._publisher.store
-        made = await asyncio.to_thread(
-            lambda: store.services.expose(bundle, spec, owner=owner)
-        )
+        made = await asyncio.to_thread(lambda: store.services.expose(bundle, spec, owner=owner))
         await self._traffic.wake_version(name, made.number)
 
     async def withdraw(self, name: str) -> None:

@@ -66,7 +66,9 @@ class TemplateHosts:
                 await self._publisher.wait_started(bundle)
         except TimeoutError as error:
             waits = self._publisher.waits_for(bundle)
-            raise NotReady(f"The template {template.name!r} is starting. {waits}".strip()) from error
+            raise NotReady(
+                f"The template {template.name!r} is starting. {waits}".strip()
+            ) from error
         stored = await self._publisher.bundle(bundle)
         if stored.state is not State.READY:
             why = (stored.error or {}).get("message", "Publishing was canceled.")

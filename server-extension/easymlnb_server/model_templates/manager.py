@@ -235,9 +235,7 @@ class ModelTemplates:
         await self._exposing.expose(name, owner, bundle, template.name, spec)
 
     async def _call(self, owner: str, service: str, body: Body) -> Any:
-        return await calling.call(
-            self._invoker, self.hosts.full_name(owner, service), owner, body
-        )
+        return await calling.call(self._invoker, self.hosts.full_name(owner, service), owner, body)
 
     async def _keep(self, data: Data) -> DataFile:
         return await asyncio.to_thread(calling.keep, self._store().files, data.file, data.name)
