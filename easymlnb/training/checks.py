@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api import types as kinds
 
 from easymlnb.contract.errors import CallerError
-from easymlnb.training.columns import CATEGORY, NUMBER, as_numbers, kind_of
+from easymlnb.training.columns import CATEGORY, NUMBER, as_numbers, count_different, kind_of
 from easymlnb.training.datasets import (
     CLASSIFICATION,
     RARE,
@@ -123,7 +123,7 @@ def _column(table: pd.DataFrame, name: str, target: str, task: str) -> Iterator[
     values = table[name]
     found = values.dropna()
     kind = kind_of(values)
-    if found.empty or found.astype(object).map(str).nunique() == 1:
+    if found.empty or count_different(found) == 1:
         what = "empty" if found.empty else "the same in every row"
         yield Finding("constant", f"{name!r} is {what}, so it says nothing.", name, action="drop")
         return
@@ -204,7 +204,7 @@ def _determines(values: pd.Series, classes: pd.Series) -> bool:
 
 def _is_identifier(found: pd.Series, kind: str) -> bool:
     """Return whether a column of texts or whole numbers is different in each row."""
-    if kind not in (CATEGORY, NUMBER) or found.astype(object).map(str).nunique() < len(found):
+    if kind not in (CATEGORY, NUMBER) or count_different(found) < len(found):
         return False
     if kind == CATEGORY:
         return True
@@ -224,7 +224,7 @@ def _group_columns(
         words = name.lower().replace("-", "_").split("_")
         if name in settled or not {"id", "patient", "subject", "group", "user"} & set(words):
             continue
-        different = table[name].nunique()
+        different = count_different(table[name])
         if 1 < different < len(table):
             yield Finding(
                 "groups",

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api import types as kinds
 
 from easymlnb.contract.errors import CallerError
-from easymlnb.training.columns import DATE, as_dates, as_numbers, kind_of
+from easymlnb.training.columns import DATE, as_dates, as_numbers, count_different, kind_of
 from easymlnb.training.findings import ERROR, Finding
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
@@ -155,7 +155,7 @@ def target_problem(table: pd.DataFrame, target: str, task: str = "") -> Finding 
             f"The target {target!r} has {len(values)} values; {MIN_ROWS} are needed at least.",
             target,
         )
-    different = values.astype(object).map(str).nunique()
+    different = count_different(values)
     task = task or guess_task(values)
     if different == 1:
         what = "one class" if task == CLASSIFICATION else "one value"

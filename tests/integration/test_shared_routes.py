@@ -241,6 +241,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/use": {"post": 404},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
 """Routes without a service in their path: method -> what somebody with a login gets."""

@@ -115,6 +115,8 @@ from easymlnb_server.traffic.handlers import (
     TrafficHandler,
     VersionHandler,
 )
+from easymlnb_server.training.handlers import OPERATIONS as TRAINING
+from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
@@ -135,6 +137,7 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **TRAINING,
     **JOB_PAGES,
     **KEYS,
     **LIMITS,
@@ -227,6 +230,7 @@ def _common_routes(name: str) -> Routes:
         (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
         (rf"jobs/{JOB}/cancel", CancelJobHandler),
         (rf"jobs/{JOB}/retry", RetryJobHandler),
+        (rf"jobs/{JOB}/use", UseModelHandler),
         (r"keys", KeysHandler),
         (r"keys/page", KeysPageHandler),
         (rf"keys/{KEY}", KeyHandler),

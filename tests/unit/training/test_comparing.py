@@ -1,9 +1,12 @@
 """Comparisons: scores, choice, what may be chance, and going on after an interruption."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
+from threadpoolctl import threadpool_limits
 
 from easymlnb.contract.errors import CallerError, DefinitionError
 from easymlnb.training.baselines import SeasonalNaive, season_of
@@ -13,6 +16,13 @@ from easymlnb.training.datasets import Dataset, dataset
 from easymlnb.training.searching import check_space, sample
 from easymlnb.training.significance import corrected_t_test
 from easymlnb.training.splits import split
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that spin are slow on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 def houses(rows: int = 120) -> Dataset:
