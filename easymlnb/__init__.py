@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from easymlnb.compose.pipelines import gather, pipeline
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.contract.spec import Batch, Record
+    from easymlnb.model_store.lookup import model
+    from easymlnb.model_store.registry import registry
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
     from easymlnb.runtime.jobs import checkpoint, job, metric
@@ -61,6 +63,8 @@ _HOMES = {
     "contract.spec": "Batch Record",
     "services.decorator": "service",
     "services.service_function": "ServiceFunction",
+    "model_store.lookup": "model",
+    "model_store.registry": "registry",
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
@@ -118,11 +122,13 @@ __all__ = [
     "gather",
     "job",
     "metric",
+    "model",
     "optimize",
     "pipeline",
     "plots",
     "progress",
     "read_image_folders",
+    "registry",
     "service",
     "train",
     "use",

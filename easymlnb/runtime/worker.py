@@ -12,18 +12,22 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import groupby
 from typing import Any, cast
 
+import msgspec
+
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
 from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
+from easymlnb.contract.model_protocol import ModelMoved
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
     Credentials,
     Drain,
+    Failure,
     Item,
     Message,
     NotStarted,
@@ -44,6 +48,7 @@ from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
+from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service, find_service
@@ -52,8 +57,15 @@ BUSY_TICK = 0.02
 IDLE_TICK = 0.1
 """Seconds between two checks of the watching thread; a cancel is seen within their sum."""
 
+NO_CALL = -1
+"""In place of a call's number, for work between two calls."""
+
 Rejoin = Callable[[ReconnectGrant, tuple[RunningJob, ...]], Link | None]
 """Opens a link to the next server, while a job runs; ``None`` if none accepts this worker."""
+
+
+def _drop(message: Message, body: bytes) -> None:
+    """Send nothing."""
 
 
 class Worker:
@@ -107,6 +119,8 @@ class Worker:
     def _next(self) -> CallBatch | None:
         """Wait for the next batch and return it; ``None`` if the worker has to end."""
         while True:
+            if MODELS.waiting:
+                self._swap_models()
             with self._inbox.lock:
                 batch = self._inbox.pop()
                 if batch is not None:
@@ -116,6 +130,25 @@ class Worker:
                 return None
             if self._link.ready(None):
                 self._read()
+
+    def _swap_models(self) -> None:
+        """Use new versions of models; meanwhile the watching thread reads the link."""
+        self._busy = (NO_CALL,)
+        try:
+            MODELS.swap(self._try_examples, self._emit_off_main)
+        finally:
+            self._busy = ()
+
+    def _try_examples(self, names: set[str]) -> str:
+        """Run the examples of services; return what is wrong, or ``""``."""
+        for service in [self._services[name] for name in sorted(names) if name in self._services]:
+            for number, example in enumerate(service.spec.examples):
+                call = Call(id=NO_CALL, service=service.name, seconds=service.spec.timeout)
+                body = msgspec.json.encode(example)
+                ((end, _),) = run_batch(service, [(call, body)], _drop, lambda calls: nullcontext())
+                if isinstance(end, Failure):
+                    return f"Example {number + 1} of {service.name!r} failed: {end.message}"
+        return ""
 
     def _answer(self, batch: CallBatch) -> None:
         if batch[0][0].job:
@@ -214,6 +247,8 @@ class Worker:
             CREDENTIALS.replace(message.values)
         elif isinstance(message, Drain):
             self._draining = True
+        elif isinstance(message, ModelMoved):
+            MODELS.move(message, self._emit_off_main, self._wake)
         elif isinstance(message, JobCheckpoints):
             offer_checkpoints(message)
         elif (job := self._job) is not None and getattr(message, "id", None) == job.call.id:
@@ -230,6 +265,9 @@ class Worker:
         if self._inbox.withdraw(call):
             self._cancelled.discard(call)
             self._link.send(pack(NotStarted(id=call)))
+
+    def _wake(self) -> None:
+        self._link.wake()
 
     def _on_idle(self) -> None:
         if self._draining:

@@ -73,8 +73,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close`` and ``jobs``,
-        which the Python client uses itself. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close``, ``jobs`` and
+        ``models``, which the Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional

@@ -41,6 +41,9 @@ class Settings(
     upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
+    model_quota = Integer(
+        100 * 2**30, min=0, help="Maximum total bytes of the models of one owner; 0: no limit."
+    ).tag(config=True)
     max_concurrent_starts = Integer(
         2,
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "

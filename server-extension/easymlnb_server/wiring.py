@@ -36,6 +36,9 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
@@ -146,6 +149,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
+    secret = secrets.token_urlsafe(32)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -159,7 +163,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         call_log=calls,
         metrics=metrics,
         activity=activity,
-        secret=secrets.token_urlsafe(32),
+        secret=secret,
         spool=spool,
         uploads=Uploads(
             spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
@@ -192,6 +196,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
+        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
+        model_tokens=ModelTokens(secret),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(

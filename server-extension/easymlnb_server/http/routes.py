@@ -54,6 +54,27 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
+from easymlnb_server.model_registry.handlers import (
+    AliasHandler,
+    CompareHandler,
+    ModelHandler,
+    ModelsHandler,
+)
+from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
+from easymlnb_server.model_registry.page_handlers import (
+    ComparePageHandler,
+    ModelPageHandler,
+    ModelsPageHandler,
+    ModelVersionPageHandler,
+)
+from easymlnb_server.model_registry.version_handlers import OPERATIONS as MODEL_VERSIONS
+from easymlnb_server.model_registry.version_handlers import (
+    ExportHandler,
+    ModelFileHandler,
+    ModelVersionHandler,
+    ModelVersionsHandler,
+)
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -148,6 +169,9 @@ OPERATIONS: Operations = {
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
+    **MODELS,
+    **MODEL_VERSIONS,
+    **MODEL_PAGES,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -162,6 +186,8 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
+MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 KEY = r"(key_[0-9a-f]{16})"
@@ -183,6 +209,25 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
         (rf"{prefix}/{name}/leave/{SESSION}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
+
+
+def _models(name: str) -> Routes:
+    """Return the routes of models; ``~/name`` is a model of the caller's own."""
+    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    return (
+        (r"models", ModelsHandler),
+        (r"models/page", ModelsPageHandler),
+        (model, ModelHandler),
+        (rf"{model}/aliases/{MODEL_REF}", AliasHandler),
+        (rf"{model}/page", ModelPageHandler),
+        (rf"{model}/compare", CompareHandler),
+        (rf"{model}/compare/page", ComparePageHandler),
+        (rf"{model}/versions", ModelVersionsHandler),
+        (rf"{model}/versions/{MODEL_REF}", ModelVersionHandler),
+        (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
+        (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
+        (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+    )
 
 
 def _common_routes(name: str) -> Routes:
@@ -267,6 +312,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        *_models(name),
     )
 
 

@@ -37,7 +37,7 @@ class DeploymentFactory:
             bundle,
             load,
             self._placements.for_owner(account),
-            self.registration.for_owner(owner, account),
+            self.registration.for_owner(owner, account, bundle),
             self.limiter.for_owner(account),
             self.settings,
             self.credentials.for_owner(owner),
@@ -59,7 +59,7 @@ class DeploymentFactory:
         return Starter(
             load,
             self._placements.for_owner(account),
-            self.registration.for_owner(owner, account),
+            self.registration.for_owner(owner, account, bundle),
             self.limiter.for_owner(account),
             workers,
             replace(self.settings, folder=folder),
