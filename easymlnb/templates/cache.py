@@ -1,5 +1,6 @@
 """The models that a worker has loaded: the latest used ones, up to a number of bytes."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class ModelCache(Generic[T]):
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
+        self._lock = threading.RLock()
         self._models: OrderedDict[str, Loaded[T]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,12 +41,13 @@ class ModelCache(Generic[T]):
 
     def get(self, key: str, load: Callable[[], Loaded[T]]) -> T:
         """Return a model; ``load`` reads it if it is not loaded."""
-        loaded = self._models.get(key)
-        if loaded is None:
-            loaded = load()
-            self._models[key] = loaded
-            while self.size > self.limit and len(self._models) > 1:
-                self._models.popitem(last=False)
-        else:
-            self._models.move_to_end(key)
-        return loaded.value
+        with self._lock:  # a new version is loaded by another thread
+            loaded = self._models.get(key)
+            if loaded is None:
+                loaded = load()
+                self._models[key] = loaded
+                while self.size > self.limit and len(self._models) > 1:
+                    self._models.popitem(last=False)
+            else:
+                self._models.move_to_end(key)
+            return loaded.value

@@ -215,7 +215,6 @@ class ModelTemplates:
             owner=author.jobs,
             body=calling.body_of(arguments, file, file_name),
             content_type=calling.JSON,
-            lane="train" if "train" in self._jobs.lanes else "",
         )
         job = await self._jobs.submit(submission)
         await self._set_config(name, msgspec.structs.replace(config, job=job.id))
