@@ -90,8 +90,8 @@ def _series(
         horizon = config.horizon or max(1, len(made.values) // 10)
     if series.needed(made.season, horizon) > 0.8 * len(made.values):
         raise CallerError(
-            f"{len(made.values)} values are too few to look {horizon} steps ahead with a pattern of "
-            f"{made.season}. Send more data, or set a shorter horizon."
+            f"{len(made.values)} values are too few to look {horizon} steps ahead with a "
+            f"pattern of {made.season}. Send more data, or set a shorter horizon."
         )
     return horizon, made, time
 
@@ -207,7 +207,7 @@ class ForecastPredictor:
             short = len(found) < series.needed(self.signature["season"], self.signature["horizon"])
             if short:
                 raise CallerError(
-                    f"The rows begin at {found.index[0].isoformat()}, and the model knows values up "
-                    f"to {gap}. Send the values in between, too."
+                    f"The rows begin at {found.index[0].isoformat()}, and the model knows values "
+                    f"up to {gap}. Send the values in between, too."
                 )
         return found

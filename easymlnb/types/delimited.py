@@ -87,7 +87,7 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
 
 
 def detect(text: str, reading: Reading) -> Reading:
-    """Return a reading with the separator and decimal sign that a text has; raises ``ValueError``."""
+    """Return a reading with the separator and decimal sign of a text; raises ``ValueError``."""
     table_layout = layout(text, reading)
     decimal = reading.decimal or "."
     if not reading.decimal and table_layout.separator != ",":

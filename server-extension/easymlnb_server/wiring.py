@@ -39,6 +39,10 @@ from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.model_registry.manager import ModelRegistry
 from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
+from easymlnb_server.model_templates.exposing import Exposing
+from easymlnb_server.model_templates.hosting import TemplateHosts
+from easymlnb_server.model_templates.manager import ModelTemplates
+from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
@@ -150,6 +154,24 @@ def build(settings: Settings, server: ServerApp) -> Components:
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
     secret = secrets.token_urlsafe(32)
+    jobs = Jobs(
+        invoker,
+        published,
+        publisher,
+        deployments,
+        spool,
+        folder,
+        settings.parsed_lanes,
+        JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+    )
+    templates = ModelTemplates(
+        TemplateHosts(publisher, shared=settings.shared),
+        invoker,
+        jobs,
+        spool,
+        Exposing(publisher, traffic),
+        lambda: publisher.store,
+    )
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -173,16 +195,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=placement_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        jobs=Jobs(
-            invoker,
-            published,
-            publisher,
-            deployments,
-            spool,
-            folder,
-            settings.parsed_lanes,
-            JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
-        ),
+        jobs=jobs,
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,
@@ -198,6 +211,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         shadow_comparisons=shadow_comparisons,
         models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
         model_tokens=ModelTokens(secret),
+        model_templates=templates,
+        mlaas=MlaasTraining(templates, invoker, jobs, spool),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -225,6 +240,7 @@ def build_lifecycle(
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
+        await context.model_templates.prepare(store)
         if hub is not None:
             await hub.users.open(store.people)
 

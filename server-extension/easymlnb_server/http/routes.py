@@ -58,8 +58,6 @@ from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
 from easymlnb_server.model_registry.handlers import (
     AliasHandler,
     CompareHandler,
-    ModelHandler,
-    ModelsHandler,
 )
 from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
 from easymlnb_server.model_registry.page_handlers import (
@@ -74,6 +72,23 @@ from easymlnb_server.model_registry.version_handlers import (
     ModelFileHandler,
     ModelVersionHandler,
     ModelVersionsHandler,
+)
+from easymlnb_server.model_templates.handlers import OPERATIONS as TEMPLATES
+from easymlnb_server.model_templates.handlers import (
+    DataUploadsHandler,
+    LookHandler,
+    PredictHandler,
+    TemplateDetailsHandler,
+    TemplateModelHandler,
+    TemplateModelsHandler,
+    TemplatePageHandler,
+    TemplatesHandler,
+)
+from easymlnb_server.model_templates.mlaas.handlers import OPERATIONS as MLAAS
+from easymlnb_server.model_templates.mlaas.handlers import (
+    MlaasPredictHandler,
+    MlaasStatusHandler,
+    MlaasTrainHandler,
 )
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
@@ -139,7 +154,7 @@ from easymlnb_server.traffic.handlers import (
 from easymlnb_server.training.handlers import OPERATIONS as TRAINING
 from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
-from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.uploads.handlers import UploadHandler
 
 PREFIX = "easymlnb"
 
@@ -170,6 +185,8 @@ OPERATIONS: Operations = {
     **RECORDS,
     **COMPARISONS,
     **MODELS,
+    **TEMPLATES,
+    **MLAAS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
 }
@@ -190,6 +207,7 @@ OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
 MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
+API_KEY = r"([A-Za-z0-9_-]{1,200})"
 KEY = r"(key_[0-9a-f]{16})"
 
 SESSION = r"([0-9a-f-]{36})"
@@ -215,9 +233,11 @@ def _models(name: str) -> Routes:
     """Return the routes of models; ``~/name`` is a model of the caller's own."""
     model = rf"models/{OWN_MODEL if name == NAME else name}"
     return (
-        (r"models", ModelsHandler),
+        (r"models", TemplateModelsHandler),
         (r"models/page", ModelsPageHandler),
-        (model, ModelHandler),
+        (model, TemplateModelHandler),
+        (rf"{model}/template", TemplateDetailsHandler),
+        (rf"{model}/predict", PredictHandler),
         (rf"{model}/aliases/{MODEL_REF}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
@@ -228,6 +248,20 @@ def _models(name: str) -> Routes:
         (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
         (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
     )
+
+
+def _mlaas(name: str) -> Routes:
+    """Return the routes for the client of the MLaaS paper: public ones, and those with a key."""
+    handlers = (
+        ("train", MlaasTrainHandler),
+        ("status", MlaasStatusHandler),
+        ("predict", MlaasPredictHandler),
+    )
+    public = tuple((rf"mlaas/{name}/{path}", handler) for path, handler in handlers)
+    with_key = tuple(
+        (rf"k/{API_KEY}/{name}/{path}", handler, {"with_key": True}) for path, handler in handlers
+    )
+    return (*public, *with_key)
 
 
 def _common_routes(name: str) -> Routes:
@@ -251,7 +285,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", UploadsHandler),
+        (r"uploads", DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
@@ -313,6 +347,10 @@ def _common_routes(name: str) -> Routes:
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         *_models(name),
+        *_mlaas(name),
+        (r"templates", TemplatesHandler),
+        (r"templates/page", TemplatePageHandler),
+        (r"templates/look", LookHandler),
     )
 
 

@@ -1,6 +1,7 @@
 """Models without code: make them from data, train them again, predict with them, remove them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -186,10 +187,8 @@ class ModelTemplates:
         if config.exposed:
             await self._exposing.withdraw(name)
         if config.job:
-            try:
+            with contextlib.suppress(JobEnded, JobNotFound):
                 await self._jobs.cancel(config.job, None)
-            except (JobEnded, JobNotFound):
-                pass
 
     def _untrained(self, found: ModelOverview, version: int) -> EasyMLNBError:
         name = naming.short_name(found.model.name)
