@@ -63,6 +63,8 @@ from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.wiring_placements import (
@@ -215,6 +217,10 @@ def build(settings: Settings, server: ServerApp) -> Components:
         mlaas=MlaasTraining(templates, invoker, jobs, spool),
         user_servers=hub.user_servers if hub is not None else None,
     )
+    trained = TrainedModels(lambda: context.jobs.store.files)
+    context.jobs.checks.append(trained.check)
+    context.jobs.on_outcome.append(trained.register)
+    context.jobs.on_ended.append(partial(announce, context.models))
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,

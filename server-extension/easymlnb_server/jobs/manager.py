@@ -32,7 +32,7 @@ from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome
-from easymlnb_server.jobs.run import ResultCheck, RunParts
+from easymlnb_server.jobs.run import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.runner import JobRunner
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission
 from easymlnb_server.placement.base import OrphanedWorker
@@ -68,6 +68,8 @@ class Jobs:
         """Run in the transaction that ends an attempt or a job, see ``OnOutcome``."""
         self.checks: list[ResultCheck] = []
         """May refuse the results of jobs, see ``ResultCheck``."""
+        self.on_ended: list[OnEnded] = []
+        """Called when the end of a job is stored, see ``OnEnded``."""
         self._invoker = invoker
         self._published = published
         self._publisher = publisher
@@ -118,6 +120,7 @@ class Jobs:
             JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
             self.checks,
+            self.on_ended,
         )
         self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
         await self._runner.open(orphans)

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from easymlnb.contract.errors import (
     DeadlineExceeded,
@@ -18,7 +20,6 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.job_protocol import (
     JobAdopted,
-    JobDropped,
     JobMetric,
     JobOutput,
     JobStored,
@@ -57,13 +58,17 @@ ResultCheck = Callable[[Job, list[StoredFile]], EasyMLNBError | None]
 With ``WorkerLost`` it is tried again as after the loss of its worker.
 """
 
+OnEnded = Callable[[Job], Awaitable[None]]
+"""Called when the end of a job is stored; it must not raise."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
     """What every run uses.
 
     ``record`` writes the finished call to the log and the metrics. ``retention`` is the number of
-    seconds until a job that ended is deleted. ``checks`` may refuse results.
+    seconds until a job that ended is deleted. ``checks`` may refuse results; ``on_ended`` follows
+    the end of a job.
     """
 
     repository: JobRepository
@@ -75,6 +80,7 @@ class RunParts:
     record: Callable[[Job, CallHandle, CallResult], None]
     retention: float
     checks: Sequence[ResultCheck] = ()
+    on_ended: Sequence[OnEnded] = ()
 
 
 class JobRun:
@@ -127,6 +133,9 @@ class JobRun:
             return False
         self.job = applied
         self._parts.events.publish(self.job.id, CHANGED)
+        if applied.state.ended:
+            for follow in self._parts.on_ended:
+                await follow(applied)
         return True
 
     async def start(self, kernel: JobKernel) -> CallHandle | None:

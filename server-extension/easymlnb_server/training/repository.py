@@ -121,5 +121,6 @@ def _version(job: Job, described: TrainedModel, curves: tuple[MetricPoint, ...])
             "data": list(described.data),
         },
         note=described.note,
+        trusted=True,  # the model's owner has published the training
         curves=curves,
     )

@@ -1,6 +1,7 @@
 """The versions of models that jobs have made."""
 
 import asyncio
+import logging
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError
 from easymlnb.contract.training import PRODUCTION
@@ -8,6 +9,8 @@ from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.jobs.models import TRAIN, Job, JobModelShown, State
 from easymlnb_server.model_registry.manager import ModelRegistry
 from easymlnb_server.model_registry.models import AliasChange
+
+log = logging.getLogger("easymlnb.training")
 
 
 async def version_of(
@@ -30,6 +33,17 @@ async def version_of(
         may_use=models.allows(caller, found.model, Action.MANAGE),
         used=found.aliases.get(PRODUCTION) == number,
     )
+
+
+async def announce(models: ModelRegistry, job: Job) -> None:
+    """Let workers that use the latest version load the one that a job has made; see ``OnEnded``."""
+    if job.kind != TRAIN or job.state is not State.SUCCEEDED:
+        return
+    try:
+        for name, _ in await asyncio.to_thread(models.rows.of_job, job.id):
+            await models.moved(name)
+    except EasyMLNBError as error:
+        log.warning("Workers were not told of the model of the job %s: %s", job.id, error.message)
 
 
 async def put_in_production(
