@@ -16,6 +16,7 @@ from easymlnb.cli import (
     output,
     ownership,
     placement,
+    template_models,
     traffic,
     usage,
 )
@@ -40,6 +41,7 @@ app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+template_models.register(models.app)
 for part in (maintenance, ownership, traffic, usage):
     part.register(app)
 
