@@ -59,6 +59,8 @@ from easymlnb_server.model_registry.handlers import (
     AliasHandler,
     CompareHandler,
 )
+from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
+from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
 from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
 from easymlnb_server.model_registry.page_handlers import (
     ComparePageHandler,
@@ -189,6 +191,7 @@ OPERATIONS: Operations = {
     **MLAAS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
+    **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -204,6 +207,7 @@ CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
+MLFLOW_PREFIX = r"mlflow/api/2\.0"
 MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
@@ -247,6 +251,9 @@ def _models(name: str) -> Routes:
         (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
         (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
         (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow/([a-z-]+)/([a-z-]+)", MlflowHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
     )
 
 
