@@ -5,7 +5,7 @@ A value is predicted ``horizon`` steps ahead, from values at least that old and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from easymlnb.contract.errors import CallerError
 
@@ -91,7 +91,7 @@ def _is_fixed(step: str) -> bool:
     import pandas as pd
 
     try:
-        pd.Timedelta(pd.tseries.frequencies.to_offset(step))
+        pd.Timedelta(cast("Any", pd.tseries.frequencies.to_offset(step)))
     except (ValueError, TypeError):
         return False
     return True
@@ -103,7 +103,7 @@ def season_of(step: str) -> int:
 
     if not _is_fixed(step):
         return 4 if step.startswith(("Q", "BQ")) else 1 if step.startswith(("Y", "BY")) else 12
-    seconds = pd.Timedelta(pd.tseries.frequencies.to_offset(step)).total_seconds()
+    seconds = pd.Timedelta(cast("Any", pd.tseries.frequencies.to_offset(step))).total_seconds()
     if HOUR >= seconds >= 60 and DAY % seconds == 0:
         return int(DAY // seconds)
     return next((season for size, season in reversed(_SEASONS) if seconds >= size), 60)
@@ -165,7 +165,8 @@ def continued(history: "pd.Series[Any]", more: "pd.Series[Any]", step: str) -> "
             f"Between the training data and the rows that were sent, {gaps:,} steps of {step} have "
             "no value. Send the values since the end of the training data."
         )
-    return grid.interpolate().ffill()
+    filled: pd.Series[Any] = grid.interpolate().ffill()
+    return filled
 
 
 def errors_of(actual: Sequence[float], predicted: Sequence[float]) -> tuple[float, float]:

@@ -66,10 +66,10 @@ function histogram(plot) {
   const edges = plot.edges ?? [];
   const { y, axes } = scales(edges, [0, ...counts]);
   const step = (WIDTH - LEFT - 6) / counts.length;
-  const bars = counts.map((count, at) => shape("rect", {
+  const drawn = counts.map((count, at) => shape("rect", {
     class: "first", x: LEFT + at * step + 0.5, y: y(count), width: Math.max(1, step - 1), height: HEIGHT - BOTTOM - y(count),
   }, shape("title", {}, `${short(edges[at])} to ${short(edges[at + 1])}: ${count}`)));
-  return frame(plot.title, ...axes, ...bars);
+  return frame(plot.title, ...axes, ...drawn);
 }
 
 /** @param {Plot} plot */
@@ -169,8 +169,8 @@ export function draw(plot) {
  */
 export function spark(counts) {
   const most = Math.max(...counts, 1);
-  const bars = counts.map((count, at) => shape("rect", {
+  const drawn = counts.map((count, at) => shape("rect", {
     class: "first", x: at * 5, y: 24 - (22 * count) / most, width: 4, height: (22 * count) / most,
   }));
-  return shape("svg", { class: "plot spark", viewBox: `0 0 ${counts.length * 5} 24`, "aria-hidden": "true" }, ...bars);
+  return shape("svg", { class: "plot spark", viewBox: `0 0 ${counts.length * 5} 24`, "aria-hidden": "true" }, ...drawn);
 }

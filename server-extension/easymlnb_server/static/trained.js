@@ -21,11 +21,11 @@ const path = () => `models/${model.name}`;
 
 /**
  * Show a model, and follow its training.
- * @param {any} shown
+ * @param {any} about
  * @param {(model: any) => void} edit
  */
-export function showModel(shown, edit) {
-  model = shown;
+export function showModel(about, edit) {
+  model = about;
   byId("result").hidden = false;
   byId("edit").addEventListener("click", () => edit(model));
   byId("delete").addEventListener("click", remove);
@@ -127,8 +127,8 @@ function showScores(current, report) {
 
 /** @param {any} comparison */
 function candidates(comparison) {
-  const rows = comparison.rows.map((/** @type {any} */ row) => make("tr", {}, make("td", {}, row.title || row.name, row.is_best ? make("span", { class: "chip" }, "as good as the best") : null),
-    make("td", { class: "num" }, row.problem ? row.problem : short(row.score)), make("td", { class: "num" }, row.sd === null ? "" : short(row.sd)), make("td", { class: "num" }, row.fit_seconds === null ? "" : short(row.fit_seconds))));
+  const rows = comparison.rows.map((/** @type {any} */ one) => make("tr", {}, make("td", {}, one.title || one.name, one.is_best ? make("span", { class: "chip" }, "as good as the best") : null),
+    make("td", { class: "num" }, one.problem ? one.problem : short(one.score)), make("td", { class: "num" }, one.sd === null ? "" : short(one.sd)), make("td", { class: "num" }, one.fit_seconds === null ? "" : short(one.fit_seconds))));
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Candidates" }, make("table", {},
     make("thead", {}, make("tr", {}, make("th", {}, "Candidate"), make("th", { class: "num" }, comparison.metric), make("th", { class: "num" }, "sd"), make("th", { class: "num" }, "fit s"))), make("tbody", {}, ...rows)),
   make("p", { class: "muted small" }, comparison.split));

@@ -73,8 +73,8 @@ function problem(text) {
  * @param {() => Promise<void>} work
  */
 async function during(label, work) {
-  const next = /** @type {HTMLButtonElement} */ (byId("next"));
-  busy = next.disabled = true;
+  const button = /** @type {HTMLButtonElement} */ (byId("next"));
+  busy = button.disabled = true;
   problem("");
   const note = make("p", { class: "row muted", role: "status" }, make("span", { class: "spinner" }), label);
   byId("step-body").append(note);
@@ -83,7 +83,7 @@ async function during(label, work) {
   } catch (error) {
     problem(error instanceof Error ? error.message : String(error));
   } finally {
-    busy = next.disabled = false;
+    busy = button.disabled = false;
     note.remove();
   }
 }
@@ -103,6 +103,7 @@ function render() {
 
 /** What the server reads as the configuration. */
 function options() {
+  /** @type {Record<string, any>} */
   const chosen = { ...state.options, columns: { ...state.options.columns } };
   for (const finding of /** @type {Finding[]} */ (state.look?.findings ?? [])) {
     const yes = state.answers[answerKey(finding)] ?? true;
@@ -156,8 +157,8 @@ async function send(file) {
     const bar = /** @type {HTMLProgressElement} */ (byId("sent"));
     bar.hidden = false;
     const id = await upload(file, state.template, (fraction) => { bar.value = fraction; });
-    const edit = { edit: state.edit, name: state.name, options: state.edit ? state.options : fresh().options };
-    state = { ...fresh(), template: state.template, ...edit, upload: id, file: file.name, size: file.size };
+    const former = { edit: state.edit, name: state.name, options: state.edit ? state.options : fresh().options };
+    state = { ...fresh(), template: state.template, ...former, upload: id, file: file.name, size: file.size };
     await look();
     state.name ||= slug(file.name);
     state.step = 1;
