@@ -42,6 +42,10 @@ PLACES = {
     r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
     r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
     r"(.+)": "{label}",
+    r"((?:~/)?[A-Za-z0-9_-]+)": "{name}",
+    r"([A-Za-z0-9_-]{1,63})": "{version}",
+    r"([A-Za-z0-9_-]{1,64})": "{alias}",
+    r"([a-z-]+)/([a-z-]+)": "{resource}/{call}",
 }
 
 

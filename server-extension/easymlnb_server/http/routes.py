@@ -209,6 +209,8 @@ JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
 MLFLOW_PREFIX = r"mlflow/api/2\.0"
 MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
+MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
+MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 API_KEY = r"([A-Za-z0-9_-]{1,200})"
@@ -242,7 +244,7 @@ def _models(name: str) -> Routes:
         (model, TemplateModelHandler),
         (rf"{model}/template", TemplateDetailsHandler),
         (rf"{model}/predict", PredictHandler),
-        (rf"{model}/aliases/{MODEL_REF}", AliasHandler),
+        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
         (rf"{model}/compare/page", ComparePageHandler),
@@ -251,7 +253,7 @@ def _models(name: str) -> Routes:
         (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
         (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
         (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
-        (rf"{MLFLOW_PREFIX}/mlflow/([a-z-]+)/([a-z-]+)", MlflowHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
     )

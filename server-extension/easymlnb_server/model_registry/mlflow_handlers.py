@@ -211,7 +211,7 @@ OPERATIONS = {
         tag="Models",
         query=(query_parameter("path", "Such as `models/forest/3`.", TEXT, required=True),),
     ),
-    "GET /mlflow/api/2.0/mlflow-artifacts/artifacts/{path}": Operation(
+    "GET /mlflow/api/2.0/mlflow-artifacts/artifacts/{label}": Operation(
         "getMlflowArtifact",
         "Download a file of a version for MLflow",
         ok("The file.", {"application/octet-stream": BYTES}),

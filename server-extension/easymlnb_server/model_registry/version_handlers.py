@@ -233,7 +233,7 @@ OPERATIONS = {
         (409, 503),
         tag="Models",
     ),
-    "GET /models/{name}/versions/{version}/files/{path}": Operation(
+    "GET /models/{name}/versions/{version}/files/{label}": Operation(
         "getModelFile",
         "Download a file of a version",
         ok("The file.", {"application/octet-stream": BYTES}),
