@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import msgspec
 
-from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
+from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
 from easymlnb.contract.model_protocol import ModelMoved
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
@@ -43,15 +43,16 @@ from easymlnb.runtime.async_calls import AsyncCallRunner
 from easymlnb.runtime.batch_execution import End, failed, run_batch
 from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.credentials import CREDENTIALS
-from easymlnb.runtime.failures import CallInterrupted, to_public
+from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
+from easymlnb.runtime.service_lookup import find_service
 from easymlnb.runtime.stream_window import StreamWindow
-from easymlnb.services.definition import Service, find_service
+from easymlnb.services.definition import Service
 
 BUSY_TICK = 0.02
 IDLE_TICK = 0.1
@@ -158,7 +159,7 @@ class Worker:
         wanted: CallBatch = []
         ends: list[End] = []
         try:
-            service, problem = self._find(name)
+            service, problem = find_service(self._services, name)
             for call, body in batch:
                 if service is None:
                     ends.append(failed(call.id, problem))
@@ -180,7 +181,7 @@ class Worker:
         try:
             with JobRun(call, self._emit_anywhere) as job:
                 self._job = job
-                service, problem = self._find(call.service)
+                service, problem = find_service(self._services, call.service)
                 if service is None:
                     end = failed(call.id, problem)
                 elif call.id in self._cancelled:
@@ -195,13 +196,6 @@ class Worker:
             self._cancelled.discard(call.id)
             self._job = None
             self._busy = ()
-
-    def _find(self, name: str) -> tuple[Service | None, EasyMLNBError]:
-        """Return a service, or why there is none."""
-        try:
-            return find_service(self._services, name), ServiceNotFound(name)
-        except Exception as error:
-            return None, to_public(error)[0]
 
     def _deliver(self, job: JobRun) -> None:
         """Send the result of a job, or wait for the link or the server's confirmation."""

@@ -36,18 +36,6 @@ SERVICES: dict[str, "Service"] = {}
 """The services of this process, which is a single notebook, by name."""
 
 
-FIND_MORE: list[Callable[[str], "Service | None"]] = []
-"""Find a service that the notebook does not define itself, such as that of a model."""
-
-
-def find_service(services: Mapping[str, "Service"], name: str) -> "Service | None":
-    """Return a service of a notebook, or one that its code finds under the name."""
-    found = services.get(name)
-    for find in () if found is not None else FIND_MORE:
-        found = found or find(name)
-    return found
-
-
 @dataclass(slots=True)
 class Service:
     """A function as a service; only ``@f.view`` and ``@f.app`` change it."""

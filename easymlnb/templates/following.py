@@ -8,7 +8,8 @@ from easymlnb.contract.errors import ModelNotFound
 from easymlnb.model_store import source
 from easymlnb.runtime.model_pins import ServedVersion
 from easymlnb.runtime.served_models import MODELS, ModelSlot
-from easymlnb.services.definition import FIND_MORE, Service
+from easymlnb.runtime.service_lookup import FIND_MORE
+from easymlnb.services.definition import Service
 from easymlnb.templates import exposed, serving
 
 PRODUCTION, LATEST = "production", "latest"
