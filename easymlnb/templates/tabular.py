@@ -99,11 +99,29 @@ def findings(
         check_target(frame, config, reading, question)
     except CallerError as error:
         return [asdict(Finding("mixed_target", error.message, config.target, ERROR))]
-    table, _ = typed(frame, config, reading)
+    table, used = typed(frame, config, reading)
+    texts = _free_texts(frame, config, used)
+    table = table.join(column_kinds.convert(frame, dict.fromkeys(texts, Kind.TEXT)))
     task = "classification" if question == Question.CLASSIFICATION else "regression"
     time = "" if config.time == "-" else config.time or None
     found = check(table, config.target, task=task, time=time, groups=config.groups or None)
-    return [asdict(finding) for finding in found]
+    asked = {finding.column for finding in found}
+    unused = (
+        Finding("free_text", f"{name!r} is free text, which is not used.", name)
+        for name in texts
+        if name not in asked
+    )
+    return [asdict(finding) for finding in (*found, *unused)]
+
+
+def _free_texts(frame: "pd.DataFrame", config: Config, used: dict[str, str]) -> list[str]:
+    """Return the columns of texts that are neither used nor left out by a choice."""
+    return [
+        str(name)
+        for name in frame.columns
+        if name not in used
+        and (config.columns.get(name) or column_kinds.infer(frame[name])) == Kind.TEXT
+    ]
 
 
 def check_target(frame: "pd.DataFrame", config: Config, reading: Reading, question: str) -> None:

@@ -112,7 +112,7 @@ def test_findings_name_leaks_ids_and_targets_without_values() -> None:
     data = f"id,x,price,kind,fixed\n{rows}".encode()
     found = look(data, parse({"target": "price"}))["findings"]
     codes = {(finding["code"], finding["column"]) for finding in found}
-    assert {("leak", "x"), ("constant", "fixed")} <= codes
+    assert {("leak", "x"), ("constant", "fixed"), ("id_column", "id")} <= codes
     with pytest.raises(CallerError, match="no column 'nothing'"):
         look(data, parse({"target": "nothing"}))
 
