@@ -1,7 +1,7 @@
 """Models without code: templates, data, make, change, predict, delete."""
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Iterable
+from typing import Any, ClassVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -123,9 +123,12 @@ class TemplateModelsHandler(TemplateHandlerBase, ModelsHandler):
     @web.authenticated
     async def post(self) -> None:
         body = self.read_body()
-        if not names_any(body, ("template",)):
-            await super().post()
-            return
+        if names_any(body, ("template",)):
+            await self._create(body)
+        else:
+            await cast("Awaitable[None]", super().post())
+
+    async def _create(self, body: bytes) -> None:
         given = decode_body(body, NewTemplateModel, NEW_ADVICE)
         data = self.data_of(template_named(given.template), given.data)
         name, job = await self.templates.create(self.author, given, data)
@@ -162,7 +165,7 @@ class TemplateModelHandler(TemplateHandlerBase, ModelHandler):
     async def patch(self, name: str) -> None:
         body = self.read_body()
         if not names_any(body, OWN_CHANGES):
-            await super().patch(name)
+            await cast("Awaitable[None]", super().patch(name))
             return
         change = decode_body(body, TemplateModelChange, CHANGE_ADVICE)
         found, _ = await self.made(name, Action.MANAGE)
@@ -179,7 +182,7 @@ class TemplateModelHandler(TemplateHandlerBase, ModelHandler):
         found = await self.found(name, Action.OWN)
         if found.model.template:
             await self.templates.withdraw(found.model.name)
-        await super().delete(name)
+        await cast("Awaitable[None]", super().delete(name))
 
 
 class TemplateDetailsHandler(TemplateHandlerBase):
@@ -205,10 +208,10 @@ class PredictHandler(TemplateHandlerBase, SpooledBodyHandler):
         data = body if isinstance(body, bytes) else body.file.read() if body.file else body.data
         given = decode_body(data, PredictRequest, PREDICT_ADVICE)
         full = self.full_name(name)
-        await self._check(full)
+        await self._check_rights(full)
         self.write_json(await self.templates.predict(full, given.data, given.version))
 
-    async def _check(self, name: str) -> None:
+    async def _check_rights(self, name: str) -> None:
         """Raise ``ModelNotFound`` unless the caller may see the model or call its service."""
         services = self.state.services
         if services.is_published(name) and services.allows(self.caller, name, Action.CALL):

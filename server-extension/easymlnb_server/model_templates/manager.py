@@ -147,6 +147,8 @@ class ModelTemplates:
         """Change a model; other data or choices train a new version."""
         found, config = await self.get(name)
         template = template_named(found.model.template or "")
+        owner = found.model.owner
+        author = Author(owner, calling.author(self._invoker, owner), author.jobs)
         job = None
         if rules.trains(change):
             options = rules.changed_options(config.options, change)

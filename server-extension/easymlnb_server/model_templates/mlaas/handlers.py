@@ -14,7 +14,15 @@ from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs.models import State
 from easymlnb_server.model_templates.mlaas.limits import MAX_BODY, MAX_BODY_WITH_KEY
 from easymlnb_server.model_templates.mlaas.training import MlaasTraining
-from easymlnb_server.openapi.document import BYTES, HTML, JSON, TEXT, Operation, query_parameter
+from easymlnb_server.openapi.document import (
+    BYTES,
+    HTML,
+    JSON,
+    TEXT,
+    Content,
+    Operation,
+    query_parameter,
+)
 
 PLAIN = "text/plain; charset=utf-8"
 
@@ -144,7 +152,7 @@ class MlaasPredictHandler(MlaasBodyHandler):
 
 
 def _operations(path: str, suffix: str) -> dict[str, Operation]:
-    body = {JSON: {"type": "object"}, "application/octet-stream": BYTES}
+    body: Content = {JSON: {"type": "object"}, "application/octet-stream": BYTES}
     return {
         f"POST {path}/train": Operation(
             f"mlaasTrain{suffix}",

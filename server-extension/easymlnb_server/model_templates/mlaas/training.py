@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from easymlnb.contract.errors import BadRequest, Busy, JobNotFound, NotTrained
 from easymlnb_server.calls.invoker import Invoker
@@ -52,7 +53,7 @@ class MlaasTraining:
         file.make_read_only()
         file.close_descriptor()
         asked = body.get("algorithm", "") if isinstance(body, dict) else ""
-        algorithm = asked if asked in ALGORITHMS else config.options.get("algorithm", "compare")
+        algorithm = asked if asked in ALGORITHMS else UNSET
         numbers = all(isinstance(row[TARGET], int | float) for row in table)
         change = TemplateModelChange(
             data="rows",
