@@ -27,7 +27,7 @@ class _Operations(Operations):
 
     @operation
     def look(
-        self, data: Path | str, template: str = "tabular", **choices: Any
+        self, /, data: Path | str, template: str = "tabular", **choices: Any
     ) -> Operation[dict[str, Any]]:
         """Describe a file: its columns, how it is read, and what could be predicted.
 
@@ -43,7 +43,12 @@ class _Operations(Operations):
 
     @operation
     def create(
-        self, name: str, data: Path | str | None = None, template: str = "tabular", **choices: Any
+        self,
+        /,
+        name: str,
+        data: Path | str | None = None,
+        template: str = "tabular",
+        **choices: Any,
     ) -> Operation[dict[str, Any]]:
         """Make a model from a file; ``result["training"]["id"]`` is the job that trains it.
 
@@ -62,7 +67,7 @@ class _Operations(Operations):
 
     @operation
     def retrain(
-        self, name: str, data: Path | str | None = None, **choices: Any
+        self, /, name: str, data: Path | str | None = None, **choices: Any
     ) -> Operation[dict[str, Any]]:
         """Train a model again, with other data or choices; it gets a new version."""
         return _retrain(name, Path(data) if data is not None else None, choices)

@@ -1,5 +1,6 @@
 """Models without code on a real server: data first, train, predict, expose, train again, delete."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 import easymlnb as ml
+from easymlnb.cli.app import app
 from support.invariants import workers
 from support.server import RunningServer, running_server
 
@@ -147,6 +150,11 @@ def test_the_python_client_makes_and_removes_models(
         made = client.templates.create("again", file, target="price", algorithm="linear", folds=2)
         client.jobs[made["training"]["id"]].result()
         assert len(client.templates.predict("again", [ROW])["predictions"]) == 1
+        target = ("--url", server.url, "--token", server.token)
+        told = CliRunner().invoke(app, ["models", "predict", "again", json.dumps(ROW), *target])
+        assert float(told.stdout) == pytest.approx(110_000, rel=0.05)
+        seen = CliRunner().invoke(app, ["models", "look", str(file), "--target", "price", *target])
+        assert "area" in seen.stdout, seen.output
         client.models.delete("again")
         assert predict(server, "again", ROW).status_code == 404
 
