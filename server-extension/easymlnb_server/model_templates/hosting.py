@@ -46,19 +46,21 @@ class TemplateHosts:
         )
         return all(one is not None and one.current.bundle == wanted for one in found)
 
-    async def ensure(self, template: Template, owner: str) -> None:
+    async def ensure(self, template: Template, owner: str) -> bool:
         """Publish a template for an author, unless it is; return when it can be called.
 
-        Raises ``DeploymentFailed`` with the reason, or ``NotReady``.
+        The result says whether it was published now. Raises ``DeploymentFailed`` with the reason,
+        or ``NotReady``.
         """
         if self.is_ready(template, owner):
-            return
+            return False
         async with self._locks[template.name, owner]:
             if self.is_ready(template, owner):
-                return
+                return False
             data = await asyncio.to_thread(bundle_of, template.name)
             stored = await self._publisher.publish(data, (), owner, publisher=owner, force=True)
             await self._started(template, stored.id)
+            return True
 
     async def _started(self, template: Template, bundle: str) -> None:
         try:

@@ -89,7 +89,7 @@ class ModelTemplates:
         self, author: Author, template: Template, data: Data, choices: Choices
     ) -> dict[str, Any]:
         """Describe data; raises what the template says about it."""
-        await self.hosts.ensure(template, author.name)
+        await self._ensure(template, author.name)
         body = calling.body_of({"config": choices.options()}, data.file, data.name)
         found: dict[str, Any] = await self._call(author.name, template.look, body)
         return found
@@ -122,7 +122,7 @@ class ModelTemplates:
         name = self.hosts.full_name(author.name, rules.check_name(request.name))
         if self._invoker.services.is_published(name):
             raise BadRequest(f"A service is named {request.name!r}. Choose another name.")
-        await self.hosts.ensure(template, author.name)
+        await self._ensure(template, author.name)
         kept = None if data is None else await self._keep(data)
         config = TemplateConfig(options=request.options(), data=kept)
         row = ModelRow(
@@ -156,7 +156,7 @@ class ModelTemplates:
             if kept is None:
                 raise BadRequest("The model has no data yet. Send the id of an upload as 'data'.")
             config = msgspec.structs.replace(config, options=options, data=kept)
-            await self.hosts.ensure(template, author.name)
+            await self._ensure(template, author.name)
             file = data.file if data is not None else await self._spooled(kept)
             job = await self._train(author, template, name, config, file)
             _, stored = await self.get(name)
@@ -164,7 +164,7 @@ class ModelTemplates:
         if change.public_training is not UNSET:
             config = msgspec.structs.replace(config, public_training=change.public_training)
         if change.exposed is not UNSET and change.exposed != config.exposed:
-            await self.hosts.ensure(template, author.name)
+            await self._ensure(template, author.name)
             await self._expose(found, template, change.exposed)
             config = msgspec.structs.replace(config, exposed=change.exposed)
         await self._set_config(name, config)
@@ -178,7 +178,7 @@ class ModelTemplates:
         if number is None or number not in found.numbers:
             raise self._untrained(found, version)
         owner = found.model.owner
-        await self.hosts.ensure(template, owner)
+        await self._ensure(template, owner)
         body = calling.body_of({"model": name, "version": number, "data": rows})
         made: dict[str, Any] = await self._call(owner, template.predict, body)
         return made
@@ -191,6 +191,17 @@ class ModelTemplates:
         if config.job:
             with contextlib.suppress(JobEnded, JobNotFound):
                 await self._jobs.cancel(config.job, None)
+
+    async def _ensure(self, template: Template, owner: str) -> None:
+        """Publish a template for an author, and move the services of models to a new one."""
+        if not await self.hosts.ensure(template, owner):
+            return
+        for found in await self.all():
+            model = found.model
+            if (model.owner, model.template) == (owner, template.name) and TemplateConfig.read(
+                model.config
+            ).exposed:
+                await self._expose(found, template, True)
 
     def _untrained(self, found: ModelOverview, version: int) -> EasyMLNBError:
         name = naming.short_name(found.model.name)

@@ -53,7 +53,7 @@ class MlaasTraining:
         file.make_read_only()
         file.close_descriptor()
         asked = body.get("algorithm", "") if isinstance(body, dict) else ""
-        algorithm = asked if asked in ALGORITHMS else UNSET
+        algorithm: Any = asked if asked in ALGORITHMS else UNSET
         numbers = all(isinstance(row[TARGET], int | float) for row in table)
         change = TemplateModelChange(
             data="rows",
