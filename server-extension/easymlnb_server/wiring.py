@@ -166,8 +166,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
         settings.parsed_lanes,
         JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
     )
+    hosts = TemplateHosts(publisher, shared=settings.shared)
     templates = ModelTemplates(
-        TemplateHosts(publisher, shared=settings.shared),
+        hosts,
         invoker,
         jobs,
         spool,
@@ -211,7 +212,13 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
-        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
+        models=ModelRegistry(
+            services,
+            lambda: publisher.store,
+            settings.model_quota,
+            Rollout(),
+            hosts.is_template,
+        ),
         model_tokens=ModelTokens(secret),
         model_templates=templates,
         mlaas=MlaasTraining(templates, invoker, jobs, spool),

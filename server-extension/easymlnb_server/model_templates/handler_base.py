@@ -1,6 +1,7 @@
 """The base of the routes of models without code: who makes them, and their data."""
 
 from easymlnb.contract.errors import ModelNotFound, NotLoggedIn, UploadNotFound
+from easymlnb.contract.names import quoted
 from easymlnb_server.identity.access import Action
 from easymlnb_server.jobs.handlers import job_owner
 from easymlnb_server.model_registry.handler_base import ModelHandlerBase
@@ -53,7 +54,8 @@ class TemplateHandlerBase(ModelHandlerBase):
     def shown(self, found: ModelOverview, config: TemplateConfig) -> TemplateModel:
         """Return a model as callers see it."""
         model = found.model
-        path = f"{self.address}models/{model.name}"
+        name = quoted(model.name)
+        path = f"{self.address}models/{name}"
         return TemplateModel(
             name=model.name,
             template=model.template or "",
@@ -67,6 +69,6 @@ class TemplateHandlerBase(ModelHandlerBase):
             versions=list(found.numbers),
             job=config.job,
             url=f"{path}/template",
-            page=f"{self.address}templates/page?model={model.name}",
+            page=f"{self.address}templates/page?model={name}",
             predict=f"{path}/predict",
         )

@@ -9,6 +9,7 @@ from tornado import web
 
 from easymlnb.contract.errors import BadRequest, ModelNotFound
 from easymlnb.contract.json_values import decode_body
+from easymlnb.contract.names import quoted
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
@@ -135,7 +136,7 @@ class TemplateModelsHandler(TemplateHandlerBase, ModelsHandler):
         about = {"template": given.template}
         await self.record("model.create", name, owner=self.author.name, details=about)
         shown = await self._started(name, job)
-        self.set_header("Location", f"{self.address}models/{name}")
+        self.set_header("Location", f"{self.address}models/{quoted(name)}")
         self.write_json(shown, 201)
 
     async def _started(self, name: str, job: Any) -> TrainingStarted:

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb_server.identity import names as naming
-from easymlnb_server.model_templates.bundles import Template, bundle_id, bundle_of
+from easymlnb_server.model_templates.bundles import TEMPLATES, Template, bundle_id, bundle_of
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.store.records import State
 
@@ -37,6 +37,10 @@ class TemplateHosts:
         """Return the id of an author's bundle of a template."""
         own = bundle_id(template.name)
         return naming.bundle_id(owner, own) if self._shared else own
+
+    def is_template(self, bundle: str, owner: str) -> bool:
+        """Return whether a bundle of an author is one of the templates."""
+        return any(self.bundle(template, owner) == bundle for template in TEMPLATES.values())
 
     def is_ready(self, template: Template, owner: str) -> bool:
         """Return whether an author's template is published as it is now."""

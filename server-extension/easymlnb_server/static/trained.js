@@ -17,7 +17,8 @@ let versions = [];
 /** @type {any} */
 let signature = null;
 
-const path = () => `models/${model.name}`;
+const quoted = () => model.name.split("/").map(encodeURIComponent).join("/");
+const path = () => `models/${quoted()}`;
 
 /**
  * Show a model, and follow its training.
@@ -226,7 +227,7 @@ function showService() {
   const text = byId("exposed-text");
   text.replaceChildren(model.exposed ? "The model is a service with a page, a form and a REST route: " : "Make the model a service that others can call. You choose on its page who may.");
   if (!model.exposed) return;
-  text.append(make("a", { href: `${page.root}services/${model.name}/page` }, "its page"), ", ", make("a", { href: `${page.root}apps/${model.name}` }, "its form"), ".");
+  text.append(make("a", { href: `${page.root}services/${quoted()}/page` }, "its page"), ", ", make("a", { href: `${page.root}apps/${quoted()}` }, "its form"), ".");
   byId("snippet").textContent = `curl -X POST ${location.origin}${page.root}${path()}/predict \\\n  -H "Authorization: Bearer <KEY>" -H "Content-Type: application/json" \\\n  -d '${JSON.stringify({ data: examples() })}'`;
 }
 

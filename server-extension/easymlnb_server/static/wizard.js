@@ -2,7 +2,7 @@
 // Makes a model from data in steps. What was entered survives a reload of the page.
 
 import { api, upload } from "./api.js";
-import { byId, make, page } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { draw, short, spark } from "./drawing.js";
 import { showModel } from "./trained.js";
 
@@ -309,12 +309,11 @@ function showReview() {
 
 async function train() {
   const body = { ...options(), ...(state.upload ? { data: state.upload } : {}) };
-  if (state.edit) await api("PATCH", `models/${state.edit}`, body);
-  else await api("POST", "models", { ...body, name: state.name, template: state.template });
-  const name = state.edit || state.name;
+  const made = state.edit
+    ? await api("PATCH", `models/${state.edit.split("/").map(encodeURIComponent).join("/")}`, body)
+    : await api("POST", "models", { ...body, name: state.name, template: state.template });
   sessionStorage.removeItem(SAVED);
-  const { name: full } = await api("GET", `models/${name}/template`);
-  location.assign(`${page.root}templates/page?model=${encodeURIComponent(full)}`);
+  location.assign(made.page);
 }
 
 async function next() {

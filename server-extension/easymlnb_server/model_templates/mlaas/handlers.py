@@ -8,6 +8,7 @@ import msgspec
 from jupyter_server.auth.identity import User
 
 from easymlnb.contract.errors import BadRequest, ModelNotFound, NotLoggedIn
+from easymlnb.contract.names import quoted
 from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.grants import Scope
@@ -51,7 +52,7 @@ class MlaasHandler(EasyHandler):
     def base(self) -> str:
         """The address that the client has as its ``ip``."""
         key = f"k/{self.path_args[0]}" if self.with_key else "mlaas"
-        return f"{self.address}{key}/{self.name}/"
+        return f"{self.address}{key}/{quoted(self.name)}/"
 
     async def _identify(self) -> Any:
         if not self.with_key:
