@@ -199,7 +199,7 @@ class ForecastPredictor:
         decimal, dates = self._reading.decimal or ".", self._reading.dates
         frame, _ = signatures.prepare(rows, self.signature, decimal, dates)
         time, target = (column["name"] for column in self.signature["inputs"])
-        found = frame.dropna().groupby(time)[target].mean().sort_index()
+        found: pd.Series[Any] = frame.dropna().groupby(time)[target].mean().sort_index()
         if found.empty:
             raise CallerError("No row has both a time and a value.")
         if found.index[0] > series.following(self._history.index[-1], self.signature["step"], 1)[0]:

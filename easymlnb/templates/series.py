@@ -3,7 +3,6 @@
 A value is predicted ``horizon`` steps ahead, from values at least that old and from the calendar.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -169,7 +168,7 @@ def continued(history: "pd.Series[Any]", more: "pd.Series[Any]", step: str) -> "
     return filled
 
 
-def errors_of(actual: Sequence[float], predicted: Sequence[float]) -> tuple[float, float]:
+def errors_of(actual: Any, predicted: Any) -> tuple[float, float]:
     """Return what to add to a prediction for an interval that holds 90 % of the values."""
     import numpy as np
 

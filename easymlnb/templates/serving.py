@@ -102,7 +102,7 @@ def predictor(model: str, version: int) -> Predictor:
 
 def _load(model: str, version: int) -> Loaded[Predictor]:
     estimator, signature, size = storage.load(model, version)
-    make = _PREDICTORS[signature["template"]]
+    make: Callable[[Any, dict[str, Any]], Predictor] = _PREDICTORS[signature["template"]]
     return Loaded(make(estimator, signature), size)
 
 

@@ -74,9 +74,9 @@ def _time(config: Config) -> str:
 def _target_kind(frame: "pd.DataFrame", config: Config, kinds: dict[str, str]) -> str:
     """Return the kind of the target that fits the question."""
     given = kinds.get(config.target, "")
-    if config.question == Question.CLASSIFICATION:
+    if config.question == Question.CLASSIFICATION.value:
         return Kind.CATEGORY.value
-    if config.question == Question.REGRESSION:
+    if config.question == Question.REGRESSION.value:
         return Kind.NUMBER.value
     return given if given != IGNORE else str(column_kinds.infer(frame[config.target]))
 
@@ -176,7 +176,7 @@ def train(data: Data, config: Config, progress: Progress, name: str = "") -> Lea
 def _with_question(config: Config, question: str) -> Config:
     import msgspec
 
-    return msgspec.structs.replace(config, question=question)  # type: ignore[arg-type]
+    return msgspec.structs.replace(config, question=question)
 
 
 def dataset_of(table: "pd.DataFrame", config: Config, question: str) -> "Dataset":
