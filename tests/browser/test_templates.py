@@ -94,6 +94,18 @@ def test_a_newcomer_with_a_csv_has_a_called_service_in_twelve_clicks(
     assert serious(page) == []
     keep(page, "templates-wide")
 
+    newcomer.click("Train again")  # with the same data
+    expect(title).to_have_text("Columns")
+    for step in ("Target", "Check", "Algorithms"):
+        newcomer.click("Next")
+        expect(title).to_have_text(step)
+    page.get_by_label("Baseline").check()
+    newcomer.click("Next")
+    newcomer.click("Train")
+    expect(page.locator("#scores")).to_contain_text("Version 2")
+    page.get_by_label("Use version 1").click()
+    expect(page.locator("#scores")).to_contain_text("Version 1")
+
     page.once("dialog", lambda dialog: dialog.accept())
     newcomer.click("Delete the model")
     expect(title).to_have_text("Data")

@@ -112,6 +112,8 @@ class LookHandler(TemplateHandlerBase, BodyHandler):
         given = decode_body(self.read_body(), LookRequest, LOOK_ADVICE)
         template = template_named(given.template)
         data = self.data_of(template, given.data)
+        if data is None and given.model:
+            data = await self.templates.data_of(await self.made(given.model, Action.MANAGE))
         if data is None:
             raise BadRequest(LOOK_ADVICE)
         choices = msgspec.convert(given.options(), Choices)

@@ -101,6 +101,11 @@ class ModelTemplates:
             raise ModelNotFound(name)
         return found, TemplateConfig.read(found.model.config)
 
+    async def data_of(self, found: tuple[ModelOverview, TemplateConfig]) -> Data | None:
+        """Return the data that a model was trained with last; ``None`` if it has none."""
+        kept = found[1].data
+        return None if kept is None else Data(await self._spooled(kept), kept.name)
+
     def train_service(self, model: ModelRow) -> str:
         """Return the full name of the service that trains a model."""
         template = template_named(model.template or "")

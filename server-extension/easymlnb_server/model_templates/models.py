@@ -168,7 +168,8 @@ class LookRequest(Choices, frozen=True, kw_only=True, omit_defaults=True):
     """Data to describe."""
 
     template: str
-    data: Annotated[str, Meta(description="The id of an upload.")]
+    data: Annotated[str, Meta(description="The id of an upload.")] = ""
+    model: Annotated[str, Meta(description="In place of it: a model, for its own data.")] = ""
 
 
 class PredictRequest(msgspec.Struct, frozen=True, kw_only=True):

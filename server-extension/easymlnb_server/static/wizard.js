@@ -117,10 +117,13 @@ function options() {
 /** @param {Finding} finding */
 const answerKey = (finding) => `${finding.code}:${finding.column}`;
 
+/** The data: an upload, or what the model was trained with. */
+const source = () => state.upload ? { data: state.upload } : { model: state.edit };
+
 async function look(withTarget = false) {
   const { target, question, ...rest } = state.options;
   const chosen = withTarget ? { ...rest, target, question, time: state.template === "forecast" ? rest.time ?? "" : "" } : rest;
-  const found = await api("POST", "templates/look", { template: state.template, data: state.upload, ...chosen });
+  const found = await api("POST", "templates/look", { template: state.template, ...source(), ...chosen });
   state.look = found;
   state.options.reading = found.reading;
   state.options.target ||= found.target;
@@ -349,7 +352,16 @@ export function edit(model) {
   state = { ...fresh(), template: model.template, edit: model.name, name: model.name, options: { ...fresh().options, ...model.options } };
   byId("result").hidden = true;
   byId("wizard").hidden = false;
+  state.file = model.data;
   render();
+  if (model.data) {
+    void during("Reading the data of the model", () => look()).then(() => {
+      const why = byId("problem").textContent ?? "";
+      if (!why) state.step = 1;
+      render();
+      problem(why);
+    });
+  }
 }
 
 byId("next").addEventListener("click", () => void next());
