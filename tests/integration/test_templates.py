@@ -184,13 +184,13 @@ def test_what_cannot_be_made_is_refused_with_a_sentence(server: RunningServer) -
 
 def _papers_client(ip: str, data: dict[str, Any], ask: list[list[float]]) -> list[float]:
     """Follow the sequence of the paper's script: train, poll the linked status, predict."""
-    http = httpx.Client(timeout=60)
-    page = http.post(ip + "train", json=data).text
-    status = re.search(r'href="(http.*?")', page)[1]  # type: ignore[index] # with the quote
-    while http.get(status).text != "true":
-        time.sleep(0.2)
-    answer = http.post(ip + "predict", json={"x": ask})
-    answer.raise_for_status()
+    with httpx.Client(timeout=60) as http:
+        page = http.post(ip + "train", json=data).text
+        status = re.search(r'href="(http.*?")', page)[1]  # type: ignore[index] # with the quote
+        while http.get(status).text != "true":
+            time.sleep(0.2)
+        answer = http.post(ip + "predict", json={"x": ask})
+        answer.raise_for_status()
     found: list[float] = answer.json()
     return found
 
