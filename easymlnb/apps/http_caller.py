@@ -263,8 +263,7 @@ class HttpCaller:
     def __init__(self, url: str, secret: str, spec: ServiceSpec, *, public: bool = False) -> None:
         record = spec.record or NOT_RECORDED
         self.may_flag = record.flags and (record.visitors or not public)
-        # A visitor without a login could not find a job again.
-        self.may_run_jobs = not public and not spec.stream
+        self.may_run_jobs = not spec.stream
         self.url = url.rstrip("/") + "/"
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}

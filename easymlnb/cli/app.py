@@ -16,9 +16,11 @@ from easymlnb.cli import (
     output,
     ownership,
     placement,
+    schedules,
     template_models,
     traffic,
     usage,
+    webhooks,
 )
 from easymlnb.cli.clients import client_of
 from easymlnb.cli.errors import ErrorReportingGroup
@@ -42,6 +44,8 @@ app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 template_models.register(models.app)
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):
     part.register(app)
 

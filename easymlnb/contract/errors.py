@@ -180,6 +180,24 @@ class JobNotFound(EasyMLNBError, code="job_not_found", status=404):
     text = "You have no job with this id; it may have been deleted."
 
 
+class ScheduleNotFound(EasyMLNBError, code="schedule_not_found", status=404):
+    """The caller has no schedule with this id."""
+
+    text = "You have no schedule with this id; it may have been removed."
+
+
+class WebhookNotFound(EasyMLNBError, code="webhook_not_found", status=404):
+    """The caller has no webhook with this id."""
+
+    text = "You have no webhook with this id; it may have been removed."
+
+
+class DeliveryNotFound(EasyMLNBError, code="delivery_not_found", status=404):
+    """The caller has no delivery with this id."""
+
+    text = "You have no delivery with this id; it may have been deleted."
+
+
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
     """The service has no recorded call with this id."""
 
@@ -656,6 +674,18 @@ class StorageUnusable(EasyMLNBError, code="storage_unusable"):
     """The database cannot be used; the message gives the reason and the fix."""
 
 
+class ModelUnsupported(EasyMLNBError, code="model_unsupported"):
+    """The object cannot be saved as a model, or the version cannot be loaded here."""
+
+
+class ModelNotTrusted(EasyMLNBError, code="model_not_trusted"):
+    """Opening the version could run code of somebody else."""
+
+
+class ModelDamaged(EasyMLNBError, code="model_damaged"):
+    """A downloaded file of the version does not match its hash."""
+
+
 class ServerUnreachable(EasyMLNBError, code="server_unreachable"):
     """The client cannot reach a server."""
 
@@ -676,15 +706,3 @@ def from_code(code: str, message: str, details: Any = None, request_id: str = ""
     error = kind.__new__(kind)
     EasyMLNBError.__init__(error, message, details=details, request_id=request_id)
     return error
-
-
-class ModelUnsupported(EasyMLNBError, code="model_unsupported"):
-    """The object cannot be saved as a model, or the version cannot be loaded here."""
-
-
-class ModelNotTrusted(EasyMLNBError, code="model_not_trusted"):
-    """Opening the version could run code of somebody else."""
-
-
-class ModelDamaged(EasyMLNBError, code="model_damaged"):
-    """A downloaded file of the version does not match its hash."""

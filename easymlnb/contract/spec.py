@@ -26,6 +26,9 @@ MAX_BATCH_WAIT = 60.0
 VIEW = "application/vnd.easymlnb.view+json"
 """Media type of the view of a result (``docs/reference/views.md``)."""
 
+WHOLE_VIEW = f"{VIEW}; result=whole"
+"""``Accept`` of a view with the whole result, however large it is."""
+
 
 @named_options
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.flag_bar import FlagBar
 from easymlnb.forms.form_script import Action, FormScript
-from easymlnb.forms.header import header, page_links
+from easymlnb.forms.header import assistant_link, header, page_links
 from easymlnb.forms.job_cards import JobCards
 from easymlnb.forms.limits import violations
 from easymlnb.forms.markup import Markup, join
@@ -116,7 +116,7 @@ class Form:
             self.run_bar = self._run_bar(spec)
             self.flag_bar = self._flag_bar(caller)
             self.result_panel = ResultPanel(spec.stream, self.flag_bar)
-            self.code_panel = CodePanel()
+            self.code_panel = CodePanel(assistant_link(spec.name, url))
             self.script = FormScript(self.actions, app_page=app_page)
             self.fields.widget.remove_class("em-group")
             self.code_panel.show(snippets(spec, self.values(), url))

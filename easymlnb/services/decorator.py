@@ -17,6 +17,7 @@ from easymlnb.services.service_function import P, R, ServiceFunction, V
 if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
     from easymlnb.publishing.publish import Published
+    from easymlnb.publishing.scheduling import ServiceSchedule
     from easymlnb.publishing.sharing import ServiceAccess
 
 
@@ -187,6 +188,7 @@ def attach(function: Any, options: dict[str, Any], run: Callable[..., Any] | Non
     decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
     decorated.submit = lambda *given, **values: _submit(service, given, values)
+    decorated.schedule = lambda cron, **given: _schedule(service, cron, given)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
     refused = _offer(service)
@@ -259,6 +261,14 @@ def _submit(service: Service, given: tuple[Any, ...], values: dict[str, Any]) ->
     from easymlnb.publishing.submitting import submit
 
     return submit(service.name, given, values)
+
+
+def _schedule(service: Service, cron: str, options: dict[str, Any]) -> "ServiceSchedule | None":
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing.scheduling import schedule
+
+    return schedule(service.name, cron, **options)
 
 
 def _remotely(name: str, service: Service, *args: Any, **options: Any) -> Any:

@@ -13,8 +13,13 @@ from easymlnb.training.columns import as_dates, as_numbers
 
 HOUR, DAY = 3600.0, 86400.0
 
-SEASONS = ((0.6 * HOUR, 1.4 * HOUR, 24), (0.9 * DAY, 1.1 * DAY, 7), (6 * DAY, 8 * DAY, 52))
-SEASONS += ((27 * DAY, 32 * DAY, 12), (88 * DAY, 93 * DAY, 4))
+SEASONS = (
+    (0.6 * HOUR, 1.4 * HOUR, 24),
+    (0.9 * DAY, 1.1 * DAY, 7),
+    (6 * DAY, 8 * DAY, 52),
+    (27 * DAY, 32 * DAY, 12),
+    (88 * DAY, 93 * DAY, 4),
+)
 """The steps of a season by the seconds of a step: the day of hours, the week of days, and so on."""
 
 

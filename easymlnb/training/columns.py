@@ -62,7 +62,8 @@ def as_dates(values: pd.Series) -> pd.Series:
 def as_numbers(values: pd.Series) -> pd.Series:
     """Return floats; what is no number, and what is infinite, is missing."""
     if kinds.is_timedelta64_dtype(values):
-        return values.dt.total_seconds()
+        seconds: pd.Series = values.dt.total_seconds()
+        return seconds
     numbers = pd.to_numeric(values.astype(object), errors="coerce").astype("float64")
     return numbers.where(np.isfinite(numbers))
 

@@ -36,8 +36,8 @@ def compare_with_progress(
     chosen = as_candidates(data, candidates, seed)
     judged = metric_named(metric, data.task)
     stored = job().checkpoint()
-    state = stored.load() or {}
-    done = as_units(state.get("units", kept.get("units", [])))
+    state = stored.load()
+    done = as_units(kept.get("units", []) if state is None else state["units"])
 
     def on_unit(unit: Unit, units: Units, total: int) -> None:
         kept["units"] = as_rows(units.values())

@@ -36,19 +36,14 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
-from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
-from easymlnb_server.model_templates.exposing import Exposing
-from easymlnb_server.model_templates.hosting import TemplateHosts
-from easymlnb_server.model_templates.manager import ModelTemplates
-from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -56,6 +51,7 @@ from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
+from easymlnb_server.schedules.manager import Schedules
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
@@ -67,6 +63,9 @@ from easymlnb_server.training.repository import TrainedModels
 from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.webhooks.manager import Webhooks
+from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_models import model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -118,7 +117,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = hub_parts(settings, folder, directory)
     common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
-    stored_credentials = _credentials(settings, folder)
+    keys = _key_source(settings, folder)
+    stored_credentials = CredentialStore(keys, shared=settings.shared)
     environments = None if hub is not None else _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
@@ -164,17 +164,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
         spool,
         folder,
         settings.parsed_lanes,
-        JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+        JobLimits(
+            settings.job_timeout,
+            settings.job_stay,
+            settings.job_node_stay,
+            settings.job_retention,
+        ),
     )
-    hosts = TemplateHosts(publisher, shared=settings.shared)
-    templates = ModelTemplates(
-        hosts,
-        invoker,
-        jobs,
-        spool,
-        Exposing(publisher, traffic),
-        lambda: publisher.store,
-    )
+    webhooks = _webhooks(settings, server, published, keys)
+    jobs.on_outcome.append(webhooks.outbox)
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -212,16 +211,13 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
-        models=ModelRegistry(
-            services,
-            lambda: publisher.store,
-            settings.model_quota,
-            Rollout(),
-            hosts.is_template,
-        ),
+        mcp=McpServer(services, spool),
+        schedules=Schedules(jobs, services, directory),
+        webhooks=webhooks,
+        models=models.registry,
         model_tokens=ModelTokens(secret),
-        model_templates=templates,
-        mlaas=MlaasTraining(templates, invoker, jobs, spool),
+        model_templates=models.templates,
+        mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
     )
     trained = TrainedModels(lambda: context.jobs.store.files)
@@ -254,6 +250,8 @@ def build_lifecycle(
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
         await context.model_templates.prepare(store)
+        context.schedules.prepare(store)
+        await context.webhooks.prepare(store)
         if hub is not None:
             await hub.users.open(store.people)
 
@@ -270,6 +268,8 @@ def build_lifecycle(
             yield "meters", partial(hub.meters.run, store)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
+        yield "schedules", components.context.schedules.run
+        yield "webhooks", components.context.webhooks.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 
@@ -284,10 +284,31 @@ def build_lifecycle(
     )
 
 
-def _credentials(settings: Settings, folder: Path) -> CredentialStore:
+def _key_source(settings: Settings, folder: Path) -> KeySource:
     own = None if settings.shared else folder / KEY_FILE
-    source = KeySource.take(settings.credentials_key_file, os.environ, own)
-    return CredentialStore(source, shared=settings.shared)
+    return KeySource.take(settings.credentials_key_file, os.environ, own)
+
+
+def _webhooks(
+    settings: Settings, server: ServerApp, published: PublishedServices, keys: KeySource
+) -> Webhooks:
+    return Webhooks(
+        published.check,
+        keys,
+        HttpSender(settings.allowed_hosts),
+        settings.mail_server,
+        lambda: _public_url(settings, server),
+        settings.job_retention,
+    )
+
+
+def _public_url(settings: Settings, server: ServerApp) -> str:
+    """Return the URL of all routes, as people outside see it."""
+    hub = os.environ.get("JUPYTERHUB_PUBLIC_URL", "")
+    if hub and not settings.shared:
+        hub = f"{hub.rstrip('/')}/easymlnb"
+    found = settings.public_url or hub or f"{server.connection_url.rstrip('/')}/easymlnb"
+    return f"{found.rstrip('/')}/"
 
 
 def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:

@@ -161,7 +161,7 @@ def test_every_public_name_is_in_the_reference_and_no_other() -> None:
 
 def test_every_public_name_is_in_the_generated_reference() -> None:
     page = text(REFERENCE / "api.md")
-    pattern = r"^\.\. auto(?:function|class|module):: (?:easymlnb\.training\.)?(\w+)"
+    pattern = r"^\.\. auto(?:function|class|module|data):: (?:easymlnb\.training\.)?(\w+)"
     generated = set(re.findall(pattern, page, re.MULTILINE))
     assert set(easymlnb.__all__) - {"__version__"} <= generated
 

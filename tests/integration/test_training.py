@@ -72,7 +72,8 @@ def test_a_job_adds_a_version_with_all_that_it_knows(client: Any) -> None:
     assert (data["name"], data["rows"], data["columns"]) == ("data", 40, 2)
     paths = {file["path"] for file in version["files"]}
     assert {"model.skops", "input_example.json", "plots/Residuals.json"} <= paths
-    assert [point[2] for point in version["curves"]["loss"]] == [1, 1 / 2, 1 / 3]
+    curve = [(point["name"], point["value"]) for point in version["curves"]]
+    assert curve == [("loss", 1), ("loss", 1 / 2), ("loss", 1 / 3)]
 
 
 def test_only_success_adds_a_version(server: RunningServer, client: Any) -> None:

@@ -105,6 +105,10 @@ from easymlnb_server.placement.node.handlers import (
     NodeKernelHandler,
     NodeKernelsHandler,
 )
+from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
+from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.mcp.handlers import McpHandler
+from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -128,6 +132,14 @@ from easymlnb_server.recordings.handlers import (
     RecordHandler,
     RecordsHandler,
     RecordsPageHandler,
+)
+from easymlnb_server.schedules.handlers import OPERATIONS as SCHEDULES
+from easymlnb_server.schedules.handlers import (
+    PauseScheduleHandler,
+    RunScheduleHandler,
+    ScheduleHandler,
+    SchedulesHandler,
+    SchedulesPageHandler,
 )
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
@@ -157,6 +169,17 @@ from easymlnb_server.training.handlers import OPERATIONS as TRAINING
 from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler
+from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
+from easymlnb_server.webhooks.handlers import (
+    DeliveriesHandler,
+    DeliveryHandler,
+    RetryDeliveryHandler,
+    RotateWebhookHandler,
+    TestWebhookHandler,
+    WebhookHandler,
+    WebhooksHandler,
+    WebhooksPageHandler,
+)
 
 PREFIX = "easymlnb"
 
@@ -186,11 +209,15 @@ OPERATIONS: Operations = {
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
+    **MCP,
+    **ASSISTANTS,
     **MODELS,
     **TEMPLATES,
     **MLAAS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
+    **SCHEDULES,
+    **WEBHOOKS,
     **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
@@ -355,11 +382,29 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        (r"mcp", McpHandler),
+        (rf"services/{name}/mcp", McpHandler),
+        (r"assistants", AssistantPageHandler),
+        (rf"services/{name}/assistant", AssistantPageHandler),
         *_models(name),
         *_mlaas(name),
         (r"templates", TemplatesHandler),
         (r"templates/page", TemplatePageHandler),
         (r"templates/look", LookHandler),
+        (r"schedules", SchedulesHandler),
+        (r"schedules/page", SchedulesPageHandler),
+        (rf"schedules/{JOB}", ScheduleHandler),
+        (rf"schedules/{JOB}/pause", PauseScheduleHandler),
+        (rf"schedules/{JOB}/resume", PauseScheduleHandler, {"paused": False}),
+        (rf"schedules/{JOB}/run", RunScheduleHandler),
+        (r"webhooks", WebhooksHandler),
+        (r"webhooks/page", WebhooksPageHandler),
+        (rf"webhooks/{JOB}", WebhookHandler),
+        (rf"webhooks/{JOB}/rotate", RotateWebhookHandler),
+        (rf"webhooks/{JOB}/test", TestWebhookHandler),
+        (r"deliveries", DeliveriesHandler),
+        (rf"deliveries/{JOB}", DeliveryHandler),
+        (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
     )
 
 

@@ -251,7 +251,7 @@ class JobHandler(JobHandlerBase):
     """``GET jobs/{id}``, also when it has ended; ``DELETE`` cancels it or removes it."""
 
     def accepts_token(self, token: PageToken) -> bool:
-        return self.request.method == "GET" and not token.public  # ``found`` checks the service
+        return self.request.method == "GET"  # ``found`` checks the service
 
     @web.authenticated
     async def get(self, id: str) -> None:
@@ -274,7 +274,7 @@ class JobResultHandler(JobHandlerBase):
     """``GET jobs/{id}/result``: the result as a call returns it, or the job's error."""
 
     def accepts_token(self, token: PageToken) -> bool:
-        return not token.public  # ``found`` checks the service
+        return True  # ``found`` checks the service
 
     @web.authenticated
     async def get(self, id: str) -> None:
@@ -313,7 +313,7 @@ class CancelJobHandler(JobHandlerBase):
     """``POST jobs/{id}/cancel``."""
 
     def accepts_token(self, token: PageToken) -> bool:
-        return not token.public  # ``found`` checks the service
+        return True  # ``found`` checks the service
 
     @web.authenticated
     async def post(self, id: str) -> None:

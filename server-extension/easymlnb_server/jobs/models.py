@@ -60,13 +60,15 @@ class JobInput(msgspec.Struct, frozen=True, kw_only=True):
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the call of a job is made, who submitted it, and under which ID it is logged.
 
-    ``api_key`` is the id of the key that was used, if any.
+    ``api_key`` is the id of the key that was used, if any; ``schedule`` that of the schedule that
+    made the job.
     """
 
     request_id: str = ""
     view: bool = False
     user: str = ""
     api_key: str = ""
+    schedule: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +211,7 @@ class JobShown(msgspec.Struct, kw_only=True):
     expires: float | None
     error: dict[str, Any] | None
     retry_of: str | None
+    schedule: Annotated[str, Meta(description="The schedule that made it, if any.")]
     url: str
     result: str
     events: str

@@ -33,7 +33,7 @@ def from_mlflow(name: str) -> str:
 def name_filter(text: str) -> Callable[[str], bool]:
     """Return what a filter of MLflow says about names; raises ``BadRequest`` for another one."""
     checks: list[Callable[[str], bool]] = []
-    for clause in re.split(r"\s+AND\s+", text, flags=re.I) if text.strip() else ():
+    for clause in re.split(r"\sAND\s", text, flags=re.I) if text.strip() else ():
         found = _CLAUSE.fullmatch(clause)
         if found is None or (found["field"].lower() != "name" and PROMPTS not in clause):
             raise BadRequest(
