@@ -15,7 +15,6 @@ import pytest
 
 from easymlnb.contract.names import url_path
 from easymlnb_server.http.routes import (
-    API_KEY,
     ASSET,
     BUNDLE,
     CREDENTIAL,
@@ -33,6 +32,7 @@ from easymlnb_server.http.routes import (
     USER,
     VERSION,
 )
+from easymlnb_server.http.template_routes import API_KEY
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port

@@ -21,6 +21,8 @@ from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsH
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
+from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
+from easymlnb_server.http.template_routes import template_routes
 from easymlnb_server.hub.handlers import (
     HubHandler,
     OwnerlessHandler,
@@ -75,23 +77,7 @@ from easymlnb_server.model_registry.version_handlers import (
     ModelVersionHandler,
     ModelVersionsHandler,
 )
-from easymlnb_server.model_templates.handlers import OPERATIONS as TEMPLATES
-from easymlnb_server.model_templates.handlers import (
-    DataUploadsHandler,
-    LookHandler,
-    PredictHandler,
-    TemplateDetailsHandler,
-    TemplateModelHandler,
-    TemplateModelsHandler,
-    TemplatePageHandler,
-    TemplatesHandler,
-)
-from easymlnb_server.model_templates.mlaas.handlers import OPERATIONS as MLAAS
-from easymlnb_server.model_templates.mlaas.handlers import (
-    MlaasPredictHandler,
-    MlaasStatusHandler,
-    MlaasTrainHandler,
-)
+from easymlnb_server.model_templates import handlers as templates
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -213,7 +199,6 @@ OPERATIONS: Operations = {
     **ASSISTANTS,
     **MODELS,
     **TEMPLATES,
-    **MLAAS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
     **SCHEDULES,
@@ -240,7 +225,6 @@ MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
 MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
 
-API_KEY = r"([A-Za-z0-9_-]{1,200})"
 KEY = r"(key_[0-9a-f]{16})"
 
 SESSION = r"([0-9a-f-]{36})"
@@ -264,13 +248,13 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
 
 def _models(name: str) -> Routes:
     """Return the routes of models; ``~/name`` is a model of the caller's own."""
-    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    own = OWN_MODEL if name == NAME else name
+    model = rf"models/{own}"
     return (
-        (r"models", TemplateModelsHandler),
+        *template_routes(name, own),
+        (r"models", templates.TemplateModelsHandler),
         (r"models/page", ModelsPageHandler),
-        (model, TemplateModelHandler),
-        (rf"{model}/template", TemplateDetailsHandler),
-        (rf"{model}/predict", PredictHandler),
+        (model, templates.TemplateModelHandler),
         (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
@@ -284,20 +268,6 @@ def _models(name: str) -> Routes:
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
     )
-
-
-def _mlaas(name: str) -> Routes:
-    """Return the routes for the client of the MLaaS paper: public ones, and those with a key."""
-    handlers = (
-        ("train", MlaasTrainHandler),
-        ("status", MlaasStatusHandler),
-        ("predict", MlaasPredictHandler),
-    )
-    public = tuple((rf"mlaas/{name}/{path}", handler) for path, handler in handlers)
-    with_key = tuple(
-        (rf"k/{API_KEY}/{name}/{path}", handler, {"with_key": True}) for path, handler in handlers
-    )
-    return (*public, *with_key)
 
 
 def _common_routes(name: str) -> Routes:
@@ -321,7 +291,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", DataUploadsHandler),
+        (r"uploads", templates.DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
@@ -387,10 +357,6 @@ def _common_routes(name: str) -> Routes:
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
         *_models(name),
-        *_mlaas(name),
-        (r"templates", TemplatesHandler),
-        (r"templates/page", TemplatePageHandler),
-        (r"templates/look", LookHandler),
         (r"schedules", SchedulesHandler),
         (r"schedules/page", SchedulesPageHandler),
         (rf"schedules/{JOB}", ScheduleHandler),

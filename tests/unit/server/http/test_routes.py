@@ -16,7 +16,6 @@ from websockets.sync.client import connect
 from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.http.base import retry_after
 from easymlnb_server.http.routes import (
-    API_KEY,
     ASSET,
     BUNDLE,
     CREDENTIAL,
@@ -36,6 +35,7 @@ from easymlnb_server.http.routes import (
     UPLOAD,
     VERSION,
 )
+from easymlnb_server.http.template_routes import API_KEY
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
