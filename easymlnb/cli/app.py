@@ -17,6 +17,7 @@ from easymlnb.cli import (
     ownership,
     placement,
     schedules,
+    template_models,
     traffic,
     usage,
     webhooks,
@@ -42,6 +43,7 @@ app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+template_models.register(models.app)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):

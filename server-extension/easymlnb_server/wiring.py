@@ -36,8 +36,6 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
-from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -67,6 +65,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_models import model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -174,6 +173,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -212,10 +212,12 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
-        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
-        model_tokens=ModelTokens(secret),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
+        models=models.registry,
+        model_tokens=ModelTokens(secret),
+        model_templates=models.templates,
+        mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
     )
     trained = TrainedModels(lambda: context.jobs.store.files)
@@ -247,6 +249,7 @@ def build_lifecycle(
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
+        await context.model_templates.prepare(store)
         context.schedules.prepare(store)
         await context.webhooks.prepare(store)
         if hub is not None:

@@ -32,6 +32,7 @@ from easymlnb_server.http.routes import (
     USER,
     VERSION,
 )
+from easymlnb_server.http.template_routes import API_KEY
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port
@@ -283,6 +284,14 @@ OF_NONE: dict[str, dict[str, int]] = {
     "models/NAME/versions/REF/page": {"get": 404},
     "models/NAME/versions/REF/files/(.+)": {"get": 404},
     "models/NAME/versions/REF/export": {"get": 404},
+    "models/NAME/template": {"get": 404},
+    "models/NAME/predict": {"post": 400},
+    "templates": {"get": 200},
+    "templates/page": {"get": 200},
+    "templates/look": {"post": 400},
+    "k/SECRET/NAME/train": {"post": 401},
+    "k/SECRET/NAME/status": {"get": 401},
+    "k/SECRET/NAME/predict": {"post": 401},
     "mlflow/api/2\\.0/mlflow/([a-z-]+)/([a-z-]+)": {"get": 404, "post": 403},
     "mlflow/api/2\\.0/mlflow-artifacts/artifacts": {"get": 404},
     "mlflow/api/2\\.0/mlflow-artifacts/artifacts/(.+)": {"get": 404},
@@ -291,6 +300,7 @@ OF_NONE: dict[str, dict[str, int]] = {
 """Routes without a service in their path: method -> what somebody with a login gets."""
 
 OPEN = {"static/([a-z]+\\.[a-z]+)", "health/live", "health/ready", "link"}
+OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 """Routes that tell everybody the same, which is nothing of anybody's."""
 
 STANDS_FOR = {
@@ -301,6 +311,7 @@ STANDS_FOR = {
     JOB: "JOB",
     SESSION: "PLACE",
     USER: "USER",
+    API_KEY: "SECRET",
     KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",

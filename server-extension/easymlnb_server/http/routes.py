@@ -21,6 +21,8 @@ from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsH
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
+from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
+from easymlnb_server.http.template_routes import template_routes
 from easymlnb_server.hub.handlers import (
     HubHandler,
     OwnerlessHandler,
@@ -58,8 +60,6 @@ from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
 from easymlnb_server.model_registry.handlers import (
     AliasHandler,
     CompareHandler,
-    ModelHandler,
-    ModelsHandler,
 )
 from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
 from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
@@ -77,6 +77,7 @@ from easymlnb_server.model_registry.version_handlers import (
     ModelVersionHandler,
     ModelVersionsHandler,
 )
+from easymlnb_server.model_templates import handlers as templates
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -153,7 +154,7 @@ from easymlnb_server.traffic.handlers import (
 from easymlnb_server.training.handlers import OPERATIONS as TRAINING
 from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
-from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.uploads.handlers import UploadHandler
 from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
 from easymlnb_server.webhooks.handlers import (
     DeliveriesHandler,
@@ -197,6 +198,7 @@ OPERATIONS: Operations = {
     **MCP,
     **ASSISTANTS,
     **MODELS,
+    **TEMPLATES,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
     **SCHEDULES,
@@ -246,11 +248,13 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
 
 def _models(name: str) -> Routes:
     """Return the routes of models; ``~/name`` is a model of the caller's own."""
-    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    own = OWN_MODEL if name == NAME else name
+    model = rf"models/{own}"
     return (
-        (r"models", ModelsHandler),
+        *template_routes(name, own),
+        (r"models", templates.TemplateModelsHandler),
         (r"models/page", ModelsPageHandler),
-        (model, ModelHandler),
+        (model, templates.TemplateModelHandler),
         (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
@@ -287,7 +291,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", UploadsHandler),
+        (r"uploads", templates.DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
