@@ -31,8 +31,9 @@ from easymlnb_server.identity.access import SINGLE_USER, Action
 from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
-from easymlnb_server.jobs.manager import Jobs, Submission
+from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
+from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.uploads.handlers import owner_of_jobs, with_uploads
 
 VERSION = "X-Easymlnb-Version"

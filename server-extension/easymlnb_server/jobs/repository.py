@@ -5,7 +5,7 @@ attempt protect each job. A write that a lost connection interrupted may run twi
 recognizes its own result.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -30,8 +30,9 @@ from easymlnb_server.jobs.models import (
     State,
     StoredFile,
 )
+from easymlnb_server.jobs.rows import OnOutcome
 from easymlnb_server.jobs.rules import Change
-from easymlnb_server.store.database import Repository, reading
+from easymlnb_server.store.database import Database, Repository, reading
 from easymlnb_server.store.tables import (
     job_attempts,
     job_events,
@@ -44,7 +45,14 @@ T = TypeVar("T")
 
 
 class JobRepository(Repository):
-    """Reads and writes jobs. Methods block: call them in a thread."""
+    """Reads and writes jobs. Methods block: call them in a thread.
+
+    ``on_outcome`` runs in the transaction that ends an attempt or a job.
+    """
+
+    def __init__(self, database: Database, on_outcome: Sequence[OnOutcome] = ()) -> None:
+        super().__init__(database)
+        self._on_outcome = on_outcome
 
     def add(self, job: Job, *, low_priority: bool = False) -> Job:
         """Add a queued job at its rank, or return the job that has its key already.
@@ -138,7 +146,8 @@ class JobRepository(Repository):
                 change = rules.fail_unstarted(error, now)
                 values = {**change.values, "expires": expires}
                 outcome = change.outcome if rules.is_held(job) else ""
-                rows.write_change(connection, job, replace(change, values=values, outcome=outcome))
+                change = replace(change, values=values, outcome=outcome)
+                rows.write_change(connection, job, change, self._on_outcome)
             return [job.id for job in found]
 
         return self._write(work)
@@ -175,7 +184,9 @@ class JobRepository(Repository):
 
     def apply(self, job: Job, change: Change) -> Job | None:
         """Write a change of a held job; ``None`` if its token has changed or it has ended."""
-        return self._write(lambda connection: rows.apply_change(connection, job, change))
+        return self._write(
+            lambda connection: rows.apply_change(connection, job, change, self._on_outcome)
+        )
 
     def change(self, id: str, rule: Callable[[Job], Change]) -> Job:
         """Read a job under a lock, and write the change that ``rule`` returns for it."""
@@ -183,7 +194,7 @@ class JobRepository(Repository):
         def work(connection: Connection) -> Job:
             job = rows.get_row(connection, id, lock=True)
             change = rule(job)
-            rows.write_change(connection, job, change)
+            rows.write_change(connection, job, change, self._on_outcome)
             return rows.get_row(connection, id)
 
         return self._write(work)

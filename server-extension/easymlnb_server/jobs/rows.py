@@ -1,6 +1,6 @@
 """Statements on the tables of jobs, inside a transaction."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -33,6 +33,12 @@ from easymlnb_server.store.tables import (
     job_metrics,
     jobs,
 )
+
+OnOutcome = Callable[[Connection, Job, Change], None]
+"""What runs in the transaction that ends an attempt or a job: it may write further rows.
+
+It gets the job as it is afterwards. An exception undoes the whole transaction.
+"""
 
 BATCH_RANK = 2**40
 """Added to the rank of jobs with the priority of batches, which so come after all others."""
@@ -102,12 +108,14 @@ def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
     return rank + added
 
 
-def apply_change(connection: Connection, job: Job, change: Change) -> Job | None:
+def apply_change(
+    connection: Connection, job: Job, change: Change, on_outcome: Iterable[OnOutcome] = ()
+) -> Job | None:
     """Write a change of a held job; see ``JobRepository.apply``."""
     statement = update(jobs).where(is_current(job)).returning(jobs)
     changed = _as_jobs(connection.execute(statement, change.values))
     if changed:
-        _record_change(connection, changed[0], change)
+        _record_change(connection, changed[0], change, on_outcome)
         return changed[0]
     now = read_rows(connection, select(jobs).where(jobs.c.id == job.id))
     written = {key: value for key, value in change.values.items() if key in ("state", "changed")}
@@ -116,16 +124,20 @@ def apply_change(connection: Connection, job: Job, change: Change) -> Job | None
     return now[0] if mine and all(getattr(now[0], k) == v for k, v in written.items()) else None
 
 
-def write_change(connection: Connection, job: Job, change: Change) -> Job:
+def write_change(
+    connection: Connection, job: Job, change: Change, on_outcome: Iterable[OnOutcome] = ()
+) -> Job:
     """Write a change of a job whose row is locked, with its attempt and its event."""
     statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
     connection.execute(statement, change.values)
     changed = msgspec.structs.replace(job, **change.values)
-    _record_change(connection, changed, change)
+    _record_change(connection, changed, change, on_outcome)
     return changed
 
 
-def _record_change(connection: Connection, job: Job, change: Change) -> None:
+def _record_change(
+    connection: Connection, job: Job, change: Change, on_outcome: Iterable[OnOutcome]
+) -> None:
     """Write the attempt and the event of a job that has just been changed."""
     now = change.values["changed"]
     number = job.attempt
@@ -145,6 +157,9 @@ def _record_change(connection: Connection, job: Job, change: Change) -> None:
         if change.values.get("error"):
             data["error"] = change.values["error"]
         add_event(connection, job.id, now, "state", data)
+    if change.outcome or job.state.ended:
+        for hook in on_outcome:
+            hook(connection, job, change)
 
 
 def add_event(
