@@ -17,6 +17,9 @@ from easymlnb.contract.errors import JobNotFinished, ServerUnreachable
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
 
+TABLES = ("batch", "sweep")
+"""The kinds of jobs whose results are tables."""
+
 ENDED = frozenset(("succeeded", "failed", "cancelled"))
 
 RECONNECTS = 10
@@ -78,6 +81,13 @@ def result(id: str, output: Schema) -> Operation[Any]:
     return decoding.decode(response.content_type, response.body, output, name)
 
 
+def raw_result(id: str) -> Operation[tuple[bytes, str]]:
+    """Get the bytes of the result of a job that has ended, and its file name."""
+    response = raise_for_error((yield Request("GET", path(id, "result"), 300.0)))
+    name = operations.filename(response.headers.get("content-disposition", ""))
+    return response.body, name or f"{id}.json"
+
+
 def log(id: str, start: int = 0) -> Operation[str]:
     """Get what a job printed."""
     request = Request("GET", path(id, "log"), params={"from": start} if start else {})
@@ -137,6 +147,13 @@ class JobEventReader:
 
 
 # the objects
+
+
+def _tables() -> Any:
+    """Return the module for batches and sweeps, which needs this one."""
+    from easymlnb.client import batches
+
+    return batches
 
 
 class JobClient(Protocol):
@@ -222,10 +239,25 @@ class Job(_JobBase):
                 raise JobNotFinished(self._info["state"])
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait for the job and return its result, or raise its error."""
+        """Wait for the job and return its result, or raise its error.
+
+        That of a batch or a sweep is a table.
+        """
         self.wait(timeout)
+        if self._info["kind"] in TABLES:
+            return self._client._run(_tables().result(self.id, self._info["kind"]))
         output = self._client._output(self._info["service"])
         return self._client._run(result(self.id, output))
+
+    @property
+    def errors(self) -> Any:
+        """The table of the rows of a batch that failed: row (from 1), code, message."""
+        return self._client._run(_tables().errors(self.id, self.files))
+
+    @property
+    def trials(self) -> Any:
+        """The table of a sweep, also while it runs."""
+        return self._client._run(_tables().trials(self.id))
 
     def events(self) -> Iterator[Event]:
         """Yield what happens to the job until it has ended, also over lost connections.
@@ -306,8 +338,18 @@ class AsyncJob(_JobBase):
     async def result(self) -> Any:
         """Wait for the job and return its result, or raise its error."""
         await self.wait()
+        if self._info["kind"] in TABLES:
+            return await self._client._run(_tables().result(self.id, self._info["kind"]))
         output = await self._client._output(self._info["service"])
         return await self._client._run(result(self.id, output))
+
+    async def errors(self) -> Any:
+        """Return the table of the rows of a batch that failed, see ``Job.errors``."""
+        return await self._client._run(_tables().errors(self.id, await self.files()))
+
+    async def trials(self) -> Any:
+        """Return the table of a sweep, also while it runs."""
+        return await self._client._run(_tables().trials(self.id))
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield what happens to the job until it has ended, see ``Job.events``."""

@@ -101,7 +101,6 @@ class RowsReply(BatchMessage):
 class JoinRequest(BatchMessage):
     """Join the pieces of a result; they are the call's upload, ``sizes`` are their lengths."""
 
-    plan: bytes
     sizes: list[int]
 
 

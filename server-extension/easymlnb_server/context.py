@@ -8,6 +8,8 @@ from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.comparisons.manager import Comparisons
 from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.credentials.manager import CredentialStore
@@ -64,6 +66,8 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     jobs: Jobs
+    batches: Batches
+    sweeps: Sweeps
     audit: AuditLog
     keys: ApiKeys
     quotas: Quotas

@@ -15,6 +15,8 @@ from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -146,6 +148,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
+    jobs = Jobs(
+        invoker,
+        published,
+        publisher,
+        deployments,
+        spool,
+        folder,
+        settings.parsed_lanes,
+        JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+    )
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -169,16 +181,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=placement_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        jobs=Jobs(
-            invoker,
-            published,
-            publisher,
-            deployments,
-            spool,
-            folder,
-            settings.parsed_lanes,
-            JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
-        ),
+        jobs=jobs,
+        batches=Batches(jobs, invoker),
+        sweeps=Sweeps(jobs, services),
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,

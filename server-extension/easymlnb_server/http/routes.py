@@ -9,6 +9,10 @@ from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.calls.operations import OPERATIONS as CALLS
+from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
+from easymlnb_server.batches.handlers import BatchesHandler
+from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
+from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
 from easymlnb_server.comparisons.handlers import (
     ComparisonHandler,
@@ -135,6 +139,8 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **BATCHES,
+    **SWEEPS,
     **JOB_PAGES,
     **KEYS,
     **LIMITS,
@@ -217,6 +223,9 @@ def _common_routes(name: str) -> Routes:
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
+        (rf"services/{name}/batches", BatchesHandler),
+        (rf"services/{name}/sweeps", SweepsHandler),
+        (rf"jobs/{JOB}/trials", TrialsHandler),
         (r"jobs", JobsHandler),
         (r"jobs/page", JobsPageHandler),
         (rf"jobs/{JOB}", JobHandler),

@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.jobs.models import CALL
+from easymlnb_server.jobs.models import BATCH, CALL, SWEEP, TRIAL
 
-LANE_OF_KIND = {CALL: "jobs"}
+BATCHES, SWEEPS = "batches", "sweeps"
+
+LANE_OF_KIND = {CALL: "jobs", BATCH: BATCHES, SWEEP: SWEEPS, TRIAL: "jobs"}
 """The lane of a kind of job that names none."""
 
 
@@ -35,9 +37,13 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("per_user, idle and grace must not be negative")
 
 
+DRIVEN = {BATCHES: Lane(workers=4), SWEEPS: Lane(workers=50)}
+"""Lanes of jobs that the server itself drives; ``workers`` is how many of them run at a time."""
+
+
 def parse(configured: Mapping[str, Any]) -> dict[str, Lane]:
     """Return the lanes of a setting; raises ``ValueError`` that names the lane."""
-    lanes: dict[str, Lane] = {}
+    lanes = dict(DRIVEN)
     for name, values in configured.items():
         try:
             lanes[name] = msgspec.convert(values, Lane)
@@ -52,6 +58,7 @@ def parse(configured: Mapping[str, Any]) -> dict[str, Lane]:
 def choose(lanes: Mapping[str, Lane], kind: str, wanted: str) -> str:
     """Return the lane of a new job; raises ``BadRequest`` for an unknown one."""
     name = wanted or LANE_OF_KIND[kind]
-    if name not in lanes:
-        raise BadRequest(f"There is no lane named {name!r}. Lanes: {', '.join(sorted(lanes))}.")
+    allowed = lanes.keys() - DRIVEN.keys() | {LANE_OF_KIND[kind]}
+    if name not in allowed:
+        raise BadRequest(f"There is no lane named {name!r}. Lanes: {', '.join(sorted(allowed))}.")
     return name

@@ -26,6 +26,9 @@ from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import ENDED, HELD, Job, State
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.tables import (
+    batch_blocks,
+    batch_parts,
+    batches,
     job_attempts,
     job_events,
     job_files,
@@ -39,6 +42,8 @@ OnOutcome = Callable[[Connection, Job, Change], None]
 
 It gets the job as it is afterwards. An exception undoes the whole transaction.
 """
+
+OWN_TABLES = (job_attempts, job_events, job_files, job_metrics)
 
 BATCH_RANK = 2**40
 """Added to the rank of jobs with the priority of batches, which so come after all others."""
@@ -196,7 +201,7 @@ def remove_rows(connection: Connection, ids: list[str]) -> None:
     """Delete those of these jobs that have ended."""
     ended = jobs.c.id.in_(ids) & jobs.c.state.in_(ENDED)
     gone = list(connection.execute(select(jobs.c.id).where(ended).with_for_update()).scalars())
-    for table in (job_attempts, job_events, job_files, job_metrics):
+    for table in (*OWN_TABLES, batches, batch_blocks, batch_parts):
         connection.execute(delete(table).where(table.c.job.in_(gone)))
     connection.execute(delete(jobs).where(jobs.c.id.in_(gone)))
 

@@ -25,6 +25,7 @@ IDEMPOTENT_LOSSES = 3
 class Submission:
     """A job that somebody wants to run.
 
+    - ``kind``: what the job runs, by default one call
     - ``owner``: the key of the caller, who sees the job
     - ``key``: the idempotency key, empty for none
     - ``lane``: empty for the one of the kind
@@ -38,6 +39,7 @@ class Submission:
     caller: Caller | None
     owner: str
     body: Body
+    kind: str = CALL
     content_type: str = ""
     accept: str = ""
     key: str = ""
@@ -83,7 +85,7 @@ class JobFactory:
             raise BadRequest(
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
-        lane = lane_rules.choose(self.lanes, CALL, submission.lane)
+        lane = lane_rules.choose(self.lanes, submission.kind, submission.lane)
         check_attempts(submission.attempts)
         now = time.time()
         return Job(
@@ -95,6 +97,7 @@ class JobFactory:
             author=author,
             lane=lane,
             input=JobInput(file=""),
+            kind=submission.kind,
             key=submission.key or None,
             attempts=submission.attempts,
             losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,

@@ -376,15 +376,14 @@ call_usage = Table(
     Column("bytes_out", BigInteger, nullable=False),
 )
 
-# The table of a batch and how far it was read; the rows of batches end with their jobs.
+# How far the table of a batch was read. These rows end with their jobs.
 batches = Table(
     "batches",
     metadata,
     Column("job", String(26), primary_key=True),
-    Column("source", JSON, nullable=False),
-    Column("plan", String(64)),
+    Column("plan", String(64), nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("header", String(64)),
+    Column("header", String(64), nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("complete", Boolean, nullable=False),
     Column("share", Float(53), nullable=False),

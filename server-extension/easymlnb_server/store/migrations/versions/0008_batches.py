@@ -13,10 +13,9 @@ def upgrade() -> None:
     op.create_table(
         "batches",
         sa.Column("job", sa.String(26), nullable=False),
-        sa.Column("source", sa.JSON, nullable=False),
-        sa.Column("plan", sa.String(64)),
+        sa.Column("plan", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("header", sa.String(64)),
+        sa.Column("header", sa.String(64), nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("complete", sa.Boolean, nullable=False),
         sa.Column("share", sa.Float(53), nullable=False),
