@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import (
+    batch,
     compare,
     credentials,
     hub,
@@ -38,6 +39,8 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
+app.command("batch")(batch.batch)
+app.command("sweep")(batch.sweep)
 for part in (maintenance, ownership, traffic, usage):
     part.register(app)
 
@@ -123,63 +126,6 @@ def call(
     command = CallCommand(save=save, accept=accept, options=options, json=target.json)
     with client_of(name, target) as client:
         call_and_show(client, name, values or [], command)
-
-
-@app.command()
-@ANY_SERVER
-def batch(
-    target: CommandTarget,
-    name: Name,
-    files: Annotated[
-        list[Path],
-        typer.Argument(help="A CSV, parquet table or ZIP, or several files.", metavar="FILE..."),
-    ],
-    values: Annotated[
-        list[str] | None,
-        typer.Option("--value", help="KEY=VALUE for all rows; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the result to this file.")
-    ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Copy columns that are no parameters to the result.")
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the result, or print the job's ID.")
-    ] = True,
-) -> None:
-    """Run a service on each row of a table, or on each of several files."""
-    from easymlnb.cli.batch import run_batch
-
-    with client_of(name, target) as client:
-        run_batch(client, name, files, values or [], save, target, keep=keep, wait=wait)
-
-
-@app.command()
-@ANY_SERVER
-def sweep(
-    target: CommandTarget,
-    name: Name,
-    grid: Annotated[
-        list[str],
-        typer.Option(help="Values of a parameter; may be repeated.", metavar="KEY=A,B,C"),
-    ],
-    values: Annotated[
-        list[str] | None,
-        typer.Option("--value", help="KEY=VALUE for all runs; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the table to this CSV file.")
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the results, or print the job's ID.")
-    ] = True,
-) -> None:
-    """Run a service with all combinations of some parameters."""
-    from easymlnb.cli.batch import run_sweep
-
-    with client_of(name, target) as client:
-        run_sweep(client, name, grid, values or [], save, target, wait=wait)
 
 
 @app.command()

@@ -3,19 +3,70 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.arguments import parse_arguments
-from easymlnb.cli.jobs import follow_progress
-from easymlnb.cli.options import CommandTarget
+from easymlnb.cli.clients import client_of
+from easymlnb.cli.options import ANY_SERVER, CommandTarget
+from easymlnb.cli.traffic import Name
 
 if TYPE_CHECKING:
     from easymlnb.client import Client
     from easymlnb.client.jobs import Job
     from easymlnb.contract.spec import ServiceSpec
+
+
+@ANY_SERVER
+def batch(
+    target: CommandTarget,
+    name: Name,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="A CSV, parquet table or ZIP, or several files.", metavar="FILE..."),
+    ],
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--value", help="KEY=VALUE for all rows; may be repeated.", metavar="KEY=VALUE"),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the result to this file.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Copy columns that are no parameters to the result.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the result, or print the job's ID.")
+    ] = True,
+) -> None:
+    """Run a service on each row of a table, or on each of several files."""
+    with client_of(name, target) as client:
+        run_batch(client, name, files, values or [], save, target, keep=keep, wait=wait)
+
+
+@ANY_SERVER
+def sweep(
+    target: CommandTarget,
+    name: Name,
+    grid: Annotated[
+        list[str],
+        typer.Option(help="Values of a parameter; may be repeated.", metavar="KEY=A,B,C"),
+    ],
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--value", help="KEY=VALUE for all runs; may be repeated.", metavar="KEY=VALUE"),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the table to this CSV file.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the results, or print the job's ID.")
+    ] = True,
+) -> None:
+    """Run a service with all combinations of some parameters."""
+    with client_of(name, target) as client:
+        run_sweep(client, name, grid, values or [], save, target, wait=wait)
 
 
 def run_batch(
@@ -34,6 +85,8 @@ def run_batch(
         if not file.is_file():
             raise typer.BadParameter(f"there is no file {str(file)!r}.")
     _check_folder(save)
+    from easymlnb.cli.arguments import parse_arguments
+
     given = parse_arguments(values, client.admin.spec(name))
     extra = "keep" if keep else "refuse"
     table: Any = files[0] if len(files) == 1 else files
@@ -56,6 +109,8 @@ def run_sweep(
     wait: bool,
 ) -> None:
     """Submit a sweep, follow it, and print or save its table."""
+    from easymlnb.cli.arguments import parse_arguments
+
     _check_folder(save)
     spec = client.admin.spec(name)
     job = client[name].sweep(parse_grid(grid, spec), values=parse_arguments(values, spec))
@@ -68,6 +123,8 @@ def run_sweep(
 
 def parse_grid(grid: Iterable[str], spec: "ServiceSpec") -> dict[str, list[Any]]:
     """Return the values of ``name=1,2,3``; raises ``typer.BadParameter``."""
+    from easymlnb.cli.arguments import parse_arguments
+
     found: dict[str, list[Any]] = {}
     for one in grid:
         name, equals, text = one.partition("=")
@@ -108,6 +165,8 @@ def _submitted(job: "Job", target: CommandTarget) -> None:
 
 
 def _wait(job: "Job") -> None:
+    from easymlnb.cli.jobs import follow_progress
+
     output.message(f"Job {job.id}: {job.url}/page")
     follow_progress(job)
     job.wait()

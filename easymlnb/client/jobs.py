@@ -1,7 +1,6 @@
 """Jobs as Python objects, and the operations behind them, for both clients."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from dataclasses import replace
@@ -10,9 +9,9 @@ from urllib.parse import quote
 
 from easymlnb.client import decoding, operations
 from easymlnb.client.decoding import DownloadedFile
+from easymlnb.client.job_events import ENDED, Event, JobEventReader
 from easymlnb.client.messages import Operation, Request, raise_for_error
 from easymlnb.client.operations import CallOptions
-from easymlnb.client.sse import Events
 from easymlnb.contract.errors import JobNotFinished, ServerUnreachable
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
@@ -20,16 +19,11 @@ from easymlnb.contract.spec import ServiceSpec
 TABLES = ("batch", "sweep")
 """The kinds of jobs whose results are tables."""
 
-ENDED = frozenset(("succeeded", "failed", "cancelled"))
-
 RECONNECTS = 10
 """Lost connections in a row after which following a job fails."""
 
 PAUSE = 1.0
 """Seconds before a lost connection is opened again; the server may be starting."""
-
-Event = dict[str, Any]
-"""An event of a job: its ``kind`` and what came with it."""
 
 
 # operations
@@ -109,41 +103,6 @@ def change(id: str, action: str) -> Operation[dict[str, Any]]:
 def remove(id: str) -> Operation[None]:
     """Delete a job that has ended, or cancel it."""
     raise_for_error((yield Request("DELETE", path(id))))
-
-
-class JobEventReader:
-    """Turns the bytes of a job's event stream into events; ``last`` is the number of the last."""
-
-    def __init__(self, last: int = 0) -> None:
-        self.last = last
-        self.ended = False
-        self.output: Schema = {}
-        self._events = Events()
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that ``chunk`` completes."""
-        for kind, data in self._events.feed(chunk):
-            event = {"kind": kind, **json.loads(data)}
-            self.last = max(self.last, event.get("n", 0))
-            if kind == "state":
-                self.ended = event["state"] in ENDED
-            yield event
-
-    def finish(self, value: Any) -> None:
-        """Note that the server has nothing left to send."""
-        self.ended = True
-
-    def end(self) -> None:
-        """Accept the end of a stream, which may be continued."""
-
-    def request(self, id: str) -> Request:
-        """Return the request for the events that were not read yet."""
-        headers = {"Accept": operations.EVENT_STREAM, "Last-Event-ID": str(self.last)}
-        return Request("GET", path(id, "events"), 60.0, headers)
-
-    def again(self) -> "JobEventReader":
-        """Return the reader of the next connection."""
-        return JobEventReader(self.last)
 
 
 # the objects

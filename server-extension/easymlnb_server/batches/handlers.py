@@ -1,5 +1,8 @@
 """The route that submits batches."""
 
+import csv
+import io
+import json
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -7,31 +10,41 @@ from msgspec import Meta
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.json_values import decode_body
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.batches.manager import Table
 from easymlnb_server.batches.models import BatchOptions
 from easymlnb_server.calls import options
 from easymlnb_server.dispatch.bodies import FileBody
+from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
+from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs.handlers import job_owner, number, send_accepted
-from easymlnb_server.jobs.models import JobAccepted
+from easymlnb_server.jobs import responses
+from easymlnb_server.jobs.models import BATCH, JobAccepted
+from easymlnb_server.jobs.page_handlers import COLORS, shown_time
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import (
     BYTES,
     CALLING,
+    HTML,
     JSON,
     TEXT,
     Operation,
     ok,
     query_parameter,
 )
+from easymlnb_server.services import summaries
 
 MAX_TABLE = 2 * 2**30
 """Maximum bytes of a table in the body of a request, or of all uploads of a batch."""
 
 MAX_UPLOADS = 1000
+
+RECENT = 10
+"""Batches that the page lists."""
 
 KEEP, REFUSE = "keep", "refuse"
 
@@ -108,6 +121,42 @@ class BatchesHandler(SpooledBodyHandler):
         )
 
 
+class BatchPageHandler(PageHandler):
+    """``GET services/{name}/batches/page``: run a service on a table, for people."""
+
+    @web.authenticated
+    async def get(self, name: str) -> None:
+        spec = self.target(name, Action.CALL).spec
+        published = self.state.services.is_published(name)
+        found = []
+        if published:
+            found, _ = await self.state.jobs.find(
+                owner=job_owner(self), service=name, kind=BATCH, limit=RECENT
+            )
+        self.page(
+            "batch.html",
+            spec=spec,
+            published=published,
+            files=[one.name for one in file_parameters(spec.input)],
+            fields=summaries.fields(spec),
+            template=_example_table(summaries.example(spec)),
+            jobs=[responses.shown(self.state.jobs.current(job), self.address) for job in found],
+            colors=COLORS,
+            time=shown_time,
+        )
+
+
+def _example_table(example: dict[str, Any]) -> str:
+    """Return a CSV with one row; empty if a cell would be a file."""
+    if not all(isinstance(value, str | int | float | bool | None) for value in example.values()):
+        return ""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(example)
+    writer.writerow([json.dumps(v) if isinstance(v, bool) else v for v in example.values()])
+    return text.getvalue()
+
+
 def values_of(text: str) -> dict[str, Any]:
     """Return the parameters of a query that are the same for all rows; raises ``BadRequest``."""
     if not text:
@@ -126,6 +175,13 @@ TABLES = {
 }
 
 OPERATIONS = {
+    "GET /services/{name}/batches/page": Operation(
+        "getBatchPage",
+        "Run a service on a table, for people",
+        ok("A page.", HTML),
+        (503,),
+        tag="Jobs",
+    ),
     "POST /services/{name}/batches": Operation(
         "submitBatch",
         "Run a service on each row of a table",

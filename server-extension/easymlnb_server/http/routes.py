@@ -10,7 +10,7 @@ from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
-from easymlnb_server.batches.handlers import BatchesHandler
+from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
 from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
@@ -224,6 +224,7 @@ def _common_routes(name: str) -> Routes:
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
         (rf"services/{name}/batches", BatchesHandler),
+        (rf"services/{name}/batches/page", BatchPageHandler),
         (rf"services/{name}/sweeps", SweepsHandler),
         (rf"jobs/{JOB}/trials", TrialsHandler),
         (r"jobs", JobsHandler),
