@@ -66,6 +66,7 @@ class AppPage:
         )
         self.form.on_finished = self._on_finished
         self.form.on_jobs_changed = self._store_jobs
+        self.form.on_started = self._store_call
         if self.form.jobs is not None:
             self.form.jobs.base = self._base
         self.form.actions |= {
@@ -78,6 +79,7 @@ class AppPage:
             "jobs": self._restore_jobs,
             "open": lambda code: self._fill(permalinks.decode(code)),
             "origin": self._set_origin,
+            "resume": self._resume,
             "restore": lambda raw: self._fill(permalinks.read(raw)),
             "show": self._show_run,
             "uncompare": lambda _: self._close_comparison(),
@@ -146,7 +148,19 @@ class AppPage:
             self.form.url = origin + self._base.removesuffix("easymlnb/")
             self.form.code_panel.show(snippets(self.spec, self.form.values(), self.form.url))
 
+    def _store_call(self, id: str, values: dict[str, Any]) -> None:
+        """Have the browser store the running call over a reload."""
+        stored = permalinks.stored_call(self.spec, id, values)
+        self.form.script.perform("running", value=stored)
+
+    def _resume(self, stored: str) -> None:
+        """Wait for the call that ran when the page was loaded again."""
+        call = permalinks.read_call(stored)
+        if call is not None:
+            self.form.resume(*call)
+
     def _on_finished(self, call: FinishedCall) -> None:
+        self.form.script.perform("running", value="")
         run = self._history.add(call)
         if run.parts is not None:
             self._shown = run.number
@@ -248,7 +262,7 @@ class AppPage:
         self.form.script.perform("draft", value=draft)
 
     def close(self) -> None:
-        """Stop a running call and free all widgets."""
+        """Free all widgets. A running call goes on for a while, for the next page."""
         self.form.close()
 
 

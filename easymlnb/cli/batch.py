@@ -28,7 +28,9 @@ def batch(
     ],
     values: Annotated[
         list[str] | None,
-        typer.Option("--value", help="KEY=VALUE for all rows; may be repeated.", metavar="KEY=VALUE"),
+        typer.Option(
+            "--value", help="KEY=VALUE for all rows; may be repeated.", metavar="KEY=VALUE"
+        ),
     ] = None,
     save: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result to this file.")
@@ -55,7 +57,9 @@ def sweep(
     ],
     values: Annotated[
         list[str] | None,
-        typer.Option("--value", help="KEY=VALUE for all runs; may be repeated.", metavar="KEY=VALUE"),
+        typer.Option(
+            "--value", help="KEY=VALUE for all runs; may be repeated.", metavar="KEY=VALUE"
+        ),
     ] = None,
     save: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the table to this CSV file.")
@@ -173,16 +177,16 @@ def _wait(job: "Job") -> None:
 
 
 def _save_batch(client: "Client", job: "Job", save: Path | None, target: CommandTarget) -> None:
-    from easymlnb.client import batches, jobs
+    from easymlnb.client import job_tables, jobs
 
     info = job.info()
     raw, name = client._run(jobs.raw_result(job.id))
     path = save or Path(name)
     path.write_bytes(raw)
     written = {"job": job.id, "result": str(path), "text": info["progress_text"]}
-    if batches.ERRORS in (file["label"] for file in info["files"]):
+    if job_tables.ERRORS in (file["label"] for file in info["files"]):
         errors = path.with_name(f"{path.stem}-errors.csv")
-        errors.write_bytes(job.file(batches.ERRORS).data)
+        errors.write_bytes(job.file(job_tables.ERRORS).data)
         written["errors"] = str(errors)
     if target.json:
         output.as_json(written)
@@ -193,7 +197,7 @@ def _save_batch(client: "Client", job: "Job", save: Path | None, target: Command
 
 
 def _show_sweep(client: "Client", job: "Job", save: Path | None, target: CommandTarget) -> None:
-    from easymlnb.client import batches, jobs
+    from easymlnb.client import job_tables, jobs
     from easymlnb.client.messages import Request, raise_for_error
 
     def table() -> Any:
@@ -206,7 +210,7 @@ def _show_sweep(client: "Client", job: "Job", save: Path | None, target: Command
     if target.json:
         output.as_json(document)
     elif save is None:
-        rows = batches.trial_rows(document)
+        rows = job_tables.trial_rows(document)
         hidden = ("job", "seconds")
         names = dict.fromkeys(name for row in rows for name in row if name not in hidden)
         output.table(rows, {name: name.upper() for name in names})

@@ -1,4 +1,4 @@
-"""Batches and sweeps for both clients: send a table or a grid, read the tables of results."""
+"""Batches and sweeps for both clients: send a table or a grid."""
 
 import csv
 import io
@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from easymlnb.client import decoding, jobs, operations, uploads
+from easymlnb.client import jobs, operations, uploads
 from easymlnb.client.encoding import encode_arguments
-from easymlnb.client.messages import Operation, Request, raise_for_error
+from easymlnb.client.messages import Operation, Request
 from easymlnb.contract.spec import ServiceSpec
 
 CSV, PARQUET, ZIP = "text/csv", "application/vnd.apache.parquet", "application/zip"
@@ -20,9 +20,6 @@ TYPES = {".csv": CSV, ".tsv": CSV, ".txt": CSV, ".parquet": PARQUET, ".pq": PARQ
 
 TABLE = ":table"
 """The field of uploads that are the table of a batch, or its files."""
-
-ERRORS = "errors.csv"
-"""The file of a job with the rows that failed."""
 
 SUBMIT_SECONDS = 300.0
 
@@ -51,7 +48,10 @@ def submit(spec: ServiceSpec, table: Any, options: BatchOptions) -> Operation[di
         sent = []
         for file in files:
             sent.append((yield from uploads.send(spec.name, TABLE, file))["upload"])
-        content, headers["Content-Type"] = json.dumps({"uploads": sent}).encode(), "application/json"
+        content, headers["Content-Type"] = (
+            json.dumps({"uploads": sent}).encode(),
+            "application/json",
+        )
     else:
         data, headers["Content-Type"], name = _content(files[0] if files else table)
         content = data
@@ -98,53 +98,6 @@ def _encoded(values: Mapping[str, Any], spec: ServiceSpec) -> dict[str, Any]:
         name: value.inline() if hasattr(value, "inline") else value
         for name, value in encoded.items()
     }
-
-
-def trials(id: str) -> Operation[Any]:
-    """Get the table of a sweep so far."""
-    found = raise_for_error((yield Request("GET", jobs.path(id, "trials")))).json()
-    return as_table(trial_rows(found))
-
-
-def trial_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each trial: its parameters, state, result and error."""
-    rows = []
-    for one in document["trials"]:
-        row = {"trial": one["item"], **one["parameters"], "state": one["state"]}
-        found = one["result"] if isinstance(one["result"], dict) else {"result": one["result"]}
-        row |= {name if name not in row else f"result_{name}": found[name] for name in found}
-        row["error"] = one["error"]["message"] if one["error"] else None
-        rows.append({**row, "seconds": one["seconds"], "job": one["job"]})
-    return rows
-
-
-def errors(id: str, labels: Sequence[str]) -> Operation[Any]:
-    """Get the table of the rows of a batch that failed; empty without any."""
-    rows: list[dict[str, Any]] = []
-    if ERRORS in labels:
-        text = (yield from jobs.file(id, ERRORS)).data.decode()
-        rows = [{**row, "row": int(row["row"])} for row in csv.DictReader(io.StringIO(text))]
-    return as_table(rows, ("row", "code", "message"))
-
-
-def as_table(rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> Any:
-    """Return a DataFrame, or the rows themselves without pandas."""
-    if not find_spec("pandas"):
-        return rows
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=list(columns) if columns and not rows else None)
-
-
-def result(id: str, kind: str) -> Operation[Any]:
-    """Get the result of a batch or a sweep as a table; of files, as a ``DownloadedFile``."""
-    if kind == "sweep":
-        return (yield from _sweep_result(id))
-    return (yield from jobs.result(id, {}))
-
-
-def _sweep_result(id: str) -> Operation[Any]:
-    return as_table(trial_rows((yield from jobs.result(id, {}))))
 
 
 def _files(table: Any) -> list[Path] | None:

@@ -210,6 +210,7 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
 }
 """How to decode a JSON value, by the widget of its schema."""
 
+
 def _parquet(data: bytes) -> Any:
     if not find_spec("pyarrow") or not find_spec("pandas"):
         return DownloadedFile(data, "table.parquet", PARQUET)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from easymlnb.client import decoding, operations
+from easymlnb.client import decoding, job_tables, operations
 from easymlnb.client.decoding import DownloadedFile
 from easymlnb.client.job_events import ENDED, Event, JobEventReader
 from easymlnb.client.messages import Operation, Request, raise_for_error
@@ -15,9 +15,6 @@ from easymlnb.client.operations import CallOptions
 from easymlnb.contract.errors import JobNotFinished, ServerUnreachable
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
-
-TABLES = ("batch", "sweep")
-"""The kinds of jobs whose results are tables."""
 
 RECONNECTS = 10
 """Lost connections in a row after which following a job fails."""
@@ -82,6 +79,26 @@ def raw_result(id: str) -> Operation[tuple[bytes, str]]:
     return response.body, name or f"{id}.json"
 
 
+def table(id: str, kind: str) -> Operation[Any]:
+    """Get the result of a batch or a sweep as a table; files as a ``DownloadedFile``."""
+    found = yield from result(id, {})
+    return job_tables.as_table(job_tables.trial_rows(found)) if kind == "sweep" else found
+
+
+def trials(id: str) -> Operation[Any]:
+    """Get the table of a sweep so far."""
+    found = raise_for_error((yield Request("GET", path(id, "trials")))).json()
+    return job_tables.as_table(job_tables.trial_rows(found))
+
+
+def errors(id: str, labels: list[str]) -> Operation[Any]:
+    """Get the table of the rows of a batch that failed; ``labels`` are those of its files."""
+    has_errors = job_tables.ERRORS in labels
+    return job_tables.error_table(
+        (yield from file(id, job_tables.ERRORS)).data if has_errors else b""
+    )
+
+
 def log(id: str, start: int = 0) -> Operation[str]:
     """Get what a job printed."""
     request = Request("GET", path(id, "log"), params={"from": start} if start else {})
@@ -106,13 +123,6 @@ def remove(id: str) -> Operation[None]:
 
 
 # the objects
-
-
-def _tables() -> Any:
-    """Return the module for batches and sweeps, which needs this one."""
-    from easymlnb.client import batches
-
-    return batches
 
 
 class JobClient(Protocol):
@@ -203,20 +213,20 @@ class Job(_JobBase):
         That of a batch or a sweep is a table.
         """
         self.wait(timeout)
-        if self._info["kind"] in TABLES:
-            return self._client._run(_tables().result(self.id, self._info["kind"]))
+        if self._info["kind"] in job_tables.KINDS:
+            return self._client._run(table(self.id, self._info["kind"]))
         output = self._client._output(self._info["service"])
         return self._client._run(result(self.id, output))
 
     @property
     def errors(self) -> Any:
         """The table of the rows of a batch that failed: row (from 1), code, message."""
-        return self._client._run(_tables().errors(self.id, self.files))
+        return self._client._run(errors(self.id, self.files))
 
     @property
     def trials(self) -> Any:
         """The table of a sweep, also while it runs."""
-        return self._client._run(_tables().trials(self.id))
+        return self._client._run(trials(self.id))
 
     def events(self) -> Iterator[Event]:
         """Yield what happens to the job until it has ended, also over lost connections.
@@ -297,18 +307,18 @@ class AsyncJob(_JobBase):
     async def result(self) -> Any:
         """Wait for the job and return its result, or raise its error."""
         await self.wait()
-        if self._info["kind"] in TABLES:
-            return await self._client._run(_tables().result(self.id, self._info["kind"]))
+        if self._info["kind"] in job_tables.KINDS:
+            return await self._client._run(table(self.id, self._info["kind"]))
         output = await self._client._output(self._info["service"])
         return await self._client._run(result(self.id, output))
 
     async def errors(self) -> Any:
         """Return the table of the rows of a batch that failed, see ``Job.errors``."""
-        return await self._client._run(_tables().errors(self.id, await self.files()))
+        return await self._client._run(errors(self.id, await self.files()))
 
     async def trials(self) -> Any:
         """Return the table of a sweep, also while it runs."""
-        return await self._client._run(_tables().trials(self.id))
+        return await self._client._run(trials(self.id))
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield what happens to the job until it has ended, see ``Job.events``."""

@@ -153,7 +153,9 @@ class ServiceClient(Protocol):
 
     def _sweep(self, name: str, what: SweepArguments, options: CallOptions) -> Any: ...
 
-    def _map(self, name: str, items: Iterable[Any], how: MapOptions, options: CallOptions) -> Any: ...
+    def _map(
+        self, name: str, items: Iterable[Any], how: MapOptions, options: CallOptions
+    ) -> Any: ...
 
 
 def as_function(

@@ -15,7 +15,8 @@ from easymlnb.client.admin import Admin
 from easymlnb.client.batches import BatchOptions
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
-from easymlnb.client.jobs import Job, JobEventReader, Jobs
+from easymlnb.client.job_events import JobEventReader
+from easymlnb.client.jobs import Job, Jobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import (

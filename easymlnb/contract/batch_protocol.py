@@ -52,7 +52,8 @@ class Block(BatchMessage):
 class ScanReply(BatchMessage):
     """The next blocks. ``share`` is the part of the table that was read so far, from 0 to 1.
 
-    ``kind`` is the kind of the result (``csv``, ``parquet`` or ``zip``), ``header`` its first bytes.
+    ``kind`` is the kind of the result: ``csv``, ``parquet`` or ``zip``. ``header`` is its first
+    bytes.
     """
 
     plan: bytes

@@ -76,9 +76,7 @@ def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
     return [results[id(attempt)] for attempt in attempts]
 
 
-def run_loaded(
-    service: Service, attempts: list[CallAttempt], emit: Emit, guard: Guard
-) -> str:
+def run_loaded(service: Service, attempts: list[CallAttempt], emit: Emit, guard: Guard) -> str:
     """Run attempts that have their values, in one run if the service is batched.
 
     Returns what they printed.

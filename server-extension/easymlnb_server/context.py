@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from easymlnb_server.apps.service import AppPages
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
-from easymlnb_server.batches.manager import Batches
-from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.comparisons.manager import Comparisons
 from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.credentials.manager import CredentialStore

@@ -26,6 +26,18 @@ def patient(folder: str, file: ml.File | None = None) -> str:
     return "patience pays"
 
 @ml.service
+def steady(folder: str) -> str:
+    with (Path(folder) / "runs").open("a") as file:
+        file.write("run ")
+    ml.progress(0.5, "in the middle")
+    try:
+        while not (Path(folder) / "go").exists():
+            time.sleep(0.01)
+    finally:
+        (Path(folder) / "ended").touch()
+    return "it went on"
+
+@ml.service
 def other(file: ml.File | None = None) -> int:
     return 1
 """
@@ -52,6 +64,52 @@ def test_a_job_survives_a_reload(apps: RunningServer, chromium: Any, tmp_path: P
         page.get_by_text("patience pays").first.wait_for()
         page.get_by_role("button", name="Remove").click()
         page.locator(".em-job").wait_for(state="detached")
+
+
+def test_a_call_goes_on_without_its_page(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/steady")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        page.reload()
+        page.get_by_text("in the middle").wait_for()
+        assert page.get_by_label("Folder").input_value() == str(tmp_path)
+        page.goto("about:blank")  # as a phone does that needs the memory
+        (tmp_path / "go").touch()
+        apps.wait_for((tmp_path / "ended").exists, "the call was stopped")
+        page.go_back()
+        page.get_by_text("it went on").first.wait_for()
+        (tmp_path / "go").unlink()
+        (tmp_path / "ended").unlink()
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        ann.context.set_offline(True)
+        (tmp_path / "go").touch()
+        apps.wait_for((tmp_path / "ended").exists, "the call was stopped")
+        ann.context.set_offline(False)
+        page.locator(".em-history li").nth(1).wait_for()
+        page.reload()  # nothing runs now
+        page.locator(".em-history li").nth(1).wait_for()
+        assert page.locator(".em-running").count() == 0
+    assert (tmp_path / "runs").read_text() == "run run "
+
+
+def test_a_stop_reaches_a_call_that_was_taken_up(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/steady")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        page.reload()
+        page.get_by_text("in the middle").wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("Stopped").first.wait_for()
+        apps.wait_for((tmp_path / "ended").exists, "the call runs on")
 
 
 def test_a_page_reads_and_cancels_jobs_of_its_service_only(

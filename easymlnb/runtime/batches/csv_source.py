@@ -5,6 +5,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from easymlnb.contract.errors import BadRequest
@@ -53,7 +54,7 @@ def read_head(file: BinaryIO, charset: str) -> CsvHead:
     names = [name.strip() for name in names]
     while names and not names[-1]:
         names.pop()
-    cells = [row for row, _ in zip(CsvRows(file, rows.position, separator, charset), range(200))]
+    cells = list(islice(CsvRows(file, rows.position, separator, charset), 200))
     return CsvHead(names, separator, _decimal(cells, separator), charset, rows.position)
 
 
@@ -78,7 +79,7 @@ class CsvRows:
                 read += len(line)
                 yield _text(line, self._charset, whole=True)
 
-        reader = csv.reader(lines(), delimiter=self._separator)
+        reader = csv.reader(lines(), delimiter=self._separator, strict=True)
         try:
             for row in reader:
                 self.position = read

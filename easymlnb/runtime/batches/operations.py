@@ -26,7 +26,8 @@ from easymlnb.contract.message import sendable
 from easymlnb.contract.worker_protocol import Call, Failure, Progress, Result
 from easymlnb.runtime import body_files
 from easymlnb.runtime.batch_execution import run_loaded
-from easymlnb.runtime.batches import parquet_tables, plan as plans
+from easymlnb.runtime.batches import parquet_tables
+from easymlnb.runtime.batches import plan as plans
 from easymlnb.runtime.batches.results import ResultWriter
 from easymlnb.runtime.batches.scan import Given, rows_in, scan
 from easymlnb.runtime.batches.values import RowValues
@@ -73,7 +74,9 @@ def _run(
         with guard((call.id,)):
             return msgspec.msgpack.encode(scan(service.schema, request, files))
     if operation == ROWS:
-        return msgspec.msgpack.encode(run_rows(service, call, _decode(data, RowsRequest), emit, guard))
+        return msgspec.msgpack.encode(
+            run_rows(service, call, _decode(data, RowsRequest), emit, guard)
+        )
     if operation == JOIN:
         return _join(_decode(data, JoinRequest), files)
     raise ServiceNotFound(call.service)
@@ -100,7 +103,9 @@ def run_rows(
     plan = plans.decode(request.plan)
     cells = rows_in(plan, request.data)
     stop = min(len(cells), request.start + (request.limit or len(cells)))
-    row_call = msgspec.structs.replace(call, progress=False, view=False, accept=_accept(service, plan))
+    row_call = msgspec.structs.replace(
+        call, progress=False, view=False, accept=_accept(service, plan)
+    )
     reader = RowValues(service.schema, plan)
     writer = ResultWriter(plan, request.data, cells, request.first)
     failed = {error.row: error for error in request.failed}

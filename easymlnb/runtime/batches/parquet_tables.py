@@ -52,7 +52,7 @@ class ParquetTable:
 
 def to_stream(table: Any) -> bytes:
     """Return a table as an Arrow stream."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:

@@ -190,8 +190,9 @@ def _refuse_missing(missing: list[str], columns: Sequence[str]) -> None:
 
 
 def _unknown(unknown: list[str], names: list[str]) -> str:
-    close = difflib.get_close_matches(unknown[0], names, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(unknown[0].strip().lower(), lower, 1)
+    hint = f" Did you mean {lower[close[0]]!r}?" if close else ""
     word = "Column" if len(unknown) == 1 else "Columns"
     verb = "is no parameter" if len(unknown) == 1 else "are no parameters"
     return (

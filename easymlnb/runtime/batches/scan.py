@@ -4,6 +4,7 @@ import io
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +19,8 @@ from easymlnb.contract.batch_protocol import (
 )
 from easymlnb.contract.errors import BadRequest, EasyMLNBError
 from easymlnb.contract.file_parameters import file_parameters
-from easymlnb.runtime.batches import csv_source, plan as plans
+from easymlnb.runtime.batches import csv_source
+from easymlnb.runtime.batches import plan as plans
 from easymlnb.runtime.batches.parquet_tables import MAGIC, ParquetTable, rows_of
 from easymlnb.runtime.batches.plan import Plan
 from easymlnb.runtime.batches.results import csv_header
@@ -52,15 +54,10 @@ class Source:
 
 def scan(schema: Schema, request: ScanRequest, files: Given) -> ScanReply:
     """Read the next rows of a table for some time; raises ``BadRequest``."""
-    source, plan = _open(schema, request, list(files.values()))
-    until = time.monotonic() + request.seconds
-    blocks: list[Block] = []
-    complete = True
-    for block in source.blocks():
-        blocks.append(block)
-        if time.monotonic() >= until:
-            complete = source.position >= source.total
-            break
+    with ExitStack() as opened:
+        source, plan = _open(schema, request, list(files.values()), opened)
+        blocks, complete = _read(source, request.seconds)
+        position, share = source.position, source.position / max(1, source.total)
     if not request.plan:
         if not blocks:
             raise BadRequest(_empty(plan))
@@ -69,11 +66,22 @@ def scan(schema: Schema, request: ScanRequest, files: Given) -> ScanReply:
         plan=plan.encode(),
         kind=plan.kind,
         header=csv_header(plan),
-        position=source.position,
+        position=position,
         complete=complete,
-        share=1.0 if complete else source.position / max(1, source.total),
+        share=1.0 if complete else share,
         blocks=blocks,
     )
+
+
+def _read(source: Source, seconds: float) -> tuple[list[Block], bool]:
+    """Return the next blocks, and whether they are the last ones."""
+    until = time.monotonic() + seconds
+    blocks: list[Block] = []
+    for block in source.blocks():
+        blocks.append(block)
+        if time.monotonic() >= until:
+            return blocks, source.position >= source.total
+    return blocks, True
 
 
 def _empty(plan: Plan) -> str:
@@ -83,13 +91,13 @@ def _empty(plan: Plan) -> str:
 
 
 def _open(
-    schema: Schema, request: ScanRequest, given: list[Path | bytes]
+    schema: Schema, request: ScanRequest, given: list[Path | bytes], opened: ExitStack
 ) -> tuple[Source, Plan]:
     plan = plans.decode(request.plan) if request.plan else None
     if len(given) > 1:
         plan = plan or plans.for_files(schema, request.values)
         return _Uploads(given, request), plan
-    file = _opened(given[0])
+    file = opened.enter_context(_opened(given[0]))
     begin = file.read(8)
     if begin.startswith(OLD_EXCEL):
         raise BadRequest(EXCEL)

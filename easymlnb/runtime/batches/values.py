@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from easymlnb.contract.errors import InvalidInput
+from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.jsonschema import branches, properties, required
 from easymlnb.runtime.batches.csv_source import with_point
 from easymlnb.runtime.batches.plan import FILES, Plan
@@ -22,7 +22,7 @@ class RowValues:
     """Reads the rows of a batch.
 
     ``load`` takes the cells of a row in the order of the plan's columns and returns keyword
-    arguments; it raises ``InvalidInput`` or another error of the service's types.
+    arguments; it raises ``BadRequest`` or another error of the service's types.
     """
 
     def __init__(self, schema: Schema, plan: Plan) -> None:
@@ -51,15 +51,13 @@ class RowValues:
 
 
 def _fitting(cells: Sequence[Any], wanted: int) -> Sequence[Any]:
-    """Return the cells of a row without empty ones at its end; raises ``InvalidInput``."""
+    """Return the cells of a row without empty ones at its end; raises ``BadRequest``."""
     cells = list(cells)
     while len(cells) > wanted and not cells[-1].strip():
         cells.pop()
     if len(cells) == wanted:
         return cells
-    raise InvalidInput(
-        f"The row has {len(cells)} cells, but the first row names {wanted} columns."
-    )
+    raise BadRequest(f"The row has {len(cells)} cells, but the first row names {wanted} columns.")
 
 
 def _readers(schema: Schema, plan: Plan) -> Mapping[str, Callable[[Any], Any]]:

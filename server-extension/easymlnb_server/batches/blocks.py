@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from easymlnb.contract.batch_protocol import RowError, RowsReply, RowsRequest, ScanReply, ScanRequest
+from easymlnb.contract.batch_protocol import (
+    RowError,
+    RowsReply,
+    RowsRequest,
+    ScanReply,
+    ScanRequest,
+)
 from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, WorkerLost
 from easymlnb_server.batches.models import BatchOptions, Block, Part, Progress, StoredPart
 from easymlnb_server.batches.pool_calls import PoolCalls

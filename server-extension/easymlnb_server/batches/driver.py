@@ -76,6 +76,7 @@ class BatchDriver:
         finally:
             saving.cancel()
         values = await results.store(run, self._repository(), calls, progress, options)
+        values["progress_text"] = progress.shown()[1]
         return rules.succeed(run.job, values, time.time())
 
     def _load(self, job: Job) -> Progress:
@@ -103,7 +104,9 @@ async def until_cancelled(
     task = asyncio.create_task(work)
     cancelled = asyncio.create_task(run.wait_cancelled())
     try:
-        await asyncio.wait({task, cancelled}, timeout=run.seconds_left, return_when="FIRST_COMPLETED")
+        await asyncio.wait(
+            {task, cancelled}, timeout=run.seconds_left, return_when="FIRST_COMPLETED"
+        )
         if task.done():
             return task.result()
         task.cancel()

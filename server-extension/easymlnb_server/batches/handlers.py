@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.json_values import decode_body
 from easymlnb_server.apps.page_tokens import PageToken
@@ -21,9 +21,9 @@ from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.jobs.handlers import job_owner, number, send_accepted
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.models import BATCH, JobAccepted
+from easymlnb_server.jobs.handlers import job_owner, number, send_accepted
+from easymlnb_server.jobs.models import BATCH, Job, JobAccepted
 from easymlnb_server.jobs.page_handlers import COLORS, shown_time
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import (
@@ -75,7 +75,9 @@ class BatchesHandler(SpooledBodyHandler):
         media_type = self.request.headers.get("Content-Type", "")
         chosen = self._options(media_type)
         if media_type.partition(";")[0].strip().lower() == JSON:
-            table, chosen = self._uploads(name, chosen)
+            if not isinstance(body, bytes):
+                raise TooLarge("The list of uploads is too long.")
+            table, chosen = self._uploads(name, body, chosen)
         elif isinstance(body, FileBody):
             assert body.file is not None
             table = (body.file,)
@@ -108,9 +110,9 @@ class BatchesHandler(SpooledBodyHandler):
             keep=extra == KEEP,
         )
 
-    def _uploads(self, name: str, chosen: BatchOptions) -> tuple[Table, BatchOptions]:
+    def _uploads(self, name: str, data: bytes, chosen: BatchOptions) -> tuple[Table, BatchOptions]:
         asked = decode_body(
-            self.read_body(), BatchOfUploads, 'Send a table, or JSON such as {"uploads": ["id"]}'
+            data, BatchOfUploads, 'Send a table, or JSON such as {"uploads": ["id"]}'
         )
         uploads = self.state.uploads
         files = tuple(file for _, file in uploads.files(asked.uploads, name))
@@ -128,7 +130,7 @@ class BatchPageHandler(PageHandler):
     async def get(self, name: str) -> None:
         spec = self.target(name, Action.CALL).spec
         published = self.state.services.is_published(name)
-        found = []
+        found: list[Job] = []
         if published:
             found, _ = await self.state.jobs.find(
                 owner=job_owner(self), service=name, kind=BATCH, limit=RECENT
@@ -139,7 +141,7 @@ class BatchPageHandler(PageHandler):
             published=published,
             files=[one.name for one in file_parameters(spec.input)],
             fields=summaries.fields(spec),
-            template=_example_table(summaries.example(spec)),
+            example=_example_table(summaries.example(spec)),
             jobs=[responses.shown(self.state.jobs.current(job), self.address) for job in found],
             colors=COLORS,
             time=shown_time,
@@ -164,15 +166,10 @@ def values_of(text: str) -> dict[str, Any]:
     return decode_body(text.encode(), dict[str, Any], 'Set values to JSON such as {"trees": 10}')
 
 
-TABLES = {
-    media_type: BYTES
-    for media_type in (
-        "text/csv",
-        "application/vnd.apache.parquet",
-        "application/zip",
-        "application/octet-stream",
-    )
-}
+TABLES = dict.fromkeys(
+    ("text/csv", "application/vnd.apache.parquet", "application/zip", "application/octet-stream"),
+    BYTES,
+)
 
 OPERATIONS = {
     "GET /services/{name}/batches/page": Operation(

@@ -60,4 +60,3 @@ class Batches:
             return self._jobs.repository.add(filled)
 
         return await self._jobs.submit(replace(submission, kind=BATCH, body=body), store)
-

@@ -19,7 +19,7 @@ Point = dict[str, Any]
 
 
 class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sweep: all combinations of a ``grid``, or ``points``; ``values`` are those of all trials."""
+    """A sweep: all combinations of a ``grid``, or ``points``; all trials have the ``values``."""
 
     grid: Annotated[
         dict[str, list[Any]], Meta(description="A list of values for each parameter.")
@@ -99,4 +99,4 @@ def _check_names(
         missing = next((at for at, point in enumerate(points) if name not in point), None)
         if missing is not None and name not in values:
             where = f"Trial {missing + 1}" if name in names else "The sweep"
-            raise BadRequest(f"{where} has no value for {name!r}. Add it to \"values\".")
+            raise BadRequest(f'{where} has no value for {name!r}. Add it to "values".')

@@ -6,8 +6,8 @@ from easymlnb_server.batches.models import Block, Progress, StoredPart
 from easymlnb_server.jobs import rows
 from easymlnb_server.jobs.models import BATCH, Job, State
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
 from easymlnb_server.store.database import Repository, reading
-from easymlnb_server.store.tables import batch_blocks, batch_parts, batches
 
 TABLES = (batches, batch_blocks, batch_parts)
 

@@ -59,7 +59,11 @@ async def store(
             lambda: files.put_chunks(_csv(files, progress.header, parts))
         )
     kind = progress.kind
-    return {"result": name, "result_type": TYPES[kind], "result_name": _file_name(job, options, kind)}
+    return {
+        "result": name,
+        "result_type": TYPES[kind],
+        "result_name": _file_name(job, options, kind),
+    }
 
 
 def _file_name(job: Job, options: BatchOptions, kind: str) -> str:

@@ -88,7 +88,7 @@ def as_csv(table: SweepTable) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float) and not isinstance(value, bool):
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
         return value
     return json.dumps(value)
 

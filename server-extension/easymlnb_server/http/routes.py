@@ -5,14 +5,14 @@ from typing import Any
 from easymlnb_server.apps.channel_handlers import ChannelsHandler, KernelHandler, LeaveHandler
 from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
-from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
-from easymlnb_server.calls.cancel_handlers import RunningCallHandler
-from easymlnb_server.calls.handlers import CallHandler
-from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
 from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
 from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
+from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
+from easymlnb_server.calls.cancel_handlers import RunningCallHandler
+from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
 from easymlnb_server.comparisons.handlers import (
     ComparisonHandler,

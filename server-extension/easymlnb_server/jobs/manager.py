@@ -122,9 +122,7 @@ class Jobs:
             JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
         )
-        self._runner = JobRunner(
-            parts, self.lanes, self._published.__contains__, self.drivers
-        )
+        self._runner = JobRunner(parts, self.lanes, self._published.__contains__, self.drivers)
         await self._runner.open(orphans)
 
     async def close(self) -> None:

@@ -30,7 +30,9 @@ class JobPageBase(PageHandler, JobHandlerBase):
 
     def job_page(self, template: str, **values: Any) -> None:
         """Send a page that shows jobs."""
-        self.page(template, colors=COLORS, time=shown_time, shared=self.state.services.shared, **values)
+        self.page(
+            template, colors=COLORS, time=shown_time, shared=self.state.services.shared, **values
+        )
 
 
 class JobsPageHandler(JobPageBase):

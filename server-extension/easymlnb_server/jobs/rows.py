@@ -25,10 +25,8 @@ from easymlnb_server.identity.grants import ALL
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import ENDED, HELD, Job, State
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
 from easymlnb_server.store.tables import (
-    batch_blocks,
-    batch_parts,
-    batches,
     job_attempts,
     job_events,
     job_files,

@@ -245,8 +245,8 @@ OPERATIONS = {
             query_parameter("service", "The service that will use it.", TEXT, required=True),
             query_parameter(
                 "field",
-                f"The parameter that it is for; `{ROWS}` for a table of inputs, `{TABLE}` for that of a "
-                "batch.",
+                f"The parameter that it is for; `{ROWS}` for a table of inputs, `{TABLE}` for that "
+                "of a batch.",
                 TEXT,
                 required=False,
             ),
