@@ -262,7 +262,7 @@ class AppPage:
         self.form.script.perform("draft", value=draft)
 
     def close(self) -> None:
-        """Free all widgets. A running call goes on for a while, for the next page."""
+        """Free all widgets. A running call continues for a while, for the next page."""
         self.form.close()
 
 

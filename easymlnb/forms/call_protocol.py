@@ -143,7 +143,7 @@ class FlagCaller(Protocol):
 
 @runtime_checkable
 class ResumingCaller(Protocol):
-    """A ``Caller`` whose calls go on for a while without their form."""
+    """A ``Caller`` whose calls continue for a while without their form."""
 
     may_resume: bool
 
@@ -158,7 +158,7 @@ class LeavableCall(Running, Protocol):
     id: str
 
     def leave(self) -> None:
-        """Wait no longer for the call, which goes on for a while."""
+        """Wait no longer for the call, which continues for a while."""
 
 
 class FollowedJob(Protocol):

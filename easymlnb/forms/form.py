@@ -373,7 +373,7 @@ class Form:
         return self._monitor is not None or self.context.after_uploads is not None
 
     def close(self) -> None:
-        """Leave a running call, or stop it if it cannot go on, and free all widgets."""
+        """Leave a running call, or stop it if it cannot continue, and free all widgets."""
         if self._monitor is not None and isinstance(self._running, LeavableCall):
             self._running.leave()
         else:

@@ -154,6 +154,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
+    f"{OWN}/batches": (Probe("post", "call", 202, send={"content": b"x\n1\n"}),),
+    f"{OWN}/batches/page": (Probe("get", "call"),),
+    f"{OWN}/sweeps": (Probe("post", "call", 400, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
     f"{OWN}/limits": (
@@ -241,6 +244,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/trials": {"get": 404},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
 """Routes without a service in their path: method -> what somebody with a login gets."""

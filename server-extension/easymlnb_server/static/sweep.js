@@ -2,13 +2,13 @@
 // The trials of a sweep: a table, and a plot over one or two parameters.
 
 import { byId, headers, make } from "./dom.js";
-import { points, heat, valueNames } from "./sweep_plot.js";
+import { points, heat, valueNames } from "./sweepplot.js";
 
 const REFRESH_MS = 2000;
 const part = byId("sweep");
 const measure = /** @type {HTMLSelectElement} */ (byId("measure"));
 
-/** @type {import("./sweep_plot.js").Sweep} */
+/** @type {import("./sweepplot.js").Sweep} */
 let shown = { parameters: [], trials: [] };
 
 /** @param {unknown} value */
