@@ -59,6 +59,7 @@ class AppPage:
         self._public = public
         self._history = History(spec)
         self._shown = 0
+        self._filled = False
         if uploads is not None:
             uploads = replace(uploads, service=spec.name)
         self.form = Form(
@@ -156,8 +157,11 @@ class AppPage:
     def _resume(self, stored: str) -> None:
         """Wait for the call that ran when the page was loaded again."""
         call = permalinks.read_call(stored)
-        if call is not None:
-            self.form.resume(*call)
+        if call is None:
+            return
+        if not self._filled:  # else the draft is there, which may be newer
+            self._fill(dict(call[1]))
+        self.form.resume(*call)
 
     def _on_finished(self, call: FinishedCall) -> None:
         self.form.script.perform("running", value="")
@@ -192,6 +196,7 @@ class AppPage:
     def _fill(self, values: dict[str, Any] | None) -> None:
         if values is None or self.form.busy:
             return
+        self._filled = True
         missing = permalinks.missing(values)
         self.form.fill(values)
         for name, message in missing.items():
