@@ -13,11 +13,14 @@ from easymlnb.cli import (
     hub,
     jobs,
     maintenance,
+    models,
     output,
     ownership,
     placement,
+    schedules,
     traffic,
     usage,
+    webhooks,
 )
 from easymlnb.cli.clients import client_of
 from easymlnb.cli.errors import ErrorReportingGroup
@@ -41,6 +44,9 @@ app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
+app.add_typer(models.app, name="models")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):
     part.register(app)
 

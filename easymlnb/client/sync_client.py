@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -18,6 +19,7 @@ from easymlnb.client.discovery import Server
 from easymlnb.client.job_events import JobEventReader
 from easymlnb.client.jobs import Job, Jobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
+from easymlnb.client.models import Models
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import (
     Arguments,
@@ -53,7 +55,7 @@ class Client:
     ``c.roll.raw(...)`` returns the response as it arrived, ``c.roll.submit(...)`` a ``Job``.
     ``c.roll.batch(table)`` runs each row of a table, ``c.roll.sweep(...)`` many parameters, and
     ``c.roll.map(items)`` yields the results of many calls.
-    ``c.admin`` manages the services, and ``c.jobs`` has your jobs.
+    ``c.admin`` manages the services, ``c.jobs`` has your jobs and ``c.models`` the models.
 
     Create a client with ``ml.connect()``. It is a context manager; ``transport`` replaces the
     network in tests.
@@ -65,12 +67,16 @@ class Client:
     jobs: Jobs
     """Your jobs on the server."""
 
+    models: Models
+    """The trained models on the server."""
+
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**transports.settings(server), transport=transport)
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = Admin(self._run, self._specs)
         self.jobs = Jobs(self)
+        self.models = Models(self._run, self._specs)
 
     # services as functions
 
@@ -204,8 +210,19 @@ class Client:
 
     def _send(self, request: Request) -> Response:
         with transports.translate_errors(self._server, request.seconds):
+            if request.target is not None:
+                return self._download(request, request.target)
             response = self._http.request(**transports.arguments(request))
             return transports.read(response, response.content)
+
+    def _download(self, request: Request, target: Path) -> Response:
+        with self._http.stream(**transports.arguments(request)) as stream:
+            if stream.status_code != 200:
+                return transports.read(stream, stream.read())
+            with target.open("wb") as file:
+                for chunk in stream.iter_bytes(transports.CHUNK):
+                    file.write(chunk)
+            return transports.read(stream, b"")
 
     def _events(self, request: Request, reader: EventReader | JobEventReader) -> Iterator[Any]:
         with (

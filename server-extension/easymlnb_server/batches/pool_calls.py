@@ -166,7 +166,7 @@ class PoolCalls:
         result = await self._invoker.invoke(request, _Rows(on_row))
         if result.result is not None:
             caller = submitter(job.options)
-            self._invoker.quotas.charge(job.service, caller, result.result.seconds)
+            self._invoker.quotas.charge(job.service, caller, job.owner, result.result.seconds)
         if result.error is not None:
             raise result.error
         return result.body

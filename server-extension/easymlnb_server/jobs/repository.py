@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from easymlnb_server.identity.access import is_pass_key
 from easymlnb_server.jobs import rows, rules
 from easymlnb_server.jobs.models import (
     ENDED,
@@ -121,12 +122,18 @@ class JobRepository(Repository):
     def unfinished(
         self, connection: Connection, owner: str, service: str, key: str
     ) -> dict[str, int]:
-        """Return the numbers of jobs that have not ended: of the service, the user and the key."""
+        """Return the numbers of jobs that have not ended, by kind of meter.
+
+        These are those of the service, of all its visitors, and of the owner, a user or a visitor.
+        """
         going = jobs.c.state.not_in(ENDED)
-        query = select(func.count()).select_from(jobs).where(going, jobs.c.service == service)
+        query = select(jobs.c.owner).where(going, jobs.c.service == service)
+        owners = list(connection.execute(query).scalars())
         own = list(connection.execute(select(jobs.c.options).where(going, jobs.c.owner == owner)))
         return {
-            "service": connection.scalar(query) or 0,
+            "service": len(owners),
+            "visitors": sum(map(is_pass_key, owners)),
+            "visitor": len(own),
             "user": len(own),
             "key": sum(row.options.get("api_key") == key for row in own),
         }
@@ -251,18 +258,34 @@ class JobRepository(Repository):
         return self._write(work)
 
     def save_checkpoint(self, job: Job, file: str, now: float) -> bool:
-        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended."""
+        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended.
+
+        The one before stays, in case the newest one cannot be read.
+        """
 
         def work(connection: Connection) -> bool:
-            statement = (
-                update(jobs).where(rows.is_current(job)).values(checkpoint=file, changed=now)
-            )
-            if not connection.execute(statement).rowcount:
+            current = rows.lock_current(connection, job)
+            if current is None:
                 return False
-            rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
+            if current.checkpoint != file:
+                values = {"checkpoint": file, "former_checkpoint": current.checkpoint}
+                statement = update(jobs).where(jobs.c.id == job.id)
+                connection.execute(statement.values(changed=now, **values))
+                rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
             return True
 
         return self._write(work)
+
+    @reading
+    def preempted_in_vain(self, connection: Connection, id: str) -> int:
+        """Return how many runs of a job were preempted since its last checkpoint."""
+        saved = (job_events.c.job == id) & (job_events.c.kind == "checkpoint")
+        query = select(job_events.c.data).where(saved).order_by(job_events.c.n.desc()).limit(1)
+        last = connection.scalar(query)
+        after = (job_attempts.c.job == id) & (job_attempts.c.outcome == rules.PREEMPTED)
+        if last is not None:
+            after &= job_attempts.c.number > last["attempt"]
+        return connection.scalar(select(func.count()).select_from(job_attempts).where(after)) or 0
 
     @reading
     def events(self, connection: Connection, id: str, after: int = 0) -> list[Event]:
@@ -316,7 +339,7 @@ class JobRepository(Repository):
     @reading
     def needed_files(self, connection: Connection) -> set[str]:
         """Return the names of all files that jobs need."""
-        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint)
+        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint, jobs.c.former_checkpoint)
         names = {name for row in connection.execute(select(*columns)) for name in row if name}
         for found in connection.execute(select(jobs.c.input)).scalars():
             names.update((found["file"], *(file for _, file, _ in found["uploads"])))
