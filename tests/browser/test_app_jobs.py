@@ -45,6 +45,10 @@ def steady(folder: str) -> str:
     return "it went on"
 
 @ml.service
+def half(x: float, digits: int = 1) -> float:
+    return round(x / 2, digits)
+
+@ml.service
 def other(file: ml.File | None = None) -> int:
     return 1
 """
@@ -164,3 +168,39 @@ def test_a_visitor_runs_in_the_background(apps: RunningServer, tmp_path: Path) -
         # Without a page, nobody could find the job again.
         refused = bob.post("services/shown/call", json=values, headers={"Prefer": "respond-async"})
         assert refused.status_code == 403
+
+
+def test_a_table_without_code(apps: RunningServer, chromium: Any, tmp_path: Path) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("id,x\nann,3\nbob,no\n")
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("services/half/page")
+        page.get_by_role("link", name="Run on a table").click()
+        page.get_by_label("File").set_input_files(table)
+        page.get_by_role("button", name="Run", exact=True).click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download results").click()
+        assert download.value.suggested_filename == "people-results.csv"
+        assert download.value.path().read_text() == "id,x,result\nann,3,1.5\nbob,no,\n"
+        page.reload()
+        page.get_by_text("2 of 2 rows, 1 failed").first.wait_for()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download errors").click()
+        assert "invalid_input" in download.value.path().read_text()
+        page.get_by_label("File").set_input_files(
+            {"name": "x.csv", "mimeType": "text/csv", "buffer": b"y\n1\n"}
+        )
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("Column 'x' is missing. The table has: 'y'.").wait_for()
+
+
+def test_the_page_of_a_sweep_draws_its_results(apps: RunningServer, chromium: Any) -> None:
+    sent = apps.http.post("services/half/sweeps", json={"grid": {"x": [1, 2], "digits": [0, 1]}})
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open(f"jobs/{sent.json()['id']}/page")
+        page.get_by_role("heading", name="Sweep of half").wait_for()
+        page.locator("#plot svg[aria-label='result over x and digits'] rect").nth(3).wait_for(
+            state="attached"
+        )
+        assert page.locator("#trials tbody tr").count() == 4
+        page.get_by_role("link", name="CSV").wait_for()

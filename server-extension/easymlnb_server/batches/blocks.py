@@ -70,6 +70,11 @@ class BatchWork:
         except BaseExceptionGroup as errors:
             raise next(_leaves(errors)) from None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the batch waits for a worker."""
+        return bool(self._calls.waiting)
+
     def publish(self) -> None:
         """Tell those who follow the job how far it is."""
         fraction, text = self._progress.shown()

@@ -5,6 +5,7 @@ after its last stored part. Rows that ran and were not stored yet run again.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError
+from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, JobNotFound
 from easymlnb_server.batches import results
 from easymlnb_server.batches.blocks import BatchLost, BatchWork
 from easymlnb_server.batches.models import BatchOptions, Progress
@@ -21,7 +22,7 @@ from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.bodies import load_body
-from easymlnb_server.jobs.models import Job, State, StoredFile
+from easymlnb_server.jobs.models import State, StoredFile
 from easymlnb_server.jobs.run import JobRun
 from easymlnb_server.store.lease import LeaseLost
 
@@ -61,11 +62,11 @@ class BatchDriver:
 
     async def _work(self, run: JobRun) -> rules.Change:
         calls = PoolCalls(self._invoker, run.job)
-        progress = await asyncio.to_thread(self._load, run.job)
+        progress = await asyncio.to_thread(self._load, run)
         options = await asyncio.to_thread(read_options, run)
         work = BatchWork(run, self._repository(), calls, progress, options)
         work.publish()
-        saving = asyncio.create_task(_save(run))
+        saving = asyncio.create_task(_save(run, work))
         try:
             if not progress.complete:
                 body = await asyncio.to_thread(
@@ -79,13 +80,15 @@ class BatchDriver:
         values["progress_text"] = progress.shown()[1]
         return rules.succeed(run.job, values, time.time())
 
-    def _load(self, job: Job) -> Progress:
-        """Return how far a batch is: a job that is retried continues with the old one."""
-        repository = self._repository()
+    def _load(self, run: JobRun) -> Progress:
+        """Return how far a batch is; a retry continues with the old job of the same version."""
+        repository, job = self._repository(), run.job
         found = repository.load(job.id)
         if found is None and job.retry_of is not None:
-            repository.copy(job.retry_of, job)
-            found = repository.load(job.id)
+            with contextlib.suppress(JobNotFound):  # it is deleted
+                if run.parts.repository.get(job.retry_of).bundle == job.bundle:
+                    repository.copy(job.retry_of, job)
+                    found = repository.load(job.id)
         return found or Progress()
 
 
@@ -148,11 +151,13 @@ async def save_file(run: JobRun, label: str, data: bytes, media_type: str) -> No
     await asyncio.to_thread(run.parts.repository.save_file, run.job, file)
 
 
-async def _save(run: JobRun) -> None:
-    """Store the progress from time to time."""
+async def _save(run: JobRun, work: BatchWork) -> None:
+    """Store the progress from time to time, also what the batch waits for."""
     saved = run.progress
     while True:
         await asyncio.sleep(SAVE_EVERY)
+        if work.waits:
+            work.publish()
         if run.progress != saved:
             saved = run.progress
             await asyncio.to_thread(run.parts.repository.save_progress, run.job, *saved)
