@@ -146,7 +146,12 @@ setup(
     packages=find_packages(include=["easymlnb", "easymlnb.*"]) + find_packages(SERVER),
     package_dir={"easymlnb_server": f"{SERVER}/easymlnb_server"},
     package_data={
-        "easymlnb": ["py.typed", "forms/*.css", "forms/scripts/*.js", "templates/notebooks/*.ipynb"],
+        "easymlnb": [
+            "py.typed",
+            "forms/*.css",
+            "forms/scripts/*.js",
+            "templates/notebooks/*.ipynb",
+        ],
         "easymlnb_server": [
             "py.typed",
             "templates/*",

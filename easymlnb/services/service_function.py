@@ -1,6 +1,6 @@
 """The type of a decorated function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from easymlnb.services.definition import Service
@@ -250,6 +250,54 @@ class ServiceFunction(Protocol[P, R]):
         ------
         EasyMLNBError
             The service is not published.
+        """
+
+    def batch(
+        self,
+        table: Any,
+        *,
+        values: Mapping[str, Any] | None = None,
+        extra_columns: str = "refuse",
+    ) -> "Job":
+        """Run the published version on each row of a table, as a job.
+
+        Parameters
+        ----------
+        table : path, DataFrame, list of dicts or list of paths
+            A CSV or parquet table with a column for each parameter, or a ZIP or list of files.
+        values : mapping, optional
+            Parameters that are the same for all rows.
+        extra_columns : {"refuse", "keep"}, default "refuse"
+            ``"keep"`` copies columns that are no parameters to the result.
+
+        Returns
+        -------
+        Job
+            Its ``result()`` is a table with all rows, its ``errors`` one with those that failed.
+        """
+
+    def sweep(
+        self,
+        grid: Mapping[str, Iterable[Any]] | None = None,
+        *,
+        points: Iterable[Mapping[str, Any]] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> "Job":
+        """Run the published version with many parameters, as a job.
+
+        Parameters
+        ----------
+        grid : mapping, optional
+            A list of values for each parameter; all combinations run.
+        points : iterable of mappings, optional
+            The parameters of each run, in place of a grid.
+        values : mapping, optional
+            Parameters that are the same for all runs.
+
+        Returns
+        -------
+        Job
+            Its ``result()`` is a table with a row for each run.
         """
 
     def schedule(

@@ -15,6 +15,8 @@ from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -198,6 +200,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         idempotency=IdempotencyCache(),
         users=directory,
         jobs=jobs,
+        batches=Batches(jobs, invoker),
+        sweeps=Sweeps(jobs, services),
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,

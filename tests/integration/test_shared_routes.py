@@ -161,6 +161,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
+    f"{OWN}/batches": (Probe("post", "call", 202, send={"content": b"x\n1\n"}),),
+    f"{OWN}/batches/page": (Probe("get", "call"),),
+    f"{OWN}/sweeps": (Probe("post", "call", 400, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
     f"{OWN}/limits": (
@@ -257,6 +260,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/trials": {"get": 404},
     "jobs/JOB/use": {"post": 404},
     "schedules": {"get": 200, "post": 400},
     "schedules/page": {"get": 200},

@@ -5,6 +5,10 @@ from typing import Any
 from easymlnb_server.apps.channel_handlers import ChannelsHandler, KernelHandler, LeaveHandler
 from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
+from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
+from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
+from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
+from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import CallHandler
@@ -184,6 +188,8 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **BATCHES,
+    **SWEEPS,
     **TRAINING,
     **JOB_PAGES,
     **KEYS,
@@ -305,6 +311,10 @@ def _common_routes(name: str) -> Routes:
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
+        (rf"services/{name}/batches", BatchesHandler),
+        (rf"services/{name}/batches/page", BatchPageHandler),
+        (rf"services/{name}/sweeps", SweepsHandler),
+        (rf"jobs/{JOB}/trials", TrialsHandler),
         (r"jobs", JobsHandler),
         (r"jobs/page", JobsPageHandler),
         (rf"jobs/{JOB}", JobHandler),
