@@ -15,8 +15,8 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.in_flight import InFlight
-from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink
-from easymlnb_server.calls.record import CallRecorder, run_seconds, size_of
+from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink, StreamedItems
+from easymlnb_server.calls.record import CallRecorder, may_keep, run_seconds, size_of
 from easymlnb_server.calls.shadow_calls import ShadowCalls
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
@@ -50,7 +50,8 @@ class Invocation:
     """
 
     __slots__ = (
-        "_admission", "_invoker", "_on_done", "_sink", "handle", "request", "streamed", "target",
+        "_admission", "_invoker", "_items", "_on_done", "_sink", "handle", "request", "streamed",
+        "target",
     )  # fmt: skip
 
     target: Target
@@ -67,6 +68,7 @@ class Invocation:
         self.streamed = 0
         self._admission: Admission | None = None
         self._invoker = invoker
+        self._items: StreamedItems | None = None
         self._on_done = on_done
         self._sink = sink
 
@@ -93,6 +95,8 @@ class Invocation:
         spec = target.spec
         if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
+        if spec.stream:
+            self._items = StreamedItems() if may_keep(request, spec) else None
         if self._admission is None and not request.is_shadow:
             self._admission = invoker.quotas.admit(
                 target.name, request.caller, request.owner, size_of(request.body)
@@ -132,6 +136,8 @@ class Invocation:
 
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
         self.streamed += len(body)
+        if self._items is not None and isinstance(message, Item):
+            self._items.add(body)
         assert self._sink is not None
         self._sink.on_event(message, body)
 
@@ -169,6 +175,7 @@ class Invocation:
                 result,
                 seconds,
                 self.streamed,
+                self._items,
             )
         self._on_done(self, result)
         if target.shadow is not None:

@@ -15,6 +15,7 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonPageHandler,
     ComparisonsHandler,
     ShadowsHandler,
+    ShadowsPageHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
@@ -23,11 +24,11 @@ from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.hub.handlers import (
     HubHandler,
-    OwnerlessHandler,
     ServiceTransferHandler,
     TransferHandler,
     UserHandler,
 )
+from easymlnb_server.hub.ownerless_handlers import OwnerlessHandler, OwnerlessPageHandler
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
@@ -261,6 +262,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
     )
@@ -282,6 +284,7 @@ SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
     (r"hub/ownerless", OwnerlessHandler),
+    (r"hub/ownerless/page", OwnerlessPageHandler),
     (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),

@@ -99,29 +99,6 @@ class ServiceTransferHandler(BodyHandler):
             raise BadRequest(f"The Hub has no user {to!r}.")
 
 
-class OwnerlessHandler(EasyHandler):
-    """``GET hub/ownerless``: services whose owner, or whose workers' user, is no longer there."""
-
-    @web.authenticated
-    async def get(self) -> None:
-        if self.caller is None or not self.caller.admin:
-            raise Forbidden("This request requires an administrator of the Hub.")
-        find, deploy = self.state.users.find, self.state.publisher.account_of
-        services = [*self.state.published.services.items()]
-        accounts = {name: deploy(one.current.bundle, one.owner) for name, one in services}
-        users = {one.owner for _, one in services if group_of(one.owner) is None}
-        gone = {user for user in users | {*accounts.values()} if await find(user) is None}
-        self.write_json(
-            {
-                "services": [
-                    {"name": name, "owner": one.owner, "account": accounts[name]}
-                    for name, one in services
-                    if one.owner in gone or accounts[name] in gone
-                ]
-            }
-        )
-
-
 class HubHandler(EasyHandler):
     """``GET hub``: scopes, addresses and versions; ``doctor --hub`` prints them."""
 
@@ -149,7 +126,7 @@ class UserHandler(EasyHandler):
         await follow_database(self)
         await users.forget()
         forget_services(self, removed)
-        await self.record("owner.remove", name, owner=name, details={"removed": removed})
+        await self.record("owner.remove", name, details={"removed": removed})  # of nobody now
         self.write_json({"removed": removed})
 
 

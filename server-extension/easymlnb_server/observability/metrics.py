@@ -195,8 +195,8 @@ class Metrics:
             memory_bytes=self._memory.get(deployment.bundle),
         )
 
-    def sample(self, name: str, number: int) -> Sample:
-        """Return the numbers of a version for its promotion."""
+    async def sample(self, name: str, number: int) -> Sample:
+        """Return the numbers of a version for its promotion; its workers are measured."""
         series = self._series.get((name, str(number)))
         calls, errors, p95 = series.counts() if series is not None else (0, 0, None)
         service = self._published.get(name)
@@ -206,10 +206,12 @@ class Metrics:
         deployment = version.deployment
         failure = deployment.breaker.error if deployment.state == "failed" else None
         lost = sum(deployment.restarts[reason] for reason in ("lost", "hung", "memory"))
+        sizes = await asyncio.to_thread(deployment.memory)
         return Sample(
             calls=calls,
             errors=errors,
             p95=p95,
+            memory=max(sizes, default=0) or None,
             lost_workers=lost,
             start_error=failure.message if failure is not None else "",
         )
@@ -226,7 +228,7 @@ class Metrics:
         """Measure the workers' memory: milliseconds per process, so not for every scrape."""
         versions = self._published.versions()
         deployments = {one.deployment.bundle: one.deployment for one in versions}
-        self._memory = {bundle: one.memory() for bundle, one in deployments.items()}
+        self._memory = {bundle: sum(one.memory()) for bundle, one in deployments.items()}
 
     def describe(self) -> Iterable[Metric]:
         """Return no names, so that two servers in one process can both register."""

@@ -21,6 +21,9 @@ LIVE: Final = "live"
 FOR_KEYS = (Action.SEE, Action.CALL)
 """What API keys and visitors may do, if anything."""
 
+MIN_DERIVED = 100
+"""Cached derivations from specs before those of removed services are looked for."""
+
 T = TypeVar("T")
 
 
@@ -91,6 +94,7 @@ class ServiceRegistry:
         self._published = published
         self._wake_version = wake_version
         self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
+        self._derived_limit = MIN_DERIVED
 
     def resolve(
         self,
@@ -213,9 +217,12 @@ class ServiceRegistry:
 
     def names(self, caller: Caller | None) -> list[str]:
         """Return all names that a caller may know of, sorted."""
+        return [name for name in self.all_names() if self.allows(caller, name, Action.SEE)]
+
+    def all_names(self) -> list[str]:
+        """Return the names of all services, sorted."""
         live = (service.spec.name for service in self._live.all())
-        everything = sorted({*self._published, *live})
-        return [name for name in everything if self.allows(caller, name, Action.SEE)]
+        return sorted({*self._published, *live})
 
     def specs(self, caller: Caller | None) -> list[ServiceSpec]:
         """Return the specs of all services that a caller may know of."""
@@ -244,14 +251,20 @@ class ServiceRegistry:
         spec = self.find(name).spec
         known = self._derived.get(name)
         if known is None or known[0] is not spec:
-            self._derived = {
-                other: cached
-                for other, cached in self._derived.items()
-                if other in self._published or self._live.get(other) is not None
-            }
+            if len(self._derived) >= self._derived_limit:
+                self._forget_derived()
             known = self._derived[name] = (spec, make(spec))
         derived: T = known[1]
         return derived
+
+    def _forget_derived(self) -> None:
+        """Drop what is cached of services that are gone."""
+        self._derived = {
+            name: cached
+            for name, cached in self._derived.items()
+            if name in self._published or self._live.get(name) is not None
+        }
+        self._derived_limit = 2 * len(self._derived) + MIN_DERIVED
 
     def created(self, name: str) -> float:
         """Return when a service was published or became live, in seconds; 0 if unknown."""

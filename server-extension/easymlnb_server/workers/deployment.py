@@ -123,9 +123,9 @@ class Deployment:
         """Whether there are no workers and no calls."""
         return not (self.pool.waiting or self.pool.running or self.reserved or self.wanted)
 
-    def memory(self) -> int:
-        """Return the resident bytes of all workers. Blocks: call it in a thread."""
-        return sum(worker.kernel.memory() for worker in self._workers.all)
+    def memory(self) -> list[int]:
+        """Return the resident bytes of each worker. Blocks: call it in a thread."""
+        return [worker.kernel.memory() for worker in self._workers.all]
 
     async def launch(self, names: tuple[str, ...]) -> tuple[Worker, tuple[ServiceSpec, ...]]:
         """Start and check the first worker; return it with the specs of its services.

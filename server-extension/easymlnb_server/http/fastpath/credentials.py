@@ -16,6 +16,7 @@ from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvi
 from easymlnb_server.context import ServerContext
 from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, owner_key
 from easymlnb_server.identity.api_keys.keys import owner_of_calls
+from easymlnb_server.identity.api_keys.models import ApiKey
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.services.registry import ServiceRegistry
 
@@ -23,6 +24,9 @@ JUPYTER_PROVIDERS = (IdentityProvider, PasswordIdentityProvider)
 HUB_MODULE = "jupyterhub.singleuser.extension"
 LOGIN_MODULE = "jupyterhub.services.auth"
 OWN_MODULE = "easymlnb_server.hub.identity_provider"
+
+MAX_HOLDERS = 10_000
+"""Callers of keys that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,26 @@ class KnownCaller:
     owner: str
 
 
-def find_key_holder(state: ServerContext, text: str) -> KnownCaller | None:
-    """Return the caller with this API key if it is valid and needs no request to the Hub."""
-    key = state.keys.find(text)
-    if key is None or Scope.CALL not in key.scopes:
-        return None
-    owner = state.users.known(key.owner)
-    caller = state.keys.as_caller(key, owner) if owner is not None else None
-    return None if caller is None else KnownCaller(caller, owner_of_calls(key.id))
+class KeyHolders:
+    """Finds the callers of API keys that need no request to the Hub."""
+
+    def __init__(self, state: ServerContext) -> None:
+        self._state = state
+        self._known: dict[str, KnownCaller] = {}
+
+    def of(self, key: ApiKey) -> KnownCaller | None:
+        """Return the caller of a valid key."""
+        state = self._state
+        owner = state.users.known(key.owner)
+        caller = state.keys.as_caller(key, owner) if owner is not None else None
+        if caller is None or Scope.CALL not in key.scopes:
+            return None
+        known = self._known.get(key.id)
+        if known is None or known.caller is not caller:
+            if len(self._known) >= MAX_HOLDERS:
+                self._known.clear()
+            known = self._known[key.id] = KnownCaller(caller, owner_of_calls(key.id))
+        return known
 
 
 def find_known_caller(

@@ -17,11 +17,12 @@ from easymlnb.contract.file_parameters import body_limit
 from easymlnb_server.calls.responses import EVENTS
 from easymlnb_server.context import ServerContext
 from easymlnb_server.http.fastpath.credentials import (
+    KeyHolders,
     KnownCaller,
-    find_key_holder,
     find_known_caller,
 )
 from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.api_keys.models import ApiKey
 
 CALL = r"services/([A-Za-z0-9_-]+)/call"
 """The route of the fast path, below the prefix of the extension."""
@@ -57,6 +58,22 @@ class EligibleCall:
     length: int
 
 
+class SeenHead:
+    """What is known of the head that a connection sent last: clients repeat it.
+
+    - ``headers``: the headers, ``None`` for none that can take the fast path
+    - ``token``: the token or API key; ``key``: the key, if it was found
+    """
+
+    __slots__ = ("headers", "is_key", "key", "token")
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] | None = None
+        self.token = ""
+        self.is_key = False
+        self.key: ApiKey | None = None
+
+
 class Eligibility:
     """Finds calls for the fast path; everything uncertain is left to the handlers."""
 
@@ -64,18 +81,22 @@ class Eligibility:
         self._state = state
         self._settings = settings
         self._hosts: set[str] = set()
+        self._holders = KeyHolders(state)
 
-    def check(self, name: str, headers: Mapping[str, str]) -> EligibleCall | None:
+    def check(
+        self, name: str, headers: Mapping[str, str], seen: SeenHead | None = None
+    ) -> EligibleCall | None:
         """Return the call if it can take the fast path, else ``None``.
 
-        ``headers`` are those of a ``POST`` in HTTP/1.1, by their names in lower case.
+        ``headers`` are those of a ``POST`` in HTTP/1.1, by their names in lower case. ``seen`` is
+        what is known of the last head of the same connection.
         """
-        if (
-            not HEADERS.issuperset(headers)
-            or headers.get("connection", "keep-alive").lower() != "keep-alive"
-            or EVENTS in headers.get("accept", "")
-            or (caller := self._known_caller(headers)) is None
-        ):
+        if seen is None:
+            seen = SeenHead()
+        if seen.headers is not headers and not self._read(headers, seen):
+            return None
+        caller = self._caller(seen)
+        if caller is None:
             return None
         try:
             target = self._state.services.resolve(name, caller.caller, Action.CALL)
@@ -98,8 +119,8 @@ class Eligibility:
         length = int(content_length)
         return EligibleCall(caller, length) if length <= min(BODY_LIMIT, limit) else None
 
-    def _known_caller(self, headers: Mapping[str, str]) -> KnownCaller | None:
-        """Return the caller whom Jupyter's own checks would certainly accept."""
+    def _caller(self, seen: SeenHead) -> KnownCaller | None:
+        """Return the caller whom Jupyter's own checks would certainly accept now."""
         settings = self._settings
         if (
             settings.get("allow_origin")
@@ -107,6 +128,29 @@ class Eligibility:
             or settings.get("allow_credentials")
         ):
             return None
+        if not seen.is_key:
+            return find_known_caller(settings, self._state.services, seen.token)
+        keys = self._state.keys
+        if seen.key is None or not keys.use_again(seen.key):
+            seen.key = keys.find(seen.token)
+        return self._holders.of(seen.key) if seen.key is not None else None
+
+    def _read(self, headers: Mapping[str, str], seen: SeenHead) -> bool:
+        """Note what a head says of its caller; return whether it can take the fast path."""
+        seen.headers = None
+        if (
+            not HEADERS.issuperset(headers)
+            or headers.get("connection", "keep-alive").lower() != "keep-alive"
+            or EVENTS in headers.get("accept", "")
+            or (token := self._token(headers)) is None
+        ):
+            return False
+        seen.headers, seen.token, seen.key = headers, token, None
+        seen.is_key = api_keys.is_key(token)
+        return True
+
+    def _token(self, headers: Mapping[str, str]) -> str | None:
+        """Return the token or key of a request for a host name of this server."""
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         token = credentials.strip()
         key = headers.get("x-api-key")
@@ -120,9 +164,7 @@ class Eligibility:
             or not self._is_host(headers.get("host", ""))
         ):
             return None
-        if api_keys.is_key(token):
-            return find_key_holder(self._state, token)
-        return find_known_caller(settings, self._state.services, token)
+        return token
 
     def _is_host(self, host: str) -> bool:
         if host in self._hosts:

@@ -61,7 +61,7 @@ def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:
         wanted=2,
         state="failed",
         restarts=Counter(lost=3),
-        memory=lambda: memory,
+        memory=lambda: [memory],
     )
 
 
