@@ -84,7 +84,7 @@ def test_an_anywidget_of_the_notebook_works_and_reaches_nothing(visitor: Any) ->
         spy.evaluate("one => new Promise((go) => setTimeout(() => go(one.dataset.sent), 500))")
         == "no"
     )
-    assert run(page).inner_text() == "Hello Ada"
+    run(page).get_by_text("Hello Ada").wait_for()
     assert serious(page) == []
 
 

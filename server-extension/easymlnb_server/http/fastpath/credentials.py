@@ -13,9 +13,8 @@ from typing import Any
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 
-from easymlnb_server.context import ServerContext
 from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, owner_key
-from easymlnb_server.identity.api_keys.keys import owner_of_calls
+from easymlnb_server.identity.api_keys.keys import ApiKeys, owner_of_calls
 from easymlnb_server.identity.api_keys.models import ApiKey
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.services.registry import ServiceRegistry
@@ -24,9 +23,6 @@ JUPYTER_PROVIDERS = (IdentityProvider, PasswordIdentityProvider)
 HUB_MODULE = "jupyterhub.singleuser.extension"
 LOGIN_MODULE = "jupyterhub.services.auth"
 OWN_MODULE = "easymlnb_server.hub.identity_provider"
-
-MAX_HOLDERS = 10_000
-"""Callers of keys that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +33,12 @@ class KnownCaller:
     owner: str
 
 
-class KeyHolders:
-    """Finds the callers of API keys that need no request to the Hub."""
-
-    def __init__(self, state: ServerContext) -> None:
-        self._state = state
-        self._known: dict[str, KnownCaller] = {}
-
-    def of(self, key: ApiKey) -> KnownCaller | None:
-        """Return the caller of a valid key."""
-        state = self._state
-        owner = state.users.known(key.owner)
-        caller = state.keys.as_caller(key, owner) if owner is not None else None
-        if caller is None or Scope.CALL not in key.scopes:
-            return None
-        known = self._known.get(key.id)
-        if known is None or known.caller is not caller:
-            if len(self._known) >= MAX_HOLDERS:
-                self._known.clear()
-            known = self._known[key.id] = KnownCaller(caller, owner_of_calls(key.id))
-        return known
+def find_key_holder(keys: ApiKeys, key: ApiKey, owner: Caller | None) -> KnownCaller | None:
+    """Return the caller with a valid key of a user who is known without a request to the Hub."""
+    caller = keys.as_caller(key, owner) if owner is not None else None
+    if caller is None or Scope.CALL not in key.scopes:
+        return None
+    return KnownCaller(caller, owner_of_calls(key.id))
 
 
 def find_known_caller(

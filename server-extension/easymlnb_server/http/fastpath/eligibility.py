@@ -17,11 +17,11 @@ from easymlnb.contract.file_parameters import body_limit
 from easymlnb_server.calls.responses import EVENTS
 from easymlnb_server.context import ServerContext
 from easymlnb_server.http.fastpath.credentials import (
-    KeyHolders,
     KnownCaller,
+    find_key_holder,
     find_known_caller,
 )
-from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.api_keys.models import ApiKey
 
 CALL = r"services/([A-Za-z0-9_-]+)/call"
@@ -62,16 +62,19 @@ class SeenHead:
     """What is known of the head that a connection sent last: clients repeat it.
 
     - ``headers``: the headers, ``None`` for none that can take the fast path
-    - ``token``: the token or API key; ``key``: the key, if it was found
+    - ``token``: the token or API key
+    - ``key``, ``owner``, ``holder``: the key, its owner and the caller, if they were found
     """
 
-    __slots__ = ("headers", "is_key", "key", "token")
+    __slots__ = ("headers", "holder", "is_key", "key", "owner", "token")
 
     def __init__(self) -> None:
         self.headers: Mapping[str, str] | None = None
         self.token = ""
         self.is_key = False
         self.key: ApiKey | None = None
+        self.owner: Caller | None = None
+        self.holder: KnownCaller | None = None
 
 
 class Eligibility:
@@ -81,7 +84,6 @@ class Eligibility:
         self._state = state
         self._settings = settings
         self._hosts: set[str] = set()
-        self._holders = KeyHolders(state)
 
     def check(
         self, name: str, headers: Mapping[str, str], seen: SeenHead | None = None
@@ -114,8 +116,6 @@ class Eligibility:
         limit, kind = spec.max_body, headers.get("content-type", JSON)
         if kind != JSON:
             limit = body_limit(spec.input, limit, kind.partition(";")[0].strip().lower())
-        if caller.caller.key is not None:
-            limit = self._state.quotas.max_body(name, caller.caller, limit)
         length = int(content_length)
         return EligibleCall(caller, length) if length <= min(BODY_LIMIT, limit) else None
 
@@ -130,10 +130,16 @@ class Eligibility:
             return None
         if not seen.is_key:
             return find_known_caller(settings, self._state.services, seen.token)
-        keys = self._state.keys
-        if seen.key is None or not keys.use_again(seen.key):
-            seen.key = keys.find(seen.token)
-        return self._holders.of(seen.key) if seen.key is not None else None
+        state, key = self._state, seen.key
+        if key is None or not state.keys.use_again(key):
+            key = seen.key = state.keys.find(seen.token)
+            seen.holder = None
+            if key is None:
+                return None
+        owner = state.users.known(key.owner)
+        if seen.holder is None or seen.owner != owner:
+            seen.owner, seen.holder = owner, find_key_holder(state.keys, key, owner)
+        return seen.holder
 
     def _read(self, headers: Mapping[str, str], seen: SeenHead) -> bool:
         """Note what a head says of its caller; return whether it can take the fast path."""
