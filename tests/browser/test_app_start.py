@@ -25,7 +25,7 @@ def mixed(
     """Euler: $e^{i\\\\pi} = -1$."""
     return f"{text} {times} {kind} {loud} {color}"
 
-ROWS = [{"when": f"2026-01-{day:02}", "load": day / 4, "note": "a longer text"} for day in range(1, 9)]
+ROWS = [{"when": f"2026-01-{day:02}", "load": day / 4, "note": "words"} for day in range(1, 9)]
 
 @ml.service(public=True, examples=[{"table": ROWS, "series": ROWS}])
 def count(table: ml.Table, series: ml.TimeSeries) -> int:

@@ -80,7 +80,7 @@ class Invocation:
     def acknowledge(self, size: int) -> None:
         """Note that the reader of a stream took ``size`` more bytes of it."""
         if self.handle is not None:
-            self.target.pool.acknowledge(self.handle, size)
+            self.target.dispatcher.acknowledge(self.handle, size)
 
     def submit(self) -> None:
         """Queue the call at the version that answers now; raises why that is refused."""
@@ -106,7 +106,7 @@ class Invocation:
         left = limit - (now - request.began)
         # At least a moment, also when the time is nearly over as the call changes versions.
         seconds = max(min(left, request.deadline - now), MIN_TIMEOUT)
-        handle = target.pool.submit(
+        handle = target.dispatcher.submit(
             _message(request, target, seconds),
             request.body,
             self._on_event if sink is not None else None,

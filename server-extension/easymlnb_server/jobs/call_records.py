@@ -39,6 +39,6 @@ class JobCallRecorder:
             entry=Entry.JOB,
         )
         spec = version.spec if version is not None else current.spec
-        target = Target(spec, current.deployment.pool, job.version)
+        target = Target(spec, current.deployment.dispatcher, job.version)
         self._invoker.recorder.record(request, target, handle, result, now - handle.started)
         self._invoker.quotas.charge(job.service, caller, run_seconds(handle, result))

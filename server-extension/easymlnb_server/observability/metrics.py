@@ -189,7 +189,7 @@ class Metrics:
             return found
         return msgspec.structs.replace(
             found,
-            workers=len(deployment.pool.workers),
+            workers=len(deployment.dispatcher.workers),
             workers_wanted=deployment.wanted,
             restarts=deployment.restarts.total(),
             memory_bytes=self._memory.get(deployment.bundle),
@@ -250,7 +250,7 @@ class Metrics:
         for name, version in versions:
             deployment = version.deployment
             labels = [name, str(version.number), deployment.bundle[:12]]
-            families["ready"].add_metric(labels, len(deployment.pool.workers))
+            families["ready"].add_metric(labels, len(deployment.dispatcher.workers))
             families["wanted"].add_metric(labels, deployment.wanted)
             families["failed"].add_metric(labels, deployment.state == "failed")
             for reason in REASONS:

@@ -155,7 +155,7 @@ class ServiceRegistry:
             raise ServiceNotFound(name)
         if selection.version and selection.version != LIVE:
             raise VersionNotFound(selection.version)
-        return Target(notebook.spec, notebook.pool, LIVE, notebook.link.hello.kernel)
+        return Target(notebook.spec, notebook.dispatcher, LIVE, notebook.link.hello.kernel)
 
     async def wake(self, name: str, version: str) -> None:
         """Give a version a deployment if it has none, so that a call can pin it.
@@ -205,10 +205,10 @@ class ServiceRegistry:
     def replaced(self, target: Target) -> bool:
         """Return whether other workers took over from those that a call was sent to."""
         service = self._published.get(target.spec.name)
-        if service is None or not target.pool.closed or target.version == LIVE:
+        if service is None or not target.dispatcher.closed or target.version == LIVE:
             return False
         now = service.targets.get(int(target.version))
-        return now is None or now.pool is not target.pool
+        return now is None or now.dispatcher is not target.dispatcher
 
     def successor(self, target: Target) -> Target:
         """Return the target whose queue a waiting call was moved to."""
@@ -279,7 +279,7 @@ class ServiceRegistry:
         notebook = self._live.get(name)
         service = self._published.get(name)
         if service is None:
-            busy = notebook is not None and notebook.pool.waiting
+            busy = notebook is not None and notebook.dispatcher.waiting
             return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
         managed = self.allows(caller, name, Action.MANAGE)
         return _state_of(service, managed, live=notebook is not None)
@@ -303,7 +303,7 @@ def _state_of(service: PublishedService, managed: bool, *, live: bool) -> Servic
     version = service.current
     deployment = version.deployment
     state = cast("ServiceStatus", deployment.state)
-    busy = state == "ready" and deployment.pool.waiting
+    busy = state == "ready" and deployment.dispatcher.waiting
     found = ServiceState(state="busy" if busy else state, version=version.number, live=live)
     if not managed:
         return found

@@ -57,7 +57,7 @@ def publish(published: PublishedServices, name: str, version: int, deployment: A
 def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:
     return SimpleNamespace(
         bundle=BUNDLE,
-        pool=pool or Dispatcher(1),
+        dispatcher=pool or Dispatcher(1),
         wanted=2,
         state="failed",
         restarts=Counter(lost=3),
