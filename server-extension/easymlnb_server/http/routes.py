@@ -24,11 +24,12 @@ from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.hub.handlers import (
     HubHandler,
+    OwnerlessHandler,
+    OwnerlessPageHandler,
     ServiceTransferHandler,
     TransferHandler,
     UserHandler,
 )
-from easymlnb_server.hub.ownerless_handlers import OwnerlessHandler, OwnerlessPageHandler
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
