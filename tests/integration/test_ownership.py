@@ -5,7 +5,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from typer.testing import CliRunner
 
+from easymlnb.cli.app import app
 from support.notebooks import make_notebook
 from support.server import free_port, publish
 from support.shared_server import BOB, OPTIONS, PEOPLE, SharedServer, call
@@ -64,6 +66,9 @@ def test_a_group_owns_services_that_outlive_people(shared: SharedServer) -> None
         {"name": "ml/forecast", "owner": "group:ml", "account": "alice", "gone": ["alice"]}
     ]
     assert "ml/forecast" in people["root"].get("hub/ownerless/page").text
+    token = people["root"].headers["Authorization"].split()[-1]
+    told = CliRunner().invoke(app, ["hub", "ownerless", "--url", shared.url, "--token", token])
+    assert (told.exit_code, "ml/forecast" in told.stdout) == (0, True), told.output
     bring(shared, "dave", "owner=ml", "forecast", "two")
     assert call(shared, "dave", "ml/forecast").json() == "two"
     assert people["root"].get("hub/ownerless").json()["services"] == []
