@@ -90,7 +90,7 @@ def test_maintainers_publish_and_manage_and_do_not_own(shared: SharedServer) -> 
     assert people["alice"].get(f"{at}/maintainers").json()["users"] == ["carol"]
     shown = {who: people[who].get(f"{at}/page").text for who in ("alice", "carol", BOB)}
     assert ["Maintainers: carol" in page for page in shown.values()] == [True, True, False]
-    assert ["Save maintainers" in page for page in shown.values()] == [True, False, False]
+    assert ["Change maintainers" in page for page in shown.values()] == [True, False, False]
     assert call(shared, BOB, "alice/segment").json() == "second"
     for method, route, body in (
         ("PUT", "maintainers", {"users": ["carol", BOB]}),
