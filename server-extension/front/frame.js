@@ -36,7 +36,10 @@ export function startFrame() {
     if (source !== parent || data?.kind !== "widgets") return;
     draw(data).catch((error) => {
       console.error(error);
-      document.body.textContent = "This part of the page cannot be displayed.";
+      const evaluates = error instanceof EvalError || /unsafe-eval/.test(String(error));
+      document.body.textContent = evaluates
+        ? "A widget here turns text into code, which this page does not allow."
+        : "This part of the page cannot be displayed.";
     });
   });
   post({ kind: "ready" });

@@ -11,6 +11,7 @@ import { version as coreutilsVersion } from "@lumino/coreutils/package.json";
 import * as messaging from "@lumino/messaging";
 import { version as messagingVersion } from "@lumino/messaging/package.json";
 import * as widgets from "@lumino/widgets";
+import { version as widgetsVersion } from "../../node_modules/@lumino/widgets/package.json";
 
 /** @typedef {{ script: string, module: string }} Package - where it is, and the module of its plugins */
 /** @typedef {Record<string, any>} Classes */
@@ -33,11 +34,29 @@ const SCOPE = {
   "@jupyter-widgets/controls": shared(controlsVersion, controls),
   "@lumino/coreutils": shared(coreutilsVersion, coreutils),
   "@lumino/messaging": shared(messagingVersion, messaging),
-  "@lumino/widgets": shared("2.0.0", widgets),
+  "@lumino/widgets": shared(widgetsVersion, widgets),
 };
 
 /**
- * Return the widget classes of a package; rejects if the server does not have it.
+ * Load a script of a package, and register what it shares.
+ * @param {string} name
+ */
+async function prepare(name) {
+  await new Promise((done, failed) => {
+    const script = Object.assign(document.createElement("script"), { src: packages[name].script, onload: done, onerror: failed });
+    document.head.append(script);
+  });
+  await containers()[name].init(SCOPE);
+}
+
+/** @returns {Record<string, any>} */
+const containers = () => ((/** @type {any} */ (window))._JUPYTERLAB ??= {});
+
+/** @type {Promise<unknown> | undefined} */
+let prepared;
+
+/**
+ * Return the widget classes of a package; rejects if it cannot be loaded.
  * @param {string} name
  */
 export function classesOf(name) {
@@ -53,14 +72,10 @@ export function classesOf(name) {
 async function load(name) {
   const found = packages[name];
   if (!found) return {};
-  const all = ((/** @type {any} */ (window))._JUPYTERLAB ??= {});
-  await new Promise((done, failed) => {
-    const script = Object.assign(document.createElement("script"), { src: found.script, onload: done, onerror: failed });
-    document.head.append(script);
-  });
-  const container = all[name];
-  await container.init(SCOPE);
-  const module = (await container.get(found.module))();
+  containers();
+  // All of them first: one package may share a module with another.
+  await (prepared ??= Promise.allSettled(Object.keys(packages).map(prepare)));
+  const module = (await containers()[name].get(found.module))();
   /** @type {any[]} */
   const registered = [];
   const registry = {
