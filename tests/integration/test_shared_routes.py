@@ -202,6 +202,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
     f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
+    f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
@@ -238,6 +239,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
     "hub/ownerless": {"get": 403},
+    "hub/ownerless/page": {"get": 403},
     "hub/users/USER": {"delete": 403},
     "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},

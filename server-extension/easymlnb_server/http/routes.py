@@ -19,6 +19,7 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonPageHandler,
     ComparisonsHandler,
     ShadowsHandler,
+    ShadowsPageHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
@@ -30,6 +31,7 @@ from easymlnb_server.http.template_routes import template_routes
 from easymlnb_server.hub.handlers import (
     HubHandler,
     OwnerlessHandler,
+    OwnerlessPageHandler,
     ServiceTransferHandler,
     TransferHandler,
     UserHandler,
@@ -360,6 +362,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
@@ -400,6 +403,7 @@ SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
     (r"hub/ownerless", OwnerlessHandler),
+    (r"hub/ownerless/page", OwnerlessPageHandler),
     (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),
