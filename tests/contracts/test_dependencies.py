@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 KERNEL = ROOT / "easymlnb"
 SERVER = ROOT / "server-extension"
 OWN = {"easymlnb", "easymlnb_server"}
-OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "tqdm"}
-"""Used only where an author's own code has imported them, or a model has their format."""
+OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "optuna", "tqdm"}
+"""Used only where an author has installed them, or a model has their format."""
 
 BETTER_WITH = {"numpy"}
 """Used by the server if they are there: comparisons then measure how far images are apart."""
