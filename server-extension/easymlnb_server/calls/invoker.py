@@ -5,6 +5,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from msgspec import structs
+
+from easymlnb.contract.batch_protocol import operation_name
 from easymlnb.contract.errors import (
     CallCancelled,
     Draining,
@@ -13,6 +16,7 @@ from easymlnb.contract.errors import (
     NotReady,
     ServiceNotFound,
 )
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink, StreamedItems
@@ -102,6 +106,8 @@ class Invocation:
                 target.name, request.caller, request.owner, size_of(request.body)
             )
         limit = min(request.timeout, spec.timeout)
+        if request.operation:
+            limit, spec = request.timeout, _as_operation(spec)
         now = time.monotonic()
         left = limit - (now - request.began)
         # At least a moment, also when the time is nearly over as the call changes versions.
@@ -299,9 +305,10 @@ class Invoker:
 
 def _message(request: CallRequest, target: Target, seconds: float) -> Call:
     """Return what is sent to the worker; the dispatcher sets its id."""
+    service = short_name(target.name)
     return Call(
         id=0,
-        service=short_name(target.name),
+        service=operation_name(service, request.operation) if request.operation else service,
         content_type=request.content_type,
         accept="" if target.spec.stream else request.accept,
         seconds=seconds,
@@ -309,6 +316,11 @@ def _message(request: CallRequest, target: Target, seconds: float) -> Call:
         view=request.view,
         progress=request.progress,
     )
+
+
+def _as_operation(spec: ServiceSpec) -> ServiceSpec:
+    """Return a service's spec for an operation, which runs alone in a worker."""
+    return structs.replace(spec, batch=None, stream=False, concurrency=1)
 
 
 def _is_too_large(body: Body, limit: int) -> bool:

@@ -28,6 +28,7 @@ class Entry(StrEnum):
 
     HTTP = "http"
     JOB = "job"
+    MCP = "mcp"
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +78,9 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
         A random number from 0 to 1 that decides among versions.
     is_shadow
         Whether the call is a copy, whose answer nobody receives.
+    operation
+        What a batch asks of the worker in place of a run of the function, see
+        ``contract.batch_protocol``; empty for a plain call.
     """
 
     service: str
@@ -102,6 +106,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     point: float = msgspec.field(default_factory=random)
     is_shadow: bool = False
+    operation: str = ""
 
 
 class StreamedItems:
