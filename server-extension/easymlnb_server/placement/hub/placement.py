@@ -182,8 +182,8 @@ class HubPlacement:
                 "EASYMLNB_SECRET": order.secret,
             },
             files=files,
-            locked=_folders(order.locked) if order.locked is not None else None,
             stay=order.stay,
+            locked=_folders(order.locked) if order.locked is not None else None,
         )
         manager.provisioner = provisioner
         return manager, provisioner
