@@ -28,14 +28,7 @@ from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
 from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
 from easymlnb_server.http.template_routes import template_routes
-from easymlnb_server.hub.handlers import (
-    HubHandler,
-    OwnerlessHandler,
-    OwnerlessPageHandler,
-    ServiceTransferHandler,
-    TransferHandler,
-    UserHandler,
-)
+from easymlnb_server.hub.handlers import ROUTES as HUB
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
@@ -401,12 +394,7 @@ ROUTES: Routes = (
 # A shared service has no live services and runs no kernels under its own account.
 SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
-    (r"hub", HubHandler),
-    (r"hub/ownerless", OwnerlessHandler),
-    (r"hub/ownerless/page", OwnerlessPageHandler),
-    (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
-    (rf"hub/users/{USER}", UserHandler),
-    (rf"hub/users/{USER}/transfer", TransferHandler),
+    *HUB,
     (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )
