@@ -18,7 +18,6 @@ from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -78,6 +77,5 @@ class ServerContext:
     comparisons: Comparisons
     shadow_comparisons: ShadowComparisons
     models: ModelRegistry
-    model_tokens: ModelTokens
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -36,7 +36,6 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import JobLimits, Jobs
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -195,8 +194,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
-        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
-        model_tokens=ModelTokens(secret),
+        models=ModelRegistry(
+            services, lambda: publisher.store, directory, ModelTokens(secret), settings.model_quota
+        ),
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
