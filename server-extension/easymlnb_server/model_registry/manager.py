@@ -92,6 +92,13 @@ class ModelRegistry:
         """The open store; raises why it is not open."""
         return self._store()
 
+    async def close(self) -> None:
+        """Tell workers of no more changes: this process no longer serves them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rollout.close()
+
     # names and rights
 
     def full_name(self, name: str, owner: str) -> str:
