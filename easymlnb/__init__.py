@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from easymlnb.model_store.registry import registry
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
-    from easymlnb.runtime.jobs import job
+    from easymlnb.runtime.jobs import checkpoint, job, metric
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
+    from easymlnb.training import plots
+    from easymlnb.training.decorator import train
+    from easymlnb.training.image_folders import read_image_folders
+    from easymlnb.training.model import Model
     from easymlnb.types import (
         HTML,
         Array,
@@ -64,7 +68,11 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
-    "runtime.jobs": "job",
+    "runtime.jobs": "checkpoint job metric",
+    "training": "plots",
+    "training.decorator": "train",
+    "training.image_folders": "read_image_folders",
+    "training.model": "Model",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
@@ -91,6 +99,7 @@ __all__ = [
     "Interval",
     "LongText",
     "Markdown",
+    "Model",
     "MultipleChoice",
     "Number",
     "Optimized",
@@ -106,17 +115,22 @@ __all__ = [
     "Upload",
     "Webcam",
     "__version__",
+    "checkpoint",
     "connect",
     "connect_async",
     "credential",
     "gather",
     "job",
+    "metric",
     "model",
     "optimize",
     "pipeline",
+    "plots",
     "progress",
+    "read_image_folders",
     "registry",
     "service",
+    "train",
     "use",
 ]
 

@@ -27,7 +27,7 @@
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
-    |        WorkerLost), Draining, StorageBusy
+    |        WorkerLost), Preempted, Draining, StorageBusy
     +-- 504  DeadlineExceeded
     +-- 507  StorageFull
     +-- 508  CallCycle
@@ -178,6 +178,24 @@ class JobNotFound(EasyMLNBError, code="job_not_found", status=404):
     """The caller has no job with this id."""
 
     text = "You have no job with this id; it may have been deleted."
+
+
+class ScheduleNotFound(EasyMLNBError, code="schedule_not_found", status=404):
+    """The caller has no schedule with this id."""
+
+    text = "You have no schedule with this id; it may have been removed."
+
+
+class WebhookNotFound(EasyMLNBError, code="webhook_not_found", status=404):
+    """The caller has no webhook with this id."""
+
+    text = "You have no webhook with this id; it may have been removed."
+
+
+class DeliveryNotFound(EasyMLNBError, code="delivery_not_found", status=404):
+    """The caller has no delivery with this id."""
+
+    text = "You have no delivery with this id; it may have been deleted."
 
 
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
@@ -573,6 +591,12 @@ class TooManyConnections(EasyMLNBError, code="too_many_connections", status=503)
         "opening new ones."
     )
     extra: ClassVar = {"retry_after": 1}
+
+
+class Preempted(EasyMLNBError, code="preempted", status=503):
+    """The job left its node, whose time was over, and continues elsewhere."""
+
+    text = "The job left its node, whose time was over."
 
 
 class WorkerLost(EasyMLNBError, code="worker_lost", status=503):

@@ -18,13 +18,19 @@ import msgspec
 
 from easymlnb._version import PROTOCOL, __version__
 from easymlnb.contract.job_protocol import (
+    CheckpointPart,
     JobAdopted,
-    JobCheckpoint,
+    JobCheckpoints,
+    JobDropped,
     JobFile,
+    JobFilePart,
     JobFileStored,
     JobMetric,
     JobOutput,
+    JobPartStored,
     JobStored,
+    Leaving,
+    ReadCheckpoint,
     RunningJob,
 )
 from easymlnb.contract.message import ErrorMessage, ResultMessage, encode
@@ -255,6 +261,8 @@ ToServer = (
     | JobOutput
     | JobMetric
     | JobFile
+    | JobFilePart
+    | ReadCheckpoint
     | GetModelAccess
     | ModelsInUse
     | ModelLoaded
@@ -272,10 +280,14 @@ ToWorker = (
     | Drain
     | ReconnectGrant
     | Credentials
-    | JobCheckpoint
+    | JobCheckpoints
+    | CheckpointPart
     | JobAdopted
+    | JobPartStored
     | JobFileStored
     | JobStored
+    | JobDropped
+    | Leaving
     | ModelMoved
 )
 

@@ -18,13 +18,7 @@ from itertools import groupby
 from typing import Any, cast
 
 from easymlnb.contract.errors import CallCancelled, ServiceNotFound
-from easymlnb.contract.job_protocol import (
-    JobAdopted,
-    JobCheckpoint,
-    JobFileStored,
-    JobStored,
-    RunningJob,
-)
+from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
 from easymlnb.contract.model_protocol import ModelMoved
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
@@ -49,7 +43,7 @@ from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.inbox import CallBatch, Inbox
-from easymlnb.runtime.jobs import JobRun, receive_checkpoint
+from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.model_trials import NO_CALL, try_examples
@@ -177,6 +171,7 @@ class Worker:
                 job.finish(end)
                 while not job.stored:
                     self._deliver(job)
+                self._draining = self._draining or job.terminated
         finally:
             self._cancelled.discard(call.id)
             self._job = None
@@ -228,21 +223,10 @@ class Worker:
             self._draining = True
         elif isinstance(message, ModelMoved):
             MODELS.move(message, self._emit_off_main, self._wake)
-        elif isinstance(message, JobCheckpoint):
-            receive_checkpoint(message.job, message.attempt, message.file, body)
-        else:
-            self._handle_job(message)
-
-    def _handle_job(self, message: Message) -> None:
-        job = self._job
-        if job is None or getattr(message, "id", None) != job.call.id:
-            return
-        if isinstance(message, JobStored):
-            job.stored = True
-        elif isinstance(message, JobFileStored):
-            job.file_stored(message.number)
-        elif isinstance(message, JobAdopted):
-            job.adopted(message)
+        elif isinstance(message, JobCheckpoints):
+            offer_checkpoints(message)
+        elif (job := self._job) is not None and getattr(message, "id", None) == job.call.id:
+            job.receive(message, body)
 
     def _accept(self, call: Call, body: bytes) -> None:
         service = self._services.get(call.service)

@@ -23,17 +23,20 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.manager import Recordings
+from easymlnb_server.schedules.manager import Schedules
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.workers.registration import WorkerRegistration
 
 STATE = "easymlnb_state"
@@ -76,6 +79,9 @@ class ServerContext:
     recordings: Recordings
     comparisons: Comparisons
     shadow_comparisons: ShadowComparisons
+    mcp: McpServer
     models: ModelRegistry
+    schedules: Schedules
+    webhooks: Webhooks
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

@@ -138,6 +138,7 @@ class Probe:
 
 
 OWN = "services/NAME"
+LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
@@ -198,10 +199,17 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
     f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
+    f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/assistant": (Probe("get", "call"),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
-OPEN_TO_VISITORS = {(OWN, "get"), (f"{OWN}/call", "post"), (f"{OWN}/view", "post")}
+OPEN_TO_VISITORS = {
+    (OWN, "get"),
+    (f"{OWN}/call", "post"),
+    (f"{OWN}/view", "post"),
+    (f"{OWN}/mcp", "post"),
+}
 """Route and method of what visitors may do with a public service."""
 
 PLACES = (
@@ -213,6 +221,8 @@ PLACES = (
 
 OF_NONE: dict[str, dict[str, int]] = {
     "/?": {"get": 200},
+    "mcp": {"post": 415},
+    "assistants": {"get": 200},
     "docs": {"get": 200},
     "me": {"get": 200},
     "keys": {"get": 200, "post": 400},
@@ -246,6 +256,21 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/use": {"post": 404},
+    "schedules": {"get": 200, "post": 400},
+    "schedules/page": {"get": 200},
+    "schedules/JOB": {"get": 404, "patch": 400, "delete": 404},
+    "schedules/JOB/pause": {"post": 404},
+    "schedules/JOB/resume": {"post": 404},
+    "schedules/JOB/run": {"post": 404},
+    "webhooks": {"get": 200, "post": 400},
+    "webhooks/page": {"get": 200},
+    "webhooks/JOB": {"get": 404, "patch": 400, "delete": 404},
+    "webhooks/JOB/rotate": {"post": 404},
+    "webhooks/JOB/test": {"post": 404},
+    "deliveries": {"get": 200},
+    "deliveries/JOB": {"get": 404},
+    "deliveries/JOB/retry": {"post": 404},
     "models": {"get": 200, "post": 400},
     "models/page": {"get": 200},
     "models/NAME": {"get": 404, "patch": 400, "delete": 404},

@@ -90,6 +90,10 @@ from easymlnb_server.placement.node.handlers import (
     NodeKernelHandler,
     NodeKernelsHandler,
 )
+from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
+from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.mcp.handlers import McpHandler
+from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -113,6 +117,14 @@ from easymlnb_server.recordings.handlers import (
     RecordHandler,
     RecordsHandler,
     RecordsPageHandler,
+)
+from easymlnb_server.schedules.handlers import OPERATIONS as SCHEDULES
+from easymlnb_server.schedules.handlers import (
+    PauseScheduleHandler,
+    RunScheduleHandler,
+    ScheduleHandler,
+    SchedulesHandler,
+    SchedulesPageHandler,
 )
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
@@ -138,8 +150,21 @@ from easymlnb_server.traffic.handlers import (
     TrafficHandler,
     VersionHandler,
 )
+from easymlnb_server.training.handlers import OPERATIONS as TRAINING
+from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
+from easymlnb_server.webhooks.handlers import (
+    DeliveriesHandler,
+    DeliveryHandler,
+    RetryDeliveryHandler,
+    RotateWebhookHandler,
+    TestWebhookHandler,
+    WebhookHandler,
+    WebhooksHandler,
+    WebhooksPageHandler,
+)
 
 PREFIX = "easymlnb"
 
@@ -158,6 +183,7 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **TRAINING,
     **JOB_PAGES,
     **KEYS,
     **LIMITS,
@@ -168,9 +194,13 @@ OPERATIONS: Operations = {
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
+    **MCP,
+    **ASSISTANTS,
     **MODELS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
+    **SCHEDULES,
+    **WEBHOOKS,
     **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
@@ -281,6 +311,7 @@ def _common_routes(name: str) -> Routes:
         (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
         (rf"jobs/{JOB}/cancel", CancelJobHandler),
         (rf"jobs/{JOB}/retry", RetryJobHandler),
+        (rf"jobs/{JOB}/use", UseModelHandler),
         (r"keys", KeysHandler),
         (r"keys/page", KeysPageHandler),
         (rf"keys/{KEY}", KeyHandler),
@@ -317,7 +348,25 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        (r"mcp", McpHandler),
+        (rf"services/{name}/mcp", McpHandler),
+        (r"assistants", AssistantPageHandler),
+        (rf"services/{name}/assistant", AssistantPageHandler),
         *_models(name),
+        (r"schedules", SchedulesHandler),
+        (r"schedules/page", SchedulesPageHandler),
+        (rf"schedules/{JOB}", ScheduleHandler),
+        (rf"schedules/{JOB}/pause", PauseScheduleHandler),
+        (rf"schedules/{JOB}/resume", PauseScheduleHandler, {"paused": False}),
+        (rf"schedules/{JOB}/run", RunScheduleHandler),
+        (r"webhooks", WebhooksHandler),
+        (r"webhooks/page", WebhooksPageHandler),
+        (rf"webhooks/{JOB}", WebhookHandler),
+        (rf"webhooks/{JOB}/rotate", RotateWebhookHandler),
+        (rf"webhooks/{JOB}/test", TestWebhookHandler),
+        (r"deliveries", DeliveriesHandler),
+        (rf"deliveries/{JOB}", DeliveryHandler),
+        (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
     )
 
 

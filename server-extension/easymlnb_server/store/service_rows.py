@@ -14,6 +14,7 @@ from easymlnb_server.store.tables import (
     api_keys,
     call_records,
     call_usage,
+    deliveries,
     job_attempts,
     job_events,
     job_files,
@@ -21,8 +22,10 @@ from easymlnb_server.store.tables import (
     job_metrics,
     jobs,
     promotions,
+    schedules,
     service_limits,
     versions,
+    webhooks,
 )
 
 REMOVED = "(removed user)"
@@ -57,6 +60,7 @@ def move_user(connection: Connection, old: str, new: str) -> None:
     # The other may have used the same idempotency keys.
     values = {"owner": f"user {new}", "key": None}
     connection.execute(update(jobs).where(jobs.c.owner == f"user {old}").values(**values))
+    _move_job_rules(connection, old, new)
     statement = update(call_records).where(call_records.c.caller == f"user {old}")
     connection.execute(statement.values(caller=f"user {new}"))
     _forget_lanes(connection, old)
@@ -74,7 +78,8 @@ def remove_user(connection: Connection, name: str, services: Collection[str]) ->
     ids = select(jobs.c.id).where(jobs.c.owner == f"user {name}")
     for table in (job_attempts, job_events, job_files, job_metrics):
         connection.execute(delete(table).where(table.c.job.in_(ids)))
-    connection.execute(delete(jobs).where(jobs.c.owner == f"user {name}"))
+    for table in (jobs, schedules, webhooks, deliveries):
+        connection.execute(delete(table).where(table.c.owner == f"user {name}"))
     statement = update(call_records).where(call_records.c.caller == f"user {name}")
     connection.execute(statement.values(caller=REMOVED))
     _forget_lanes(connection, name)
@@ -148,6 +153,22 @@ def _rename_usage(connection: Connection, column: str, old: str, new: str) -> No
     connection.execute(delete(call_usage).where(call_usage.c[column] == old))
 
 
+def _move_job_rules(connection: Connection, old: str, new: str) -> None:
+    """Give the schedules and webhooks of a user to another."""
+    owner = {"owner": f"user {new}"}
+    for table in (schedules, webhooks):
+        own = table.c.owner == f"user {old}"
+        connection.execute(update(table).where(own).values(**owner, user=new))
+    own = deliveries.c.owner == f"user {old}"
+    connection.execute(update(deliveries).where(own).values(**owner))
+
+
+def _stop_schedules(connection: Connection, names: Collection[str]) -> None:
+    """Pause the schedules of removed services; they say why."""
+    values = {"next": None, "reason": "The service was removed.", "changed": time.time()}
+    connection.execute(update(schedules).where(schedules.c.service.in_(names)).values(values))
+
+
 def _forget_lanes(connection: Connection, user: str) -> None:
     names = (f"user {user}", f"user {user} batch")
     connection.execute(delete(job_lanes).where(job_lanes.c.owner.in_(names)))
@@ -186,6 +207,8 @@ MOVES: dict[str, Move] = {
     "jobs": _move_jobs,
     "service_limits": _move_limits,
     "call_usage": _move_usage,
+    "schedules": _rename(schedules),
+    "webhooks": _rename(webhooks),
 }
 """How a table's rows of a service get its new name."""
 
@@ -199,5 +222,7 @@ REMOVALS: dict[str, Removal] = {
     "jobs": _nothing,  # of those who submitted them; the active process ends them
     "service_limits": _remove(service_limits),
     "call_usage": _nothing,
+    "schedules": _stop_schedules,
+    "webhooks": _nothing,  # of those who submitted jobs, which end with an error
 }
 """How a table's rows of removed services are deleted."""

@@ -243,6 +243,7 @@ jobs = Table(
     Column("error", JSON(none_as_null=True)),
     Column("log", String(64)),
     Column("checkpoint", String(64)),
+    Column("former_checkpoint", String(64)),
     Column("progress", Float(53), nullable=False),
     Column("progress_text", String, nullable=False),
     Column("reason", String, nullable=False),
@@ -451,4 +452,72 @@ model_uses = Table(
     Column("model", NAME, primary_key=True),
     Column("ref", String(63), primary_key=True),
     Index("ix_model_uses_model", "model"),
+)
+
+# Jobs that start at times of a cron expression. ``next`` is the next tick, empty while paused.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("cron", String(200), nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("overlap", String(16), nullable=False),
+    Column("next", Float(53)),
+    Column("tick", Float(53)),
+    Column("last_job", String(26)),
+    Column("runs", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index("ix_schedules_next", "next"),
+    Index("ix_schedules_owner", "owner"),
+)
+
+# Where the ends of an owner's jobs are sent to: a URL of a program, or an address of mail.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("url", String, nullable=False),
+    Column("events", JSON, nullable=False),
+    # Encrypted, as the one before it, which also signs until ``former_until``.
+    Column("secret", String, nullable=False),
+    Column("former", String, nullable=False),
+    Column("former_until", Float(53), nullable=False),
+    Column("disabled", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index("ix_webhooks_owner", "owner"),
+)
+
+# What is sent to webhooks. A row is written in the transaction that ends the job.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("webhook", String(26), nullable=False),
+    Column("owner", String, nullable=False),
+    Column("job", String(26), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("url", String, nullable=False),
+    Column("body", String, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("error", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("ended", Float(53)),
+    Index("ix_deliveries_state", "state", "next"),
+    Index("ix_deliveries_owner", "owner", "created"),
+    Index("ix_deliveries_job", "job"),
 )
