@@ -64,6 +64,9 @@ class ModelRegistry:
         Those with which workers read models.
     quota
         Maximum bytes of the models of one owner; 0 for no limit.
+    is_template
+        Says whether a bundle of an owner is a template, which serves models without depending on
+        any.
     """
 
     def __init__(
@@ -73,9 +76,11 @@ class ModelRegistry:
         users: UserDirectory,
         tokens: ModelTokens,
         quota: int,
+        is_template: Callable[[str, str], bool] = lambda bundle, owner: False,
     ) -> None:
         self.rollout = Rollout()
         self.tokens = tokens
+        self._is_template = is_template
         self.quota = quota
         self._services = services
         self._store = store
@@ -245,7 +250,8 @@ class ModelRegistry:
         for model, ref, version in loaded:
             try:
                 await self.find(model, caller, Action.SEE)
-                await _thread(self.rows.note_use, worker.bundle, model, ref)
+                if not self._is_template(worker.bundle, worker.owner):
+                    await _thread(self.rows.note_use, worker.bundle, model, ref)
                 self.rollout.subscribe(link, services, token, ((model, ref, version),))
                 await self.moved(model)
             except EasyMLNBError as error:  # deleted since, or no longer the worker's to see
