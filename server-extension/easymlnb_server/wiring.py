@@ -69,7 +69,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
-from easymlnb_server.wiring_models import model_parts
+from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -177,7 +177,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
-    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool)
+    access = ModelAccess(directory, ModelTokens(secret))
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool, access)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -221,7 +222,6 @@ def build(settings: Settings, server: ServerApp) -> Components:
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         models=models.registry,
-        model_tokens=ModelTokens(secret),
         model_templates=models.templates,
         mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,

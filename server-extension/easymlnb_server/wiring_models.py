@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.model_templates.exposing import Exposing
 from easymlnb_server.model_templates.hosting import TemplateHosts
 from easymlnb_server.model_templates.manager import ModelTemplates
@@ -26,6 +27,14 @@ class ModelParts:
     mlaas: MlaasTraining
 
 
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """What workers need to use models: the users in whose names they act, and their tokens."""
+
+    users: UserDirectory
+    tokens: ModelTokens
+
+
 def model_parts(
     settings: Settings,
     services: ServiceRegistry,
@@ -34,12 +43,18 @@ def model_parts(
     invoker: Invoker,
     jobs: Jobs,
     spool: Spool,
+    access: ModelAccess,
 ) -> ModelParts:
     """Return the parts of a server that are about models."""
     hosts = TemplateHosts(publisher, shared=settings.shared)
     exposing = Exposing(publisher, traffic)
     templates = ModelTemplates(hosts, invoker, jobs, spool, exposing, lambda: publisher.store)
     registry = ModelRegistry(
-        services, lambda: publisher.store, settings.model_quota, Rollout(), hosts.is_template
+        services,
+        lambda: publisher.store,
+        access.users,
+        access.tokens,
+        settings.model_quota,
+        hosts.is_template,
     )
     return ModelParts(registry, templates, MlaasTraining(templates, invoker, jobs, spool))
