@@ -183,7 +183,12 @@ def build(settings: Settings, server: ServerApp) -> Components:
             spool,
             folder,
             settings.parsed_lanes,
-            JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+            JobLimits(
+                settings.job_timeout,
+                settings.job_stay,
+                settings.job_node_stay,
+                settings.job_retention,
+            ),
         ),
         audit=audit,
         keys=ApiKeys(directory, audit),

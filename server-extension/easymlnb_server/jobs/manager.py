@@ -30,9 +30,9 @@ from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome
-from easymlnb_server.jobs.run import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.runner import JobRunner
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission
 from easymlnb_server.placement.base import OrphanedWorker
@@ -78,7 +78,9 @@ class Jobs:
         self._folder = folder / "jobs"
         self._limits = limits
         self._admission = JobAdmission(invoker.quotas)
-        self._factory = JobFactory(invoker, published, lanes, limits.timeout)
+        self._factory = JobFactory(
+            invoker, published, lanes, limits.timeout, deployments.require_placement
+        )
         self._store: Store | None = None
         self._repository: JobRepository | None = None
         self._runner: JobRunner | None = None
@@ -108,7 +110,12 @@ class Jobs:
         """Run jobs from now on; ``orphans`` are the job kernels of a former server."""
         assert self._store is not None and self._repository is not None
         kernels = JobKernels(
-            self._deployments, self._publisher.load, self._folder, self.lanes, self._limits.stay
+            self._deployments,
+            self._publisher.load,
+            self._folder,
+            self.lanes,
+            self._limits.stay,
+            self._limits.node_stay,
         )
         parts = RunParts(
             self._repository,

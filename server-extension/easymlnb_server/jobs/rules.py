@@ -1,8 +1,9 @@
 """The states of a job: which changes there are, and what each one writes. Pure functions.
 
 A job has two budgets: ``attempts`` for what its function raised, ``losses`` for workers and nodes
-that were lost. A preempted run costs neither. A claim gives the job a new fencing token; every later write of that attempt names
-the token, so a process that was paused cannot write after another one has taken over.
+that were lost. A preempted run costs neither. A claim gives the job a new fencing token; every
+later write of that attempt names the token, so a process that was paused cannot write after another
+one has taken over.
 """
 
 from dataclasses import dataclass

@@ -4,47 +4,36 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from easymlnb.contract.errors import (
-    DeadlineExceeded,
-    EasyMLNBError,
-    JobNotFound,
-    Preempted,
-    WorkerLost,
-    WorkerOutOfMemory,
-)
+from easymlnb.contract.errors import DeadlineExceeded, JobNotFound
 from easymlnb.contract.job_protocol import (
     JobAdopted,
+    JobDropped,
     JobMetric,
     JobOutput,
     JobStored,
     Leaving,
 )
 from easymlnb.contract.message import Message
-from easymlnb.contract.worker_protocol import Call, Item, Progress, Result
+from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.dispatch.dispatcher import next_call_id
 from easymlnb_server.dispatch.worker_link import JobMessage
 from easymlnb_server.identity.names import short_name
-from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.bodies import load_body, read_end, store_content
-from easymlnb_server.jobs.events import CHANGED, JobEvents
-from easymlnb_server.jobs.kernels import JobKernel, JobKernels
-from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import Job, Metric, StoredFile
-from easymlnb_server.jobs.repository import JobRepository
+from easymlnb_server.jobs import endings, rules
+from easymlnb_server.jobs.bodies import load_body, read_end
+from easymlnb_server.jobs.events import CHANGED
+from easymlnb_server.jobs.kernels import JobKernel
+from easymlnb_server.jobs.models import Job, Metric
+from easymlnb_server.jobs.parts import RunParts
 from easymlnb_server.jobs.rules import Change
-from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of, store_left_checkpoint
+from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of
 from easymlnb_server.placement.base import Kernel
-from easymlnb_server.store.files import Files
-from easymlnb_server.uploads.spool import Spool, SpooledFile
+from easymlnb_server.uploads.spool import SpooledFile
 from easymlnb_server.workers.liveness import wait_lost
+from easymlnb_server.workers.worker_set import Worker
 
 SAVE_EVERY = 1.0
 """Seconds between two writes of a job's progress and metrics."""
@@ -52,56 +41,27 @@ SAVE_EVERY = 1.0
 log = logging.getLogger("easymlnb.jobs")
 
 
-ResultCheck = Callable[[Job, list[StoredFile]], EasyMLNBError | None]
-"""Returns why a job cannot succeed with the files that it has saved; blocks.
-
-With ``WorkerLost`` it is tried again as after the loss of its worker.
-"""
-
-OnEnded = Callable[[Job], Awaitable[None]]
-"""Called when the end of a job is stored; it must not raise."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunParts:
-    """What every run uses.
-
-    ``record`` writes the finished call to the log and the metrics. ``retention`` is the number of
-    seconds until a job that ended is deleted. ``checks`` may refuse results; ``on_ended`` follows
-    the end of a job.
-    """
-
-    repository: JobRepository
-    files: Files
-    spool: Spool
-    logs: JobLogs
-    events: JobEvents
-    kernels: JobKernels
-    record: Callable[[Job, CallHandle, CallResult], None]
-    retention: float
-    checks: Sequence[ResultCheck] = ()
-    on_ended: Sequence[OnEnded] = ()
-
-
 class JobRun:
     """One attempt of a job in this process.
 
     - ``job``: the job with the token of this attempt
     - ``refused``: whether another process has taken the job over
+    - ``left_node``: whether its node ended, so that no other job may use the kernel
     """
 
     def __init__(self, job: Job, parts: RunParts, grace: float) -> None:
         self.job = job
-        self.refused = False
+        self.refused = self.left_node = False
         self.kernel: JobKernel | None = None
-        self.progress: tuple[float, str] = (job.progress, job.progress_text)
+        self._saved = (job.progress, job.progress_text)
+        self.progress = parts.logs.progress(job.id, job.attempt) or self._saved
         self._parts = parts
         self._grace = grace
         self._cancel = asyncio.Event()
         self._overdue = False
         self._began = time.time()
-        self._saved = self.progress
         self._metrics: list[Metric] = []
+        self._call = 0
         self._leaving = False
         self._transfers = JobTransfers(
             parts.repository, parts.files, parts.spool, parts.events, lambda: self.job, self._send
@@ -167,6 +127,7 @@ class JobRun:
         if running is None:
             return None
         call = new_call(self.job, running[2])
+        self._leaving = False
         handle = self._handle(call, b"")
         link.on_job_message = self._on_message
         link.adopt(handle)
@@ -204,9 +165,10 @@ class JobRun:
             found = await asyncio.to_thread(self._left_result)
             if found is not None:
                 result = found
-        done = await self._end_change(result)
+        done = await self._end_change(result, self.kernel.worker)
         if await self.apply(done):
-            if done.outcome != rules.PREEMPTED:
+            self.left_node = done.outcome == rules.PREEMPTED
+            if not self.left_node:
                 self._parts.record(self.job, handle, result)
             if self.job.state.ended:
                 self._parts.logs.remove(self.job.id, self.job.attempt)
@@ -214,97 +176,18 @@ class JobRun:
             return
         self.kernel.worker.link.send(JobStored(id=handle.call.id))
 
-    async def end_without_worker(self, result: CallResult, former: Kernel | None) -> None:
-        """Store the end of a job whose worker is gone: what it left, or its loss."""
-        await self.apply(await self._end_change(result, former))
+    async def end_without_worker(self, result: CallResult, kernel: Kernel | None) -> None:
+        """Store the end of a job whose worker is gone: what it left, or its loss.
 
-    async def _end_change(self, result: CallResult, former: Kernel | None = None) -> Change:
-        """Return the change that ends the attempt; ``former``: the kernel of another process."""
-        now = time.time()
-        if result.result is not None:
-            refusal = await asyncio.to_thread(self._refusal)
-            if refusal is not None:
-                return self._with_end(await self._with_log(self._refuse(refusal, now)))
-            values = await asyncio.to_thread(self._store_result, result.result, result.body)
-            return self._with_end(rules.succeed(self.job, values, now))
-        await self.refresh()
-        error = DeadlineExceeded(self.job.timeout) if self._overdue else result.error
-        told = result.failure is not None or isinstance(error, WorkerOutOfMemory)
-        if isinstance(error, Preempted):
-            change = await self._preempted(now)
-        elif error is not None and (told or self._overdue):
-            change = rules.fail(self.job, _told(error), now)
-        else:
-            change = await self._lost(former, now)
-        return self._with_end(await self._with_log(change))
+        ``kernel`` is that of the worker, if it is known.
+        """
+        await self.apply(await self._end_change(result, kernel))
 
-    def _refusal(self) -> EasyMLNBError | None:
-        """Return why the result does not count, if so."""
-        if not self._parts.checks:
-            return None
-        files = self._parts.repository.files(self.job.id)
-        found = (check(self.job, files) for check in self._parts.checks)
-        return next(filter(None, found), None)
-
-    def _refuse(self, refusal: EasyMLNBError, now: float) -> Change:
-        if isinstance(refusal, WorkerLost):
-            return rules.lose(self.job, now)
-        return rules.fail(self.job, _told(refusal), now)
-
-    async def _preempted(self, now: float) -> Change:
-        repository = self._parts.repository
-        self.job = msgspec.structs.replace(
-            self.job, checkpoint=(await asyncio.to_thread(repository.get, self.job.id)).checkpoint
-        )
-        in_vain = await asyncio.to_thread(repository.preempted_in_vain, self.job.id)
-        return rules.preempt(self.job, in_vain, now)
-
-    async def _lost(self, former: Kernel | None, now: float) -> Change:
-        """Return the change after a loss: of the node, or of the worker only."""
-        kernel = self.kernel.worker.kernel if self.kernel is not None else former
-        await self._keep_left_checkpoint()
-        if kernel is not None and not self._ended_by_us and await kernel.node_lost():
-            change = await self._preempted(now)
-            if self.job.checkpoint is not None:
-                return change
-        return rules.lose(self.job, now)
-
-    @property
-    def _ended_by_us(self) -> bool:
-        return self.kernel is not None and bool(self.kernel.worker.cause)
-
-    async def _keep_left_checkpoint(self) -> None:
-        """Store a checkpoint that the worker had no time to send."""
-        name = self.kernel.worker.folder.name if self.kernel is not None else self.job.worker or ""
-        folder = self._parts.kernels.folder(name)
-        try:
-            file = await asyncio.to_thread(
-                store_left_checkpoint, self._parts.files, folder, self.job
-            )
-        except (EasyMLNBError, OSError) as error:
-            log.warning("A checkpoint of the job %s was not stored: %s", self.job.id, error)
-            return
-        if file is not None:
-            save = self._parts.repository.save_checkpoint
-            await asyncio.to_thread(save, self.job, file, time.time())
-
-    async def _with_log(self, change: Change) -> Change:
-        if change.values["state"].ended:
-            change.values["log"] = await asyncio.to_thread(self._store_log)
-        return change
-
-    def _with_end(self, change: Change) -> Change:
-        if change.values["state"].ended:
-            change.values["expires"] = time.time() + self._parts.retention
-        return change
-
-    def _store_result(self, message: Result, body: bytes | SpooledFile) -> dict[str, Any]:
-        name, _ = store_content(self._parts.files, body)
-        values = {"result": name, "result_type": message.content_type, "log": self._store_log()}
-        return values | {"result_name": message.filename}
-
-    def _store_log(self) -> str:
-        return self._parts.files.put(self._parts.logs.read(self.job.id, self.job.attempt))
+    async def _end_change(self, result: CallResult, gone: Worker | Kernel | None) -> Change:
+        if result.result is None:
+            await self.refresh()
+        overdue = DeadlineExceeded(self.job.timeout) if self._overdue else None
+        return await endings.end_change(self._parts, self.job, result, overdue, gone)
 
     def _left_result(self) -> CallResult | None:
         """Return what the worker stored before it was killed."""
@@ -339,17 +222,20 @@ class JobRun:
     async def _watch(self) -> None:
         """Notice a dead process, and store progress and metrics from time to time."""
         assert self.kernel is not None
-        lost = asyncio.create_task(wait_lost(self.kernel.worker.kernel, self.kernel.worker.link))
+        lost = asyncio.create_task(self._wait_lost(self.kernel.worker))
         try:
             while True:
                 await asyncio.sleep(SAVE_EVERY)
                 await self._save()
                 self._tell_leaving()
                 if lost.done() and not self.kernel.worker.link.lost:  # it has a new link
-                    worker = self.kernel.worker
-                    lost = asyncio.create_task(wait_lost(worker.kernel, worker.link))
+                    lost = asyncio.create_task(self._wait_lost(self.kernel.worker))
         finally:
             lost.cancel()
+
+    async def _wait_lost(self, worker: Worker) -> None:
+        """Wait until a worker is lost; one whose node is gone, but not its link, must end."""
+        await wait_lost(worker.kernel, worker.link, lambda: self._send(JobDropped(id=self._call)))
 
     def _tell_leaving(self) -> None:
         """Tell the worker that its node ends soon, once over each link."""
@@ -357,7 +243,7 @@ class JobRun:
         worker, now = self.kernel.worker, time.monotonic()
         if not self._leaving and now >= worker.kernel.replace_at and not worker.link.lost:
             self._leaving = True
-            self._send_about(Leaving, seconds=max(0.0, worker.kernel.ends_at - now))
+            self._send(Leaving(id=self._call, seconds=max(0.0, worker.kernel.ends_at - now)))
 
     async def _save(self) -> None:
         found, self._metrics = self._metrics, []
@@ -370,12 +256,14 @@ class JobRun:
     def _handle(self, call: Call, body: Body) -> CallHandle:
         handle = CallHandle(call, body, asyncio.get_running_loop(), self._on_progress)
         handle.no_retry = True
+        self._call = call.id
         handle.started = time.monotonic()
         return handle
 
     def _on_progress(self, message: Progress | Item, body: bytes) -> None:
         if isinstance(message, Progress):
             self.progress = (message.fraction, message.text)
+            self._parts.logs.save_progress(self.job.id, self.job.attempt, self.progress)
             data = {"fraction": message.fraction, "text": message.text}
             self._parts.events.publish(self.job.id, "progress", data)
 
@@ -422,8 +310,3 @@ def new_call(job: Job, id: int | None = None) -> Call:
         job=job.id,
         attempt=job.attempt,
     )
-
-
-def _told(error: EasyMLNBError) -> dict[str, Any]:
-    told: dict[str, Any] = error.to_dict()["error"]
-    return told

@@ -1,10 +1,11 @@
 """Turn what somebody wants to run into a job: check it, and choose its version and lane."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, DeploymentFailed
 from easymlnb.contract.training import Training
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
@@ -56,21 +57,31 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """Settings of jobs, in seconds: of an attempt, of a wait for the server, and of a result."""
+    """Settings of jobs, in seconds: of an attempt, of a wait for the server, and of a result.
+
+    ``node_stay`` is the wait of kernels on nodes.
+    """
 
     timeout: float
     stay: float
+    node_stay: float
     retention: float
 
 
 @dataclass(frozen=True, slots=True)
 class JobFactory:
-    """Makes jobs; ``timeout`` is the maximum of seconds that an attempt may run."""
+    """Makes jobs.
+
+    - ``timeout``: the maximum of seconds that an attempt may run
+    - ``require_placement``: raises ``DeploymentFailed`` if workers of a bundle and its author
+      cannot start in a placement
+    """
 
     invoker: Invoker
     published: PublishedServices
     lanes: dict[str, Lane]
     timeout: float
+    require_placement: Callable[[str, str, str], None]
 
     def make(self, submission: Submission) -> Job:
         """Return the job of a submission, which still has no input.
@@ -88,7 +99,7 @@ class JobFactory:
             )
         training = target.spec.training or NO_TRAINING
         kind = CALL if target.spec.training is None else TRAIN
-        lane = lane_rules.choose(self.lanes, kind, submission.lane or training.lane)
+        lane = self._lane(kind, submission.lane or training.lane, bundle, author)
         attempts = max(submission.attempts, training.attempts)
         check_attempts(attempts)
         repeatable = kind == TRAIN or target.spec.resources.idempotent
@@ -128,7 +139,7 @@ class JobFactory:
             version=target.version,
             bundle=bundle,
             author=author,
-            lane=lane_rules.choose(self.lanes, old.kind, old.lane),
+            lane=self._lane(old.kind, old.lane, bundle, author),
             input=old.input,
             kind=old.kind,
             fingerprint=old.fingerprint,
@@ -142,6 +153,17 @@ class JobFactory:
             created=now,
             changed=now,
         )
+
+    def _lane(self, kind: str, wanted: str, bundle: str, author: str) -> str:
+        """Return the lane of a new job; raises ``BadRequest``."""
+        name = lane_rules.choose(self.lanes, kind, wanted)
+        placement = self.lanes[name].placement
+        if placement:
+            try:
+                self.require_placement(bundle, author, placement)
+            except DeploymentFailed as error:
+                raise BadRequest(f"The lane {name!r} cannot run jobs. {error.message}") from error
+        return name
 
     def _version(self, target: Target) -> tuple[str, str]:
         """Return the bundle of what answers a call, and who runs it."""

@@ -5,6 +5,7 @@ import contextlib
 import hmac
 import json
 import logging
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any, cast
@@ -63,6 +64,9 @@ HEARTBEAT = 15.0
 
 MAX_MISSED = 3
 """Missed heartbeats after which a kernel without a running call is considered dead."""
+
+MAX_MISSED_BY_JOB = 8
+"""Missed heartbeats of a job on a node after which its link is closed: it connects again."""
 
 PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
 """Headers that proxies add."""
@@ -167,7 +171,7 @@ class LinkHandler(KernelSocketHandler):
         decides, and then whether the call stops. Heartbeats are counted, not seconds, because a
         blocked event loop of this server is not the kernel's fault.
         """
-        if self._missed >= MAX_MISSED and not (self._link is not None and len(self._link)):
+        if self._missed >= self._max_missed:
             log.warning("A kernel missed %d heartbeats; its connection is closed.", self._missed)
             self._heartbeat.stop()
             self._closed_by_server = True
@@ -176,6 +180,14 @@ class LinkHandler(KernelSocketHandler):
         self._missed += 1
         with contextlib.suppress(websocket.WebSocketClosedError):
             self.ping()
+
+    @property
+    def _max_missed(self) -> float:
+        link = self._link
+        if link is None or not len(link):
+            return MAX_MISSED
+        can_return = self._proxied and link.on_job_message is not None
+        return MAX_MISSED_BY_JOB if can_return else math.inf
 
     def on_pong(self, data: bytes) -> None:
         self._missed = 0
