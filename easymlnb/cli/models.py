@@ -125,10 +125,10 @@ def compare(
         output.as_json(found)
         return
     shown = [str(one["version"]) for one in found["versions"]]
-    rows = [
-        {"name": f"{'' if row['same'] else '* '}{row['name']}", **dict(zip(shown, row["values"]))}
-        for row in (*found["metrics"], *found["params"])
-    ]
+    rows = []
+    for row in (*found["metrics"], *found["params"]):
+        name = row["name"] if row["same"] else f"* {row['name']}"
+        rows.append({"name": name, **dict(zip(shown, row["values"], strict=True))})
     output.table(rows, {"name": "NAME", **{one: f"VERSION {one}" for one in shown}})
 
 

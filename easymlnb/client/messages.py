@@ -25,8 +25,8 @@ FormPart = tuple[str, tuple[str | None, bytes, str]]
 class Request:
     """One request; ``path`` is below easymlnb's base, ``seconds`` the time for the response.
 
-    A ``content`` that is a path is read in parts. ``target`` is a file that gets the body of a good
-    response, which is then empty.
+    ``source`` is a file with the content, which is read in parts. ``target`` is a file that gets
+    the body of a good response, which is then empty.
     """
 
     method: str
@@ -34,8 +34,9 @@ class Request:
     seconds: float = 30.0
     headers: dict[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] | tuple[tuple[str, str], ...] = ()
-    content: bytes | Path | None = None
+    content: bytes | None = None
     form: list[FormPart] | None = None
+    source: Path | None = None
     target: Path | None = None
 
 

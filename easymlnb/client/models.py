@@ -17,6 +17,8 @@ TRANSFER_SECONDS = 900.0
 UNCHANGED: Any = object()
 """In place of the version that an alias must name: it does not matter."""
 
+Items = list[dict[str, Any]]
+
 OWN = "~/"
 """Before a name without an owner: one's own model, also on a shared service."""
 
@@ -36,9 +38,18 @@ class _Operations(Operations):
         return _send("POST", "models", {"name": name, **texts})
 
     @operation
-    def change(self, name: str, **changes: Any) -> Operation[dict[str, Any]]:
-        """Change the ``title``, ``description``, ``tags`` or ``access`` of a model."""
-        return _send("PATCH", _path(name), changes)
+    def change(
+        self,
+        name: str,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        access: Mapping[str, Any] | None = None,
+    ) -> Operation[dict[str, Any]]:
+        """Change the texts or tags of a model, or who may load it on a shared service."""
+        texts = {"title": title, "description": description, "tags": tags, "access": access}
+        return _send("PATCH", _path(name), _given(texts))
 
     @operation
     def delete(self, name: str) -> Operation[None]:
@@ -46,7 +57,7 @@ class _Operations(Operations):
         return _delete(_path(name))
 
     @operation
-    def versions(self, name: str) -> Operation[list[dict[str, Any]]]:
+    def versions(self, name: str) -> Operation[Items]:
         """Return the versions of a model, newest first."""
         return operations.get(_path(name, "versions"), "versions")
 
@@ -65,10 +76,15 @@ class _Operations(Operations):
 
     @operation
     def change_version(
-        self, name: str, version: int | str, **changes: Any
+        self,
+        name: str,
+        version: int | str,
+        *,
+        note: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Operation[dict[str, Any]]:
-        """Change the ``note`` or ``tags`` of a version."""
-        return _send("PATCH", _version_path(name, version), changes)
+        """Change the note or the tags of a version."""
+        return _send("PATCH", _version_path(name, version), _given({"note": note, "tags": tags}))
 
     @operation
     def trust(self, name: str, version: int | str) -> Operation[dict[str, Any]]:
@@ -134,9 +150,8 @@ class _Operations(Operations):
         """Write a file of a version to a path."""
         return _download(_version_path(name, version, "files", file), {}, target)
 
-    # The last method: in this class, its name is no longer the type.
     @operation
-    def list(self, search: str = "") -> Operation[list[dict[str, Any]]]:
+    def list(self, search: str = "") -> Operation[Items]:
         """Return the models that you may see, by name."""
         return _list(search)
 
@@ -149,6 +164,10 @@ class AsyncModels(_Operations, Awaited):
     """The trained models of a server: await each method of ``client.models``."""
 
 
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def _path(name: str, *more: str) -> str:
     own = "" if "/" in name else OWN
     return model_names.url_path(name, *more).replace("models/", f"models/{own}", 1)
@@ -159,8 +178,8 @@ def _version_path(name: str, version: int | str = "", *more: str) -> str:
     return _path(name, "versions", ref, *more)
 
 
-def _list(search: str) -> Operation[list[dict[str, Any]]]:
-    found: list[dict[str, Any]] = []
+def _list(search: str) -> Operation[Items]:
+    found: Items = []
     params = {"search": search} if search else {}
     while True:
         page = raise_for_error((yield Request("GET", "models", params=params))).json()
@@ -202,6 +221,6 @@ def _add_version(name: str, archive: Path, trusted: bool) -> Operation[dict[str,
         TRANSFER_SECONDS,
         dict(ZIP),
         {"trusted": "true"} if trusted else {},
-        content=archive,
+        source=archive,
     )
     return dict(raise_for_error((yield request)).json())

@@ -73,10 +73,10 @@ def arguments(request: Request, *, awaited: bool = False) -> dict[str, Any]:
         found["params"] = request.params
     if request.form is not None:
         found["files"] = request.form
-    elif isinstance(request.content, Path):
-        chunks = _FileChunks(request.content)
+    elif request.source is not None:
+        chunks = _FileChunks(request.source)
         found["content"] = chunks.awaited() if awaited else chunks.sync()
-        length = str(request.content.stat().st_size)
+        length = str(request.source.stat().st_size)
         found["headers"] = {**request.headers, "Content-Length": length}
     elif request.content is not None:
         found["content"] = request.content

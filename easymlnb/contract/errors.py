@@ -652,6 +652,18 @@ class StorageUnusable(EasyMLNBError, code="storage_unusable"):
     """The database cannot be used; the message gives the reason and the fix."""
 
 
+class ModelUnsupported(EasyMLNBError, code="model_unsupported"):
+    """The object cannot be saved as a model, or the version cannot be loaded here."""
+
+
+class ModelNotTrusted(EasyMLNBError, code="model_not_trusted"):
+    """Opening the version could run code of somebody else."""
+
+
+class ModelDamaged(EasyMLNBError, code="model_damaged"):
+    """A downloaded file of the version does not match its hash."""
+
+
 class ServerUnreachable(EasyMLNBError, code="server_unreachable"):
     """The client cannot reach a server."""
 
@@ -672,15 +684,3 @@ def from_code(code: str, message: str, details: Any = None, request_id: str = ""
     error = kind.__new__(kind)
     EasyMLNBError.__init__(error, message, details=details, request_id=request_id)
     return error
-
-
-class ModelUnsupported(EasyMLNBError, code="model_unsupported"):
-    """The object cannot be saved as a model, or the version cannot be loaded here."""
-
-
-class ModelNotTrusted(EasyMLNBError, code="model_not_trusted"):
-    """Opening the version could run code of somebody else."""
-
-
-class ModelDamaged(EasyMLNBError, code="model_damaged"):
-    """A downloaded file of the version does not match its hash."""

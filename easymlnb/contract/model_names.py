@@ -20,9 +20,11 @@ def split_reference(text: str, version: int | str | None = None) -> tuple[str, s
     ``text`` is ``name``, ``name@alias``, ``name@3``, or MLflow's ``models:/name@alias`` and
     ``models:/name/3``. Without a version it is ``LATEST``. Raises ``BadRequest``.
     """
-    name, at, given = text.removeprefix(_URI).rpartition("@")
+    plain = text.removeprefix(_URI)
+    name, at, given = plain.rpartition("@")
+    if not at or "/" in given:  # the @ is part of the owner's name
+        at, name, given = "", plain, ""
     if not at:
-        name, given = given, ""
         before, _, last = name.rpartition("/")
         if text.startswith(_URI) and before and (last.isdigit() or last == LATEST):
             name, given = before, last
@@ -31,7 +33,7 @@ def split_reference(text: str, version: int | str | None = None) -> tuple[str, s
             raise BadRequest(f"{text!r} names the version {given!r}, and version={version!r} too.")
         given = str(version)
     check(name)
-    given = given or LATEST
+    given = given or ("" if at else LATEST)
     if not (ALIAS.match(given) or (given.isascii() and given.isdigit() and int(given))):
         raise BadRequest(f"Invalid version {given[:80]!r} of a model: use a number or an alias.")
     return name, given

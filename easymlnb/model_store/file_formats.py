@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.errors import ModelUnsupported
-from easymlnb.model_store.formats import (
+from easymlnb.model_store.format_base import (
     FILES,
     JOBLIB,
     MLFLOW,
@@ -107,7 +107,7 @@ class MlflowFormat:
 
     def load(self, folder: Path, flavor: dict[str, Any], options: LoadOptions) -> Any:
         try:
-            import mlflow.pyfunc  # type: ignore[import-not-found,unused-ignore]
+            import mlflow.pyfunc
         except ImportError as error:
             raise missing("mlflow", MLFLOW) from error
         return mlflow.pyfunc.load_model(str(folder))
@@ -147,7 +147,7 @@ def _file(path: Path) -> Path:
 
 def _joblib() -> Any:
     try:
-        import joblib  # type: ignore[import-untyped,unused-ignore]
+        import joblib
     except ImportError as error:
         raise missing("joblib", JOBLIB) from error
     return joblib

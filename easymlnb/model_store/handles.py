@@ -36,8 +36,8 @@ class Model:
         """Return the object of the version that the running call uses."""
         return self._easymlnb_slot.served().value
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return type(self.unwrap())
 
     def __getattr__(self, name: str) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 from easymlnb.client import Client
 from easymlnb.contract.errors import ModelUnsupported
-from easymlnb.model_store.formats import FILES, MLFLOW, ONNX, PICKLE, SKOPS, SavedModel, save_model
+from easymlnb.model_store.format_base import FILES, MLFLOW, ONNX, PICKLE, SKOPS, SavedModel
+from easymlnb.model_store.formats import save_model
 from easymlnb.model_store.saving import Description, describe, pack
 
 MLMODEL = "MLmodel"

@@ -8,7 +8,8 @@ from typing import Any
 from easymlnb.client import Client
 from easymlnb.contract.errors import NotLoggedIn
 from easymlnb.model_store import cache, source
-from easymlnb.model_store.formats import FILES, MLFLOW, LoadOptions, load_model
+from easymlnb.model_store.format_base import FILES, MLFLOW, LoadOptions
+from easymlnb.model_store.formats import load_model
 
 
 @dataclass(frozen=True, slots=True)

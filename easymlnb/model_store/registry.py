@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from easymlnb.client import Client
-from easymlnb.client.models import UNCHANGED
+from easymlnb.client.models import UNCHANGED, Items
 from easymlnb.contract.options import named_options
 from easymlnb.model_store import source
-from easymlnb.model_store.formats import RUNS_CODE, SaveOptions
+from easymlnb.model_store.format_base import RUNS_CODE, SaveOptions
 from easymlnb.model_store.saving import Description, archive_of
 
 
@@ -29,7 +29,7 @@ class Registry:
         """Return a model with its aliases, versions and the services that load it."""
         return self._client.models.get(name)
 
-    def versions(self, name: str) -> list[dict[str, Any]]:
+    def versions(self, name: str) -> Items:
         """Return the versions of a model, newest first."""
         return self._client.models.versions(name)
 
@@ -127,7 +127,7 @@ class Registry:
         """Return the metrics and parameters of versions side by side."""
         return self._client.models.compare(name, versions)
 
-    def list(self, search: str = "") -> "list[dict[str, Any]]":
+    def list(self, search: str = "") -> Items:
         """Return the models that you may see, by name."""
         return self._client.models.list(search)
 

@@ -27,7 +27,7 @@ def example_json(example: Any) -> bytes | None:
         rows = json.loads(example.head(EXAMPLE_ROWS).to_json(orient="split", date_format="iso"))
         rows.pop("index", None)
         return json.dumps(rows).encode()
-    if hasattr(example, "tolist") and getattr(example, "shape", ()):
+    if hasattr(example, "tolist") and getattr(example, "shape", None):
         return json.dumps({"inputs": example[:EXAMPLE_ROWS].tolist()}).encode()
     return None
 

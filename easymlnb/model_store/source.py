@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-from functools import cache
 from typing import Any
 
 from easymlnb.client import Client, hub
@@ -55,9 +54,12 @@ def client(url: str | None = None, token: str | None = None) -> Client:
 
     It is the one that published services run on. Raises ``ServerUnreachable``.
     """
-    if environment.in_worker():
-        return _worker_client(ACCESS.token())
-    return _client(url, token)
+    worker = ACCESS.token() if environment.in_worker() else ""
+    key = (url or "", worker or token or "")
+    if key not in _clients:
+        server = _worker_server(worker) if worker else hub.publish_target(url, token)
+        _clients[key] = Client(server)
+    return _clients[key]
 
 
 def renewed() -> Client:
@@ -68,16 +70,19 @@ def renewed() -> Client:
     return client()
 
 
-@cache
-def _client(url: str | None, token: str | None) -> Client:
-    return Client(hub.publish_target(url, token))
+def close() -> None:
+    """Close the connections; the next request finds the server again."""
+    while _clients:
+        _clients.popitem()[1].close()
 
 
-@cache
-def _worker_client(token: str) -> Client:
+_clients: dict[tuple[str, str], Client] = {}
+
+
+def _worker_server(token: str) -> Server:
     link = os.environ["EASYMLNB_LINK"].replace("ws", "http", 1)
     cafile = os.environ.get("EASYMLNB_CAFILE", "")
-    return Client(Server(link.removesuffix("link"), token, SCHEME, cafile))
+    return Server(link.removesuffix("link"), token, SCHEME, cafile)
 
 
 def _ask() -> str:

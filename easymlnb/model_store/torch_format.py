@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.errors import ModelUnsupported
-from easymlnb.model_store.formats import (
+from easymlnb.model_store.format_base import (
     SAFETENSORS,
     LoadOptions,
     SavedModel,

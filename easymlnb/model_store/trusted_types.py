@@ -1,10 +1,12 @@
-"""Types of scikit-learn, NumPy and SciPy that fitted estimators contain and skops does not trust.
+"""Types that fitted estimators contain and skops does not trust: of scikit-learn, NumPy and ours.
 
 Loading one of them only builds an object: none runs code, opens files or imports modules. Types of
 other packages are never in this list; their author names them when saving.
 """
 
 _LISTED = """
+easymlnb.training.baselines: SeasonalNaive
+easymlnb.training.columns: TableColumns
 numpy: dtype mean
 scipy._lib.array_api_compat.numpy._aliases: asarray
 scipy.interpolate._bsplines: BSpline

@@ -12,11 +12,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
-
-import msgspec
 
 from easymlnb.contract.errors import CallCancelled, ServiceNotFound
 from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
@@ -27,7 +26,6 @@ from easymlnb.contract.worker_protocol import (
     Cancel,
     Credentials,
     Drain,
-    Failure,
     Item,
     Message,
     NotStarted,
@@ -48,6 +46,7 @@ from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
+from easymlnb.runtime.model_trials import NO_CALL, try_examples
 from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.stream_window import StreamWindow
@@ -57,15 +56,8 @@ BUSY_TICK = 0.02
 IDLE_TICK = 0.1
 """Seconds between two checks of the watching thread; a cancel is seen within their sum."""
 
-NO_CALL = -1
-"""In place of a call's number, for work between two calls."""
-
 Rejoin = Callable[[ReconnectGrant, tuple[RunningJob, ...]], Link | None]
 """Opens a link to the next server, while a job runs; ``None`` if none accepts this worker."""
-
-
-def _drop(message: Message, body: bytes) -> None:
-    """Send nothing."""
 
 
 class Worker:
@@ -135,20 +127,9 @@ class Worker:
         """Use new versions of models; meanwhile the watching thread reads the link."""
         self._busy = (NO_CALL,)
         try:
-            MODELS.swap(self._try_examples, self._emit_off_main)
+            MODELS.swap(partial(try_examples, self._services), self._emit_off_main)
         finally:
             self._busy = ()
-
-    def _try_examples(self, names: set[str]) -> str:
-        """Run the examples of services; return what is wrong, or ``""``."""
-        for service in [self._services[name] for name in sorted(names) if name in self._services]:
-            for number, example in enumerate(service.spec.examples):
-                call = Call(id=NO_CALL, service=service.name, seconds=service.spec.timeout)
-                body = msgspec.json.encode(example)
-                ((end, _),) = run_batch(service, [(call, body)], _drop, lambda calls: nullcontext())
-                if isinstance(end, Failure):
-                    return f"Example {number + 1} of {service.name!r} failed: {end.message}"
-        return ""
 
     def _answer(self, batch: CallBatch) -> None:
         if batch[0][0].job:

@@ -65,13 +65,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         with running_server(folder) as made:
             patch.setenv("EASYMLNB_URL", made.url)
             patch.setenv("EASYMLNB_TOKEN", made.token)
-            source._client.cache_clear()
+            source.close()
             for value in (1.0, 2.0, 3.0):
                 ml.registry.save(constant(value), "level", metrics={"value": value})
             ml.registry.alias("level", "production", 1)
             made.publish(make_notebook(SERVICES))
             yield made
-            source._client.cache_clear()
+            source.close()
 
 
 def constant(value: float) -> DummyRegressor:

@@ -61,6 +61,8 @@ from easymlnb_server.model_registry.handlers import (
     ModelHandler,
     ModelsHandler,
 )
+from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
+from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
 from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
 from easymlnb_server.model_registry.page_handlers import (
     ComparePageHandler,
@@ -172,6 +174,7 @@ OPERATIONS: Operations = {
     **MODELS,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
+    **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -187,7 +190,10 @@ CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
+MLFLOW_PREFIX = r"mlflow/api/2\.0"
 MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
+MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
+MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 KEY = r"(key_[0-9a-f]{16})"
@@ -218,7 +224,7 @@ def _models(name: str) -> Routes:
         (r"models", ModelsHandler),
         (r"models/page", ModelsPageHandler),
         (model, ModelHandler),
-        (rf"{model}/aliases/{MODEL_REF}", AliasHandler),
+        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
         (rf"{model}/compare/page", ComparePageHandler),
@@ -227,6 +233,9 @@ def _models(name: str) -> Routes:
         (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
         (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
         (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
     )
 
 

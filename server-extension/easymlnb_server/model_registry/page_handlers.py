@@ -7,13 +7,17 @@ from tornado import web
 
 from easymlnb.contract.model_names import url_path
 from easymlnb.contract.names import quoted
+from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.http import model_charts
-from easymlnb_server.http.pages import PageHandler
+from easymlnb_server.http.pages import POLICY, PageHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.model_registry import responses
 from easymlnb_server.model_registry.handlers import compared, described
 from easymlnb_server.model_registry.version_handlers import VersionBase
 from easymlnb_server.openapi.document import HTML, TEXT, Operation, ok, query_parameter
+
+PLOTS, JSON_FILE = "plots/", ".json"
+"""Folder of a version with figures of plotly, and their suffix."""
 
 MAX_SHOWN = 50
 """Versions that the table of a model's page shows."""
@@ -79,12 +83,32 @@ class ModelPageHandler(ModelPageBase):
 
 
 class ModelVersionPageHandler(ModelPageBase):
-    """``GET models/{name}/versions/{version}/page``: metrics, curves, lineage and files."""
+    """``GET models/{name}/versions/{version}/page``: metrics, curves, plots, lineage and files."""
+
+    @property
+    def content_security_policy(self) -> str:
+        # plotly sets style attributes. Inline scripts remain forbidden.
+        return POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+
+    async def _plot_scripts(self) -> dict[str, str]:
+        """Return the addresses of plotly's scripts by name; none without app pages."""
+        apps = self.state.apps
+        if not apps.enabled:
+            return {}
+        await apps.wait_warm()
+        assets = f"{self.root}app-assets/"
+        names = [name for name in plot_scripts.NAMES if apps.assets.has(f"{name}.js")]
+        return {name: apps.pages.script(f"{name}.js", assets) for name in names}
 
     @web.authenticated
     async def get(self, name: str, ref: str) -> None:
         found, row = await self.version(name, ref)
         details = await self.details(found, row)
+        plots = {
+            file.path.removeprefix(PLOTS).removesuffix(JSON_FILE): file.path
+            for file in details.files
+            if file.path.startswith(PLOTS) and file.path.endswith(JSON_FILE)
+        }
         curves: dict[str, list[tuple[int, float]]] = {}
         for one in details.curves:
             curves.setdefault(one.name, []).append((one.step, one.value))
@@ -97,6 +121,8 @@ class ModelVersionPageHandler(ModelPageBase):
             managed=self.models.allows(self.caller, found.model, Action.MANAGE),
             owned=self.models.allows(self.caller, found.model, Action.OWN),
             job=details.job,
+            plots=plots,
+            plot_scripts=await self._plot_scripts() if plots else {},
         )
 
 

@@ -64,13 +64,13 @@ class ModelVersionsHandler(VersionBase, SpooledBodyHandler):
     owner = ""
 
     async def before_body(self) -> None:
+        sent = self.request.headers.get("Content-Type", "")
+        if sent.partition(";")[0].strip() != ZIP:
+            raise UnsupportedMediaType(sent, (ZIP,))
         name = self.full_name(self.path_args[0])
         self.owner = await self.models.owner_for_version(name, self.caller)
 
     def body_limit(self) -> int:
-        sent = self.request.headers.get("Content-Type", "")
-        if sent.partition(";")[0].strip() != ZIP:
-            raise UnsupportedMediaType(sent, (ZIP,))
         return min(MAX_ZIP, self.models.quota or MAX_ZIP)
 
     @web.authenticated
@@ -233,7 +233,7 @@ OPERATIONS = {
         (409, 503),
         tag="Models",
     ),
-    "GET /models/{name}/versions/{version}/files/{path}": Operation(
+    "GET /models/{name}/versions/{version}/files/{label}": Operation(
         "getModelFile",
         "Download a file of a version",
         ok("The file.", {"application/octet-stream": BYTES}),

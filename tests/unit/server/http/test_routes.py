@@ -23,7 +23,11 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
+    MLFLOW_CALL,
+    MODEL_ALIAS,
+    MODEL_REF,
     NAME,
+    OWN_MODEL,
     REQUEST,
     ROUTES,
     SESSION,
@@ -171,11 +175,38 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION": {"DELETE": Probe(LOGIN, 409)},
     "services/NAME/versions/VERSION/call": {"POST": Probe(READERS)},
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
+    "models": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
+    "models/page": {"GET": Probe(LOGIN)},
+    "models/MODEL": {
+        "GET": Probe(LOGIN, 404),
+        "PATCH": Probe(LOGIN, 400),
+        "DELETE": Probe(LOGIN, 404),
+    },
+    "models/MODEL/page": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/aliases/ALIAS": {"PUT": Probe(LOGIN, 400), "DELETE": Probe(LOGIN, 404)},
+    "models/MODEL/compare": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/compare/page": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/versions": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 415)},
+    "models/MODEL/versions/REF": {
+        "GET": Probe(LOGIN, 404),
+        "PATCH": Probe(LOGIN, 400),
+        "DELETE": Probe(LOGIN, 404),
+    },
+    "models/MODEL/versions/REF/page": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/versions/REF/files/(.+)": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/versions/REF/export": {"GET": Probe(LOGIN, 404)},
+    "mlflow/api/2.0/mlflow/CALL": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 403)},
+    "mlflow/api/2.0/mlflow-artifacts/artifacts": {"GET": Probe(LOGIN, 404)},
+    "mlflow/api/2.0/mlflow-artifacts/artifacts/(.+)": {"GET": Probe(LOGIN, 404)},
     ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
 }
 """Route -> method -> who is let in. A route or method that is missing here fails the walk."""
 
 STANDS_FOR = {
+    OWN_MODEL: "MODEL",
+    MODEL_ALIAS: "ALIAS",
+    MODEL_REF: "REF",
+    MLFLOW_CALL: "CALL",
     NAME: "NAME",
     BUNDLE: "BUNDLE",
     KERNEL: "KERNEL",
@@ -203,6 +234,10 @@ EXAMPLES = {
     "REQUEST": "some-request",
     "VERSION": "1",
     "CREDENTIAL": "NONE",
+    "MODEL": "absent",
+    "ALIAS": "production",
+    "REF": "1",
+    "CALL": "registered-models/none",
 }
 
 
