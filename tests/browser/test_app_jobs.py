@@ -48,6 +48,15 @@ def steady(folder: str) -> str:
 def half(x: float, digits: int = 1) -> float:
     return round(x / 2, digits)
 
+
+@ml.train(model="line")
+def fit(folder: str, steps: int = 3) -> ml.Model:
+    for step in range(steps):
+        ml.metric("loss", 1 / (step + 1), step=step)
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return ml.Model(Path(folder) / "go", metrics={"mae": 0.125})
+
 @ml.service
 def other(file: ml.File | None = None) -> int:
     return 1
@@ -121,6 +130,26 @@ def test_a_stop_reaches_a_call_that_was_taken_up(
         page.get_by_role("button", name="Stop").click()
         page.get_by_text("Stopped").first.wait_for()
         apps.wait_for((tmp_path / "ended").exists, "the call runs on")
+
+
+def test_a_training_shows_its_curve_and_its_model_is_used(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/fit")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Train", exact=True).click()
+        page.get_by_role("img", name="Curve of loss 0.3333 at step 2").wait_for(timeout=90_000)
+        page.reload()
+        page.get_by_role("img", name="Curve of loss 0.3333 at step 2").wait_for(timeout=90_000)
+        (tmp_path / "go").write_text("weights")
+        page.get_by_role("button", name="Use this one").click(timeout=60_000)
+        page.get_by_text("version 1 of the model line, now in production").wait_for()
+        page.get_by_role("button", name="Show result").click()
+        page.get_by_text("0.125").first.wait_for()
+    assert apps.http.get("models/line").json()["aliases"] == {"production": 1}
+    (job,) = apps.http.get("jobs", params={"kind": "train"}).json()["jobs"]
+    assert apps.http.get(f"jobs/{job['id']}/files/model/go").content == b"weights"
 
 
 def test_a_page_reads_and_cancels_jobs_of_its_service_only(
