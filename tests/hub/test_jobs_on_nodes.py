@@ -30,7 +30,7 @@ def slurm_job(hub: Hub, node: str = "") -> str:
 def job_of(process: psutil.Process) -> str:
     """Return the Slurm job that a process belongs to; empty for none."""
     for parent in process.parents():
-        title = "".join(parent.cmdline())
+        title = " ".join(parent.cmdline())
         if title.startswith("slurmstepd: ["):
             return title.partition("[")[2].partition(".")[0]
     return ""
