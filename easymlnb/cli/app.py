@@ -12,11 +12,14 @@ from easymlnb.cli import (
     hub,
     jobs,
     maintenance,
+    models,
     output,
     ownership,
     placement,
+    schedules,
     traffic,
     usage,
+    webhooks,
 )
 from easymlnb.cli.clients import client_of
 from easymlnb.cli.errors import ErrorReportingGroup
@@ -38,6 +41,9 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):
     part.register(app)
 

@@ -35,6 +35,12 @@ from easymlnb.contract.job_protocol import (
 )
 from easymlnb.contract.message import ErrorMessage, ResultMessage, encode
 from easymlnb.contract.message import Message as Message
+from easymlnb.contract.model_protocol import (
+    GetModelAccess,
+    ModelLoaded,
+    ModelMoved,
+    ModelsInUse,
+)
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -88,11 +94,13 @@ class SharedFilesystem(Message):
 class Result(ResultMessage):
     """The result of a call. The frame's body is that of the response; ``log`` is what it printed.
 
-    ``file`` is a file in ``Call.result_folder``.
+    ``file`` is a file in ``Call.result_folder``, ``models`` are the models that the call used and
+    their versions.
     """
 
     seconds: float = 0.0
     log: str = ""
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class Failure(ErrorMessage):
@@ -101,6 +109,7 @@ class Failure(ErrorMessage):
     seconds: float = 0.0
     log: str = ""
     trace: str = ""
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class Progress(Message):
@@ -254,6 +263,9 @@ ToServer = (
     | JobFile
     | JobFilePart
     | ReadCheckpoint
+    | GetModelAccess
+    | ModelsInUse
+    | ModelLoaded
 )
 ToWorker = (
     Welcome
@@ -276,6 +288,7 @@ ToWorker = (
     | JobStored
     | JobDropped
     | Leaving
+    | ModelMoved
 )
 
 WINDOW = 256 * 1024

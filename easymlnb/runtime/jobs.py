@@ -362,6 +362,24 @@ def job() -> CurrentJob:
 
 
 @named_options
+def metric(name: str, value: float, *, step: int = 0) -> None:
+    """Report a value of the running job, such as the loss of an epoch; see ``ml.job``.
+
+    Outside a job it does nothing. The values of a training become the learning curves of its model.
+
+    Parameters
+    ----------
+    name : str
+        The metric's name, with 1 to 200 printable characters.
+    value : float
+        The value; one for the same name and step is replaced.
+    step : int, default 0
+        The step or epoch.
+    """
+    job().metric(name, value, step=step)
+
+
+@named_options
 def checkpoint() -> Checkpoint:
     """Return the checkpoints of the running job, from which another attempt continues.
 

@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
 from easymlnb.contract.errors import CallCancelled, ServiceNotFound
 from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
+from easymlnb.contract.model_protocol import ModelMoved
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
@@ -44,6 +46,8 @@ from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
+from easymlnb.runtime.model_trials import NO_CALL, try_examples
+from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
@@ -107,6 +111,8 @@ class Worker:
     def _next(self) -> CallBatch | None:
         """Wait for the next batch and return it; ``None`` if the worker has to end."""
         while True:
+            if MODELS.waiting:
+                self._swap_models()
             with self._inbox.lock:
                 batch = self._inbox.pop()
                 if batch is not None:
@@ -116,6 +122,14 @@ class Worker:
                 return None
             if self._link.ready(None):
                 self._read()
+
+    def _swap_models(self) -> None:
+        """Use new versions of models; meanwhile the watching thread reads the link."""
+        self._busy = (NO_CALL,)
+        try:
+            MODELS.swap(partial(try_examples, self._services), self._emit_off_main)
+        finally:
+            self._busy = ()
 
     def _answer(self, batch: CallBatch) -> None:
         if batch[0][0].job:
@@ -207,6 +221,8 @@ class Worker:
             CREDENTIALS.replace(message.values)
         elif isinstance(message, Drain):
             self._draining = True
+        elif isinstance(message, ModelMoved):
+            MODELS.move(message, self._emit_off_main, self._wake)
         elif isinstance(message, JobCheckpoints):
             offer_checkpoints(message)
         elif (job := self._job) is not None and getattr(message, "id", None) == job.call.id:
@@ -223,6 +239,9 @@ class Worker:
         if self._inbox.withdraw(call):
             self._cancelled.discard(call)
             self._link.send(pack(NotStarted(id=call)))
+
+    def _wake(self) -> None:
+        self._link.wake()
 
     def _on_idle(self) -> None:
         if self._draining:

@@ -1,6 +1,6 @@
 """The type of a decorated function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from easymlnb.services.definition import Service
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
     from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
+    from easymlnb.publishing.scheduling import ServiceSchedule
     from easymlnb.publishing.sharing import ServiceAccess
     from easymlnb.publishing.traffic import ServicePromotion, ServiceTraffic
 
@@ -249,6 +250,48 @@ class ServiceFunction(Protocol[P, R]):
         ------
         EasyMLNBError
             The service is not published.
+        """
+
+    def schedule(
+        self,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        inputs: Mapping[str, Any] | None = None,
+        overlap: str = "skip",
+        lane: str = "",
+        attempts: int = 1,
+        timeout: float = 0.0,
+        url: str | None = None,
+        token: str | None = None,
+    ) -> "ServiceSchedule":
+        """Run the published version at certain times, each time as a job.
+
+        Parameters
+        ----------
+        cron : str
+            Minute, hour, day of the month, month and day of the week, such as ``"0 6 * * 1-5"``.
+        zone : str, default "UTC"
+            A time zone, such as ``"Europe/Berlin"``.
+        inputs : mapping, optional
+            The parameters of each call.
+        overlap : {"skip", "queue"}, default "skip"
+            What happens at a time at which the last job has not ended.
+        lane, attempts, timeout
+            As of a submitted job; ``timeout`` in seconds, 0 for the server's maximum.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ServiceSchedule
+            A record with ``id``, ``description``, ``upcoming`` and ``url``;
+            ``client.admin`` pauses and removes it.
+
+        Raises
+        ------
+        BadRequest
+            The cron expression or the time zone is invalid, or ``inputs`` do not fit.
         """
 
     def remove(self) -> None:

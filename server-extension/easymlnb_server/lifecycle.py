@@ -127,6 +127,7 @@ class ServingLifecycle:
         await self._state.publisher.restore(store, orphans, *guard)
         await jobs.open(job_kernels)
         self._supervisor.every("expired jobs", PURGE_EVERY, jobs.purge)
+        self._supervisor.every("old deliveries", PURGE_EVERY, self._state.webhooks.purge)
         self._supervisor.every("activity of jobs", self._state.activity.interval, jobs.keep_active)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         self._supervisor.every("records", SWEEP_SECONDS, self._state.recordings.run_sweep)

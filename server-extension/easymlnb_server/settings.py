@@ -15,6 +15,7 @@ from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.placement.registry import LOCAL
 from easymlnb_server.store.settings import StorageSettings
+from easymlnb_server.webhooks.settings import WebhookSettings
 
 
 class Settings(
@@ -25,6 +26,7 @@ class Settings(
     InboundSettings,
     JobSettings,
     StorageSettings,
+    WebhookSettings,
 ):
     """Traits of the extension: those of each part, and those of calls, workers and logs."""
 
@@ -44,6 +46,9 @@ class Settings(
     upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
+    model_quota = Integer(
+        100 * 2**30, min=0, help="Maximum total bytes of the models of one owner; 0: no limit."
+    ).tag(config=True)
     max_concurrent_starts = Integer(
         2,
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "

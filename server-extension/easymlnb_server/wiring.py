@@ -36,12 +36,16 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -49,6 +53,7 @@ from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
+from easymlnb_server.schedules.manager import Schedules
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
@@ -56,8 +61,12 @@ from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.webhooks.manager import Webhooks
+from easymlnb_server.webhooks.sending import HttpSender
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -109,7 +118,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = hub_parts(settings, folder, directory)
     common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
-    stored_credentials = _credentials(settings, folder)
+    keys = _key_source(settings, folder)
+    stored_credentials = CredentialStore(keys, shared=settings.shared)
     environments = None if hub is not None else _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
@@ -146,6 +156,24 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
+    secret = secrets.token_urlsafe(32)
+    jobs = Jobs(
+        invoker,
+        published,
+        publisher,
+        deployments,
+        spool,
+        folder,
+        settings.parsed_lanes,
+        JobLimits(
+            settings.job_timeout,
+            settings.job_stay,
+            settings.job_node_stay,
+            settings.job_retention,
+        ),
+    )
+    webhooks = _webhooks(settings, server, published, keys)
+    jobs.on_outcome.append(webhooks.outbox)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -159,7 +187,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         call_log=calls,
         metrics=metrics,
         activity=activity,
-        secret=secrets.token_urlsafe(32),
+        secret=secret,
         spool=spool,
         uploads=Uploads(
             spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
@@ -169,21 +197,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=placement_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        jobs=Jobs(
-            invoker,
-            published,
-            publisher,
-            deployments,
-            spool,
-            folder,
-            settings.parsed_lanes,
-            JobLimits(
-                settings.job_timeout,
-                settings.job_stay,
-                settings.job_node_stay,
-                settings.job_retention,
-            ),
-        ),
+        jobs=jobs,
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,
@@ -197,8 +211,17 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
+        mcp=McpServer(services, spool),
+        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
+        model_tokens=ModelTokens(secret),
+        schedules=Schedules(jobs, services, directory),
+        webhooks=webhooks,
         user_servers=hub.user_servers if hub is not None else None,
     )
+    trained = TrainedModels(lambda: context.jobs.store.files)
+    context.jobs.checks.append(trained.check)
+    context.jobs.on_outcome.append(trained.register)
+    context.jobs.on_ended.append(partial(announce, context.models))
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,
@@ -224,6 +247,8 @@ def build_lifecycle(
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
+        context.schedules.prepare(store)
+        await context.webhooks.prepare(store)
         if hub is not None:
             await hub.users.open(store.people)
 
@@ -240,6 +265,8 @@ def build_lifecycle(
             yield "meters", partial(hub.meters.run, store)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
+        yield "schedules", components.context.schedules.run
+        yield "webhooks", components.context.webhooks.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 
@@ -254,10 +281,31 @@ def build_lifecycle(
     )
 
 
-def _credentials(settings: Settings, folder: Path) -> CredentialStore:
+def _key_source(settings: Settings, folder: Path) -> KeySource:
     own = None if settings.shared else folder / KEY_FILE
-    source = KeySource.take(settings.credentials_key_file, os.environ, own)
-    return CredentialStore(source, shared=settings.shared)
+    return KeySource.take(settings.credentials_key_file, os.environ, own)
+
+
+def _webhooks(
+    settings: Settings, server: ServerApp, published: PublishedServices, keys: KeySource
+) -> Webhooks:
+    return Webhooks(
+        published.check,
+        keys,
+        HttpSender(settings.allowed_hosts),
+        settings.mail_server,
+        lambda: _public_url(settings, server),
+        settings.job_retention,
+    )
+
+
+def _public_url(settings: Settings, server: ServerApp) -> str:
+    """Return the URL of all routes, as people outside see it."""
+    hub = os.environ.get("JUPYTERHUB_PUBLIC_URL", "")
+    if hub and not settings.shared:
+        hub = f"{hub.rstrip('/')}/easymlnb"
+    found = settings.public_url or hub or f"{server.connection_url.rstrip('/')}/easymlnb"
+    return f"{found.rstrip('/')}/"
 
 
 def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:

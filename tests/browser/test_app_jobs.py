@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from support.browser import visit
@@ -24,6 +25,12 @@ def patient(folder: str, file: ml.File | None = None) -> str:
     while not (Path(folder) / "go").exists():
         time.sleep(0.01)
     return "patience pays"
+
+@ml.service(public=True, timeout=120)
+def shown(folder: str) -> str:
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return "for all"
 
 @ml.service
 def other(file: ml.File | None = None) -> int:
@@ -74,3 +81,28 @@ def test_a_page_reads_and_cancels_jobs_of_its_service_only(
     assert apps.http.post(f"{url}/cancel", headers=headers).status_code == 202
     ended = apps.http.get(url, params={"wait": 30}, headers=headers)
     assert ended.json()["state"] == "cancelled"
+
+
+def test_a_visitor_runs_in_the_background(apps: RunningServer, tmp_path: Path) -> None:
+    base = {"base_url": apps.http.base_url, "timeout": 60}
+    with httpx.Client(**base) as ann, httpx.Client(**base) as bob:
+        own, foreign = (pass_of(open_page(apps, one, "public/shown")) for one in (ann, bob))
+        headers = {"Authorization": own, "Prefer": "respond-async"}
+        values = {"folder": str(tmp_path)}
+        answer = ann.post(
+            "services/shown/view?attempts=3&timeout=999", json=values, headers=headers
+        )
+        assert answer.status_code == 202, answer.text
+        url = f"jobs/{answer.json()['id']}"
+        for path in (url, f"{url}/result"):
+            assert bob.get(path, headers={"Authorization": foreign}).status_code == 404
+        assert bob.post(f"{url}/cancel", headers={"Authorization": foreign}).status_code == 404
+        for path in (f"{url}/page", f"{url}/log", "jobs", "schedules", "webhooks"):
+            assert ann.get(path, headers=headers).status_code in (302, 401, 403), path
+        (tmp_path / "go").touch()
+        ended = ann.get(url, params={"wait": 60}, headers=headers).json()
+        assert ended["state"] == "succeeded" and ended["expires"] < ended["ended"] + 90_000
+        assert "for all" in ann.get(f"{url}/result", headers=headers).text
+        # Without a page, nobody could find the job again.
+        refused = bob.post("services/shown/call", json=values, headers={"Prefer": "respond-async"})
+        assert refused.status_code == 403

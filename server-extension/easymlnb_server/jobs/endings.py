@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import EasyMLNBError, Preempted, WorkerOutOfMemory
+from easymlnb.contract.errors import EasyMLNBError, Preempted, WorkerLost, WorkerOutOfMemory
 from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.jobs import rules
@@ -15,6 +15,7 @@ from easymlnb_server.jobs.bodies import store_content
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.parts import RunParts
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.jobs.submission import kept_seconds
 from easymlnb_server.jobs.transfers import store_left_checkpoint
 from easymlnb_server.placement.base import Kernel
 from easymlnb_server.uploads.spool import SpooledFile
@@ -37,8 +38,11 @@ async def end_change(
     """
     now = time.time()
     if result.result is not None:
+        refusal = await asyncio.to_thread(_refusal, parts, job)
+        if refusal is not None:
+            return await _with_end(parts, job, _refuse(job, refusal, now))
         stored = await asyncio.to_thread(_store_result, parts, job, result.result, result.body)
-        return _with_expiry(parts, rules.succeed(job, stored, now))
+        return _with_expiry(parts, job, rules.succeed(job, stored, now))
     error = overdue or result.error
     reported = result.failure is not None or isinstance(error, WorkerOutOfMemory)
     if isinstance(error, Preempted):
@@ -47,9 +51,22 @@ async def end_change(
         change = rules.fail(job, error.to_dict()["error"], now)
     else:
         change = await _lost(parts, job, gone, now)
-    if change.values["state"].ended:
-        change.values["log"] = await asyncio.to_thread(_store_log, parts, job)
-    return _with_expiry(parts, change)
+    return await _with_end(parts, job, change)
+
+
+def _refusal(parts: RunParts, job: Job) -> EasyMLNBError | None:
+    """Return why the result does not count, if so."""
+    if not parts.checks:
+        return None
+    files = parts.repository.files(job.id)
+    found = (check(job, files) for check in parts.checks)
+    return next(filter(None, found), None)
+
+
+def _refuse(job: Job, refusal: EasyMLNBError, now: float) -> Change:
+    if isinstance(refusal, WorkerLost):
+        return rules.lose(job, now)
+    return rules.fail(job, refusal.to_dict()["error"], now)
 
 
 async def _preempted(parts: RunParts, job: Job, now: float) -> Change:
@@ -100,7 +117,13 @@ def _store_log(parts: RunParts, job: Job) -> str:
     return parts.files.put(parts.logs.read(job.id, job.attempt))
 
 
-def _with_expiry(parts: RunParts, change: Change) -> Change:
+async def _with_end(parts: RunParts, job: Job, change: Change) -> Change:
     if change.values["state"].ended:
-        change.values["expires"] = time.time() + parts.retention
+        change.values["log"] = await asyncio.to_thread(_store_log, parts, job)
+    return _with_expiry(parts, job, change)
+
+
+def _with_expiry(parts: RunParts, job: Job, change: Change) -> Change:
+    if change.values["state"].ended:
+        change.values["expires"] = time.time() + kept_seconds(job, parts.retention)
     return change

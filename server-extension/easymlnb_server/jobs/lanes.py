@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.jobs.models import CALL
+from easymlnb.contract.training import TRAIN_LANE
+from easymlnb_server.jobs.models import CALL, TRAIN
 
-TRAIN = "train"
 GRACE, TRAIN_GRACE = 5.0, 30.0
 """Default seconds that a canceled job has to stop: a fit often stops only after its next step."""
 
-LANE_OF_KIND = {CALL: "jobs"}
+LANE_OF_KIND = {CALL: "jobs", TRAIN: TRAIN_LANE}
 """The lane of a kind of job that names none."""
 
 
@@ -46,13 +46,12 @@ def parse(configured: Mapping[str, Any]) -> dict[str, Lane]:
     for name, values in configured.items():
         try:
             lanes[name] = msgspec.convert(values, Lane)
-            if name == TRAIN and "grace" not in values:
+            if name == TRAIN_LANE and "grace" not in values:
                 lanes[name] = msgspec.structs.replace(lanes[name], grace=TRAIN_GRACE)
         except (msgspec.ValidationError, ValueError) as error:
             raise ValueError(f"the lane {name!r} is invalid: {error}") from error
-    missing = sorted({*LANE_OF_KIND.values()} - lanes.keys())
-    if missing:
-        raise ValueError(f"there must be a lane {missing[0]!r}, which jobs use by default")
+    if LANE_OF_KIND[CALL] not in lanes:
+        raise ValueError(f"there must be a lane {LANE_OF_KIND[CALL]!r}, which jobs use by default")
     return lanes
 
 

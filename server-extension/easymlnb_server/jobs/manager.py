@@ -14,7 +14,6 @@ import msgspec
 from easymlnb.contract.errors import (
     BadRequest,
     Draining,
-    Forbidden,
     JobNotFound,
     ServiceNotFound,
 )
@@ -30,11 +29,11 @@ from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, State
-from easymlnb_server.jobs.parts import RunParts
+from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome
 from easymlnb_server.jobs.runner import JobRunner
-from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission
+from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.published import PublishedServices
@@ -66,6 +65,10 @@ class Jobs:
         self.logs = JobLogs(folder / "job-logs")
         self.on_outcome: list[OnOutcome] = []
         """Run in the transaction that ends an attempt or a job, see ``OnOutcome``."""
+        self.checks: list[ResultCheck] = []
+        """May refuse the results of jobs, see ``ResultCheck``."""
+        self.on_ended: list[OnEnded] = []
+        """Called when the end of a job is stored, see ``OnEnded``."""
         self._invoker = invoker
         self._published = published
         self._publisher = publisher
@@ -122,6 +125,8 @@ class Jobs:
             kernels,
             JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
+            self.checks,
+            self.on_ended,
         )
         self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
         await self._runner.open(orphans)
@@ -155,8 +160,6 @@ class Jobs:
         """
         if self._invoker.services.draining:
             raise Draining
-        if submission.caller is None:
-            raise Forbidden("Jobs need a login: a visitor could not find them again.")
         job = self._factory.make(submission)
         add = partial(self._add, submission) if store is None else store
         stored = await self._admission.add(
@@ -164,6 +167,10 @@ class Jobs:
         )
         self.wake()
         return stored
+
+    def check(self, submission: Submission) -> Job:
+        """Return the job of a submission without storing it; raises as ``submit`` does."""
+        return self._factory.make(submission)
 
     def wake(self) -> None:
         """Look for jobs now."""
@@ -212,12 +219,13 @@ class Jobs:
     async def cancel(self, id: str, owner: str | None) -> Job:
         """Cancel a job; raises ``JobNotFound`` or ``JobEnded``."""
         await self.get(id, owner)
-        now, expires = time.time(), time.time() + self._limits.retention
+        now = time.time()
 
         def rule(job: Job) -> rules.Change:
             change = rules.cancel(job, now)
             if "state" not in change.values:
                 return change
+            expires = now + kept_seconds(job, self._limits.retention)
             return replace(change, values={**change.values, "expires": expires})
 
         job = await asyncio.to_thread(self.repository.change, id, rule)
@@ -284,4 +292,5 @@ class Jobs:
         digest = hashlib.sha256(msgspec.json.encode(stored))
         digest.update(f"\n{job.input_type}\n{job.accept}\n{submission.view}".encode())
         job = msgspec.structs.replace(job, input=stored, fingerprint=digest.hexdigest())
-        return self.repository.add(job, low_priority=submission.low_priority)
+        low_priority = submission.low_priority or submission.caller is None
+        return self.repository.add(job, low_priority=low_priority)

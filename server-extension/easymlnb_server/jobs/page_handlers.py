@@ -9,9 +9,10 @@ from tornado.escape import url_escape
 
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.handlers import JobHandlerBase, number, states_named
+from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, number, states_named
 from easymlnb_server.jobs.models import STATES, JobShown
 from easymlnb_server.openapi.document import HTML, Operation, ok
+from easymlnb_server.webhooks.responses import delivery_shown
 
 PAGE_SIZE = 50
 """Jobs on one page of the list."""
@@ -76,6 +77,7 @@ class JobPageHandler(JobPageBase):
         log = await self.jobs.log(job)
         start = max(0, len(log) - int(number(self, "log", LOG_SHOWN, 2**31)))
         events = await asyncio.to_thread(self.jobs.repository.events, id)
+        sent = await self.state.webhooks.deliveries(job_owner(self), job=id)
         self.job_page(
             "job.html",
             job=details,
@@ -85,6 +87,7 @@ class JobPageHandler(JobPageBase):
             active=not job.state.ended,
             curves=_curves(details.metrics),
             duration=_duration(details),
+            deliveries=[delivery_shown(one) for one in sent],
         )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from easymlnb_server.identity.access import is_pass_key
 from easymlnb_server.jobs import rows, rules
 from easymlnb_server.jobs.models import (
     ENDED,
@@ -118,12 +119,18 @@ class JobRepository(Repository):
     def unfinished(
         self, connection: Connection, owner: str, service: str, key: str
     ) -> dict[str, int]:
-        """Return the numbers of jobs that have not ended: of the service, the user and the key."""
+        """Return the numbers of jobs that have not ended, by kind of meter.
+
+        These are those of the service, of all its visitors, and of the owner, a user or a visitor.
+        """
         going = jobs.c.state.not_in(ENDED)
-        query = select(func.count()).select_from(jobs).where(going, jobs.c.service == service)
+        query = select(jobs.c.owner).where(going, jobs.c.service == service)
+        owners = list(connection.execute(query).scalars())
         own = list(connection.execute(select(jobs.c.options).where(going, jobs.c.owner == owner)))
         return {
-            "service": connection.scalar(query) or 0,
+            "service": len(owners),
+            "visitors": sum(map(is_pass_key, owners)),
+            "visitor": len(own),
             "user": len(own),
             "key": sum(row.options.get("api_key") == key for row in own),
         }

@@ -93,6 +93,9 @@ class JobRun:
             return False
         self.job = applied
         self._parts.events.publish(self.job.id, CHANGED)
+        if applied.state.ended:
+            for follow in self._parts.on_ended:
+                await follow(applied)
         return True
 
     async def start(self, kernel: JobKernel) -> CallHandle | None:

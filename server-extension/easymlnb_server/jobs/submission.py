@@ -5,21 +5,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
 
-from easymlnb.contract.errors import BadRequest, DeploymentFailed
+from easymlnb.contract.errors import BadRequest, DeploymentFailed, Forbidden
+from easymlnb.contract.training import Training
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import CALL, Job, JobInput, new_id
+from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, new_id
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection
 
 MAX_ATTEMPTS = 20
 IDEMPOTENT_LOSSES = 3
-"""Workers that a job of an idempotent service may lose before it fails."""
+"""Workers that a training, or a job of an idempotent service, may lose before it fails."""
+
+NO_TRAINING = Training(model="", lane="")
+
+VISITOR_RETENTION = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,11 @@ class JobLimits:
     retention: float
 
 
+def kept_seconds(job: Job, retention: float) -> float:
+    """Return for how long a job that ended is kept: those of visitors for a day at most."""
+    return min(retention, VISITOR_RETENTION) if is_pass_key(job.owner) else retention
+
+
 @dataclass(frozen=True, slots=True)
 class JobFactory:
     """Makes jobs.
@@ -83,19 +93,35 @@ class JobFactory:
     def make(self, submission: Submission) -> Job:
         """Return the job of a submission, which still has no input.
 
-        Raises ``ServiceNotFound`` or ``BadRequest``.
+        A visitor's job runs once, for as long as a call may. Raises ``ServiceNotFound``,
+        ``BadRequest``, or ``Forbidden`` for a visitor who could not find the job again.
         """
+        if submission.caller is None and not is_pass_key(submission.owner):
+            raise Forbidden("Jobs need a login: a visitor could not find them again.")
         chosen = Selection(
             version=submission.version, owner=submission.owner, headers={}, point=random()
         )
-        target = self.invoker.find(submission.service, submission.caller, selection=chosen)
+        target = self.invoker.find(
+            submission.service,
+            submission.caller,
+            published_only=submission.caller is None,
+            selection=chosen,
+        )
         bundle, author = self._version(target)
         if target.spec.stream:
             raise BadRequest(
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
-        lane = self._lane(CALL, submission.lane, bundle, author)
-        check_attempts(submission.attempts)
+        is_visitor = submission.caller is None
+        training = target.spec.training or NO_TRAINING
+        kind = CALL if target.spec.training is None else TRAIN
+        wanted = "" if is_visitor else submission.lane or training.lane
+        lane = self._lane(kind, wanted, bundle, author)
+        attempts = 1 if is_visitor else max(submission.attempts, training.attempts)
+        check_attempts(attempts)
+        repeatable = kind == TRAIN or target.spec.resources.idempotent
+        limit = min(self.timeout, target.spec.timeout) if is_visitor else self.timeout
+        timeout = submission.timeout or training.timeout or limit
         now = time.time()
         return Job(
             id=new_id(now),
@@ -106,11 +132,12 @@ class JobFactory:
             author=author,
             lane=lane,
             input=JobInput(file=""),
+            kind=kind,
             key=submission.key or None,
-            attempts=submission.attempts,
-            losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,
+            attempts=attempts,
+            losses=IDEMPOTENT_LOSSES if repeatable else 0,
             not_before=submission.not_before,
-            timeout=min(submission.timeout or self.timeout, self.timeout),
+            timeout=min(timeout, limit),
             input_type=submission.content_type,
             accept=submission.accept,
             options=options_of(submission.caller, submission.request_id, view=submission.view),

@@ -22,6 +22,7 @@ from easymlnb.contract.job_protocol import (
     JobOutput,
     ReadCheckpoint,
 )
+from easymlnb.contract.model_protocol import GetModelAccess, ModelLoaded, ModelsInUse
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -53,6 +54,7 @@ from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.dispatch.worker_link import JobMessage, WorkerLink
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
+from easymlnb_server.model_registry.tokens import WorkerIdentity
 from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.uploads.spool import KernelFileShare
 from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorker
@@ -85,6 +87,7 @@ class LinkHandler(KernelSocketHandler):
         self._expected: ExpectedWorker | None = None
         self._file_share: KernelFileShare | None = None
         self._service_calls: ServiceCalls | None = None
+        self._services: tuple[str, ...] = ()
         self._outbox: list[bytes] = []
         self._closed_by_server = False
         self._heartbeat = PeriodicCallback(self._check_heartbeat, HEARTBEAT * 1000)
@@ -106,6 +109,9 @@ class LinkHandler(KernelSocketHandler):
             DescribeService: self._on_service_call,
             CancelServiceCall: self._on_service_call,
             GetCredential: self._on_get_credential,
+            GetModelAccess: self._on_get_model_access,
+            ModelsInUse: self._on_models_in_use,
+            ModelLoaded: self._on_model_loaded,
             Register: self._on_register,
             Unregister: self._on_unregister,
         }
@@ -282,10 +288,35 @@ class LinkHandler(KernelSocketHandler):
         answer = ServiceResult(id=request.id, content_type="application/json")
         self._link.send(answer, json.dumps(value).encode())
 
+    @property
+    def _model_token(self) -> str:
+        """The token with which this worker reads models."""
+        expected = self._expected
+        if expected is None:
+            raise ValueError("Only workers need a token for models.")
+        identity = WorkerIdentity(expected.owner, expected.account, expected.bundle)
+        return self.state.model_tokens.make(identity)
+
+    def _on_get_model_access(self, request: GetModelAccess, body: bytes) -> None:
+        if self._link is not None:
+            answer = ServiceResult(id=request.id, content_type="application/json")
+            self._link.send(answer, json.dumps(self._model_token).encode())
+
+    def _on_models_in_use(self, message: ModelsInUse, body: bytes) -> None:
+        if self._link is not None and self._expected is not None:
+            self.state.models.subscribe(
+                self._link, lambda: self._services, self._model_token, message.models
+            )
+
+    def _on_model_loaded(self, message: ModelLoaded, body: bytes) -> None:
+        if self._link is not None:
+            self.state.models.rollout.report(self._link, message)
+
     def _on_register(self, register: Register, body: bytes) -> None:
         link = self._link
         if link is None:
             return
+        self._services = tuple(spec.name for spec in register.specs)
         if self._expected is not None:
             if not self._expected.done():
                 self._expected.set_result(RegisteredWorker(link, register.specs))

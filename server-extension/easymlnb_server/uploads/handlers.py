@@ -18,7 +18,7 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.connections import network_of
 from easymlnb_server.http.spooled_body import read_large_chunks
-from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key
+from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key, pass_key
 from easymlnb_server.identity.api_keys.keys import owner_of_calls
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.identity.quotas.quotas import VISITOR_KEY
@@ -59,7 +59,7 @@ def owner_of_jobs(handler: EasyHandler) -> str:
         # One owner for a user's tokens, browsers and app pages.
         return owner_key(caller.name)
     if token is not None:
-        return f"pass {token.visitor}"
+        return pass_key(token.visitor)
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
         # Jupyter's own login has a single user, with a new name in each request by token.
         return SINGLE_USER

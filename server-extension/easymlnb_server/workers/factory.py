@@ -42,7 +42,7 @@ class DeploymentFactory:
             bundle,
             load,
             self._placements.for_owner(account),
-            self.registration.for_owner(owner, account),
+            self.registration.for_owner(owner, account, bundle),
             self.limiter.for_owner(account),
             self.settings,
             self.credentials.for_owner(owner),
@@ -63,7 +63,7 @@ class DeploymentFactory:
         return Starter(
             load,
             self._placements.for_owner(account),
-            self.registration.for_owner(owner, account),
+            self.registration.for_owner(owner, account, bundle),
             # Kernels on nodes, which may wait in a queue for hours, delay no other start.
             self._no_gate if lane.is_on_nodes else self.limiter.for_owner(account),
             workers,

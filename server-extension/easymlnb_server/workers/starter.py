@@ -135,10 +135,16 @@ class Starter:
 
     def require(self, specs: tuple[ServiceSpec, ...]) -> None:
         """Set what workers with these services need, and choose their placement."""
-        self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+        gpu, name = self._needs(specs)
+        self.gpu, self.placement_name = gpu, name
         with contextlib.suppress(DeploymentFailed):
-            chosen = self._placements.choose(self.placement_name, self.gpu)
+            chosen = self._placements.choose(name, gpu)
             self.placement = self._placements.get(chosen)
+
+    def _needs(self, specs: tuple[ServiceSpec, ...]) -> tuple[Gpu, str]:
+        """Return the GPUs and the placement that a worker with these services needs."""
+        is_job = self._lane.threads > 0  # of these kernels only, the threads are limited
+        return required_gpus(specs, training=is_job), requested_placement(specs)
 
     @property
     def reason(self) -> str:
@@ -195,7 +201,7 @@ class Starter:
                 continue
             try:
                 specs = select_specs(worker.specs, names)
-                self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+                self.gpu, self.placement_name = self._needs(specs)
                 self.placement_name = self._lane.placement or self.placement_name
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
@@ -375,8 +381,11 @@ def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tupl
     return tuple(by_name[name] for name in names) if names else specs
 
 
-def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
-    """Return the GPUs that a worker with all these services needs."""
-    requested = [spec.resources.gpu for spec in specs]
+def required_gpus(specs: tuple[ServiceSpec, ...], *, training: bool = False) -> Gpu:
+    """Return the GPUs that a worker with all these services needs.
+
+    Only a job's worker trains, so only it needs the GPUs of a ``training``.
+    """
+    requested = [spec.resources.gpu for spec in specs if training or spec.training is None]
     required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
     return required or (PREFER if PREFER in requested else 0.0)

@@ -158,26 +158,28 @@ class Quotas:
             meter.enter()
         return meters
 
-    def limits_jobs(self, service: str, caller: Caller) -> bool:
+    def limits_jobs(self, service: str, caller: Caller | None, owner: str) -> bool:
         """Return whether a limit of concurrent calls applies to a caller's jobs."""
-        limits = self._limits(service, caller, "").values()
+        limits = self._limits(service, caller, owner).values()
         return any(one.concurrent is not msgspec.UNSET for one in limits)
 
-    def check_jobs(self, service: str, caller: Caller, unfinished: Mapping[str, int]) -> None:
+    def check_jobs(
+        self, service: str, caller: Caller | None, owner: str, unfinished: Mapping[str, int]
+    ) -> None:
         """Refuse a job that ``admit`` counted if too many are unfinished.
 
-        ``unfinished`` are the numbers of jobs of the ``service``, the ``user`` and the ``key``.
+        ``unfinished`` are the numbers of jobs by kind of meter, such as ``service`` and ``user``.
         Raises ``LimitExceeded``.
         """
-        for kind, id in _places(service, caller, ""):
+        for kind, id in _places(service, caller, owner):
             meter = self._meter(kind, id, service, caller)
             error = meter.check_jobs(unfinished.get(kind, 0)) if meter is not None else None
             if error is not None:
                 raise error
 
-    def charge(self, service: str, caller: Caller, seconds: float) -> None:
+    def charge(self, service: str, caller: Caller | None, owner: str, seconds: float) -> None:
         """Count the seconds of a job's run, which began long after the job was admitted."""
-        for place in _places(service, caller, ""):
+        for place in _places(service, caller, owner):
             if (meter := self._meters.get(place)) is not None:
                 meter.charge(self._today(), seconds)
 
