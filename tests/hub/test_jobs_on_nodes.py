@@ -1,6 +1,5 @@
 """Jobs on nodes of a real Slurm: nodes that end, servers that are killed, and what is left."""
 
-import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import httpx
 import psutil
 import pytest
 
+from support.hub import slurm
 from support.hub.hub import Hub, User
 from support.hub.slurm import Cluster
 from support.hub.trainings import SOURCE, Training, expected
@@ -27,22 +27,11 @@ def slurm_job(hub: Hub, node: str = "") -> str:
     return str(model["state"]["job_id"])
 
 
-def job_of(process: psutil.Process) -> str:
-    """Return the Slurm job that a process belongs to; empty for none."""
-    for parent in process.parents():
-        title = " ".join(parent.cmdline())
-        if title.startswith("slurmstepd: ["):
-            return title.partition("[")[2].partition(".")[0]
-    return ""
-
-
 def server_process(hub: Hub) -> int:
     """Return the process of the user's own server."""
-    job = slurm_job(hub)
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if job_of(process) == job and "singleuser" in " ".join(process.cmdline()):
-                return process.pid
+    for process in slurm.processes(slurm_job(hub)):
+        if "singleuser" in " ".join(process.cmdline()):
+            return process.pid
     raise AssertionError("the user's server does not run")
 
 
@@ -74,10 +63,10 @@ def test_trainings_survive_their_nodes_and_their_server(
     nodes = [name for name in slurm_hub.servers(USER) if name.startswith("easymlnb-gpu")]
     assert len(nodes) == 2 and all(len(gina.kernels(node)) == 1 for node in nodes)
     # One node is canceled, which lets its job leave; the other one dies.
-    first, second = (job_of(psutil.Process(one.taken[-1][2])) for one in (one, two))
+    first, second = (slurm.job_of(psutil.Process(one.taken[-1][2])) for one in (one, two))
     assert {first, second} == {slurm_job(slurm_hub, node) for node in nodes}
     cluster.run("scancel", first)
-    cluster.run("scancel", "--full", "-s", "KILL", second)
+    slurm.kill(second)
     for training in (one, two):
         training.reach(6)
         assert training.outcomes == ["preempted", ""]
@@ -85,6 +74,7 @@ def test_trainings_survive_their_nodes_and_their_server(
     assert next(step for attempt, step, _ in one.taken if attempt == 2) == 4
     # The time of the short node is over.
     slurm_hub.wait_for(lambda: "preempted" in short.outcomes, f"it stays: {short.row}")
+    short.allow(short.steps)
     os.kill(server_process(slurm_hub), signal.SIGKILL)
     attempts = [training.attempt for training in (one, two)]
     for training in (one, two):

@@ -47,9 +47,12 @@ def make(monkeypatch: pytest.MonkeyPatch, hub: Hub, status: int, **record: Any) 
     found = NodeRecord(
         worker="w", placement="gpu", address=f"http://h/user/ann/{NODE}/", kernel="k", **record
     )
-    made = lambda: hub  # noqa: E731
     slots = SlotCounter(1)
-    return RemoteWorkerKernel(Path("w.json"), found, slots, httpx.Auth(), None, made)  # type: ignore[arg-type]
+
+    def client() -> Any:
+        return hub
+
+    return RemoteWorkerKernel(Path("w.json"), found, slots, httpx.Auth(), None, client)
 
 
 async def misses(kernel: Any) -> int:
