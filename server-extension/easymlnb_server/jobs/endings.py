@@ -69,14 +69,6 @@ def _refuse(job: Job, refusal: EasyMLNBError, now: float) -> Change:
     return rules.fail(job, refusal.to_dict()["error"], now)
 
 
-def _refusal(parts: RunParts, job: Job) -> EasyMLNBError | None:
-    """Return why a result does not count, if so."""
-    if not parts.checks:
-        return None
-    files = parts.repository.files(job.id)
-    return next(filter(None, (check(job, files) for check in parts.checks)), None)
-
-
 async def _preempted(parts: RunParts, job: Job, now: float) -> Change:
     """Return the change after the end of a node."""
     current = await asyncio.to_thread(parts.repository.get, job.id)
