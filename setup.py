@@ -83,6 +83,8 @@ DATA = [
     "pyyaml>=6",
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
+# Trained models in formats that run no code; imported only where a model is saved or loaded.
+TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "skops>=0.13"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
@@ -198,7 +200,11 @@ setup(
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
         "torch": TORCH,
-        "dev": DEV + DOCS + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
-        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
+        "train": TRAIN,
+        "dev": [
+            *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH),
+        ],
+        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
     },
 )

@@ -129,3 +129,15 @@ install_proxy() {
   mkdir -p "$folder" && cp tests/hub/proxy/package*.json "$folder" &&
     run_npm ci --no-audit --no-fund --prefix "$folder" >/dev/null && touch "$folder/installed.stamp"
 }
+
+# Install clients of other protocols, and generators of clients, into folders of their own.
+install_clients() {
+  local folder; folder=$(python -c 'import sys; print(sys.prefix)')/clients
+  local stamp=$folder/installed.stamp
+  [ "$stamp" -nt tests/clients/package-lock.json ] && [ "$stamp" -nt tests/clients/requirements.txt ] && return
+  say "Installing clients of other protocols ..."
+  mkdir -p "$folder" && cp tests/clients/package*.json "$folder" &&
+    run_npm ci --no-audit --no-fund --prefix "$folder" >/dev/null &&
+    uv venv --quiet --clear "$folder/python" &&
+    uv pip install --quiet --python "$folder/python" -r tests/clients/requirements.txt && touch "$stamp"
+}

@@ -14,6 +14,7 @@ from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Caller, Succeeded
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.form import FinishedCall, Form
+from easymlnb.forms.header import assistant_link
 from easymlnb.forms.layout_builder import LayoutBuilder
 from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.result_panel import Tabs
@@ -144,6 +145,7 @@ class AppPage:
         """Use the scheme and host that the visitor sees in the code to copy."""
         if origin.startswith(("http://", "https://")) and len(origin) < 300:
             self.form.url = origin + self._base.removesuffix("easymlnb/")
+            self.form.code_panel.link = assistant_link(self.spec.name, self.form.url)
             self.form.code_panel.show(snippets(self.spec, self.form.values(), self.form.url))
 
     def _on_finished(self, call: FinishedCall) -> None:

@@ -302,21 +302,29 @@ class HttpCaller:
         _loop().start(read.run())
         return read
 
+    def use_model(self, id: str, on_done: Callable[[str], None]) -> None:
+        """Put the model of a job in production; see ``JobCaller``."""
+        _loop().start(self._tell("POST", f"jobs/{id}/use", on_done))
+
     def _follow(self, job: HttpJob) -> HttpJob:
         _loop().start(job.run())
         return job
 
     def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
         """Have the server keep a call; see ``FlagCaller``."""
-        _loop().start(self._flag({"request_id": request_id, "reason": reason}, on_done))
+        flag = {"request_id": request_id, "reason": reason}
+        path = f"services/{url_path(self.name)}/flag"
+        _loop().start(self._tell("POST", path, on_done, json=flag))
 
-    async def _flag(self, flag: dict[str, str], on_done: Callable[[str], None]) -> None:
-        url = f"{self.url}services/{url_path(self.name)}/flag"
+    async def _tell(
+        self, method: str, path: str, on_done: Callable[[str], None], **options: Any
+    ) -> None:
+        """Send a request, and call ``on_done`` with ``""`` or why it failed."""
         try:
-            response = await _loop().http.post(url, json=flag, headers=self.headers)
+            response = await self.request(method, path, **options)
             problem = ""
             if response.status_code >= 400:
-                problem = _rejection(response.content, flag["request_id"]).message
+                problem = _rejection(response.content, "").message
         except (httpx.HTTPError, httpx.StreamError):
             problem = "The server cannot be reached. Try again."
         on_done(problem)

@@ -12,6 +12,7 @@ from easymlnb.cli import (
     hub,
     jobs,
     maintenance,
+    models,
     output,
     ownership,
     placement,
@@ -40,6 +41,7 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):

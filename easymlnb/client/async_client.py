@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -15,6 +16,7 @@ from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
 from easymlnb.client.jobs import AsyncJob, AsyncJobs, JobEventReader
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
+from easymlnb.client.models import AsyncModels
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import Arguments, RemoteService, as_function, may_be_service
 from easymlnb.client.sse import EventReader
@@ -121,6 +123,9 @@ class AsyncClient:
     admin: AsyncAdmin
     """The server's services, their versions, logs and access; await each method."""
 
+    models: AsyncModels
+    """The trained models on the server; await each method."""
+
     jobs: AsyncJobs
     """Your jobs on the server; await each method."""
 
@@ -132,6 +137,7 @@ class AsyncClient:
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = AsyncAdmin(self._run, self._specs)
         self.jobs = AsyncJobs(self)
+        self.models = AsyncModels(self._run, self._specs)
 
     def __getattr__(self, name: str) -> RemoteService:
         if not may_be_service(name):
@@ -170,8 +176,19 @@ class AsyncClient:
 
     async def _send(self, request: Request) -> Response:
         with transports.translate_errors(self._server, request.seconds):
-            response = await self._http.request(**transports.arguments(request))
+            if request.target is not None:
+                return await self._download(request, request.target)
+            response = await self._http.request(**transports.arguments(request, awaited=True))
             return transports.read(response, response.content)
+
+    async def _download(self, request: Request, target: Path) -> Response:
+        async with self._http.stream(**transports.arguments(request, awaited=True)) as stream:
+            if stream.status_code != 200:
+                return transports.read(stream, await stream.aread())
+            with await asyncio.to_thread(target.open, "wb") as file:
+                async for chunk in stream.aiter_bytes(transports.CHUNK):
+                    await asyncio.to_thread(file.write, chunk)
+            return transports.read(stream, b"")
 
     async def _events(
         self, request: Request, reader: EventReader | JobEventReader

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -14,6 +15,7 @@ from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
 from easymlnb.client.jobs import Job, JobEventReader, Jobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
+from easymlnb.client.models import Models
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import (
     Arguments,
@@ -38,7 +40,7 @@ class Client:
     ``c.roll.options(...)`` accepts ``timeout`` (seconds), ``progress`` (a function of a fraction
     and a text), ``accept`` (a media type), ``live``, ``priority`` and ``idempotency_key``;
     ``c.roll.raw(...)`` returns the response as it arrived, ``c.roll.submit(...)`` a ``Job``.
-    ``c.admin`` manages the services, and ``c.jobs`` has your jobs.
+    ``c.admin`` manages the services, ``c.jobs`` has your jobs and ``c.models`` the models.
 
     Create a client with ``ml.connect()``. It is a context manager; ``transport`` replaces the
     network in tests.
@@ -50,12 +52,16 @@ class Client:
     jobs: Jobs
     """Your jobs on the server."""
 
+    models: Models
+    """The trained models on the server."""
+
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**transports.settings(server), transport=transport)
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = Admin(self._run, self._specs)
         self.jobs = Jobs(self)
+        self.models = Models(self._run, self._specs)
 
     # services as functions
 
@@ -156,8 +162,19 @@ class Client:
 
     def _send(self, request: Request) -> Response:
         with transports.translate_errors(self._server, request.seconds):
+            if request.target is not None:
+                return self._download(request, request.target)
             response = self._http.request(**transports.arguments(request))
             return transports.read(response, response.content)
+
+    def _download(self, request: Request, target: Path) -> Response:
+        with self._http.stream(**transports.arguments(request)) as stream:
+            if stream.status_code != 200:
+                return transports.read(stream, stream.read())
+            with target.open("wb") as file:
+                for chunk in stream.iter_bytes(transports.CHUNK):
+                    file.write(chunk)
+            return transports.read(stream, b"")
 
     def _events(self, request: Request, reader: EventReader | JobEventReader) -> Iterator[Any]:
         with (

@@ -13,6 +13,7 @@ from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import check_whole, named_options
 from easymlnb.contract.resources import WorkerResources
+from easymlnb.contract.training import Training
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -24,6 +25,9 @@ MAX_BATCH_WAIT = 60.0
 
 VIEW = "application/vnd.easymlnb.view+json"
 """Media type of the view of a result (``docs/reference/views.md``)."""
+
+WHOLE_VIEW = f"{VIEW}; result=whole"
+"""``Accept`` of a view with the whole result, however large it is."""
 
 
 @named_options
@@ -133,6 +137,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
     - ``on_timeout``: ``"job"`` makes every call a job, so that none is lost at its timeout.
+    - ``training``: how its jobs run, if it trains models: all its calls are jobs.
     - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
@@ -169,6 +174,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     on_timeout: Annotated[
         str, Meta(description="`job`: a call that takes longer than its timeout becomes a job.")
     ] = ""
+    training: Training | None = None
     resources: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
     record: Record | None = None

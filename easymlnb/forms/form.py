@@ -26,7 +26,7 @@ from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.flag_bar import FlagBar
 from easymlnb.forms.form_script import Action, FormScript
-from easymlnb.forms.header import header, page_links
+from easymlnb.forms.header import assistant_link, header, page_links
 from easymlnb.forms.job_cards import JobCards
 from easymlnb.forms.limits import violations
 from easymlnb.forms.markup import Markup, join
@@ -113,15 +113,10 @@ class Form:
         with self.context.active():
             self.fields = Group(SchemaNode.root(spec.input), make)
             self.jobs = self._job_cards(caller)
-            self.run_bar = RunBar(
-                self.run,
-                self.stop,
-                self.run_in_background if self.jobs is not None else None,
-                is_long=spec.timeout > LONG_TIMEOUT,
-            )
+            self.run_bar = self._run_bar(spec)
             self.flag_bar = self._flag_bar(caller)
             self.result_panel = ResultPanel(spec.stream, self.flag_bar)
-            self.code_panel = CodePanel()
+            self.code_panel = CodePanel(assistant_link(spec.name, url))
             self.script = FormScript(self.actions, app_page=app_page)
             self.fields.widget.remove_class("em-group")
             self.code_panel.show(snippets(spec, self.values(), url))
@@ -129,6 +124,13 @@ class Form:
             self.widget.add_class("em-form")
         self.context.max_widgets = len(self.context.widgets) + EXTRA_WIDGETS
         W.keep_message_order(self.widget)
+
+    def _run_bar(self, spec: ServiceSpec) -> RunBar:
+        """Return the buttons; a training of a published service always is a job."""
+        background = None if self.jobs is None else self.run_in_background
+        if spec.training is not None:
+            return RunBar(background or self.run, self.stop, label="Train")
+        return RunBar(self.run, self.stop, background, is_long=spec.timeout > LONG_TIMEOUT)
 
     def _flag_bar(self, caller: Caller) -> FlagBar | None:
         if not isinstance(caller, FlagCaller) or not caller.may_flag:
@@ -140,8 +142,13 @@ class Form:
     def _job_cards(self, caller: Caller) -> JobCards | None:
         if not isinstance(caller, JobCaller) or not caller.may_run_jobs:
             return None
-        cards = JobCards(caller, lambda: self.on_jobs_changed())
+        cards = JobCards(
+            caller,
+            lambda: self.on_jobs_changed(),
+            title="Training" if self.spec.training is not None else "Background job",
+        )
         self.actions |= {
+            "job-use": cards.use_model,
             "job-cancel": cards.cancel,
             "job-remove": cards.remove,
             "job-show": self._show_job,

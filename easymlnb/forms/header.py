@@ -43,16 +43,24 @@ def page_links(name: str, url: str) -> Markup:
     ``url`` is the server's address for the kernel. A browser behind a proxy uses another one: in
     JupyterLab our extension corrects each link, by its ``data-easymlnb``.
     """
-    links = [
-        element(
-            "a",
-            label,
-            href=f"{url}easymlnb/{pattern.format(name=name)}",
-            data_easymlnb=pattern.format(name=name),
-            target="_blank",
-            rel="noopener",
-        )
-        for label, pattern in PAGES.items()
-    ]
+    links = [_link(label, pattern.format(name=name), url) for label, pattern in PAGES.items()]
     nav = element("nav.em-page-links", join(links, " "), aria_label="Pages of this service")
     return nav if url else Markup()
+
+
+def assistant_link(name: str, url: str) -> Markup:
+    """Return a link to the page that says how assistants use a service; see ``page_links``."""
+    if not url:
+        return Markup()
+    return element("p", _link("Use from an assistant", f"services/{name}/assistant", url))
+
+
+def _link(label: str, path: str, url: str) -> Markup:
+    return element(
+        "a",
+        label,
+        href=f"{url}easymlnb/{path}",
+        data_easymlnb=path,
+        target="_blank",
+        rel="noopener",
+    )

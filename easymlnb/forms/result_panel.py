@@ -31,14 +31,18 @@ class Tabs:
 
 
 class CodePanel:
-    """A call as code to copy."""
+    """A call as code to copy.
 
-    def __init__(self) -> None:
+    ``link`` leads to the page on assistants; it is empty if the server's address is unknown.
+    """
+
+    def __init__(self, link: Markup | None = None) -> None:
         self.widget = W.HTML()
+        self.link = link or Markup()
 
     def show(self, snippets: Mapping[str, str]) -> None:
         """Show a call in each language."""
-        self.widget.value = join(
+        shown = join(
             element(
                 "div.em-copied",
                 element(
@@ -50,6 +54,7 @@ class CodePanel:
             )
             for language, code in snippets.items()
         )
+        self.widget.value = join((shown, self.link))
 
 
 class ResultPanel:

@@ -106,6 +106,7 @@ def _run(
             _run(service, [attempt], emit, guard, logs)
         return
     for attempt in group:
+        attempt.models = context.used_models()
         logs[attempt.call.id] = context.log.text()
         if raised is not None:
             with attempt:

@@ -13,7 +13,7 @@ from typing import Any
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.message import all_sendable, sendable
-from easymlnb.contract.spec import VIEW
+from easymlnb.contract.spec import VIEW, WHOLE_VIEW
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Result
 from easymlnb.runtime import body_files, event_loop
 from easymlnb.runtime.context import Context, Emit, call_context
@@ -39,7 +39,7 @@ def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
 class CallAttempt:
     """The outcome of one call. As a context manager it stores the error of its block."""
 
-    __slots__ = ("call", "encoded", "failure", "started", "trace", "values")
+    __slots__ = ("call", "encoded", "failure", "models", "started", "trace", "values")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -48,6 +48,7 @@ class CallAttempt:
         self.encoded = codec.EncodedBody("", b"")
         self.failure: EasyMLNBError | None = None
         self.trace = ""
+        self.models: tuple[tuple[str, int], ...] = ()
 
     def __enter__(self) -> None:
         pass
@@ -81,6 +82,7 @@ class CallAttempt:
             seconds=seconds,
             log=CREDENTIALS.mask(log),
             trace=CREDENTIALS.mask(self.trace),
+            models=self.models,
         )
         return failure, b""
 
@@ -94,6 +96,7 @@ class CallAttempt:
             filename=sendable(encoded.filename),
             log=CREDENTIALS.mask(log),
             file=file,
+            models=self.models,
         )
         return result, b"" if file else bytes(encoded.body)
 
@@ -112,6 +115,7 @@ def run_call(
             value = _run(service, values, call, emit)
             seen = view_of(service, values, value) if has_view(service, call) else None
         attempt.encoded = encode_result(service, call, value, seen)
+    attempt.models = context.used_models()
     return attempt.end(context.log.text())
 
 
@@ -125,7 +129,7 @@ def encode_result(service: Service, call: Call, value: Any, seen: Any) -> codec.
     if service.spec.stream:
         return codec.EncodedBody("application/json", b"")
     if call.view:
-        return codec.EncodedBody(VIEW, _view_json(service, value, seen))
+        return codec.EncodedBody(VIEW, _view_json(service, value, seen, call.accept))
     return codec.encode_response(service.schema, value, call.accept)
 
 
@@ -167,7 +171,7 @@ def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:
         raise UserCodeError(error) from error
 
 
-def _view_json(service: Service, value: Any, seen: Any) -> bytes:
+def _view_json(service: Service, value: Any, seen: Any, accept: str) -> bytes:
     schema = service.schema if service.view_function is None else None
     try:
         raw = service.schema.dump(value)
@@ -175,7 +179,8 @@ def _view_json(service: Service, value: Any, seen: Any) -> bytes:
         if service.view_function is None:
             raise
         raw = b"null"
-    result = raw if len(raw) <= RESULT_IN_VIEW else b"null"
+    is_small = len(raw) <= RESULT_IN_VIEW or accept == WHOLE_VIEW
+    result = raw if is_small else b"null"
     return b'{"parts":' + _json(presentation.to_parts(seen, schema)) + b',"result":' + result + b"}"
 
 

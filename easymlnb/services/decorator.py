@@ -74,8 +74,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close`` and ``jobs``,
-        which the Python client uses itself. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close``, ``jobs`` and
+        ``models``, which the Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional
@@ -151,8 +151,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     """
     check("ml.service", options, options_of_service())
     if function is None:
-        return lambda decorated: _attach(decorated, options)
-    return _attach(function, options)
+        return lambda decorated: attach(decorated, options)
+    return attach(function, options)
 
 
 @cache
@@ -161,12 +161,14 @@ def options_of_service() -> tuple[str, ...]:
     return known(get_overloads(service)[1])
 
 
-def _attach(function: Any, options: dict[str, Any]) -> Any:
+def attach(function: Any, options: dict[str, Any], run: Callable[..., Any] | None = None) -> Any:
+    """Make a function a service; ``run`` is what answers its calls, by default itself."""
     if hasattr(function, "service") and isinstance(function.service, Service):
         raise DefinitionError(
             f"{function.__name__!r} is already a service. Decorate the function only once."
         )
     service = define(function, **options)
+    service.function = run or function
     notebook.follow()
     if environment.has_server():
         service.spec = service.spec.with_notebook_metadata(current_notebook.live_metadata())

@@ -27,6 +27,7 @@ from easymlnb_server.identity.revocation import EVERY
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
 from easymlnb_server.observability.log_filter import LogFilter
+from easymlnb_server.protocols.mcp.results import SWEEP_EVERY as RESULTS_EVERY
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
@@ -52,6 +53,7 @@ class EasyMLNB(Settings, ExtensionApp):
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         try:
             super()._link_jupyter_server_extension(serverapp)
+            self.check_lanes()
         except TraitError as error:
             self._refusal = str(error)
             raise
@@ -177,6 +179,7 @@ class EasyMLNB(Settings, ExtensionApp):
         for meter in (state.activity, state.metrics):
             self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
         self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)
+        self._supervisor.every("McpResults", RESULTS_EVERY, state.mcp.results.sweep)
         self._supervisor.every("KeyRevoker", EVERY, self._components.key_revoker.check)
         if self.shared:
             self._supervisor.every("AccessRevoker", EVERY, self._components.revoker.check)

@@ -17,11 +17,14 @@ from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -77,6 +80,9 @@ class ServerContext:
     recordings: Recordings
     comparisons: Comparisons
     shadow_comparisons: ShadowComparisons
+    mcp: McpServer
+    models: ModelRegistry
+    model_tokens: ModelTokens
     schedules: Schedules
     webhooks: Webhooks
     user_servers: UserServers | None = None

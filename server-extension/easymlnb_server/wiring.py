@@ -36,12 +36,16 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -57,6 +61,8 @@ from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Work
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
@@ -150,6 +156,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
+    secret = secrets.token_urlsafe(32)
     jobs = Jobs(
         invoker,
         published,
@@ -158,7 +165,12 @@ def build(settings: Settings, server: ServerApp) -> Components:
         spool,
         folder,
         settings.parsed_lanes,
-        JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
+        JobLimits(
+            settings.job_timeout,
+            settings.job_stay,
+            settings.job_node_stay,
+            settings.job_retention,
+        ),
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
@@ -175,7 +187,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         call_log=calls,
         metrics=metrics,
         activity=activity,
-        secret=secrets.token_urlsafe(32),
+        secret=secret,
         spool=spool,
         uploads=Uploads(
             spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
@@ -199,10 +211,17 @@ def build(settings: Settings, server: ServerApp) -> Components:
             VersionCaller(invoker), lambda: publisher.store, spool, publisher.versions
         ),
         shadow_comparisons=shadow_comparisons,
+        mcp=McpServer(services, spool),
+        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
+        model_tokens=ModelTokens(secret),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         user_servers=hub.user_servers if hub is not None else None,
     )
+    trained = TrainedModels(lambda: context.jobs.store.files)
+    context.jobs.checks.append(trained.check)
+    context.jobs.on_outcome.append(trained.register)
+    context.jobs.on_ended.append(partial(announce, context.models))
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,

@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[2]
 KERNEL = ROOT / "easymlnb"
 SERVER = ROOT / "server-extension"
 OWN = {"easymlnb", "easymlnb_server"}
-OPTIONAL = {"matplotlib", "tqdm"}
-"""Used only where an author's own code has imported them."""
+OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "tqdm"}
+"""Used only where an author's own code has imported them, or a model has their format."""
 
 BETTER_WITH = {"numpy"}
 """Used by the server if they are there: comparisons then measure how far images are apart."""
 
-WHERE_USED = {"arrow", "data", "torch"}
+WHERE_USED = {"arrow", "data", "torch", "train"}
 """Extras whose packages the kernel side may import inside a function."""
 
 OF_SERVER = {"server", "hub", "otel", "postgres"}

@@ -2,7 +2,10 @@
 the rules say, and who may not cannot tell a service that they may not see from one that is not.
 """
 
+import io
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +23,8 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
+    MODEL_ALIAS,
+    MODEL_REF,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -133,6 +138,7 @@ class Probe:
 
 
 OWN = "services/NAME"
+LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
@@ -193,10 +199,17 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
     f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
+    f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/assistant": (Probe("get", "call"),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
-OPEN_TO_VISITORS = {(OWN, "get"), (f"{OWN}/call", "post"), (f"{OWN}/view", "post")}
+OPEN_TO_VISITORS = {
+    (OWN, "get"),
+    (f"{OWN}/call", "post"),
+    (f"{OWN}/view", "post"),
+    (f"{OWN}/mcp", "post"),
+}
 """Route and method of what visitors may do with a public service."""
 
 PLACES = (
@@ -208,6 +221,8 @@ PLACES = (
 
 OF_NONE: dict[str, dict[str, int]] = {
     "/?": {"get": 200},
+    "mcp": {"post": 415},
+    "assistants": {"get": 200},
     "docs": {"get": 200},
     "me": {"get": 200},
     "keys": {"get": 200, "post": 400},
@@ -241,6 +256,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/use": {"post": 404},
     "schedules": {"get": 200, "post": 400},
     "schedules/page": {"get": 200},
     "schedules/JOB": {"get": 404, "patch": 400, "delete": 404},
@@ -255,6 +271,21 @@ OF_NONE: dict[str, dict[str, int]] = {
     "deliveries": {"get": 200},
     "deliveries/JOB": {"get": 404},
     "deliveries/JOB/retry": {"post": 404},
+    "models": {"get": 200, "post": 400},
+    "models/page": {"get": 200},
+    "models/NAME": {"get": 404, "patch": 400, "delete": 404},
+    "models/NAME/page": {"get": 404},
+    "models/NAME/aliases/REF": {"put": 400, "delete": 404},
+    "models/NAME/compare": {"get": 404},
+    "models/NAME/compare/page": {"get": 404},
+    "models/NAME/versions": {"get": 404, "post": 415},
+    "models/NAME/versions/REF": {"get": 404, "patch": 400, "delete": 404},
+    "models/NAME/versions/REF/page": {"get": 404},
+    "models/NAME/versions/REF/files/(.+)": {"get": 404},
+    "models/NAME/versions/REF/export": {"get": 404},
+    "mlflow/api/2\\.0/mlflow/([a-z-]+)/([a-z-]+)": {"get": 404, "post": 403},
+    "mlflow/api/2\\.0/mlflow-artifacts/artifacts": {"get": 404},
+    "mlflow/api/2\\.0/mlflow-artifacts/artifacts/(.+)": {"get": 404},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
 """Routes without a service in their path: method -> what somebody with a login gets."""
@@ -274,6 +305,8 @@ STANDS_FOR = {
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",
     KERNEL: ID,
+    MODEL_ALIAS: "REF",
+    MODEL_REF: "REF",
 }
 
 
@@ -350,6 +383,8 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("BUNDLE", "b" * 64)
             .replace("JOB", "0" * 26)
             .replace("(.+)", "model.bin")
+            .replace("([a-z-]+)/([a-z-]+)", "registered-models/none")
+            .replace("NAME", NOWHERE)
             .replace("KEY", f"key_{'0' * 16}")
         )
         for method, status in found.items():
@@ -363,6 +398,59 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
                 assert answer.status_code == 200
             else:
                 assert answer.status_code == status, (method, at, answer.text)
+
+
+def test_models_are_there_for_those_who_may_only(shared: SharedServer) -> None:
+    """Alice has a model for Bob and one for herself; Bob may load his, and change neither."""
+    for name, access in (("told", {"users": [BOB]}), ("kept", {})):
+        zipped = model_zip(f"alice-{name}-model")
+        made = shared.people["alice"].post(
+            f"models/~/{name}/versions", content=zipped, headers={"Content-Type": "application/zip"}
+        )
+        assert made.json()["model"] == f"alice/{name}", made.text
+        changed = shared.people["alice"].patch(f"models/alice/{name}", json={"access": access})
+        assert changed.json()["access"]["users"] == list(access.get("users", []))
+    readers = {"told": {"alice", BOB, "root"}, "kept": {"alice", "root"}}
+    reads = ("", "/page", "/versions", "/versions/1", "/versions/latest/page")
+    reads += ("/versions/1/files/x.txt", "/versions/1/export?as=crate", "/compare?versions=1,1")
+    changes: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("put", "/aliases/x", {"json": {"version": 1}}),
+        ("delete", "/aliases/x", {}),
+        ("patch", "", {"json": {"title": "x"}}),
+        ("patch", "", {"json": {"access": {"everyone": True}}}),
+        ("patch", "/versions/1", {"json": {"trusted": True}}),
+        ("post", "/versions", {"content": b"", "headers": {"Content-Type": "application/zip"}}),
+        ("delete", "/versions/1", {}),
+        ("delete", "", {}),
+    )
+    for asker in ASKERS:
+        for name, found in readers.items():
+            for path in reads:
+                answer = ask(shared, asker, "get", f"models/alice/{name}{path}")
+                allowed = 200 if asker in found else (302, 401) if asker == VISITOR else 404
+                assert answer.status_code in (allowed if isinstance(allowed, tuple) else (allowed,))
+            if asker in ("alice", "root"):
+                continue
+            for method, path, send in changes:
+                answer = ask(shared, asker, method, f"models/alice/{name}{path}", **send)
+                assert answer.status_code == (401 if asker == VISITOR else 404), answer.text
+        if asker == VISITOR:
+            continue
+        listed = {one["name"] for one in ask(shared, asker, "get", "models").json()["models"]}
+        assert listed == {f"alice/{name}" for name, found in readers.items() if asker in found}
+        search = "mlflow/api/2.0/mlflow/registered-models/search"
+        seen = ask(shared, asker, "get", search).json()["registered_models"]
+        assert {one["name"].replace(".", "/") for one in seen} == listed
+    other = shared.people[BOB].post("models", json={"name": "alice/mine"})
+    assert other.status_code == 403, other.text
+
+
+def model_zip(text: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("model.json", json.dumps({"format": "files", "flavor": {}}))
+        archive.writestr("files/x.txt", text)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("asker", PEOPLE)

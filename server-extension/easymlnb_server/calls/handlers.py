@@ -44,7 +44,7 @@ from easymlnb_server.services.registry import LIVE, Selection
 from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
-VERSION = "X-Easymlnb-Version"
+VERSION, MODEL = "X-Easymlnb-Version", "X-Easymlnb-Model"
 """The header that names a version: in a request the wanted one, in a response that which ran."""
 
 
@@ -71,7 +71,7 @@ class CallHandler(SpooledBodyHandler):
         self._once: IdempotentCall | None = None
         self._point = random()
         self._version = ""
-        self._answering = ""
+        self._answering = self._models = ""
 
     async def before_body(self) -> None:
         """Give a pinned version a deployment."""
@@ -300,6 +300,9 @@ class CallHandler(SpooledBodyHandler):
     async def _write(self, result: CallResult) -> None:
         writer = self._writer
         assert writer is not None
+        self._models = result.models
+        if self._models and not self._headers_written:  # those of a stream are sent before its end
+            self.set_header(MODEL, self._models)
         if result.error is not None:
             result.error.request_id = self.request_id
             writer.error(result.error)
@@ -342,6 +345,8 @@ class CallHandler(SpooledBodyHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if self._answering:  # Tornado has removed the headers
             self.set_header(VERSION, self._answering)
+        if self._models:
+            self.set_header(MODEL, self._models)
         super().write_error(status_code, **kwargs)
 
     def on_finish(self) -> None:

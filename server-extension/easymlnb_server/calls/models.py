@@ -22,6 +22,7 @@ class Entry(StrEnum):
 
     HTTP = "http"
     JOB = "job"
+    MCP = "mcp"
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,7 @@ class CallRecorder:
             trace=result.failure.trace if result.failure else "",
             code=error.code if error is not None else "",
             entry=request.entry.value,
+            models=result.models,
         )
         self._calls.add(name, entry)
         if ended is None and handle.started:  # it runs on in its worker until that gives it up
@@ -134,6 +135,8 @@ class CallRecorder:
             fields["caller"] = named or VISITOR
         if entry.code:
             fields["code"] = entry.code
+        if entry.models:
+            fields["models"] = entry.models
         log.log(level, "call", extra=fields)
 
 

@@ -47,7 +47,8 @@ RETRY_AFTER = 2
 """Seconds until a retry after a 503 response, if the error has no better value."""
 
 CORS_HEADERS = (
-    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Prefer, X-API-Key, "
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Mcp-Method, Mcp-Name, "
+    "Mcp-Protocol-Version, Mcp-Session-Id, Prefer, X-API-Key, "
     "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
 )
 """Request headers that a page of another origin may send, if its origin is allowed."""
@@ -299,7 +300,11 @@ class EasyHandler(JupyterHandler):
             self.set_header(name, value)
         if isinstance(error, MethodNotAllowed):
             self.set_header("Allow", self.allowed_methods)
-        self.finish(json.dumps(error.to_dict(self.request_id)))
+        self.finish(json.dumps(self.error_document(error)))
+
+    def error_document(self, error: EasyMLNBError) -> dict[str, Any]:
+        """Return the body of the response to a request that failed."""
+        return error.to_dict(self.request_id)
 
     @property
     def allowed_methods(self) -> str:

@@ -54,6 +54,29 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
+from easymlnb_server.model_registry.handlers import (
+    AliasHandler,
+    CompareHandler,
+    ModelHandler,
+    ModelsHandler,
+)
+from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
+from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
+from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
+from easymlnb_server.model_registry.page_handlers import (
+    ComparePageHandler,
+    ModelPageHandler,
+    ModelsPageHandler,
+    ModelVersionPageHandler,
+)
+from easymlnb_server.model_registry.version_handlers import OPERATIONS as MODEL_VERSIONS
+from easymlnb_server.model_registry.version_handlers import (
+    ExportHandler,
+    ModelFileHandler,
+    ModelVersionHandler,
+    ModelVersionsHandler,
+)
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -67,6 +90,10 @@ from easymlnb_server.placement.node.handlers import (
     NodeKernelHandler,
     NodeKernelsHandler,
 )
+from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
+from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.mcp.handlers import McpHandler
+from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -123,6 +150,8 @@ from easymlnb_server.traffic.handlers import (
     TrafficHandler,
     VersionHandler,
 )
+from easymlnb_server.training.handlers import OPERATIONS as TRAINING
+from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
@@ -154,6 +183,7 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **TRAINING,
     **JOB_PAGES,
     **KEYS,
     **LIMITS,
@@ -164,8 +194,14 @@ OPERATIONS: Operations = {
     **PROVENANCE,
     **RECORDS,
     **COMPARISONS,
+    **MCP,
+    **ASSISTANTS,
+    **MODELS,
+    **MODEL_VERSIONS,
+    **MODEL_PAGES,
     **SCHEDULES,
     **WEBHOOKS,
+    **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -180,6 +216,11 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
+MLFLOW_PREFIX = r"mlflow/api/2\.0"
+MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
+MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
+MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 KEY = r"(key_[0-9a-f]{16})"
@@ -201,6 +242,28 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
         (rf"{prefix}/{name}/leave/{SESSION}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
+
+
+def _models(name: str) -> Routes:
+    """Return the routes of models; ``~/name`` is a model of the caller's own."""
+    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    return (
+        (r"models", ModelsHandler),
+        (r"models/page", ModelsPageHandler),
+        (model, ModelHandler),
+        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
+        (rf"{model}/page", ModelPageHandler),
+        (rf"{model}/compare", CompareHandler),
+        (rf"{model}/compare/page", ComparePageHandler),
+        (rf"{model}/versions", ModelVersionsHandler),
+        (rf"{model}/versions/{MODEL_REF}", ModelVersionHandler),
+        (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
+        (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
+        (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
+    )
 
 
 def _common_routes(name: str) -> Routes:
@@ -248,6 +311,7 @@ def _common_routes(name: str) -> Routes:
         (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
         (rf"jobs/{JOB}/cancel", CancelJobHandler),
         (rf"jobs/{JOB}/retry", RetryJobHandler),
+        (rf"jobs/{JOB}/use", UseModelHandler),
         (r"keys", KeysHandler),
         (r"keys/page", KeysPageHandler),
         (rf"keys/{KEY}", KeyHandler),
@@ -284,6 +348,11 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        (r"mcp", McpHandler),
+        (rf"services/{name}/mcp", McpHandler),
+        (r"assistants", AssistantPageHandler),
+        (rf"services/{name}/assistant", AssistantPageHandler),
+        *_models(name),
         (r"schedules", SchedulesHandler),
         (r"schedules/page", SchedulesPageHandler),
         (rf"schedules/{JOB}", ScheduleHandler),

@@ -34,6 +34,7 @@ from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
 from easymlnb_server.jobs.submission import Submission
+from easymlnb_server.training.versions import shown_version
 from easymlnb_server.uploads.handlers import owner_of_jobs, with_uploads
 
 VERSION = "X-Easymlnb-Version"
@@ -189,7 +190,9 @@ class JobHandlerBase(EasyHandler):
         attempts = await asyncio.to_thread(repository.attempts, job.id)
         files = await asyncio.to_thread(repository.files, job.id)
         metrics = await asyncio.to_thread(repository.metrics, job.id)
-        return responses.details(job, self.address, position, attempts, files, metrics)
+        shown = responses.details(job, self.address, position, attempts, files, metrics)
+        shown.model = await shown_version(self.state.models, job, self.caller)
+        return shown
 
 
 class SubmitHandler(SpooledBodyHandler):

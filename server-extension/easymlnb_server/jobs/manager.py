@@ -29,9 +29,9 @@ from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome
-from easymlnb_server.jobs.run import RunParts
 from easymlnb_server.jobs.runner import JobRunner
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
@@ -65,6 +65,10 @@ class Jobs:
         self.logs = JobLogs(folder / "job-logs")
         self.on_outcome: list[OnOutcome] = []
         """Run in the transaction that ends an attempt or a job, see ``OnOutcome``."""
+        self.checks: list[ResultCheck] = []
+        """May refuse the results of jobs, see ``ResultCheck``."""
+        self.on_ended: list[OnEnded] = []
+        """Called when the end of a job is stored, see ``OnEnded``."""
         self._invoker = invoker
         self._published = published
         self._publisher = publisher
@@ -73,7 +77,9 @@ class Jobs:
         self._folder = folder / "jobs"
         self._limits = limits
         self._admission = JobAdmission(invoker.quotas)
-        self._factory = JobFactory(invoker, published, lanes, limits.timeout)
+        self._factory = JobFactory(
+            invoker, published, lanes, limits.timeout, deployments.require_placement
+        )
         self._store: Store | None = None
         self._repository: JobRepository | None = None
         self._runner: JobRunner | None = None
@@ -103,7 +109,12 @@ class Jobs:
         """Run jobs from now on; ``orphans`` are the job kernels of a former server."""
         assert self._store is not None and self._repository is not None
         kernels = JobKernels(
-            self._deployments, self._publisher.load, self._folder, self.lanes, self._limits.stay
+            self._deployments,
+            self._publisher.load,
+            self._folder,
+            self.lanes,
+            self._limits.stay,
+            self._limits.node_stay,
         )
         parts = RunParts(
             self._repository,
@@ -114,6 +125,8 @@ class Jobs:
             kernels,
             JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
+            self.checks,
+            self.on_ended,
         )
         self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
         await self._runner.open(orphans)

@@ -12,6 +12,9 @@ from msgspec import Meta
 CALL = "call"
 """The kind of a job that is one call of a service."""
 
+TRAIN = "train"
+"""The kind of a job that trains a model: its success adds a version to the model."""
+
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -104,6 +107,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: dict[str, Any] | None = None
     log: str | None = None
     checkpoint: str | None = None
+    former_checkpoint: str | None = None
     progress: float = 0.0
     progress_text: str = ""
     reason: str = ""
@@ -214,12 +218,25 @@ class JobShown(msgspec.Struct, kw_only=True):
     log: str
 
 
+class JobModelShown(msgspec.Struct, kw_only=True):
+    """The version of a model that a job has made."""
+
+    name: str
+    version: int
+    file: Annotated[str, Meta(description="Label of the job's file with the model.")]
+    may_use: Annotated[bool, Meta(description="Whether you may put it in production.")]
+    used: Annotated[bool, Meta(description="Whether it is in production.")]
+
+
 class JobDetails(JobShown, kw_only=True):
     """A job with its runs, files and metrics."""
 
     attempts: list[AttemptShown]
     files: list[FileShown]
     metrics: list[MetricShown]
+    model: Annotated[
+        JobModelShown | None, Meta(description="What a training that succeeded has made.")
+    ] = None
 
 
 class JobAccepted(msgspec.Struct, kw_only=True):

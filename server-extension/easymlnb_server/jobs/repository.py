@@ -255,18 +255,34 @@ class JobRepository(Repository):
         return self._write(work)
 
     def save_checkpoint(self, job: Job, file: str, now: float) -> bool:
-        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended."""
+        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended.
+
+        The one before stays, in case the newest one cannot be read.
+        """
 
         def work(connection: Connection) -> bool:
-            statement = (
-                update(jobs).where(rows.is_current(job)).values(checkpoint=file, changed=now)
-            )
-            if not connection.execute(statement).rowcount:
+            current = rows.lock_current(connection, job)
+            if current is None:
                 return False
-            rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
+            if current.checkpoint != file:
+                values = {"checkpoint": file, "former_checkpoint": current.checkpoint}
+                statement = update(jobs).where(jobs.c.id == job.id)
+                connection.execute(statement.values(changed=now, **values))
+                rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
             return True
 
         return self._write(work)
+
+    @reading
+    def preempted_in_vain(self, connection: Connection, id: str) -> int:
+        """Return how many runs of a job were preempted since its last checkpoint."""
+        saved = (job_events.c.job == id) & (job_events.c.kind == "checkpoint")
+        query = select(job_events.c.data).where(saved).order_by(job_events.c.n.desc()).limit(1)
+        last = connection.scalar(query)
+        after = (job_attempts.c.job == id) & (job_attempts.c.outcome == rules.PREEMPTED)
+        if last is not None:
+            after &= job_attempts.c.number > last["attempt"]
+        return connection.scalar(select(func.count()).select_from(job_attempts).where(after)) or 0
 
     @reading
     def events(self, connection: Connection, id: str, after: int = 0) -> list[Event]:
@@ -320,7 +336,7 @@ class JobRepository(Repository):
     @reading
     def needed_files(self, connection: Connection) -> set[str]:
         """Return the names of all files that jobs need."""
-        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint)
+        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint, jobs.c.former_checkpoint)
         names = {name for row in connection.execute(select(*columns)) for name in row if name}
         for found in connection.execute(select(jobs.c.input)).scalars():
             names.update((found["file"], *(file for _, file, _ in found["uploads"])))

@@ -150,7 +150,11 @@ def _record_change(
         row["holder"] = change.values["holder"]
         connection.execute(insert(job_attempts), row)
     attempt = (job_attempts.c.job == job.id) & (job_attempts.c.number == number)
-    if change.outcome:
+    if change.undoes_attempt:
+        # ``job`` has the number of the attempt before.
+        undone = (job_attempts.c.job == job.id) & (job_attempts.c.number > number)
+        connection.execute(delete(job_attempts).where(undone))
+    elif change.outcome:
         ended = {"ended": now, "outcome": change.outcome}
         connection.execute(update(job_attempts).where(attempt), ended)
     elif change.values.get("worker"):

@@ -1,24 +1,28 @@
 """Turn what somebody wants to run into a job: check it, and choose its version and lane."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
 
-from easymlnb.contract.errors import BadRequest, Forbidden
+from easymlnb.contract.errors import BadRequest, DeploymentFailed, Forbidden
+from easymlnb.contract.training import Training
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import CALL, Job, JobInput, new_id
+from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, new_id
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection
 
 MAX_ATTEMPTS = 20
 IDEMPOTENT_LOSSES = 3
-"""Workers that a job of an idempotent service may lose before it fails."""
+"""Workers that a training, or a job of an idempotent service, may lose before it fails."""
+
+NO_TRAINING = Training(model="", lane="")
 
 VISITOR_RETENTION = 86400.0
 
@@ -55,10 +59,14 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """Settings of jobs, in seconds: of an attempt, of a wait for the server, and of a result."""
+    """Settings of jobs, in seconds: of an attempt, of a wait for the server, and of a result.
+
+    ``node_stay`` is the wait of kernels on nodes.
+    """
 
     timeout: float
     stay: float
+    node_stay: float
     retention: float
 
 
@@ -69,12 +77,18 @@ def kept_seconds(job: Job, retention: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class JobFactory:
-    """Makes jobs; ``timeout`` is the maximum of seconds that an attempt may run."""
+    """Makes jobs.
+
+    - ``timeout``: the maximum of seconds that an attempt may run
+    - ``require_placement``: raises ``DeploymentFailed`` if workers of a bundle and its author
+      cannot start in a placement
+    """
 
     invoker: Invoker
     published: PublishedServices
     lanes: dict[str, Lane]
     timeout: float
+    require_placement: Callable[[str, str, str], None]
 
     def make(self, submission: Submission) -> Job:
         """Return the job of a submission, which still has no input.
@@ -99,9 +113,15 @@ class JobFactory:
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
         is_visitor = submission.caller is None
-        lane = lane_rules.choose(self.lanes, CALL, "" if is_visitor else submission.lane)
-        check_attempts(submission.attempts)
+        training = target.spec.training or NO_TRAINING
+        kind = CALL if target.spec.training is None else TRAIN
+        wanted = "" if is_visitor else submission.lane or training.lane
+        lane = self._lane(kind, wanted, bundle, author)
+        attempts = 1 if is_visitor else max(submission.attempts, training.attempts)
+        check_attempts(attempts)
+        repeatable = kind == TRAIN or target.spec.resources.idempotent
         limit = min(self.timeout, target.spec.timeout) if is_visitor else self.timeout
+        timeout = submission.timeout or training.timeout or limit
         now = time.time()
         return Job(
             id=new_id(now),
@@ -112,11 +132,12 @@ class JobFactory:
             author=author,
             lane=lane,
             input=JobInput(file=""),
+            kind=kind,
             key=submission.key or None,
-            attempts=1 if is_visitor else submission.attempts,
-            losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,
+            attempts=attempts,
+            losses=IDEMPOTENT_LOSSES if repeatable else 0,
             not_before=submission.not_before,
-            timeout=min(submission.timeout or limit, limit),
+            timeout=min(timeout, limit),
             input_type=submission.content_type,
             accept=submission.accept,
             options=options_of(submission.caller, submission.request_id, view=submission.view),
@@ -136,7 +157,7 @@ class JobFactory:
             version=target.version,
             bundle=bundle,
             author=author,
-            lane=lane_rules.choose(self.lanes, old.kind, old.lane),
+            lane=self._lane(old.kind, old.lane, bundle, author),
             input=old.input,
             kind=old.kind,
             fingerprint=old.fingerprint,
@@ -150,6 +171,17 @@ class JobFactory:
             created=now,
             changed=now,
         )
+
+    def _lane(self, kind: str, wanted: str, bundle: str, author: str) -> str:
+        """Return the lane of a new job; raises ``BadRequest``."""
+        name = lane_rules.choose(self.lanes, kind, wanted)
+        placement = self.lanes[name].placement
+        if placement:
+            try:
+                self.require_placement(bundle, author, placement)
+            except DeploymentFailed as error:
+                raise BadRequest(f"The lane {name!r} cannot run jobs. {error.message}") from error
+        return name
 
     def _version(self, target: Target) -> tuple[str, str]:
         """Return the bundle of what answers a call, and who runs it."""

@@ -74,6 +74,7 @@ class HeldCall:
     status: int
     code: str
     seconds: float
+    models: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     time: float = field(default_factory=time.time)
 
@@ -90,6 +91,7 @@ class HeldCall:
             uploads=tuple((id, held.read()) for id, held in self.uploads),
             result=self.result.read(),
             result_type=self.result_type,
+            models=self.models,
         )
 
     def close(self) -> None:
@@ -121,6 +123,7 @@ def hold(request: CallRequest, target: Target, result: CallResult) -> HeldCall:
         status=200 if error is None else error.status,
         code="" if error is None else error.code,
         seconds=round(ended.seconds, 6) if ended is not None else 0.0,
+        models=result.models,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from easymlnb_server.store import comparisons, credentials, recordings
+from easymlnb_server.store import comparisons, credentials, model_rows, recordings
 from easymlnb_server.store.tables import (
     api_keys,
     call_records,
@@ -55,7 +55,8 @@ def remove_rows(connection: Connection, names: Collection[str]) -> None:
 
 
 def move_user(connection: Connection, old: str, new: str) -> None:
-    """Give the jobs and usage of a user to another, and revoke the user's API keys."""
+    """Give the jobs, models and usage of a user to another, and revoke the user's API keys."""
+    model_rows.move_models(connection, old, new)
     # The other may have used the same idempotency keys.
     values = {"owner": f"user {new}", "key": None}
     connection.execute(update(jobs).where(jobs.c.owner == f"user {old}").values(**values))
@@ -69,10 +70,11 @@ def move_user(connection: Connection, old: str, new: str) -> None:
 
 
 def remove_user(connection: Connection, name: str, services: Collection[str]) -> None:
-    """Delete the jobs and usage of a user, and revoke the user's API keys.
+    """Delete the jobs, models and usage of a user, and revoke the user's API keys.
 
     ``services`` are the user's services, which are removed from all API keys.
     """
+    model_rows.remove_models(connection, name)
     ids = select(jobs.c.id).where(jobs.c.owner == f"user {name}")
     for table in (job_attempts, job_events, job_files, job_metrics):
         connection.execute(delete(table).where(table.c.job.in_(ids)))
@@ -89,11 +91,12 @@ def remove_user(connection: Connection, name: str, services: Collection[str]) ->
 
 
 def move_bundle(connection: Connection, old: str, new: str, service: str = "") -> None:
-    """Give jobs of a bundle its new id; with ``service``, only those of this service."""
+    """Give the jobs and models of a bundle its new id; with ``service``, only jobs of this one."""
     chosen = jobs.c.bundle == old
     if service:
         chosen &= jobs.c.service == service
     connection.execute(update(jobs).where(chosen).values(bundle=new))
+    model_rows.move_bundle(connection, old, new)
 
 
 def _rename(table: Table) -> Move:

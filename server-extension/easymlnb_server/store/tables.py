@@ -243,6 +243,7 @@ jobs = Table(
     Column("error", JSON(none_as_null=True)),
     Column("log", String(64)),
     Column("checkpoint", String(64)),
+    Column("former_checkpoint", String(64)),
     Column("progress", Float(53), nullable=False),
     Column("progress_text", String, nullable=False),
     Column("reason", String, nullable=False),
@@ -374,6 +375,83 @@ call_usage = Table(
     Column("gpu_seconds", Float(53), nullable=False),
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
+)
+
+# Trained models. A deleted one keeps its row: ``last`` prevents that a number is used again.
+models = Table(
+    "models",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("title", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("template", String(63)),
+    Column("config", JSON(none_as_null=True)),
+    Column("access", JSON(none_as_null=True)),
+    Column("last", Integer, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Column("deleted", Float(53)),
+)
+
+# ``key`` is the ID of the job or upload that made the version; ``flavor`` is how to load it.
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(64), nullable=False),
+    Column("author", String(255), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("job", String(26)),
+    Column("format", String(16), nullable=False),
+    Column("flavor", JSON, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("signature", JSON(none_as_null=True)),
+    Column("metrics", JSON, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("lineage", JSON, nullable=False),
+    Column("note", String, nullable=False),
+    Column("trusted", Boolean, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Index("ix_model_versions_key", "model", "key", unique=True),
+    Index("ix_model_versions_job", "job"),
+)
+
+model_aliases = Table(
+    "model_aliases",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("alias", String(63), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Column("changed_by", String(255), nullable=False),
+)
+
+# The learning curves of a version.
+model_metrics = Table(
+    "model_metrics",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(200), primary_key=True),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Float(53), nullable=False),
+    Column("time", Float(53), nullable=False),
+)
+
+# Which bundles load which versions; ``ref`` is an alias or a number.
+model_uses = Table(
+    "model_uses",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("model", NAME, primary_key=True),
+    Column("ref", String(63), primary_key=True),
+    Index("ix_model_uses_model", "model"),
 )
 
 # Jobs that start at times of a cron expression. ``next`` is the next tick, empty while paused.

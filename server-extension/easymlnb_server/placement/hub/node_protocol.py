@@ -29,6 +29,8 @@ class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     slots: how many kernels the node may run.
     idle: seconds that the node runs without any kernel.
     lifetime: seconds until the node accepts no more kernels; 0: no end.
+    stay: seconds that a kernel of jobs runs without its owner; 0 for other kernels, which have the
+        same short time everywhere.
     """
 
     kernel: str
@@ -42,6 +44,7 @@ class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     slots: int = 1
     idle: float = 600.0
     lifetime: float = 0.0
+    stay: float = 0.0
 
 
 class KernelStatus(msgspec.Struct, kw_only=True, frozen=True):

@@ -23,6 +23,7 @@ from easymlnb_server.placement.base import (
     WorkerOrder,
 )
 from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.node_worker import (
@@ -119,9 +120,17 @@ class HubPlacement:
                 file.unlink(missing_ok=True)
             elif record.placement == self._name and record.user in ("", self._credentials.user):
                 self._slots.adopt()
-                kernel = RemoteWorkerKernel(file, record, self._slots, self._auth)
+                kernel = self._kernel(file, record)
                 orphans.append(OrphanedWorker(record.worker, record.bundle, record.token, kernel))
         return orphans
+
+    def _kernel(
+        self, file: Path, record: NodeRecord, manager: AsyncKernelManager | None = None
+    ) -> RemoteWorkerKernel:
+        def hub() -> HubClient:
+            return HubClient(self._credentials)
+
+        return RemoteWorkerKernel(file, record, self._slots, self._auth, manager, hub)
 
     async def _recorded(
         self, order: WorkerOrder, manager: AsyncKernelManager, provisioner: HubProvisioner
@@ -133,12 +142,14 @@ class HubPlacement:
             kernel=provisioner.kernel,
             user=self._credentials.user,
             ends=_wall_clock(provisioner.replace_at),
+            over=_wall_clock(provisioner.ends_at),
+            stay=order.stay,
         )
         file = self._records / f"{order.worker}.json"
         make_folder(self._records)
         await asyncio.to_thread(process_records.write, file, record)
         self._slots.hold()
-        return RemoteWorkerKernel(file, record, self._slots, self._auth, manager)
+        return self._kernel(file, record, manager)
 
     async def _undo(self, manager: AsyncKernelManager | None) -> None:
         self._slots.release(held=False)
@@ -169,6 +180,7 @@ class HubPlacement:
                 "EASYMLNB_SECRET": order.secret,
             },
             files=files,
+            stay=order.stay,
         )
         manager.provisioner = provisioner
         return manager, provisioner

@@ -54,10 +54,15 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
         return units.parse_duration(self.idle)
 
     @property
+    def lifetime_seconds(self) -> float:
+        """``lifetime`` in seconds; ``inf`` without an end."""
+        return units.parse_duration(self.lifetime) or math.inf
+
+    @property
     def usable_seconds(self) -> float:
         """``lifetime`` minus the time to replace workers, in seconds; ``inf`` without an end."""
-        whole = units.parse_duration(self.lifetime)
-        return whole - min(MARGIN, whole / 4) if whole else math.inf
+        whole = self.lifetime_seconds
+        return whole - min(MARGIN, whole / 4)
 
     @property
     def spawner_options(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import psutil
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from easymlnb.contract.errors import NodeFull, NotReady
+from easymlnb.contract.job_protocol import SIGTERM_SECONDS
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.environment import inherited_environment
@@ -64,6 +65,7 @@ class NodeKernelManager:
         self._kernels: dict[str, NodeKernel] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._starting = 0
+        self._closing = False
         self._slots = 1
         self._idle = 600.0
         self._lifetime = math.inf
@@ -90,7 +92,8 @@ class NodeKernelManager:
         """Start a kernel; raises ``NodeFull`` or, with the reason, ``NotReady``."""
         self._slots, self._idle = request.slots, request.idle
         self._lifetime = request.lifetime or math.inf
-        if len(self._running()) + self._starting >= request.slots or self.age > self._lifetime:
+        full = len(self._running()) + self._starting >= request.slots
+        if full or self.age > self._lifetime or self._closing:
             raise NodeFull
         self._starting += 1
         try:
@@ -111,7 +114,12 @@ class NodeKernelManager:
         await asyncio.shield(task)
 
     async def close(self) -> None:
-        """End all kernels, and wait for those that are ending."""
+        """End all kernels, and wait for those that are ending.
+
+        Kernels that run jobs first get a few seconds to leave: the node's scheduler waits as long.
+        """
+        self._closing = True
+        await asyncio.gather(*(one.leave(SIGTERM_SECONDS) for one in self._running()))
         ends = [self.end(kernel) for kernel in list(self._kernels.values())]
         await asyncio.gather(*ends, *self._ending)
 

@@ -23,7 +23,11 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
+    MLFLOW_CALL,
+    MODEL_ALIAS,
+    MODEL_REF,
     NAME,
+    OWN_MODEL,
     REQUEST,
     ROUTES,
     SESSION,
@@ -70,6 +74,7 @@ CALLS = (*HERE, NOBODY, WRONG, HOLDER)
 """The service is public, so it needs no login. A key is never less than what it says."""
 
 ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
+LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 OF_PLACES = {
@@ -193,11 +198,42 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION": {"DELETE": Probe(LOGIN, 409)},
     "services/NAME/versions/VERSION/call": {"POST": Probe(READERS)},
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
+    "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
+    "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
+    "assistants": {"GET": Probe(LOGIN)},
+    "services/NAME/assistant": {"GET": Probe(LOGIN)},
+    "models": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
+    "models/page": {"GET": Probe(LOGIN)},
+    "models/MODEL": {
+        "GET": Probe(LOGIN, 404),
+        "PATCH": Probe(LOGIN, 400),
+        "DELETE": Probe(LOGIN, 404),
+    },
+    "models/MODEL/page": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/aliases/ALIAS": {"PUT": Probe(LOGIN, 400), "DELETE": Probe(LOGIN, 404)},
+    "models/MODEL/compare": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/compare/page": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/versions": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 415)},
+    "models/MODEL/versions/REF": {
+        "GET": Probe(LOGIN, 404),
+        "PATCH": Probe(LOGIN, 400),
+        "DELETE": Probe(LOGIN, 404),
+    },
+    "models/MODEL/versions/REF/page": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/versions/REF/files/(.+)": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/versions/REF/export": {"GET": Probe(LOGIN, 404)},
+    "mlflow/api/2.0/mlflow/CALL": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 403)},
+    "mlflow/api/2.0/mlflow-artifacts/artifacts": {"GET": Probe(LOGIN, 404)},
+    "mlflow/api/2.0/mlflow-artifacts/artifacts/(.+)": {"GET": Probe(LOGIN, 404)},
     ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
 }
 """Route -> method -> who is let in. A route or method that is missing here fails the walk."""
 
 STANDS_FOR = {
+    OWN_MODEL: "MODEL",
+    MODEL_ALIAS: "ALIAS",
+    MODEL_REF: "REF",
+    MLFLOW_CALL: "CALL",
     NAME: "NAME",
     BUNDLE: "BUNDLE",
     KERNEL: "KERNEL",
@@ -225,6 +261,10 @@ EXAMPLES = {
     "REQUEST": "some-request",
     "VERSION": "1",
     "CREDENTIAL": "NONE",
+    "MODEL": "absent",
+    "ALIAS": "production",
+    "REF": "1",
+    "CALL": "registered-models/none",
 }
 
 

@@ -35,6 +35,11 @@ def test_lanes_are_checked() -> None:
         with pytest.raises(ValueError, match=message):
             lanes.parse(wrong)
     assert lanes.choose(parsed, "call", "") == "jobs"
+    assert lanes.parse({"jobs": {}, "train": {}, "x": {}})["train"].grace == 30.0
+    assert lanes.parse({"jobs": {}, "train": {"grace": 5}})["train"].grace == 5.0
+    lanes.check_placements(parsed, ["local", "big"])
+    with pytest.raises(ValueError, match=r"'gpu' names the placement 'big', .* Placements: local"):
+        lanes.check_placements(parsed, ["local"])
     with pytest.raises(BadRequest, match=r"no lane named 'x'\. Lanes: gpu, jobs"):
         lanes.choose(parsed, "call", "x")
 
@@ -68,6 +73,18 @@ def test_output_that_comes_again_is_stored_once(tmp_path: Path) -> None:
     assert logs.read("j", 2) == b"--- attempt 1 ---\none\ntwo\n--- attempt 2 ---\nagain\n"
     logs.remove("j", 2)
     assert logs.read("j", 2) == b"--- attempt 1 ---\n--- attempt 2 ---\n"
+
+
+def test_progress_survives_its_process(tmp_path: Path) -> None:
+    logs = JobLogs(tmp_path)
+    assert logs.progress("j", 1) is None
+    logs.save_progress("j", 1, (0.5, "half"))
+    logs.save_progress("j", 1, (0.75, ""))
+    assert JobLogs(tmp_path).progress("j", 1) == (0.75, "")
+    (tmp_path / "j-2.progress").write_text("[0.5")
+    assert logs.progress("j", 2) is None
+    logs.remove("j", 2)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_slow_follower_is_cut_off() -> None:

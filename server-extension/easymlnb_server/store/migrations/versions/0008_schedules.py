@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008_schedules"
-down_revision = "0007_keys"
+down_revision = "0008_models"
 branch_labels = None
 depends_on = None
 

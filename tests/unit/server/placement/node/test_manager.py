@@ -94,6 +94,35 @@ async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: P
         assert node.get(kernel.id) is kernel
 
 
+LEAVES = """
+import os, pathlib, signal, time
+def leave(number, frame):
+    pathlib.Path("left").touch()
+    os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+pathlib.Path("begun").touch()
+time.sleep(60)
+"""
+
+
+async def test_a_node_that_closes_lets_kernels_of_jobs_leave(tmp_path: Path) -> None:
+    async with a_node(tmp_path) as node:
+        request = KernelRequest(
+            kernel="python3", key="", worker="w1", folder=str(tmp_path), stay=60.0
+        )
+        kernel = await node.start(request)
+        client = kernel.manager.client()
+        client.start_channels()
+        await client.wait_for_ready()
+        # Nobody is heard of for longer than other kernels would run.
+        await asyncio.sleep(2 * ORPHANED_AFTER)
+        assert node.get(kernel.id) is kernel
+        client.execute(LEAVES)
+        await until((tmp_path / "begun").exists)
+        client.stop_channels()
+    assert (tmp_path / "left").exists()
+
+
 async def test_a_node_that_closes_as_a_kernel_ends_waits_for_that(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
         kernel = await started(node, tmp_path, "w1")

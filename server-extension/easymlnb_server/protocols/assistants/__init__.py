@@ -1,0 +1,1 @@
+"""The pages that say how to connect an assistant."""

@@ -1,0 +1,1 @@
+"""Services as tools of assistants: the Model Context Protocol (MCP)."""
