@@ -108,7 +108,7 @@ def factory() -> JobFactory:
     published = {"f": SimpleNamespace(versions={1: SimpleNamespace(bundle="b")}, owner="ann")}
     invoker: Any = SimpleNamespace(find=lambda *given, **how: target)
     lanes_of: Any = lanes.parse({"jobs": {}, "train": {}})
-    return JobFactory(invoker, published, lanes_of, 86400.0)  # type: ignore[arg-type]
+    return JobFactory(invoker, published, lanes_of, 86400.0, lambda name: None)  # type: ignore[arg-type]
 
 
 def test_the_job_of_a_user_and_of_a_visitor() -> None:
