@@ -28,7 +28,7 @@ def patient(folder: str, file: ml.File | None = None) -> str:
     return "patience pays"
 
 @ml.service(public=True, timeout=120)
-def shown(folder: str) -> str:
+def shown(folder: str, file: ml.File | None = None) -> str:
     while not (Path(folder) / "go").exists():
         time.sleep(0.01)
     return "for all"
@@ -115,7 +115,7 @@ def test_schedules_and_webhooks_on_their_pages(apps: RunningServer, chromium: An
     with visit(chromium, apps, user=True) as ann, receiving() as receiver:
         page = ann.open("jobs/page", wait=False)
         page.get_by_role("link", name="Schedules").click()
-        page.get_by_label("Service").fill("other")
+        page.get_by_label("Service", exact=True).fill("other")
         page.get_by_label("When").fill("0 0 30 2 *")
         page.get_by_role("button", name="Add schedule").click()
         page.get_by_role("alert").get_by_text("0 0 30 2 *").wait_for()
