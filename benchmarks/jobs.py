@@ -138,7 +138,7 @@ def beside_jobs(folder: Path, calls: int, queued: int) -> tuple[float, float]:
 def fill(connection: Connection, count: int) -> None:
     """Add queued jobs in one transaction."""
     for _ in range(count):
-        add_row(connection, replace(new_job(), lane="train"), False)
+        add_row(connection, replace(new_job(), owner="user", lane="train"), False)
 
 
 def main() -> None:
