@@ -16,7 +16,7 @@
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
     |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
     |        VersionInUse, NoRollback, PromotionConflict, JobEnded, JobNotFinished,
-    |        ModelInUse, AliasChanged, ModelNotExportable
+    |        ModelInUse, AliasChanged, ModelNotExportable, NotTrained
     +-- 410  ResultExpired
     +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota, ModelQuota
@@ -363,6 +363,10 @@ class JobNotFinished(EasyMLNBError, code="job_not_finished", status=409):
             f"The job is {state} and has no result yet. Wait for its end: GET jobs/ID?wait=20.",
             details={"state": state, "retry_after": 2},
         )
+
+
+class NotTrained(EasyMLNBError, code="not_trained", status=409):
+    """The model has no version that could predict, or its latest training failed."""
 
 
 class ModelInUse(EasyMLNBError, code="model_in_use", status=409):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from easymlnb_server.apps.service import AppPages
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -19,6 +21,8 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
 from easymlnb_server.model_registry.tokens import ModelTokens
+from easymlnb_server.model_templates.manager import ModelTemplates
+from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -69,6 +73,8 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     jobs: Jobs
+    batches: Batches
+    sweeps: Sweeps
     audit: AuditLog
     keys: ApiKeys
     quotas: Quotas
@@ -83,6 +89,8 @@ class ServerContext:
     mcp: McpServer
     models: ModelRegistry
     model_tokens: ModelTokens
+    model_templates: ModelTemplates
+    mlaas: MlaasTraining
     schedules: Schedules
     webhooks: Webhooks
     user_servers: UserServers | None = None

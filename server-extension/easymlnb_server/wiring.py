@@ -15,6 +15,8 @@ from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -27,6 +29,7 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
+from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
@@ -36,8 +39,6 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
-from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -54,6 +55,7 @@ from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.schedules.manager import Schedules
+from easymlnb_server.services import catalog
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
@@ -67,6 +69,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_models import model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -120,7 +123,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     registration = WorkerRegistration()
     keys = _key_source(settings, folder)
     stored_credentials = CredentialStore(keys, shared=settings.shared)
-    environments = None if hub is not None else _environments(settings, server, folder)
+    environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
     )
@@ -174,6 +177,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -198,6 +202,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         idempotency=IdempotencyCache(),
         users=directory,
         jobs=jobs,
+        batches=Batches(jobs, invoker),
+        sweeps=Sweeps(jobs, services),
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,
@@ -212,10 +218,12 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
-        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
-        model_tokens=ModelTokens(secret),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
+        models=models.registry,
+        model_tokens=ModelTokens(secret),
+        model_templates=models.templates,
+        mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
     )
     trained = TrainedModels(lambda: context.jobs.store.files)
@@ -247,6 +255,7 @@ def build_lifecycle(
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
+        await context.model_templates.prepare(store)
         context.schedules.prepare(store)
         await context.webhooks.prepare(store)
         if hub is not None:
@@ -263,6 +272,7 @@ def build_lifecycle(
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "catalog", partial(_prepare_catalog, context)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
@@ -308,12 +318,16 @@ def _public_url(settings: Settings, server: ServerApp) -> str:
     return f"{found.rstrip('/')}/"
 
 
-def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
+def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments | None:
+    if settings.shared and not settings.environment_folder:
+        return None  # other accounts cannot read the data folder
+    own = settings.environment_folder
     return LockedEnvironments(
-        folder / "environments",
+        Path(own) if own else folder / "environments",
         kernelspecs(server),
         index_url=settings.environment_index_url,
         wheelhouse=settings.environment_wheelhouse,
+        shared=settings.shared,
     )
 
 
@@ -375,6 +389,12 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
+
+
+async def _prepare_catalog(context: ServerContext) -> None:
+    """Compute what the first list and the first page of services would wait for."""
+    await asyncio.to_thread(pages.prepare)
+    await catalog.prepare(context.services)
 
 
 async def _tend_versions(context: ServerContext, keep: int) -> None:

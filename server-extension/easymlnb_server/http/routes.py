@@ -5,6 +5,10 @@ from typing import Any
 from easymlnb_server.apps.channel_handlers import ChannelsHandler, KernelHandler, LeaveHandler
 from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
+from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
+from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
+from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
+from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import CallHandler
@@ -15,15 +19,19 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonPageHandler,
     ComparisonsHandler,
     ShadowsHandler,
+    ShadowsPageHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
+from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
+from easymlnb_server.http.template_routes import template_routes
 from easymlnb_server.hub.handlers import (
     HubHandler,
     OwnerlessHandler,
+    OwnerlessPageHandler,
     ServiceTransferHandler,
     TransferHandler,
     UserHandler,
@@ -58,8 +66,6 @@ from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
 from easymlnb_server.model_registry.handlers import (
     AliasHandler,
     CompareHandler,
-    ModelHandler,
-    ModelsHandler,
 )
 from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
 from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
@@ -77,6 +83,7 @@ from easymlnb_server.model_registry.version_handlers import (
     ModelVersionHandler,
     ModelVersionsHandler,
 )
+from easymlnb_server.model_templates import handlers as templates
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -153,7 +160,7 @@ from easymlnb_server.traffic.handlers import (
 from easymlnb_server.training.handlers import OPERATIONS as TRAINING
 from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
-from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.uploads.handlers import UploadHandler
 from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
 from easymlnb_server.webhooks.handlers import (
     DeliveriesHandler,
@@ -183,6 +190,8 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **BATCHES,
+    **SWEEPS,
     **TRAINING,
     **JOB_PAGES,
     **KEYS,
@@ -197,6 +206,7 @@ OPERATIONS: Operations = {
     **MCP,
     **ASSISTANTS,
     **MODELS,
+    **TEMPLATES,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
     **SCHEDULES,
@@ -246,11 +256,13 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
 
 def _models(name: str) -> Routes:
     """Return the routes of models; ``~/name`` is a model of the caller's own."""
-    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    own = OWN_MODEL if name == NAME else name
+    model = rf"models/{own}"
     return (
-        (r"models", ModelsHandler),
+        *template_routes(name, own),
+        (r"models", templates.TemplateModelsHandler),
         (r"models/page", ModelsPageHandler),
-        (model, ModelHandler),
+        (model, templates.TemplateModelHandler),
         (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
@@ -287,7 +299,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", UploadsHandler),
+        (r"uploads", templates.DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
@@ -301,6 +313,10 @@ def _common_routes(name: str) -> Routes:
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
+        (rf"services/{name}/batches", BatchesHandler),
+        (rf"services/{name}/batches/page", BatchPageHandler),
+        (rf"services/{name}/sweeps", SweepsHandler),
+        (rf"jobs/{JOB}/trials", TrialsHandler),
         (r"jobs", JobsHandler),
         (r"jobs/page", JobsPageHandler),
         (rf"jobs/{JOB}", JobHandler),
@@ -346,6 +362,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
@@ -386,6 +403,7 @@ SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
     (r"hub/ownerless", OwnerlessHandler),
+    (r"hub/ownerless/page", OwnerlessPageHandler),
     (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),

@@ -54,6 +54,9 @@ class ModelRegistry:
         Maximum bytes of the models of one owner; 0 for no limit.
     rollout
         Tells workers of a new version under an alias.
+    is_template
+        Says whether a bundle of an owner is a template, which serves models without depending on
+        any.
     """
 
     def __init__(
@@ -62,8 +65,10 @@ class ModelRegistry:
         store: Callable[[], Store],
         quota: int,
         rollout: Rollout,
+        is_template: Callable[[str, str], bool] = lambda bundle, owner: False,
     ) -> None:
         self.rollout = rollout
+        self._is_template = is_template
         self.quota = quota
         self._services = services
         self._store = store
@@ -229,7 +234,7 @@ class ModelRegistry:
 
     async def note_use(self, requester: Requester, model: str, ref: str) -> None:
         """Note that the bundle of a worker loads a model."""
-        if requester.bundle:
+        if requester.bundle and not self._is_template(requester.bundle, requester.owner):
             await _thread(self.rows.note_use, requester.bundle, model, ref)
 
 
