@@ -7,7 +7,6 @@ from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
 from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
 from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
-from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
@@ -184,7 +183,6 @@ OPERATIONS: Operations = {
     **UPLOADS,
     **JOBS,
     **BATCHES,
-    **SWEEPS,
     **TRAINING,
     **JOB_PAGES,
     **KEYS,
@@ -225,9 +223,7 @@ MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
 MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
 MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
-
 KEY = r"(key_[0-9a-f]{16})"
-
 SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
 
