@@ -68,6 +68,11 @@ class Operation:
     description: str = ""
     open: bool = False
 
+    @property
+    def is_page(self) -> bool:
+        """Whether the answer is a page for people."""
+        return any("text/html" in content for _, content in self.answers.values())
+
     def all_errors(self, path: str) -> set[int]:
         """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
         statuses = {*self.errors} | (set() if self.open else ANYWHERE)
@@ -110,7 +115,23 @@ def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Sche
     components = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
     # Defaults are Python values, such as tuples.
     schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(components))
-    return schemas
+    return {name: _without_false_items(schema) for name, schema in schemas.items()}
+
+
+def _without_false_items(schema: Any) -> Any:
+    """Return a schema whose tuples are limited by ``maxItems`` only.
+
+    Generators of clients do not know that ``items`` can be false.
+    """
+    if isinstance(schema, list):
+        return [_without_false_items(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_false_items(one)
+        for key, one in schema.items()
+        if key != "items" or one is not False
+    }
 
 
 def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
@@ -192,7 +213,8 @@ def _document(
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {f"Error{status}": _error(status) for status in _STATUSES},
+            "responses": {f"Error{status}": _error(status) for status in _STATUSES}
+            | {f"PageError{status}": _error(status, page=True) for status in _STATUSES},
             "headers": HEADERS,
             "securitySchemes": SECURITY,
         },
@@ -222,7 +244,7 @@ def _fixed(method: str, path: str, route: Operation) -> dict[str, Any]:
             str(status): _response(sentence, content, *(["Location"] if status == 202 else ()))
             for status, (sentence, content) in route.answers.items()
         }
-        | _errors(route.all_errors(path)),
+        | _errors(route.all_errors(path), page=route.is_page),
     }
     if route.description:
         operation["description"] = route.description
@@ -254,17 +276,20 @@ def _content(content: Content) -> dict[str, Any]:
 _STATUSES = sorted({kind.status for code, kind in BY_CODE.items() if code not in NEVER_SENT})
 
 
-def _error(status: int) -> dict[str, Any]:
+def _error(status: int, *, page: bool = False) -> dict[str, Any]:
+    """Return the response for a status; errors of pages are pages, but for those of limits."""
     kinds = [k for code, k in BY_CODE.items() if k.status == status and code not in NEVER_SENT]
     # Docstrings mark code the way of reStructuredText, descriptions that of Markdown.
     lines = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
     headers = ("Retry-After",) if status == 503 else ()
-    return _response("\n".join(lines), {JSON: ErrorResponse}, *headers)
+    content: Content = {JSON: ErrorResponse} | (HTML if page else {})
+    return _response("\n".join(lines), content, *headers)
 
 
-def _errors(statuses: Iterable[int]) -> dict[str, Any]:
+def _errors(statuses: Iterable[int], *, page: bool = False) -> dict[str, Any]:
+    kind = "PageError" if page else "Error"
     return {
-        str(status): {"$ref": f"#/components/responses/Error{status}"}
+        str(status): {"$ref": f"#/components/responses/{kind}{status}"}
         for status in sorted(statuses)
     }
 
@@ -346,11 +371,20 @@ def _component(owner: str, name: str) -> str:
 
 
 def _components(owner: str, schema: Schema) -> dict[str, Schema]:
-    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``."""
+    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``.
+
+    They have no titles: generators name classes after them, and two services may have a ``Point``.
+    """
     rewrite = _rewriter(owner)
     root = rewrite(schema)
     defs = root.pop("$defs", {})
-    return {owner: root} | {_component(owner, name): found for name, found in defs.items()}
+    found = {owner: root} | {_component(owner, name): one for name, one in defs.items()}
+    return {
+        name: {key: value for key, value in one.items() if key != "title"}
+        if isinstance(one, dict)
+        else one
+        for name, one in found.items()
+    }
 
 
 def _rewriter(owner: str) -> Callable[[Any], Any]:
