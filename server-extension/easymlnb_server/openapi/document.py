@@ -28,6 +28,8 @@ TEXT: Schema = {"type": "string"}
 HTML: Content = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+EVENT_STREAM: Schema = {"description": "Server-sent events."}
+"""Without a type: tools disagree whether it is that of the text or of one event."""
 
 ANYWHERE = {401, 403, 500}
 """Statuses that every route can answer with."""
@@ -54,6 +56,7 @@ class Operation:
     query: parameters in the query string.
     headers: parameters in headers.
     open: whether it is answered without credentials.
+    error: the schema of its errors, if it is not ours.
     """
 
     id: str
@@ -67,6 +70,7 @@ class Operation:
     headers: tuple[Schema, ...] = ()
     description: str = ""
     open: bool = False
+    error: Schema | None = None
 
     @property
     def is_page(self) -> bool:
@@ -244,7 +248,7 @@ def _fixed(method: str, path: str, route: Operation) -> dict[str, Any]:
             str(status): _response(sentence, content, *(["Location"] if status == 202 else ()))
             for status, (sentence, content) in route.answers.items()
         }
-        | _errors(route.all_errors(path), page=route.is_page),
+        | _errors_of(route, path),
     }
     if route.description:
         operation["description"] = route.description
@@ -253,6 +257,14 @@ def _fixed(method: str, path: str, route: Operation) -> dict[str, Any]:
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     return operation | ({"security": []} if route.open else _security(method))
+
+
+def _errors_of(route: Operation, path: str) -> dict[str, Any]:
+    statuses = route.all_errors(path)
+    if route.error is None:
+        return _errors(statuses, page=route.is_page)
+    body: Content = {JSON: route.error}
+    return {str(status): _response("An error of the protocol.", body) for status in statuses}
 
 
 def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
@@ -310,7 +322,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
-    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
+    answers["text/event-stream"] = {"description": EVENTS}
     sentence = "The result in parts for display." if view else "The result."
     if spec.stream:
         sentence = "The results: one `item` event each, or one list as JSON."
