@@ -97,7 +97,9 @@ class TrainFunction(Protocol[P]):
 
         Each candidate is trained on the rows of a fold and predicts the others, so its model must
         predict from a table without the target. The split follows the data: by time, groups or
-        classes. A comparison that was interrupted goes on when it is called again.
+        classes. What is suspicious about the data, such as a column that gives the target away, is
+        a warning before the first fit. A comparison that was interrupted goes on when it is called
+        again.
 
         Parameters
         ----------
