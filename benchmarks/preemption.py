@@ -70,9 +70,7 @@ def preempt(made: Hub, cluster: Cluster, user: User, training: Training, way: st
             slurm.kill(job)
         else:
             cluster.run("scancel", job)
-    made.wait_for(
-        lambda: training.outcomes[attempt - 1], f"attempt {attempt} does not end"
-    )
+    made.wait_for(lambda: training.outcomes[attempt - 1], f"attempt {attempt} does not end")
     began = time.monotonic()
     training.reach(step + STEPS)
     return time.monotonic() - began
