@@ -25,7 +25,7 @@ SMALLER_IS_BETTER = ("mae", "mse", "rmse", "mape", "loss", "log_loss", "error")
 """Names, or ends of names, of metrics of which smaller values are better."""
 
 _FINISHED: dict[str, dict[str, Any]] = {}
-"""Finished trials and units of this kernel, with which a repeated call goes on."""
+"""Finished trials and units of this kernel, with which a repeated call continues."""
 
 MAX_KEPT = 20
 
