@@ -224,6 +224,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     context.jobs.checks.append(trained.check)
     context.jobs.on_outcome.append(trained.register)
     context.jobs.on_ended.append(partial(announce, context.models))
+    context.jobs.on_ended.append(context.model_templates.on_ended)
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,

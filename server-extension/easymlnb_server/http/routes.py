@@ -58,7 +58,6 @@ from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
 from easymlnb_server.model_registry.handlers import (
-    AliasHandler,
     CompareHandler,
 )
 from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
@@ -255,7 +254,7 @@ def _models(name: str) -> Routes:
         (r"models", templates.TemplateModelsHandler),
         (r"models/page", ModelsPageHandler),
         (model, templates.TemplateModelHandler),
-        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
+        (rf"{model}/aliases/{MODEL_ALIAS}", templates.TemplateAliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
         (rf"{model}/compare/page", ComparePageHandler),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,10 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import Job
+from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.model_templates import calling, rules
-from easymlnb_server.model_templates.bundles import Template, template_named
+from easymlnb_server.model_templates.bundles import PREFIX, Template, template_named
 from easymlnb_server.model_templates.exposing import Exposing
 from easymlnb_server.model_templates.hosting import TemplateHosts
 from easymlnb_server.model_templates.models import (
@@ -38,6 +39,8 @@ from easymlnb_server.model_templates.models import (
 from easymlnb_server.store.model_records import ModelOverview, ModelRow
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool, SpooledFile
+
+log = logging.getLogger("easymlnb.templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class ModelTemplates:
         self._spool = spool
         self._exposing = exposing
         self._store = store
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def prepare(self, store: Store) -> None:
         """Keep the data of models from now on."""
@@ -168,7 +172,7 @@ class ModelTemplates:
             config = msgspec.structs.replace(config, job=stored.job)
         if change.public_training is not UNSET:
             config = msgspec.structs.replace(config, public_training=change.public_training)
-        if change.exposed is not UNSET and change.exposed != config.exposed:
+        if change.exposed is not UNSET:
             await self._ensure(template, author.name)
             await self._expose(found, template, change.exposed)
             config = msgspec.structs.replace(config, exposed=change.exposed)
@@ -207,6 +211,27 @@ class ModelTemplates:
                 model.config
             ).exposed:
                 await self._expose(found, template, True)
+
+    async def on_ended(self, job: Job) -> None:
+        """Let the service of a model have the inputs of the version that a job has made."""
+        if job.state is State.SUCCEEDED and naming.short_name(job.service).startswith(PREFIX):
+            made = await asyncio.to_thread(self._store().models.of_job, job.id)
+            for name, _ in made:
+                self.follow(name)
+
+    def follow(self, name: str) -> None:
+        """Describe the service of a model again, as another version may predict now."""
+        task = asyncio.create_task(self._follow(name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, name: str) -> None:
+        try:
+            found, config = await self.get(name)
+            if config.exposed:
+                await self._expose(found, template_named(found.model.template or ""), True)
+        except EasyMLNBError as error:
+            log.warning("The service of the model %s is not described again: %s", name, error)
 
     def _untrained(self, found: ModelOverview, version: int) -> EasyMLNBError:
         name = naming.short_name(found.model.name)
