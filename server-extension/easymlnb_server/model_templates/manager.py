@@ -85,7 +85,7 @@ class ModelTemplates:
 
         def needed() -> set[str]:
             configs = (TemplateConfig.read(one.model.config) for one in store.models.all())
-            return {config.data.file for config in configs if config.data is not None}
+            return {file for config in configs for file in config.files}
 
         store.more_files.append(needed)
 
@@ -158,26 +158,23 @@ class ModelTemplates:
         template = template_named(found.model.template or "")
         owner = found.model.owner
         author = Author(owner, calling.author(self._invoker, owner), author.jobs)
-        job = None
-        if rules.trains(change):
-            options = rules.changed_options(config.options, change)
-            kept = config.data if data is None else await self._keep(data)
-            if kept is None:
-                raise BadRequest("The model has no data yet. Send the id of an upload as 'data'.")
-            config = msgspec.structs.replace(config, options=options, data=kept)
-            await self._ensure(template, author.name)
-            file = data.file if data is not None else await self._spooled(kept)
-            job = await self._train(author, template, name, config, file)
-            _, stored = await self.get(name)
-            config = msgspec.structs.replace(config, job=stored.job)
         if change.public_training is not UNSET:
             config = msgspec.structs.replace(config, public_training=change.public_training)
         if change.exposed is not UNSET:
-            await self._ensure(template, author.name)
+            await self._ensure(template, owner)
             await self._expose(found, template, change.exposed)
             config = msgspec.structs.replace(config, exposed=change.exposed)
-        await self._set_config(name, config)
-        return job
+        if not rules.trains(change):
+            await self._set_config(name, config)
+            return None
+        options = rules.changed_options(config.options, change)
+        kept = config.data if data is None else await self._keep(data)
+        if kept is None:
+            raise BadRequest("The model has no data yet. Send the id of an upload as 'data'.")
+        await self._ensure(template, owner)
+        file = data.file if data is not None else await self._spooled(kept)
+        config = rules.with_choices(config, options, kept)
+        return await self._train(author, template, name, config, file)
 
     async def predict(self, name: str, rows: list[Any], version: int = 0) -> dict[str, Any]:
         """Predict rows with a model; raises what the template says about them."""
@@ -213,11 +210,20 @@ class ModelTemplates:
                 await self._expose(found, template, True)
 
     async def on_ended(self, job: Job) -> None:
-        """Let the service of a model have the inputs of the version that a job has made."""
-        if job.state is State.SUCCEEDED and naming.short_name(job.service).startswith(PREFIX):
-            made = await asyncio.to_thread(self._store().models.of_job, job.id)
-            for name, _ in made:
-                self.follow(name)
+        """Note how the training of a model has ended, and let its service have the new inputs."""
+        if not naming.short_name(job.service).startswith(PREFIX):
+            return
+        succeeded = job.state is State.SUCCEEDED
+        try:
+            for found in await self.all():
+                config = TemplateConfig.read(found.model.config)
+                if config.job == job.id:
+                    await self._set_config(
+                        found.model.name, rules.after_training(config, succeeded=succeeded)
+                    )
+                    self.follow(found.model.name)
+        except EasyMLNBError as error:
+            log.warning("The end of the training %s is not noted: %s", job.id, error)
 
     def follow(self, name: str) -> None:
         """Describe the service of a model again, as another version may predict now."""
