@@ -53,7 +53,7 @@ SERVER_SIDE = [
     # Formulas in descriptions and results as MathML.
     "latex2mathml>=3.77",
     "markupsafe>=2.1",
-    "mdit-py-plugins>=0.4",
+    "mdit-py-plugins>=0.4.1",
     "nbclient>=0.10",
     # Compares the notebooks of two versions.
     "nbdime>=4",
@@ -75,7 +75,7 @@ SERVER_SIDE = [
 # Imported only where a service uses them; who misses one gets a sentence that names it.
 DATA = [
     "latex2mathml>=3.77",
-    "mdit-py-plugins>=0.4",
+    "mdit-py-plugins>=0.4.1",
     "nh3>=0.2.20",
     "numpy>=1.26",
     "pandas>=2.2",
@@ -146,7 +146,12 @@ setup(
     packages=find_packages(include=["easymlnb", "easymlnb.*"]) + find_packages(SERVER),
     package_dir={"easymlnb_server": f"{SERVER}/easymlnb_server"},
     package_data={
-        "easymlnb": ["py.typed", "forms/*.css", "forms/scripts/*.js", "templates/notebooks/*.ipynb"],
+        "easymlnb": [
+            "py.typed",
+            "forms/*.css",
+            "forms/scripts/*.js",
+            "templates/notebooks/*.ipynb",
+        ],
         "easymlnb_server": [
             "py.typed",
             "templates/*",
@@ -184,7 +189,7 @@ setup(
         "pydantic>=2.11,<3",
         "pydantic-core>=2.33",
         "pyzmq>=25.1",
-        "rich>=13.9.4",
+        "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
         "websockets>=13",

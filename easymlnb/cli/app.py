@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import (
+    batch,
     compare,
     credentials,
     hub,
@@ -42,6 +43,8 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
+app.command("batch")(batch.batch)
+app.command("sweep")(batch.sweep)
 app.add_typer(models.app, name="models")
 template_models.register(models.app)
 app.add_typer(schedules.app, name="schedules")

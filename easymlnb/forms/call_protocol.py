@@ -160,6 +160,26 @@ class FlagCaller(Protocol):
         """
 
 
+@runtime_checkable
+class ResumingCaller(Protocol):
+    """A ``Caller`` whose calls continue for a while without their form."""
+
+    may_resume: bool
+
+    def resume(self, id: str, on_event: Callable[[Event], None]) -> Running:
+        """Wait for a call that another form started; ``on_event`` is that of ``start``."""
+
+
+@runtime_checkable
+class LeavableCall(Running, Protocol):
+    """A call of a ``ResumingCaller``."""
+
+    id: str
+
+    def leave(self) -> None:
+        """Wait no longer for the call, which continues for a while."""
+
+
 class FollowedJob(Protocol):
     """A job whose status a form shows. The job continues without the form."""
 

@@ -112,7 +112,7 @@ def run_call(
         values = body_files.read_arguments(service, call, body)
         # Only the author's code runs under the guard: an interrupt breaks nothing else.
         with guard((call.id,)):
-            value = _run(service, values, call, emit)
+            value = run_function(service, values, call, emit)
             seen = view_of(service, values, value) if has_view(service, call) else None
         attempt.encoded = encode_result(service, call, value, seen)
     attempt.models = context.used_models()
@@ -133,7 +133,7 @@ def encode_result(service: Service, call: Call, value: Any, seen: Any) -> codec.
     return codec.encode_response(service.schema, value, call.accept)
 
 
-def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
+def run_function(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
     """Call the function; emit the items of a generator as they come."""
     try:
         value = event_loop.await_result(service.function(**values))

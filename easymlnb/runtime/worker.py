@@ -17,6 +17,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
+from easymlnb.contract.batch_protocol import split_operation
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
 from easymlnb.contract.model_protocol import ModelMoved
@@ -136,7 +137,7 @@ class Worker:
         if batch[0][0].job:
             self._answer_job(*batch[0])
             return
-        name = batch[0][0].service
+        name, operation = split_operation(batch[0][0].service)
         wanted: CallBatch = []
         ends: list[End] = []
         try:
@@ -148,7 +149,9 @@ class Worker:
                     ends.append(failed(call.id, CallCancelled()))
                 else:
                     wanted.append((call, body))
-            if service is not None and wanted:
+            if service is not None and operation:
+                ends += [self._operate(service, operation, *one) for one in wanted]
+            elif service is not None and wanted:
                 ends += run_batch(service, wanted, self._emit, self._guard)
             self._send(b"".join([pack(*end) for end in ends]))
         finally:
@@ -156,6 +159,12 @@ class Worker:
             for call, _ in batch:
                 self._window.forget(call.id)
             self._busy = ()
+
+    def _operate(self, service: Service, operation: str, call: Call, body: bytes) -> End:
+        """Answer an operation of a batch, whose code is loaded with the first one."""
+        from easymlnb.runtime.batches.operations import run_operation
+
+        return run_operation(service, operation, call, body, self._emit, self._guard)
 
     def _answer_job(self, call: Call, body: bytes) -> None:
         """Run a job, and keep its result until a server has stored it."""

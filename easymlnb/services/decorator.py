@@ -188,6 +188,8 @@ def attach(function: Any, options: dict[str, Any], run: Callable[..., Any] | Non
     decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
     decorated.submit = lambda *given, **values: _submit(service, given, values)
+    decorated.batch = lambda table, **options: _batch(service, table, options)
+    decorated.sweep = lambda grid=None, **options: _sweep(service, grid, options)
     decorated.schedule = lambda cron, **given: _schedule(service, cron, given)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
@@ -307,3 +309,15 @@ def _show(service: Service) -> None:
         display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
         warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)
+
+
+def _batch(service: Service, table: Any, options: dict[str, Any]) -> "Job":
+    from easymlnb.publishing.submitting import batch
+
+    return batch(service.name, table, **options)
+
+
+def _sweep(service: Service, grid: Any, options: dict[str, Any]) -> "Job":
+    from easymlnb.publishing.submitting import sweep
+
+    return sweep(service.name, grid, **options)

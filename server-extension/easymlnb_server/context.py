@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from easymlnb_server.apps.service import AppPages
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -71,6 +73,8 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     jobs: Jobs
+    batches: Batches
+    sweeps: Sweeps
     audit: AuditLog
     keys: ApiKeys
     quotas: Quotas

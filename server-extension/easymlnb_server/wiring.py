@@ -15,6 +15,8 @@ from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -27,6 +29,7 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
+from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
@@ -52,6 +55,7 @@ from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.schedules.manager import Schedules
+from easymlnb_server.services import catalog
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
@@ -119,7 +123,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     registration = WorkerRegistration()
     keys = _key_source(settings, folder)
     stored_credentials = CredentialStore(keys, shared=settings.shared)
-    environments = None if hub is not None else _environments(settings, server, folder)
+    environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
     )
@@ -198,6 +202,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         idempotency=IdempotencyCache(),
         users=directory,
         jobs=jobs,
+        batches=Batches(jobs, invoker),
+        sweeps=Sweeps(jobs, services),
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,
@@ -267,6 +273,7 @@ def build_lifecycle(
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "catalog", partial(_prepare_catalog, context)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
@@ -312,12 +319,16 @@ def _public_url(settings: Settings, server: ServerApp) -> str:
     return f"{found.rstrip('/')}/"
 
 
-def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
+def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments | None:
+    if settings.shared and not settings.environment_folder:
+        return None  # other accounts cannot read the data folder
+    own = settings.environment_folder
     return LockedEnvironments(
-        folder / "environments",
+        Path(own) if own else folder / "environments",
         kernelspecs(server),
         index_url=settings.environment_index_url,
         wheelhouse=settings.environment_wheelhouse,
+        shared=settings.shared,
     )
 
 
@@ -379,6 +390,12 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
+
+
+async def _prepare_catalog(context: ServerContext) -> None:
+    """Compute what the first list and the first page of services would wait for."""
+    await asyncio.to_thread(pages.prepare)
+    await catalog.prepare(context.services)
 
 
 async def _tend_versions(context: ServerContext, keep: int) -> None:

@@ -33,6 +33,22 @@ def shown(folder: str) -> str:
     return "for all"
 
 @ml.service
+def steady(folder: str) -> str:
+    with (Path(folder) / "runs").open("a") as file:
+        file.write("run ")
+    ml.progress(0.5, "in the middle")
+    try:
+        while not (Path(folder) / "go").exists():
+            time.sleep(0.01)
+    finally:
+        (Path(folder) / "ended").touch()
+    return "it went on"
+
+@ml.service
+def half(x: float, digits: int = 1) -> float:
+    return round(x / 2, digits)
+
+@ml.service
 def other(file: ml.File | None = None) -> int:
     return 1
 """
@@ -59,6 +75,52 @@ def test_a_job_survives_a_reload(apps: RunningServer, chromium: Any, tmp_path: P
         page.get_by_text("patience pays").first.wait_for()
         page.get_by_role("button", name="Remove").click()
         page.locator(".em-job").wait_for(state="detached")
+
+
+def test_a_call_goes_on_without_its_page(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/steady")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        page.reload()
+        page.get_by_text("in the middle").wait_for()
+        assert page.get_by_label("Folder").input_value() == str(tmp_path)
+        page.goto("about:blank")  # as a phone does that needs the memory
+        (tmp_path / "go").touch()
+        apps.wait_for((tmp_path / "ended").exists, "the call was stopped")
+        page.go_back()
+        page.get_by_text("it went on").first.wait_for()
+        (tmp_path / "go").unlink()
+        (tmp_path / "ended").unlink()
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        ann.context.set_offline(True)
+        (tmp_path / "go").touch()
+        apps.wait_for((tmp_path / "ended").exists, "the call was stopped")
+        ann.context.set_offline(False)
+        page.locator(".em-history li").nth(1).wait_for()
+        page.reload()  # nothing runs now
+        page.locator(".em-history li").nth(1).wait_for()
+        assert page.locator(".em-running").count() == 0
+    assert (tmp_path / "runs").read_text() == "run run "
+
+
+def test_a_stop_reaches_a_call_that_was_taken_up(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/steady")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        page.reload()
+        page.get_by_text("in the middle").wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("Stopped").first.wait_for()
+        apps.wait_for((tmp_path / "ended").exists, "the call runs on")
 
 
 def test_a_page_reads_and_cancels_jobs_of_its_service_only(
@@ -106,3 +168,39 @@ def test_a_visitor_runs_in_the_background(apps: RunningServer, tmp_path: Path) -
         # Without a page, nobody could find the job again.
         refused = bob.post("services/shown/call", json=values, headers={"Prefer": "respond-async"})
         assert refused.status_code == 403
+
+
+def test_a_table_without_code(apps: RunningServer, chromium: Any, tmp_path: Path) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("id,x\nann,3\nbob,no\n")
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("services/half/page")
+        page.get_by_role("link", name="Run on a table").click()
+        page.get_by_label("File").set_input_files(table)
+        page.get_by_role("button", name="Run", exact=True).click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download results").click()
+        assert download.value.suggested_filename == "people-results.csv"
+        assert download.value.path().read_text() == "id,x,result\nann,3,1.5\nbob,no,\n"
+        page.reload()
+        page.get_by_text("2 of 2 rows, 1 failed").first.wait_for()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download errors").click()
+        assert "invalid_input" in download.value.path().read_text()
+        page.get_by_label("File").set_input_files(
+            {"name": "x.csv", "mimeType": "text/csv", "buffer": b"y\n1\n"}
+        )
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("Column 'x' is missing. The table has: 'y'.").wait_for()
+
+
+def test_the_page_of_a_sweep_draws_its_results(apps: RunningServer, chromium: Any) -> None:
+    sent = apps.http.post("services/half/sweeps", json={"grid": {"x": [1, 2], "digits": [0, 1]}})
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open(f"jobs/{sent.json()['id']}/page")
+        page.get_by_role("heading", name="Sweep of half").wait_for()
+        page.locator("#plot svg[aria-label='result over x and digits'] rect").nth(3).wait_for(
+            state="attached"
+        )
+        assert page.locator("#trials tbody tr").count() == 4
+        page.get_by_role("link", name="CSV").wait_for()

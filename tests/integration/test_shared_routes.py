@@ -161,6 +161,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
+    f"{OWN}/batches": (Probe("post", "call", 202, send={"content": b"x\n1\n"}),),
+    f"{OWN}/batches/page": (Probe("get", "call"),),
+    f"{OWN}/sweeps": (Probe("post", "call", 400, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
     f"{OWN}/limits": (
@@ -199,6 +202,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
     f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
+    f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
@@ -235,6 +239,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
     "hub/ownerless": {"get": 403},
+    "hub/ownerless/page": {"get": 403},
     "hub/users/USER": {"delete": 403},
     "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},
@@ -257,6 +262,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/trials": {"get": 404},
     "jobs/JOB/use": {"post": 404},
     "schedules": {"get": 200, "post": 400},
     "schedules/page": {"get": 200},

@@ -5,6 +5,10 @@ from typing import Any
 from easymlnb_server.apps.channel_handlers import ChannelsHandler, KernelHandler, LeaveHandler
 from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
+from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
+from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
+from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
+from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import CallHandler
@@ -15,6 +19,7 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonPageHandler,
     ComparisonsHandler,
     ShadowsHandler,
+    ShadowsPageHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
@@ -26,6 +31,7 @@ from easymlnb_server.http.template_routes import template_routes
 from easymlnb_server.hub.handlers import (
     HubHandler,
     OwnerlessHandler,
+    OwnerlessPageHandler,
     ServiceTransferHandler,
     TransferHandler,
     UserHandler,
@@ -183,6 +189,8 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **BATCHES,
+    **SWEEPS,
     **TRAINING,
     **JOB_PAGES,
     **KEYS,
@@ -304,6 +312,10 @@ def _common_routes(name: str) -> Routes:
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
+        (rf"services/{name}/batches", BatchesHandler),
+        (rf"services/{name}/batches/page", BatchPageHandler),
+        (rf"services/{name}/sweeps", SweepsHandler),
+        (rf"jobs/{JOB}/trials", TrialsHandler),
         (r"jobs", JobsHandler),
         (r"jobs/page", JobsPageHandler),
         (rf"jobs/{JOB}", JobHandler),
@@ -349,6 +361,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
@@ -389,6 +402,7 @@ SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     (r"hub", HubHandler),
     (r"hub/ownerless", OwnerlessHandler),
+    (r"hub/ownerless/page", OwnerlessPageHandler),
     (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
     (rf"hub/users/{USER}", UserHandler),
     (rf"hub/users/{USER}/transfer", TransferHandler),

@@ -7,12 +7,14 @@ import msgspec
 
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.training import TRAIN_LANE
-from easymlnb_server.jobs.models import CALL, TRAIN
+from easymlnb_server.jobs.models import BATCH, CALL, SWEEP, TRAIN, TRIAL
 
 GRACE, TRAIN_GRACE = 5.0, 30.0
 """Default seconds that a canceled job has to stop: a fit often stops only after its next step."""
 
-LANE_OF_KIND = {CALL: "jobs", TRAIN: TRAIN_LANE}
+BATCHES, SWEEPS = "batches", "sweeps"
+
+LANE_OF_KIND = {CALL: "jobs", TRAIN: TRAIN_LANE, BATCH: BATCHES, SWEEP: SWEEPS, TRIAL: "jobs"}
 """The lane of a kind of job that names none."""
 
 
@@ -40,9 +42,13 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("per_user, idle and grace must not be negative")
 
 
+DRIVEN = {BATCHES: Lane(workers=4), SWEEPS: Lane(workers=50)}
+"""Lanes of jobs that the server itself drives; ``workers`` is how many of them run at a time."""
+
+
 def parse(configured: Mapping[str, Any]) -> dict[str, Lane]:
     """Return the lanes of a setting; raises ``ValueError`` that names the lane."""
-    lanes: dict[str, Lane] = {}
+    lanes = dict(DRIVEN)
     for name, values in configured.items():
         try:
             lanes[name] = msgspec.convert(values, Lane)
@@ -68,6 +74,7 @@ def check_placements(lanes: Mapping[str, Lane], known: Collection[str]) -> None:
 def choose(lanes: Mapping[str, Lane], kind: str, wanted: str) -> str:
     """Return the lane of a new job; raises ``BadRequest`` for an unknown one."""
     name = wanted or LANE_OF_KIND[kind]
-    if name not in lanes:
-        raise BadRequest(f"There is no lane named {name!r}. Lanes: {', '.join(sorted(lanes))}.")
+    allowed = lanes.keys() - DRIVEN.keys() | {LANE_OF_KIND[kind]}
+    if name not in allowed:
+        raise BadRequest(f"There is no lane named {name!r}. Lanes: {', '.join(sorted(allowed))}.")
     return name

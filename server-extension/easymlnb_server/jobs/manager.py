@@ -32,7 +32,7 @@ from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome
-from easymlnb_server.jobs.runner import JobRunner
+from easymlnb_server.jobs.runner import JobRunner, Step
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.publisher import Publisher
@@ -65,6 +65,10 @@ class Jobs:
         self.logs = JobLogs(folder / "job-logs")
         self.on_outcome: list[OnOutcome] = []
         """Run in the transaction that ends an attempt or a job, see ``OnOutcome``."""
+        self.on_prepare: list[Callable[[Store], None]] = []
+        """Called with the store, before anything is served or removed."""
+        self.drivers: dict[str, Step] = {}
+        """Run the jobs that need no kernel, by kind."""
         self.checks: list[ResultCheck] = []
         """May refuse the results of jobs, see ``ResultCheck``."""
         self.on_ended: list[OnEnded] = []
@@ -103,6 +107,8 @@ class Jobs:
         self._store = store
         self._repository = JobRepository(store.database, self.on_outcome)
         store.more_files.append(self._repository.needed_files)
+        for prepare in self.on_prepare:
+            prepare(store)
         await asyncio.to_thread(self.logs.open)
 
     async def open(self, orphans: Iterable[OrphanedWorker]) -> None:
@@ -128,7 +134,7 @@ class Jobs:
             self.checks,
             self.on_ended,
         )
-        self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
+        self._runner = JobRunner(parts, self.lanes, self._published.__contains__, self.drivers)
         await self._runner.open(orphans)
 
     async def close(self) -> None:

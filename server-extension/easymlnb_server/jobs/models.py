@@ -12,6 +12,11 @@ from msgspec import Meta
 CALL = "call"
 """The kind of a job that is one call of a service."""
 
+BATCH = "batch"
+"""The kind of a job that runs the rows of a table."""
+
+SWEEP, TRIAL = "sweep", "trial"
+"""The kinds of a job that runs a service with many parameters, and of each of these runs."""
 TRAIN = "train"
 """The kind of a job that trains a model: its success adds a version to the model."""
 

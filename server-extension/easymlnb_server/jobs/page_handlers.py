@@ -31,7 +31,9 @@ class JobPageBase(PageHandler, JobHandlerBase):
 
     def job_page(self, template: str, **values: Any) -> None:
         """Send a page that shows jobs."""
-        self.page(template, colors=COLORS, time=_time, shared=self.state.services.shared, **values)
+        self.page(
+            template, colors=COLORS, time=shown_time, shared=self.state.services.shared, **values
+        )
 
 
 class JobsPageHandler(JobPageBase):
@@ -91,7 +93,8 @@ class JobPageHandler(JobPageBase):
         )
 
 
-def _time(seconds: float | None) -> str:
+def shown_time(seconds: float | None) -> str:
+    """Return a time for a template; empty for none."""
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 

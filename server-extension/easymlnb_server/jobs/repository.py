@@ -83,12 +83,15 @@ class JobRepository(Repository):
     ) -> tuple[list[Job], int]:
         """Return jobs, newest first, and how many there are; ``start`` is the id of the first.
 
-        ``among`` are the services of an API key, which may be patterns; ``None`` for all.
+        ``among`` are the services of an API key, which may be patterns; ``None`` for all. The
+        trials of sweeps are only among them if ``kind`` or ``parent`` asks for some.
         """
         chosen: list[ColumnElement[bool]] = []
         for column, value in (("service", service), ("kind", kind), ("parent", parent)):
             if value:
                 chosen.append(jobs.c[column] == value)
+        if not kind and not parent:
+            chosen.append(jobs.c.parent.is_(None))
         if owner is not None:
             chosen.append(jobs.c.owner == owner)
         if among is not None:

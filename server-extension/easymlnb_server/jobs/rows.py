@@ -26,6 +26,7 @@ from easymlnb_server.identity.grants import ALL
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import ENDED, HELD, Job, State
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
 from easymlnb_server.store.tables import (
     job_attempts,
     job_events,
@@ -40,6 +41,8 @@ OnOutcome = Callable[[Connection, Job, Change], None]
 
 It gets the job as it is afterwards. An exception undoes the whole transaction.
 """
+
+OWN_TABLES = (job_attempts, job_events, job_files, job_metrics)
 
 VISITORS = "visitors"
 BATCH_RANK = 2**40
@@ -204,7 +207,7 @@ def remove_rows(connection: Connection, ids: list[str]) -> None:
     """Delete those of these jobs that have ended."""
     ended = jobs.c.id.in_(ids) & jobs.c.state.in_(ENDED)
     gone = list(connection.execute(select(jobs.c.id).where(ended).with_for_update()).scalars())
-    for table in (job_attempts, job_events, job_files, job_metrics):
+    for table in (*OWN_TABLES, batches, batch_blocks, batch_parts):
         connection.execute(delete(table).where(table.c.job.in_(gone)))
     connection.execute(delete(jobs).where(jobs.c.id.in_(gone)))
 

@@ -46,12 +46,14 @@ class JobRun:
 
     - ``job``: the job with the token of this attempt
     - ``refused``: whether another process has taken the job over
+    - ``child_ended``: set when a job whose parent this one is has ended
     - ``left_node``: whether its node ended, so that no other job may use the kernel
     """
 
     def __init__(self, job: Job, parts: RunParts, grace: float) -> None:
         self.job = job
         self.refused = self.left_node = False
+        self.child_ended = asyncio.Event()
         self.kernel: JobKernel | None = None
         self._saved = (job.progress, job.progress_text)
         self.progress = parts.logs.progress(job.id, job.attempt) or self._saved
@@ -66,6 +68,16 @@ class JobRun:
         self._transfers = JobTransfers(
             parts.repository, parts.files, parts.spool, parts.events, lambda: self.job, self._send
         )
+
+    @property
+    def parts(self) -> RunParts:
+        """What every run uses."""
+        return self._parts
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds that the attempt may still run."""
+        return max(0.0, self._began + self.job.timeout - time.time())
 
     def cancel(self) -> None:
         """Stop the job; the row says already that it is canceled."""
@@ -198,7 +210,7 @@ class JobRun:
     async def _wait(self, handle: CallHandle) -> None:
         """Wait for the answer of a handle; stop the call when canceled or overdue."""
         cancelled = asyncio.create_task(self.wait_cancelled())
-        left = max(0.0, self._began + self.job.timeout - time.time())
+        left = self.seconds_left
         try:
             waiting: set[asyncio.Future[Any]] = {handle.answered, cancelled}
             await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)

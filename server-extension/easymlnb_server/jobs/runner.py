@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,9 @@ ADOPT_EVERY = 5.0
 
 Step = Callable[[JobRun], Coroutine[Any, Any, None]]
 
+Drivers = Mapping[str, Step]
+"""What runs the jobs of some kinds in this process, from their start or where they stopped."""
+
 log = logging.getLogger("easymlnb.jobs")
 
 
@@ -61,15 +64,22 @@ class JobRunner:
         The lanes by name.
     is_published
         Returns whether there is a published service of this name.
+    drivers
+        Run the jobs that need no kernel, by kind.
     """
 
     def __init__(
-        self, parts: RunParts, lanes: dict[str, Lane], is_published: Callable[[str], bool]
+        self,
+        parts: RunParts,
+        lanes: dict[str, Lane],
+        is_published: Callable[[str], bool],
+        drivers: Drivers,
     ) -> None:
         self.holder = secrets.token_hex(16)
         self._parts = parts
         self._lanes = lanes
         self._is_published = is_published
+        self._drivers = drivers
         self._runs: dict[str, JobRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
@@ -182,6 +192,8 @@ class JobRunner:
                 await run.apply(rules.fail_unstarted(error, time.time()))
         finally:
             self._runs.pop(run.job.id, None)
+            if (parent := self._runs.get(run.job.parent or "")) is not None:
+                parent.child_ended.set()
             cancelled = asyncio.current_task()
             if run.kernel is not None and not (cancelled and cancelled.cancelling()):
                 await self._let_go(run, kept)
@@ -200,6 +212,9 @@ class JobRunner:
         if not self._is_published(run.job.service):
             gone = ServiceNotFound(run.job.service).message
             await self._fail(run, ServiceNotFound.code, f"The job's service was removed. {gone}")
+            return
+        if (drive := self._drivers.get(run.job.kind)) is not None:
+            await drive(run)
             return
         kernel = await self._acquire(run)
         if kernel is None:
@@ -243,6 +258,9 @@ class JobRunner:
     async def _resume(self, run: JobRun, orphan: OrphanedWorker | None) -> None:
         """Continue with a job that another server process held."""
         job = run.job
+        if (drive := self._drivers.get(job.kind)) is not None:
+            await drive(run)
+            return
         if job.state is State.STARTING:  # its function had not begun
             if orphan is not None:
                 await self._parts.kernels.discard(orphan)

@@ -31,6 +31,7 @@ VISITOR_RETENTION = 86400.0
 class Submission:
     """A job that somebody wants to run.
 
+    - ``kind``: what the job runs, by default one call
     - ``owner``: the key of the caller, who sees the job
     - ``key``: the idempotency key, empty for none
     - ``lane``: empty for the one of the kind
@@ -44,6 +45,7 @@ class Submission:
     caller: Caller | None
     owner: str
     body: Body
+    kind: str = CALL
     content_type: str = ""
     accept: str = ""
     key: str = ""
@@ -113,10 +115,12 @@ class JobFactory:
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
         is_visitor = submission.caller is None
+        kind = submission.kind
         training = target.spec.training or NO_TRAINING
-        kind = CALL if target.spec.training is None else TRAIN
-        wanted = "" if is_visitor else submission.lane or training.lane
-        lane = self._lane(kind, wanted, bundle, author)
+        if kind == CALL and target.spec.training is not None:
+            kind = TRAIN
+        chosen_lane = submission.lane or (training.lane if kind == TRAIN else "")
+        lane = self._lane(kind, "" if is_visitor else chosen_lane, bundle, author)
         attempts = 1 if is_visitor else max(submission.attempts, training.attempts)
         check_attempts(attempts)
         repeatable = kind == TRAIN or target.spec.resources.idempotent

@@ -32,7 +32,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.uploads.uploads import CHUNK, ROWS, Sender, Upload
+from easymlnb_server.uploads.uploads import CHUNK, ROWS, TABLE, Sender, Upload
 
 MAX_ANNOUNCEMENT = 64 * 1024
 MAX_NAME = 999
@@ -245,7 +245,8 @@ OPERATIONS = {
             query_parameter("service", "The service that will use it.", TEXT, required=True),
             query_parameter(
                 "field",
-                f"The parameter that it is for; `{ROWS}` for a table of inputs.",
+                f"The parameter that it is for; `{ROWS}` for a table of inputs, `{TABLE}` for that "
+                "of a batch.",
                 TEXT,
                 required=False,
             ),

@@ -151,6 +151,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/records/KERNEL/code": {"GET": Probe(LOGIN, 404)},
     "services/NAME/comparisons": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
     "services/NAME/comparisons/shadow": {"GET": Probe(LOGIN)},
+    "services/NAME/comparisons/shadow/page": {"GET": Probe(LOGIN)},
     "comparisons/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "comparisons/KERNEL/page": {"GET": Probe(LOGIN, 404)},
     "services/NAME/jobs": {"POST": Probe(LOGIN, 202)},
