@@ -1,11 +1,13 @@
 """Builds what trains, stores and serves models."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
 from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.model_templates.exposing import Exposing
 from easymlnb_server.model_templates.hosting import TemplateHosts
 from easymlnb_server.model_templates.manager import ModelTemplates
@@ -14,6 +16,8 @@ from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 
 
@@ -22,12 +26,14 @@ class ModelParts:
     """The registry of models, models without code, and their routes for the paper's client."""
 
     registry: ModelRegistry
+    tokens: ModelTokens
     templates: ModelTemplates
     mlaas: MlaasTraining
 
 
 def model_parts(
     settings: Settings,
+    secret: str,
     services: ServiceRegistry,
     publisher: Publisher,
     traffic: TrafficManager,
@@ -35,11 +41,16 @@ def model_parts(
     jobs: Jobs,
     spool: Spool,
 ) -> ModelParts:
-    """Return the parts of a server that are about models."""
+    """Return the parts of a server that are about models; trainings are jobs that make versions."""
     hosts = TemplateHosts(publisher, shared=settings.shared)
     exposing = Exposing(publisher, traffic)
     templates = ModelTemplates(hosts, invoker, jobs, spool, exposing, lambda: publisher.store)
     registry = ModelRegistry(
         services, lambda: publisher.store, settings.model_quota, Rollout(), hosts.is_template
     )
-    return ModelParts(registry, templates, MlaasTraining(templates, invoker, jobs, spool))
+    trained = TrainedModels(lambda: jobs.store.files)
+    jobs.checks.append(trained.check)
+    jobs.on_outcome.append(trained.register)
+    jobs.on_ended += (partial(announce, registry), templates.on_ended)
+    mlaas = MlaasTraining(templates, invoker, jobs, spool)
+    return ModelParts(registry, ModelTokens(secret), templates, mlaas)
