@@ -80,7 +80,7 @@ class Operation:
     def all_errors(self, path: str) -> set[int]:
         """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
         statuses = {*self.errors} | (set() if self.open else ANYWHERE)
-        statuses |= {404} if "{" in path else set()
+        statuses |= {400, 404} if "{" in path else set()
         statuses |= {400} if self.query or self.body else set()
         return statuses | ({413} if self.body else set())
 
