@@ -29,7 +29,7 @@ HTML: Content = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 EVENT_STREAM: Schema = {"description": "Server-sent events."}
-"""Without a type: tools disagree whether it is that of the text or of one event."""
+"""Without a type, where nothing else is the answer: some tools check each event by it."""
 
 ANYWHERE = {401, 403, 500}
 """Statuses that every route can answer with."""
@@ -322,7 +322,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
-    answers["text/event-stream"] = {"description": EVENTS}
+    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
     sentence = "The result in parts for display." if view else "The result."
     if spec.stream:
         sentence = "The results: one `item` event each, or one list as JSON."
