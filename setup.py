@@ -39,6 +39,8 @@ SERVER_SIDE = [
     "alembic>=1.13",
     # Packs the script of app pages; gzip needs a tenth more bytes.
     "brotli>=1.1",
+    # The times of schedules, also when clocks change.
+    "cronsim>=2.6",
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
     # Encrypts the credentials of published code.
@@ -51,7 +53,7 @@ SERVER_SIDE = [
     # Formulas in descriptions and results as MathML.
     "latex2mathml>=3.77",
     "markupsafe>=2.1",
-    "mdit-py-plugins>=0.4",
+    "mdit-py-plugins>=0.4.1",
     "nbclient>=0.10",
     # Compares the notebooks of two versions.
     "nbdime>=4",
@@ -64,6 +66,8 @@ SERVER_SIDE = [
     "prometheus-client>=0.17",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
+    # Time zones where the system has none, such as in a slim image.
+    "tzdata>=2024.1",
     # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
     "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
     "voila>=0.5.13,<0.6",
@@ -71,7 +75,7 @@ SERVER_SIDE = [
 # Imported only where a service uses them; who misses one gets a sentence that names it.
 DATA = [
     "latex2mathml>=3.77",
-    "mdit-py-plugins>=0.4",
+    "mdit-py-plugins>=0.4.1",
     "nh3>=0.2.20",
     "numpy>=1.26",
     "pandas>=2.2",
@@ -79,6 +83,8 @@ DATA = [
     "pyyaml>=6",
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
+# Trained models in formats that run no code; imported only where a model is saved or loaded.
+TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
@@ -91,6 +97,8 @@ POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
 DEV = [
+    # A mail server for tests.
+    "aiosmtpd>=1.4.6",
     # Its pytest plugin runs the tests that are coroutines.
     "anyio>=4.12",
     # Bundles axe-core, which the browser tests check the pages with.
@@ -115,6 +123,8 @@ DEV = [
     "ruff>=0.9",
     "schemathesis>=4",
     "setuptools>=77",
+    # Verifies the signatures of webhooks.
+    "standardwebhooks>=1",
     "tifffile",
     "tqdm",
     "types-psutil",
@@ -136,7 +146,12 @@ setup(
     packages=find_packages(include=["easymlnb", "easymlnb.*"]) + find_packages(SERVER),
     package_dir={"easymlnb_server": f"{SERVER}/easymlnb_server"},
     package_data={
-        "easymlnb": ["py.typed", "forms/*.css", "forms/scripts/*.js"],
+        "easymlnb": [
+            "py.typed",
+            "forms/*.css",
+            "forms/scripts/*.js",
+            "templates/notebooks/*.ipynb",
+        ],
         "easymlnb_server": [
             "py.typed",
             "templates/*",
@@ -174,7 +189,7 @@ setup(
         "pydantic>=2.11,<3",
         "pydantic-core>=2.33",
         "pyzmq>=25.1",
-        "rich>=13.9.4",
+        "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
         "websockets>=13",
@@ -190,7 +205,11 @@ setup(
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
         "torch": TORCH,
-        "dev": DEV + DOCS + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
-        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
+        "train": TRAIN,
+        "dev": [
+            *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH),
+        ],
+        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
     },
 )

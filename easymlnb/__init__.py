@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from easymlnb.compose.pipelines import gather, pipeline
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.contract.spec import Batch, Record
+    from easymlnb.model_store.lookup import model
+    from easymlnb.model_store.registry import registry
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
-    from easymlnb.runtime.jobs import job
+    from easymlnb.runtime.jobs import checkpoint, job, metric
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
+    from easymlnb.training import plots
+    from easymlnb.training.decorator import train
+    from easymlnb.training.image_folders import read_image_folders
+    from easymlnb.training.model import Model
     from easymlnb.types import (
         HTML,
         Array,
@@ -57,10 +63,16 @@ _HOMES = {
     "contract.spec": "Batch Record",
     "services.decorator": "service",
     "services.service_function": "ServiceFunction",
+    "model_store.lookup": "model",
+    "model_store.registry": "registry",
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
-    "runtime.jobs": "job",
+    "runtime.jobs": "checkpoint job metric",
+    "training": "plots",
+    "training.decorator": "train",
+    "training.image_folders": "read_image_folders",
+    "training.model": "Model",
     "types": (
         "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
@@ -87,6 +99,7 @@ __all__ = [
     "Interval",
     "LongText",
     "Markdown",
+    "Model",
     "MultipleChoice",
     "Number",
     "Optimized",
@@ -102,15 +115,22 @@ __all__ = [
     "Upload",
     "Webcam",
     "__version__",
+    "checkpoint",
     "connect",
     "connect_async",
     "credential",
     "gather",
     "job",
+    "metric",
+    "model",
     "optimize",
     "pipeline",
+    "plots",
     "progress",
+    "read_image_folders",
+    "registry",
     "service",
+    "train",
     "use",
 ]
 

@@ -60,6 +60,7 @@ class AppPage:
         self._public = public
         self._history = History(spec)
         self._shown = 0
+        self._filled = False
         if uploads is not None:
             uploads = replace(uploads, service=spec.name)
         self.form = Form(
@@ -67,7 +68,8 @@ class AppPage:
         )
         self.form.on_finished = self._on_finished
         self.form.on_jobs_changed = self._store_jobs
-        if self.form.jobs is not None:
+        self.form.on_started = self._store_call
+        if self.form.jobs is not None and not public:  # the pages of jobs need a login
             self.form.jobs.base = self._base
         self.form.actions |= {
             "again": self._run_again,
@@ -79,6 +81,7 @@ class AppPage:
             "jobs": self._restore_jobs,
             "open": lambda code: self._fill(permalinks.decode(code)),
             "origin": self._set_origin,
+            "resume": self._resume,
             "restore": lambda raw: self._fill(permalinks.read(raw)),
             "show": self._show_run,
             "uncompare": lambda _: self._close_comparison(),
@@ -148,7 +151,22 @@ class AppPage:
             self.form.code_panel.link = assistant_link(self.spec.name, self.form.url)
             self.form.code_panel.show(snippets(self.spec, self.form.values(), self.form.url))
 
+    def _store_call(self, id: str, values: dict[str, Any]) -> None:
+        """Have the browser store the running call over a reload."""
+        stored = permalinks.stored_call(self.spec, id, values)
+        self.form.script.perform("running", value=stored)
+
+    def _resume(self, stored: str) -> None:
+        """Wait for the call that ran when the page was loaded again."""
+        call = permalinks.read_call(stored)
+        if call is None:
+            return
+        if not self._filled:  # else the draft is there, which may be newer
+            self._fill(dict(call[1]))
+        self.form.resume(*call)
+
     def _on_finished(self, call: FinishedCall) -> None:
+        self.form.script.perform("running", value="")
         run = self._history.add(call)
         if run.parts is not None:
             self._shown = run.number
@@ -180,6 +198,7 @@ class AppPage:
     def _fill(self, values: dict[str, Any] | None) -> None:
         if values is None or self.form.busy:
             return
+        self._filled = True
         missing = permalinks.missing(values)
         self.form.fill(values)
         for name, message in missing.items():
@@ -250,7 +269,7 @@ class AppPage:
         self.form.script.perform("draft", value=draft)
 
     def close(self) -> None:
-        """Stop a running call and free all widgets."""
+        """Free all widgets. A running call continues for a while, for the next page."""
         self.form.close()
 
 

@@ -114,8 +114,14 @@ def _loop() -> EventLoopThread:
 class HttpCall:
     """A call that runs on the server."""
 
-    def __init__(self, caller: "HttpCaller", values: dict[str, Any], on_event: OnEvent) -> None:
-        self.id = secrets.token_hex(8)
+    def __init__(
+        self,
+        caller: "HttpCaller",
+        values: dict[str, Any],
+        on_event: OnEvent,
+        resumed: str = "",
+    ) -> None:
+        self.id = resumed or secrets.token_hex(8)
         self._caller = caller
         self._on_event = on_event
         self._task: asyncio.Task[None] | None = None
@@ -127,8 +133,24 @@ class HttpCall:
             "Accept": f"text/event-stream, {VIEW}",
             "X-Request-Id": self.id,
         }
+        if caller.may_resume:
+            # Without this page the call continues for a while, and the next page takes it up.
+            self._headers["Idempotency-Key"] = self.id
+        if resumed:
+            self._headers["X-Easymlnb-Resume"] = "true"
         if names := ",".join(uploads(values)):
             self._headers["X-Easymlnb-Uploads"] = names
+
+    def leave(self) -> None:
+        """Wait no longer for the call; the next page may take it up."""
+        if self._caller.may_resume:
+            _loop().start(self._cancel())
+        else:
+            self.stop()
+
+    async def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def stop(self) -> None:
         """Ask the call to end, even before it has begun."""
@@ -263,14 +285,19 @@ class HttpCaller:
     def __init__(self, url: str, secret: str, spec: ServiceSpec, *, public: bool = False) -> None:
         record = spec.record or NOT_RECORDED
         self.may_flag = record.flags and (record.visitors or not public)
-        # A visitor without a login could not find a job again.
-        self.may_run_jobs = not public and not spec.stream
+        self.may_run_jobs = self.may_resume = not spec.stream
         self.url = url.rstrip("/") + "/"
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}
 
     def start(self, values: dict[str, Any], on_event: OnEvent) -> HttpCall:
         call = HttpCall(self, values, on_event)
+        _loop().start(call.run())
+        return call
+
+    def resume(self, id: str, on_event: OnEvent) -> HttpCall:
+        """Wait for a call that a page before this one has started; see ``ResumingCaller``."""
+        call = HttpCall(self, {}, on_event, resumed=id)
         _loop().start(call.run())
         return call
 
@@ -303,21 +330,29 @@ class HttpCaller:
         _loop().start(read.run())
         return read
 
+    def use_model(self, id: str, on_done: Callable[[str], None]) -> None:
+        """Put the model of a job in production; see ``JobCaller``."""
+        _loop().start(self._tell("POST", f"jobs/{id}/use", on_done))
+
     def _follow(self, job: HttpJob) -> HttpJob:
         _loop().start(job.run())
         return job
 
     def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
         """Have the server keep a call; see ``FlagCaller``."""
-        _loop().start(self._flag({"request_id": request_id, "reason": reason}, on_done))
+        flag = {"request_id": request_id, "reason": reason}
+        path = f"services/{url_path(self.name)}/flag"
+        _loop().start(self._tell("POST", path, on_done, json=flag))
 
-    async def _flag(self, flag: dict[str, str], on_done: Callable[[str], None]) -> None:
-        url = f"{self.url}services/{url_path(self.name)}/flag"
+    async def _tell(
+        self, method: str, path: str, on_done: Callable[[str], None], **options: Any
+    ) -> None:
+        """Send a request, and call ``on_done`` with ``""`` or why it failed."""
         try:
-            response = await _loop().http.post(url, json=flag, headers=self.headers)
+            response = await self.request(method, path, **options)
             problem = ""
             if response.status_code >= 400:
-                problem = _rejection(response.content, flag["request_id"]).message
+                problem = _rejection(response.content, "").message
         except (httpx.HTTPError, httpx.StreamError):
             problem = "The server cannot be reached. Try again."
         on_done(problem)

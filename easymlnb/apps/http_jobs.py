@@ -15,7 +15,8 @@ from easymlnb.contract.errors import (
     ServerUnreachable,
     TooLarge,
 )
-from easymlnb.forms.call_protocol import Event, Failed, JobStatus, Succeeded
+from easymlnb.forms.call_protocol import Event, Failed, JobModel, JobStatus, Succeeded
+from easymlnb.forms.learning_curves import read_curves
 
 POLL_SECONDS = 2.0
 """Seconds between two reads of a running job; its end is reported at once."""
@@ -114,6 +115,8 @@ class HttpJob:
             text=str(job["progress_text"] or job["reason"]),
             position=job["position"],
             problem="" if cancelled else str(error.get("message", "")),
+            curves=read_curves(job.get("metrics", ())),
+            model=_model(job.get("model")),
         )
 
     def _report(self, **changed: Any) -> None:
@@ -170,6 +173,11 @@ class JobResult:
             job = (await self._request("GET", f"jobs/{self._id}")).json()
             seconds = job["ended"] - job["began"]
         return Succeeded(content.get("parts", []), seconds)
+
+
+def _model(found: Any) -> JobModel | None:
+    """Return the version of a model that a job has made."""
+    return JobModel(**found) if isinstance(found, dict) else None
 
 
 def _message(content: Any) -> str:

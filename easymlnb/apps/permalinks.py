@@ -31,6 +31,7 @@ MAX_DECODED = 100_000
 MAX_JOBS = 10
 """Jobs that a browser stores over a reload."""
 
+_CALL = re.compile(r"[0-9a-f]{16}\Z")
 _JOB = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\Z")
 
 NOTE = ""
@@ -151,6 +152,20 @@ def read_jobs(raw: str) -> list[tuple[str, dict[str, Any]]]:
         if isinstance(entry, list) and len(entry) == 2 and _JOB.match(str(entry[0])):
             found.append((str(entry[0]), read(str(entry[1])) or {}))
     return found
+
+
+def stored_call(spec: ServiceSpec, id: str, values: Mapping[str, Any]) -> str:
+    """Return what a browser stores of a running call: its ID and input."""
+    return json.dumps([id, draft(spec, values) or "{}"])
+
+
+def read_call(raw: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the ID and input of a stored call; ``None`` if it is invalid."""
+    try:
+        id, values = json.loads(raw)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return (id, read(str(values)) or {}) if _CALL.match(str(id)) else None
 
 
 LEFT_OUT: Any = object()

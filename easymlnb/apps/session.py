@@ -5,8 +5,10 @@ session in whose context (``CURRENT_SESSION``) they are used, so a page cannot n
 another page.
 """
 
+import itertools
 import json
 import threading
+import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
@@ -58,6 +60,8 @@ class WidgetSession:
         self.parent = b"{}"
         self._send = send
         self._connected = False
+        self._prefix = uuid.uuid4().hex[:12]
+        self._count = itertools.count(1)
         self._handlers: dict[str, Callable[[FromPage], None]] = {
             "comm_open": self._open,
             "comm_msg": self._message,
@@ -65,6 +69,14 @@ class WidgetSession:
             "comm_info_request": self._reply_comms,
             "kernel_info_request": self._reply_kernel,
         }
+
+    def next_id(self) -> str:
+        """Return a new id for a widget.
+
+        A random id for each widget would release the interpreter's lock, and wait up to 5 ms for
+        it next to busy threads; a page has dozens of widgets.
+        """
+        return f"{self._prefix}-{next(self._count)}"
 
     def send(self, kind: str, content: Any, **more: Any) -> None:
         """Send a message to the page, if it has connected."""
@@ -198,9 +210,9 @@ def current_session() -> WidgetSession:
 class SessionComm(BaseComm):
     """A comm that belongs to a session."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *, comm_id: str = "", **kwargs: Any) -> None:
         self.session = current_session()
-        super().__init__(*args, **kwargs)
+        super().__init__(comm_id=comm_id or self.session.next_id(), **kwargs)
 
     def publish_msg(
         self,

@@ -7,16 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import (
+    batch,
     compare,
     credentials,
     hub,
     jobs,
     maintenance,
+    models,
     output,
     ownership,
     placement,
+    schedules,
+    template_models,
     traffic,
     usage,
+    webhooks,
 )
 from easymlnb.cli.clients import client_of
 from easymlnb.cli.errors import ErrorReportingGroup
@@ -38,6 +43,12 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(jobs.app, name="jobs")
+app.command("batch")(batch.batch)
+app.command("sweep")(batch.sweep)
+app.add_typer(models.app, name="models")
+template_models.register(models.app)
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):
     part.register(app)
 

@@ -58,7 +58,7 @@ def show(
     with first_client(target) as client:
         job = client.jobs[id]
         if follow:
-            _follow_progress(job)
+            follow_progress(job)
         info = job.info()
     if target.json:
         output.as_json(info)
@@ -131,7 +131,8 @@ def _print_from(client: "Client", id: str, start: int) -> int:
     return start + len(text.encode())
 
 
-def _follow_progress(job: "Job") -> None:
+def follow_progress(job: "Job") -> None:
+    """Draw the progress of a job until it has ended."""
     with output.progress(f"job {job.id}") as draw:
         for event in job.events():
             if draw is not None and event["kind"] == "progress":

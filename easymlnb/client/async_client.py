@@ -2,22 +2,36 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import jobs, operations, uploads
+from easymlnb.client import batches, jobs, operations, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.admin import AsyncAdmin
+from easymlnb.client.batches import BatchOptions
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
-from easymlnb.client.jobs import AsyncJob, AsyncJobs, JobEventReader
+from easymlnb.client.job_events import JobEventReader
+from easymlnb.client.jobs import AsyncJob, AsyncJobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
+from easymlnb.client.models import AsyncModels
 from easymlnb.client.operations import CallOptions, RawResponse
-from easymlnb.client.service_function import Arguments, RemoteService, as_function, may_be_service
+from easymlnb.client.service_function import (
+    Arguments,
+    MapOptions,
+    RemoteService,
+    SweepArguments,
+    as_function,
+    may_be_service,
+    split_item,
+)
 from easymlnb.client.sse import EventReader
+from easymlnb.client.template_models import AsyncTemplates
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
@@ -121,6 +135,12 @@ class AsyncClient:
     admin: AsyncAdmin
     """The server's services, their versions, logs and access; await each method."""
 
+    models: AsyncModels
+    """The trained models on the server; await each method."""
+
+    templates: AsyncTemplates
+    """Models without code, made from data; await each method."""
+
     jobs: AsyncJobs
     """Your jobs on the server; await each method."""
 
@@ -132,6 +152,8 @@ class AsyncClient:
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = AsyncAdmin(self._run, self._specs)
         self.jobs = AsyncJobs(self)
+        self.templates = AsyncTemplates(self._run, self._specs)
+        self.models = AsyncModels(self._run, self._specs)
 
     def __getattr__(self, name: str) -> RemoteService:
         if not may_be_service(name):
@@ -153,6 +175,40 @@ class AsyncClient:
     async def _submit(self, name: str, arguments: Arguments, options: CallOptions) -> AsyncJob:
         return await AsyncCall(self, name, arguments, options).submit()
 
+    async def _batch(self, name: str, table: Any, options: BatchOptions) -> AsyncJob:
+        spec = await self.admin.spec(name)
+        return AsyncJob(self, await self._run(batches.submit(spec, table, options)))
+
+    async def _sweep(self, name: str, what: SweepArguments, options: CallOptions) -> AsyncJob:
+        spec = await self.admin.spec(name)
+        operation = batches.sweep(spec, what.grid, what.points, what.values, options)
+        return AsyncJob(self, await self._run(operation))
+
+    async def _map(
+        self, name: str, items: Iterable[Any], how: MapOptions, options: CallOptions
+    ) -> AsyncIterator[Any]:
+        waiting: deque[asyncio.Task[Any]] = deque()
+        done = 0
+        try:
+            for item in items:
+                call = AsyncCall(self, name, split_item(item), options)
+                waiting.append(asyncio.create_task(call._result()))
+                if len(waiting) < how.max_concurrency:
+                    continue
+                result, done = await waiting[0], done + 1
+                waiting.popleft()
+                how.report(done, items)
+                yield result
+            while waiting:
+                result, done = await waiting[0], done + 1
+                waiting.popleft()
+                how.report(done, items)
+                yield result
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
     async def _output(self, service: str) -> Schema:
         try:
             return (await self.admin.spec(service)).output
@@ -170,8 +226,19 @@ class AsyncClient:
 
     async def _send(self, request: Request) -> Response:
         with transports.translate_errors(self._server, request.seconds):
-            response = await self._http.request(**transports.arguments(request))
+            if request.target is not None:
+                return await self._download(request, request.target)
+            response = await self._http.request(**transports.arguments(request, awaited=True))
             return transports.read(response, response.content)
+
+    async def _download(self, request: Request, target: Path) -> Response:
+        async with self._http.stream(**transports.arguments(request, awaited=True)) as stream:
+            if stream.status_code != 200:
+                return transports.read(stream, await stream.aread())
+            with await asyncio.to_thread(target.open, "wb") as file:
+                async for chunk in stream.aiter_bytes(transports.CHUNK):
+                    await asyncio.to_thread(file.write, chunk)
+            return transports.read(stream, b"")
 
     async def _events(
         self, request: Request, reader: EventReader | JobEventReader

@@ -18,6 +18,7 @@ from easymlnb.client.encoding import ARROW, IMAGES, NPY
 from easymlnb.contract.jsonschema import Schema, alternatives, hints, properties
 
 JSON = "application/json"
+PARQUET = "application/vnd.apache.parquet"
 NO_LIMIT = 2**62
 """Pixels of a result: the caller requested them."""
 
@@ -209,11 +210,21 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
 }
 """How to decode a JSON value, by the widget of its schema."""
 
+
+def _parquet(data: bytes) -> Any:
+    if not find_spec("pyarrow") or not find_spec("pandas"):
+        return DownloadedFile(data, "table.parquet", PARQUET)
+    import pandas as pd
+
+    return pd.read_parquet(io.BytesIO(data))
+
+
 READERS: dict[str, Callable[[bytes], Any]] = {
     ARROW: _arrow,
     NPY: _npy,
     "image": _picture,
     "text": lambda data: data.decode(errors="replace"),
     "text/csv": _csv,
+    PARQUET: _parquet,
 }
 """How to decode other bodies, by their media type or its first part."""

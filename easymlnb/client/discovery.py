@@ -35,11 +35,14 @@ _PAGES = re.compile(r"/(?:lab|tree|notebooks|edit|doc|consoles|terminals)(?:/.*)
 class Server:
     """A server with easymlnb.
 
-    ``url`` ends in ``/easymlnb/``; ``token`` is empty if none is needed.
+    ``url`` ends in ``/easymlnb/``; ``token`` is empty if none is needed. ``scheme`` is how it is
+    sent, and ``cafile`` has the certificate of a server that workers reach by its local address.
     """
 
     url: str
     token: str = field(default="", repr=False)
+    scheme: str = "token"
+    cafile: str = ""
 
     def __post_init__(self) -> None:
         if api_keys.is_key(self.token) and not api_keys.is_complete(self.token):
@@ -48,7 +51,7 @@ class Server:
     @property
     def headers(self) -> dict[str, str]:
         """The headers that authenticate a request."""
-        return {"Authorization": f"token {self.token}"} if self.token else {}
+        return {"Authorization": f"{self.scheme} {self.token}"} if self.token else {}
 
     @property
     def shared(self) -> bool:

@@ -1,32 +1,26 @@
 """Jobs as Python objects, and the operations behind them, for both clients."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from easymlnb.client import decoding, operations
+from easymlnb.client import decoding, job_tables, operations
 from easymlnb.client.decoding import DownloadedFile
+from easymlnb.client.job_events import ENDED, Event, JobEventReader
 from easymlnb.client.messages import Operation, Request, raise_for_error
 from easymlnb.client.operations import CallOptions
-from easymlnb.client.sse import Events
 from easymlnb.contract.errors import JobNotFinished, ServerUnreachable
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
-
-ENDED = frozenset(("succeeded", "failed", "cancelled"))
 
 RECONNECTS = 10
 """Lost connections in a row after which following a job fails."""
 
 PAUSE = 1.0
 """Seconds before a lost connection is opened again; the server may be starting."""
-
-Event = dict[str, Any]
-"""An event of a job: its ``kind`` and what came with it."""
 
 
 # operations
@@ -78,6 +72,33 @@ def result(id: str, output: Schema) -> Operation[Any]:
     return decoding.decode(response.content_type, response.body, output, name)
 
 
+def raw_result(id: str) -> Operation[tuple[bytes, str]]:
+    """Get the bytes of the result of a job that has ended, and its file name."""
+    response = raise_for_error((yield Request("GET", path(id, "result"), 300.0)))
+    name = operations.filename(response.headers.get("content-disposition", ""))
+    return response.body, name or f"{id}.json"
+
+
+def table(id: str, kind: str) -> Operation[Any]:
+    """Get the result of a batch or a sweep as a table; files as a ``DownloadedFile``."""
+    found = yield from result(id, {})
+    return job_tables.as_table(job_tables.trial_rows(found)) if kind == "sweep" else found
+
+
+def trials(id: str) -> Operation[Any]:
+    """Get the table of a sweep so far."""
+    found = raise_for_error((yield Request("GET", path(id, "trials")))).json()
+    return job_tables.as_table(job_tables.trial_rows(found))
+
+
+def errors(id: str, labels: list[str]) -> Operation[Any]:
+    """Get the table of the rows of a batch that failed; ``labels`` are those of its files."""
+    has_errors = job_tables.ERRORS in labels
+    return job_tables.error_table(
+        (yield from file(id, job_tables.ERRORS)).data if has_errors else b""
+    )
+
+
 def log(id: str, start: int = 0) -> Operation[str]:
     """Get what a job printed."""
     request = Request("GET", path(id, "log"), params={"from": start} if start else {})
@@ -99,41 +120,6 @@ def change(id: str, action: str) -> Operation[dict[str, Any]]:
 def remove(id: str) -> Operation[None]:
     """Delete a job that has ended, or cancel it."""
     raise_for_error((yield Request("DELETE", path(id))))
-
-
-class JobEventReader:
-    """Turns the bytes of a job's event stream into events; ``last`` is the number of the last."""
-
-    def __init__(self, last: int = 0) -> None:
-        self.last = last
-        self.ended = False
-        self.output: Schema = {}
-        self._events = Events()
-
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that ``chunk`` completes."""
-        for kind, data in self._events.feed(chunk):
-            event = {"kind": kind, **json.loads(data)}
-            self.last = max(self.last, event.get("n", 0))
-            if kind == "state":
-                self.ended = event["state"] in ENDED
-            yield event
-
-    def finish(self, value: Any) -> None:
-        """Note that the server has nothing left to send."""
-        self.ended = True
-
-    def end(self) -> None:
-        """Accept the end of a stream, which may be continued."""
-
-    def request(self, id: str) -> Request:
-        """Return the request for the events that were not read yet."""
-        headers = {"Accept": operations.EVENT_STREAM, "Last-Event-ID": str(self.last)}
-        return Request("GET", path(id, "events"), 60.0, headers)
-
-    def again(self) -> "JobEventReader":
-        """Return the reader of the next connection."""
-        return JobEventReader(self.last)
 
 
 # the objects
@@ -222,10 +208,25 @@ class Job(_JobBase):
                 raise JobNotFinished(self._info["state"])
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait for the job and return its result, or raise its error."""
+        """Wait for the job and return its result, or raise its error.
+
+        That of a batch or a sweep is a table.
+        """
         self.wait(timeout)
+        if self._info["kind"] in job_tables.KINDS:
+            return self._client._run(table(self.id, self._info["kind"]))
         output = self._client._output(self._info["service"])
         return self._client._run(result(self.id, output))
+
+    @property
+    def errors(self) -> Any:
+        """The table of the rows of a batch that failed: row (from 1), code, message."""
+        return self._client._run(errors(self.id, self.files))
+
+    @property
+    def trials(self) -> Any:
+        """The table of a sweep, also while it runs."""
+        return self._client._run(trials(self.id))
 
     def events(self) -> Iterator[Event]:
         """Yield what happens to the job until it has ended, also over lost connections.
@@ -306,8 +307,18 @@ class AsyncJob(_JobBase):
     async def result(self) -> Any:
         """Wait for the job and return its result, or raise its error."""
         await self.wait()
+        if self._info["kind"] in job_tables.KINDS:
+            return await self._client._run(table(self.id, self._info["kind"]))
         output = await self._client._output(self._info["service"])
         return await self._client._run(result(self.id, output))
+
+    async def errors(self) -> Any:
+        """Return the table of the rows of a batch that failed, see ``Job.errors``."""
+        return await self._client._run(errors(self.id, await self.files()))
+
+    async def trials(self) -> Any:
+        """Return the table of a sweep, also while it runs."""
+        return await self._client._run(trials(self.id))
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield what happens to the job until it has ended, see ``Job.events``."""

@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from easymlnb.client.encoding import FilePart
@@ -22,7 +23,11 @@ FormPart = tuple[str, tuple[str | None, bytes, str]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; ``path`` is below easymlnb's base, ``seconds`` the time for the response."""
+    """One request; ``path`` is below easymlnb's base, ``seconds`` the time for the response.
+
+    ``source`` is a file with the content, which is read in parts. ``target`` is a file that gets
+    the body of a good response, which is then empty.
+    """
 
     method: str
     path: str
@@ -31,6 +36,8 @@ class Request:
     params: Mapping[str, Any] | tuple[tuple[str, str], ...] = ()
     content: bytes | None = None
     form: list[FormPart] | None = None
+    source: Path | None = None
+    target: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

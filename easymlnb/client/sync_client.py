@@ -1,33 +1,49 @@
 """The client for synchronous code."""
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import jobs, operations, uploads
+from easymlnb.client import batches, jobs, operations, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.admin import Admin
+from easymlnb.client.batches import BatchOptions
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
-from easymlnb.client.jobs import Job, JobEventReader, Jobs
+from easymlnb.client.job_events import JobEventReader
+from easymlnb.client.jobs import Job, Jobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
+from easymlnb.client.models import Models
 from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.service_function import (
     Arguments,
+    MapOptions,
     NoSuchService,
     RemoteService,
+    SweepArguments,
     as_function,
     may_be_service,
+    split_item,
 )
 from easymlnb.client.sse import EventReader
+from easymlnb.client.template_models import Templates
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.jsonschema import Schema
 
 T = TypeVar("T")
+
+
+def _reported(future: Future[Any], how: MapOptions, done: int, items: Iterable[Any]) -> Any:
+    result = future.result()
+    how.report(done, items)
+    return result
 
 
 class Client:
@@ -38,7 +54,9 @@ class Client:
     ``c.roll.options(...)`` accepts ``timeout`` (seconds), ``progress`` (a function of a fraction
     and a text), ``accept`` (a media type), ``live``, ``priority`` and ``idempotency_key``;
     ``c.roll.raw(...)`` returns the response as it arrived, ``c.roll.submit(...)`` a ``Job``.
-    ``c.admin`` manages the services, and ``c.jobs`` has your jobs.
+    ``c.roll.batch(table)`` runs each row of a table, ``c.roll.sweep(...)`` many parameters, and
+    ``c.roll.map(items)`` yields the results of many calls.
+    ``c.admin`` manages the services, ``c.jobs`` has your jobs and ``c.models`` the models.
 
     Create a client with ``ml.connect()``. It is a context manager; ``transport`` replaces the
     network in tests.
@@ -50,12 +68,20 @@ class Client:
     jobs: Jobs
     """Your jobs on the server."""
 
+    models: Models
+    """The trained models on the server."""
+
+    templates: Templates
+    """Models without code, made from data."""
+
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**transports.settings(server), transport=transport)
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = Admin(self._run, self._specs)
         self.jobs = Jobs(self)
+        self.templates = Templates(self._run, self._specs)
+        self.models = Models(self._run, self._specs)
 
     # services as functions
 
@@ -137,6 +163,39 @@ class Client:
                 with suppress(EasyMLNBError):
                     self._run(uploads.remove(file))
 
+    def _batch(self, name: str, table: Any, options: BatchOptions) -> Job:
+        return Job(self, self._run(batches.submit(self.admin.spec(name), table, options)))
+
+    def _sweep(self, name: str, what: SweepArguments, options: CallOptions) -> Job:
+        spec = self.admin.spec(name)
+        operation = batches.sweep(spec, what.grid, what.points, what.values, options)
+        return Job(self, self._run(operation))
+
+    def _map(
+        self, name: str, items: Iterable[Any], how: MapOptions, options: CallOptions
+    ) -> Iterator[Any]:
+        def call(item: Any) -> Any:
+            found = self._call(name, split_item(item), options)
+            return list(found) if isinstance(found, Iterator) else found
+
+        waiting: deque[Future[Any]] = deque()
+        done = 0
+        with ThreadPoolExecutor(how.max_concurrency, "easymlnb-map") as pool:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(call, item))
+                    while len(waiting) >= how.max_concurrency or waiting[0].done():
+                        done += 1
+                        yield _reported(waiting.popleft(), how, done, items)
+                        if not waiting:
+                            break
+                while waiting:
+                    done += 1
+                    yield _reported(waiting.popleft(), how, done, items)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
     def _output(self, service: str) -> Schema:
         try:
             return self.admin.spec(service).output
@@ -156,8 +215,19 @@ class Client:
 
     def _send(self, request: Request) -> Response:
         with transports.translate_errors(self._server, request.seconds):
+            if request.target is not None:
+                return self._download(request, request.target)
             response = self._http.request(**transports.arguments(request))
             return transports.read(response, response.content)
+
+    def _download(self, request: Request, target: Path) -> Response:
+        with self._http.stream(**transports.arguments(request)) as stream:
+            if stream.status_code != 200:
+                return transports.read(stream, stream.read())
+            with target.open("wb") as file:
+                for chunk in stream.iter_bytes(transports.CHUNK):
+                    file.write(chunk)
+            return transports.read(stream, b"")
 
     def _events(self, request: Request, reader: EventReader | JobEventReader) -> Iterator[Any]:
         with (

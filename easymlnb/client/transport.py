@@ -1,7 +1,11 @@
 """Connect our requests and responses to httpx, and translate its errors."""
 
-from collections.abc import Iterator
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +16,7 @@ from easymlnb.client.messages import Request, Response
 from easymlnb.contract.errors import ServerUnreachable
 
 CONNECT_SECONDS = 10.0
+CHUNK = 2**20
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 """No limits: above a limit, httpcore 1.0 may close a connection that another thread has just
@@ -21,6 +26,7 @@ received (encode/httpcore#1110)."""
 def settings(server: Server) -> dict[str, Any]:
     """Return what both kinds of httpx client are made with."""
     return {
+        **({"verify": _trusting(server.cafile)} if server.cafile else {}),
         "base_url": server.url,
         "headers": server.headers | {"User-Agent": f"easymlnb/{__version__}"},
         "trust_env": not server.local,
@@ -28,8 +34,34 @@ def settings(server: Server) -> dict[str, Any]:
     }
 
 
-def arguments(request: Request) -> dict[str, Any]:
-    """Return a request as arguments of ``httpx.Client.request`` and ``stream``."""
+def _trusting(cafile: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cafile)
+    # The server's certificate has its public host name, not the loopback address.
+    context.check_hostname = False
+    return context
+
+
+class _FileChunks:
+    """The content of a file in parts, for both kinds of httpx client."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def sync(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            yield from iter(partial(file.read, CHUNK), b"")
+
+    async def awaited(self) -> AsyncIterator[bytes]:
+        with await asyncio.to_thread(self._path.open, "rb") as file:
+            while chunk := await asyncio.to_thread(file.read, CHUNK):
+                yield chunk
+
+
+def arguments(request: Request, *, awaited: bool = False) -> dict[str, Any]:
+    """Return a request as arguments of ``httpx.Client.request`` and ``stream``.
+
+    ``awaited`` is for the asynchronous client.
+    """
     seconds = request.seconds
     found: dict[str, Any] = {
         "method": request.method,
@@ -41,6 +73,11 @@ def arguments(request: Request) -> dict[str, Any]:
         found["params"] = request.params
     if request.form is not None:
         found["files"] = request.form
+    elif request.source is not None:
+        chunks = _FileChunks(request.source)
+        found["content"] = chunks.awaited() if awaited else chunks.sync()
+        length = str(request.source.stat().st_size)
+        found["headers"] = {**request.headers, "Content-Length": length}
     elif request.content is not None:
         found["content"] = request.content
     return found

@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +30,17 @@ MAX_RATIO = 200
 """Limit of the compression ratio of data over ``RATIO_FROM`` bytes."""
 
 RATIO_FROM = 20 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a zip: its bytes, those of its files unpacked, and what it is in messages."""
+
+    packed: int = MAX_ZIP
+    unpacked: int = MAX_UNPACKED
+    what: str = "bundle"
+
+
 MAX_PATH = 1024
 CHUNK = 1 << 20
 
@@ -81,15 +93,16 @@ class Archive:
     ``sizes`` maps the path of every file to its unpacked size in bytes.
     """
 
-    def __init__(self, data: bytes | Path) -> None:
+    def __init__(self, data: bytes | Path, limits: Limits | None = None) -> None:
         """Open a zip; raises ``BundleRejected`` or ``TooLarge`` with the reason."""
+        limits = limits or Limits()
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
-        check_size(size, MAX_ZIP, "The zip")
+        check_size(size, limits.packed, "The zip")
         stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
         try:
             _check_end(stream, size)
             self._zip = zipfile.ZipFile(stream)
-            self._entries = _entries(self._zip.infolist())
+            self._entries = _entries(self._zip.infolist(), limits)
         except (BundleRejected, TooLarge):
             stream.close()
             raise
@@ -146,10 +159,10 @@ def _check_end(stream: io.BytesIO | io.BufferedReader, size: int) -> None:
         raise TooLarge(f"The zip has too many files; the limit is {MAX_ENTRIES}.")
 
 
-def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+def _entries(infos: list[zipfile.ZipInfo], limits: Limits) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > MAX_ENTRIES:
         raise TooLarge(f"The zip has {len(infos)} files; the limit is {MAX_ENTRIES}.")
-    _check_sizes(infos)
+    _check_sizes(infos, limits)
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         # In the other name, zipfile cuts at NUL and rewrites separators.
@@ -182,10 +195,10 @@ def _check_kind(info: zipfile.ZipInfo, folder: bool) -> None:
         raise BundleRejected("The zip has an unsupported compression method. Use 'deflate'.")
 
 
-def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
+def _check_sizes(infos: list[zipfile.ZipInfo], limits: Limits) -> None:
     total = sum(info.file_size for info in infos)
     packed = sum(info.compress_size for info in infos)
-    check_size(total, MAX_UNPACKED, "The unpacked bundle")
+    check_size(total, limits.unpacked, f"The unpacked {limits.what}")
     if total > RATIO_FROM and total > MAX_RATIO * packed:
         raise TooLarge(
             f"The zip unpacks to {total // max(packed, 1)} times its size; the limit is "

@@ -8,16 +8,18 @@
     +-- 403  Forbidden
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
     |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
-    |        CredentialNotFound, JobNotFound, ApiKeyNotFound
+    |        CredentialNotFound, JobNotFound, ApiKeyNotFound, ModelNotFound,
+    |        ModelVersionNotFound, AliasNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
     |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
-    |        VersionInUse, NoRollback, PromotionConflict, JobEnded, JobNotFinished
+    |        VersionInUse, NoRollback, PromotionConflict, JobEnded, JobNotFinished,
+    |        ModelInUse, AliasChanged, ModelNotExportable, NotTrained
     +-- 410  ResultExpired
     +-- 412  TrafficChanged
-    +-- 413  TooLarge, UploadQuota
+    +-- 413  TooLarge, UploadQuota, ModelQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
     |        IncompatibleVersions
@@ -25,11 +27,12 @@
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
-    |        WorkerLost), Draining, StorageBusy
+    |        WorkerLost), Preempted, Draining, StorageBusy
     +-- 504  DeadlineExceeded
     +-- 507  StorageFull
     +-- 508  CallCycle
-    +-- never in a response: DefinitionError (also a TypeError), StorageUnusable, ServerUnreachable
+    +-- never in a response: DefinitionError (also a TypeError), StorageUnusable, ServerUnreachable,
+                             ModelUnsupported, ModelNotTrusted, ModelDamaged
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -177,6 +180,24 @@ class JobNotFound(EasyMLNBError, code="job_not_found", status=404):
     text = "You have no job with this id; it may have been deleted."
 
 
+class ScheduleNotFound(EasyMLNBError, code="schedule_not_found", status=404):
+    """The caller has no schedule with this id."""
+
+    text = "You have no schedule with this id; it may have been removed."
+
+
+class WebhookNotFound(EasyMLNBError, code="webhook_not_found", status=404):
+    """The caller has no webhook with this id."""
+
+    text = "You have no webhook with this id; it may have been removed."
+
+
+class DeliveryNotFound(EasyMLNBError, code="delivery_not_found", status=404):
+    """The caller has no delivery with this id."""
+
+    text = "You have no delivery with this id; it may have been deleted."
+
+
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
     """The service has no recorded call with this id."""
 
@@ -192,6 +213,35 @@ class ComparisonNotFound(EasyMLNBError, code="comparison_not_found", status=404)
 
     def __init__(self, comparison: str) -> None:
         super().__init__(f"There is no comparison {comparison[:32]!r}.")
+
+
+class ModelNotFound(EasyMLNBError, code="model_not_found", status=404):
+    """There is no model with this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no model named {name[:320]!r}. 'GET models' lists all models.")
+
+
+class ModelVersionNotFound(EasyMLNBError, code="model_version_not_found", status=404):
+    """The model has no version with this number or alias."""
+
+    def __init__(
+        self, model: str, asked: str, versions: Collection[int] = (), aliases: Iterable[str] = ()
+    ) -> None:
+        latest = sorted(versions)[-10:]
+        known = [f"{', '.join(map(str, latest))}"] if latest else ["none"]
+        known += [f"aliases: {', '.join(sorted(aliases))}"] if aliases else []
+        super().__init__(
+            f"The model {model!r} has no version {asked[:80]!r}. Versions: {'; '.join(known)}.",
+            details={"versions": latest},
+        )
+
+
+class AliasNotFound(EasyMLNBError, code="alias_not_found", status=404):
+    """The model has no alias with this name."""
+
+    def __init__(self, model: str, alias: str) -> None:
+        super().__init__(f"The model {model!r} has no alias {alias[:80]!r}.")
 
 
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
@@ -317,6 +367,29 @@ class JobNotFinished(EasyMLNBError, code="job_not_finished", status=409):
         )
 
 
+class NotTrained(EasyMLNBError, code="not_trained", status=409):
+    """The model has no version that could predict, or its latest training failed."""
+
+
+class ModelInUse(EasyMLNBError, code="model_in_use", status=409):
+    """Published services load the model, or an alias names the version."""
+
+
+class AliasChanged(EasyMLNBError, code="alias_changed", status=409):
+    """The alias names another version than the one that the request expects."""
+
+    def __init__(self, alias: str, version: int | None) -> None:
+        now = "does not exist" if version is None else f"names version {version}"
+        super().__init__(
+            f"The alias {alias!r} {now} now. Read the model again, and repeat the change.",
+            details={"version": version},
+        )
+
+
+class ModelNotExportable(EasyMLNBError, code="model_not_exportable", status=409):
+    """The version's format does not exist in the format of the export."""
+
+
 class ResultExpired(EasyMLNBError, code="result_expired", status=410):
     """The result of the job was deleted."""
 
@@ -378,6 +451,16 @@ class UploadQuota(EasyMLNBError, code="upload_quota", status=413):
         super().__init__(
             f"Your uploads exceed the limit of {most:,} uploads or {units.format_size(limit)} in "
             "total. Delete some of them, or wait until they expire."
+        )
+
+
+class ModelQuota(EasyMLNBError, code="model_quota", status=413):
+    """The files of the owner's models would exceed the limit of the server."""
+
+    def __init__(self, quota: int) -> None:
+        super().__init__(
+            f"The models of one owner can have {units.format_size(quota)} in all. Delete versions "
+            "that are no longer needed."
         )
 
 
@@ -516,6 +599,12 @@ class TooManyConnections(EasyMLNBError, code="too_many_connections", status=503)
     extra: ClassVar = {"retry_after": 1}
 
 
+class Preempted(EasyMLNBError, code="preempted", status=503):
+    """The job left its node, whose time was over, and continues elsewhere."""
+
+    text = "The job left its node, whose time was over."
+
+
 class WorkerLost(EasyMLNBError, code="worker_lost", status=503):
     """The kernel died during the call; whether the call completed is unknown."""
 
@@ -585,6 +674,18 @@ class StorageDamaged(EasyMLNBError, code="storage_damaged"):
 
 class StorageUnusable(EasyMLNBError, code="storage_unusable"):
     """The database cannot be used; the message gives the reason and the fix."""
+
+
+class ModelUnsupported(EasyMLNBError, code="model_unsupported"):
+    """The object cannot be saved as a model, or the version cannot be loaded here."""
+
+
+class ModelNotTrusted(EasyMLNBError, code="model_not_trusted"):
+    """Opening the version could run code of somebody else."""
+
+
+class ModelDamaged(EasyMLNBError, code="model_damaged"):
+    """A downloaded file of the version does not match its hash."""
 
 
 class ServerUnreachable(EasyMLNBError, code="server_unreachable"):

@@ -19,6 +19,15 @@ LOG_LIMIT = 16 * 2**20
 LOG_CHUNK = 64 * 1024
 """Maximum bytes of output in one message."""
 
+FILE_PART = 2**20
+"""Bytes in one message of a file that is sent in parts."""
+
+FILE_WINDOW = 4
+"""Parts that may be sent before the server has stored them."""
+
+SIGTERM_SECONDS = 20.0
+"""Seconds that a job has to leave a node whose scheduler sent SIGTERM."""
+
 RunningJob = tuple[str, int, int]
 """A job, the number of its attempt, and the id of its call."""
 
@@ -50,7 +59,8 @@ class JobMetric(Message):
 class JobFile(Message):
     """A file that a job saves; the frame's body has its content.
 
-    ``file`` is the name of a large one in the link's shared folder. A ``checkpoint`` has no label.
+    ``file`` is the name of a large one in the link's shared folder. With ``size`` the content was
+    sent before, in parts. A ``checkpoint`` has no label.
     """
 
     id: int
@@ -59,17 +69,56 @@ class JobFile(Message):
     media_type: str = ""
     file: str = ""
     checkpoint: bool = False
+    size: int = 0
+
+
+class JobFilePart(Message):
+    """The part of a file from the byte ``offset`` on: the frame's body."""
+
+    id: int
+    number: int
+    offset: int
+
+
+class ReadCheckpoint(Message):
+    """Ask for the part of a stored checkpoint from the byte ``offset`` on."""
+
+    id: int
+    file: str
+    offset: int
 
 
 # server -> worker
 
 
-class JobCheckpoint(Message):
-    """The newest checkpoint of the job whose call comes next: the frame's body, or ``file``."""
+class JobCheckpoints(Message):
+    """The checkpoints of the job whose call comes next, newest first: stored files with sizes."""
 
     job: str
     attempt: int
-    file: str = ""
+    files: tuple[tuple[str, int], ...]
+
+
+class CheckpointPart(Message):
+    """The answer to ``ReadCheckpoint`` in the frame's body; ``missing``: it cannot be read."""
+
+    id: int
+    file: str
+    offset: int
+    missing: bool = False
+
+
+class Leaving(Message):
+    """The job's node ends in ``seconds``: save a checkpoint and leave."""
+
+    id: int
+    seconds: float
+
+
+class JobDropped(Message):
+    """The server no longer counts on this run of the job, so the worker must end."""
+
+    id: int
 
 
 class JobAdopted(Message):
@@ -80,8 +129,16 @@ class JobAdopted(Message):
     result_folder: str = ""
 
 
+class JobPartStored(Message):
+    """The server has the file with this number up to the byte ``offset``."""
+
+    id: int
+    number: int
+    offset: int
+
+
 class JobFileStored(Message):
-    """The server has stored the file with this number."""
+    """The server has stored the file with this number, or never will."""
 
     id: int
     number: int

@@ -13,6 +13,7 @@ from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import check_whole, named_options
 from easymlnb.contract.resources import WorkerResources
+from easymlnb.contract.training import Training
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -136,8 +137,10 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
     - ``on_timeout``: ``"job"`` makes every call a job, so that none is lost at its timeout.
+    - ``training``: how its jobs run, if it trains models: all its calls are jobs.
     - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.
+    - ``template``: of a model that was made without code, the template whose workers answer.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
     """
 
@@ -172,9 +175,11 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     on_timeout: Annotated[
         str, Meta(description="`job`: a call that takes longer than its timeout becomes a job.")
     ] = ""
+    training: Training | None = None
     resources: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
     record: Record | None = None
+    template: str = ""
     app: dict[str, Any] | None = None
 
     @property

@@ -18,17 +18,29 @@ import msgspec
 
 from easymlnb._version import PROTOCOL, __version__
 from easymlnb.contract.job_protocol import (
+    CheckpointPart,
     JobAdopted,
-    JobCheckpoint,
+    JobCheckpoints,
+    JobDropped,
     JobFile,
+    JobFilePart,
     JobFileStored,
     JobMetric,
     JobOutput,
+    JobPartStored,
     JobStored,
+    Leaving,
+    ReadCheckpoint,
     RunningJob,
 )
 from easymlnb.contract.message import ErrorMessage, ResultMessage, encode
 from easymlnb.contract.message import Message as Message
+from easymlnb.contract.model_protocol import (
+    GetModelAccess,
+    ModelLoaded,
+    ModelMoved,
+    ModelsInUse,
+)
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -82,11 +94,13 @@ class SharedFilesystem(Message):
 class Result(ResultMessage):
     """The result of a call. The frame's body is that of the response; ``log`` is what it printed.
 
-    ``file`` is a file in ``Call.result_folder``.
+    ``file`` is a file in ``Call.result_folder``, ``models`` are the models that the call used and
+    their versions.
     """
 
     seconds: float = 0.0
     log: str = ""
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class Failure(ErrorMessage):
@@ -95,6 +109,7 @@ class Failure(ErrorMessage):
     seconds: float = 0.0
     log: str = ""
     trace: str = ""
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class Progress(Message):
@@ -246,6 +261,11 @@ ToServer = (
     | JobOutput
     | JobMetric
     | JobFile
+    | JobFilePart
+    | ReadCheckpoint
+    | GetModelAccess
+    | ModelsInUse
+    | ModelLoaded
 )
 ToWorker = (
     Welcome
@@ -260,10 +280,15 @@ ToWorker = (
     | Drain
     | ReconnectGrant
     | Credentials
-    | JobCheckpoint
+    | JobCheckpoints
+    | CheckpointPart
     | JobAdopted
+    | JobPartStored
     | JobFileStored
     | JobStored
+    | JobDropped
+    | Leaving
+    | ModelMoved
 )
 
 WINDOW = 256 * 1024

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.forms.learning_curves import Curve
 
 Part = dict[str, Any]
 """A part of a result: ``kind``, ``title``, ``data`` and more (see ``forms.renderers``)."""
@@ -69,6 +70,20 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobModel:
+    """The version of a model that a job has made.
+
+    ``may_use`` says whether the visitor may make it the one in production, ``used`` whether it is.
+    """
+
+    name: str
+    version: int
+    file: str = ""
+    may_use: bool = False
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """What is known of a job that a form started.
 
@@ -80,6 +95,8 @@ class JobStatus:
     text : the text of the progress, or what a queued job waits for
     position : place in the queue, from 1
     problem : why the job failed, or why nothing new is known
+    curves : the values that it has reported, by step
+    model : the version of a model that it has made
     """
 
     id: str = ""
@@ -88,6 +105,8 @@ class JobStatus:
     text: str = ""
     position: int | None = None
     problem: str = ""
+    curves: tuple[Curve, ...] = ()
+    model: JobModel | None = None
 
     @property
     def ended(self) -> bool:
@@ -141,6 +160,26 @@ class FlagCaller(Protocol):
         """
 
 
+@runtime_checkable
+class ResumingCaller(Protocol):
+    """A ``Caller`` whose calls continue for a while without their form."""
+
+    may_resume: bool
+
+    def resume(self, id: str, on_event: Callable[[Event], None]) -> Running:
+        """Wait for a call that another form started; ``on_event`` is that of ``start``."""
+
+
+@runtime_checkable
+class LeavableCall(Running, Protocol):
+    """A call of a ``ResumingCaller``."""
+
+    id: str
+
+    def leave(self) -> None:
+        """Wait no longer for the call, which continues for a while."""
+
+
 class FollowedJob(Protocol):
     """A job whose status a form shows. The job continues without the form."""
 
@@ -167,3 +206,9 @@ class JobCaller(Protocol):
 
     def read_job(self, id: str, on_event: Callable[[Event], None]) -> Running:
         """Read the result of a job that has ended; ``on_event`` gets one event."""
+
+    def use_model(self, id: str, on_done: Callable[[str], None]) -> None:
+        """Put the version of a model that a job has made in production, and return at once.
+
+        ``on_done`` is called from any thread with ``""``, or why that failed.
+        """

@@ -18,7 +18,9 @@ from easymlnb.forms.call_protocol import (
     Failed,
     FlagCaller,
     JobCaller,
+    LeavableCall,
     Part,
+    ResumingCaller,
     Running,
     Succeeded,
 )
@@ -43,6 +45,7 @@ FIRST_ITEMS = "First results"
 UPLOADING = "Waiting for the file upload"
 UPLOAD_FIRST = "The file is being uploaded. Try again when it is complete."
 READING_RESULT = "Reading the result of the job"
+RESUMING = "Running since before the page was loaded again"
 
 LONG_TIMEOUT = 60.0
 """Services with a longer timeout offer to run in the background from the start."""
@@ -104,6 +107,7 @@ class Form:
         self.actions: dict[str, Action] = {"example": self._fill_example}
         self.on_finished: Callable[[FinishedCall], None] = lambda call: None
         self.on_jobs_changed: Callable[[], None] = lambda: None
+        self.on_started: Callable[[str, dict[str, Any]], None] = lambda id, values: None
         self._caller = caller
         self._running: Running | None = None
         self._monitor: CallMonitor | None = None
@@ -113,12 +117,7 @@ class Form:
         with self.context.active():
             self.fields = Group(SchemaNode.root(spec.input), make)
             self.jobs = self._job_cards(caller)
-            self.run_bar = RunBar(
-                self.run,
-                self.stop,
-                self.run_in_background if self.jobs is not None else None,
-                is_long=spec.timeout > LONG_TIMEOUT,
-            )
+            self.run_bar = self._run_bar(spec)
             self.flag_bar = self._flag_bar(caller)
             self.result_panel = ResultPanel(spec.stream, self.flag_bar)
             self.code_panel = CodePanel(assistant_link(spec.name, url))
@@ -130,6 +129,13 @@ class Form:
         self.context.max_widgets = len(self.context.widgets) + EXTRA_WIDGETS
         W.keep_message_order(self.widget)
 
+    def _run_bar(self, spec: ServiceSpec) -> RunBar:
+        """Return the buttons; a training of a published service always is a job."""
+        background = None if self.jobs is None else self.run_in_background
+        if spec.training is not None:
+            return RunBar(background or self.run, self.stop, label="Train")
+        return RunBar(self.run, self.stop, background, is_long=spec.timeout > LONG_TIMEOUT)
+
     def _flag_bar(self, caller: Caller) -> FlagBar | None:
         if not isinstance(caller, FlagCaller) or not caller.may_flag:
             return None
@@ -140,8 +146,13 @@ class Form:
     def _job_cards(self, caller: Caller) -> JobCards | None:
         if not isinstance(caller, JobCaller) or not caller.may_run_jobs:
             return None
-        cards = JobCards(caller, lambda: self.on_jobs_changed())
+        cards = JobCards(
+            caller,
+            lambda: self.on_jobs_changed(),
+            title="Training" if self.spec.training is not None else "Background job",
+        )
         self.actions |= {
+            "job-use": cards.use_model,
             "job-cancel": cards.cancel,
             "job-remove": cards.remove,
             "job-show": self._show_job,
@@ -265,6 +276,20 @@ class Form:
             # The form must stay usable; the cell's output shows the traceback.
             monitor.on_event(Failed(InternalError("The call could not be started.")))
             raise
+        if isinstance(self._running, LeavableCall):
+            self.on_started(self._running.id, values)
+
+    def resume(self, id: str, values: dict[str, Any]) -> None:
+        """Wait for a call that the page started before it was loaded again."""
+        caller = self._caller
+        if self.busy or not isinstance(caller, ResumingCaller) or not caller.may_resume:
+            return
+        self._call = FinishedCall(values, time.monotonic())
+        self.result_panel.begin()
+        self.run_bar.start(RESUMING)
+        with self.context.active():
+            self._monitor = CallMonitor(self)
+        self._running = caller.resume(id, self._monitor.on_event)
 
     def _show_violations(self) -> None:
         """Mark all values that are known to be invalid, and go to the first of them."""
@@ -355,8 +380,11 @@ class Form:
         return self._monitor is not None or self.context.after_uploads is not None
 
     def close(self) -> None:
-        """Stop a running call and free all widgets."""
-        self.stop()
+        """Leave a running call, or stop it if it cannot continue, and free all widgets."""
+        if self._monitor is not None and isinstance(self._running, LeavableCall):
+            self._running.leave()
+        else:
+            self.stop()
         if self.jobs is not None:
             self.jobs.close()
         self.context.close()

@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.call_protocol import FollowedJob, JobCaller, JobStatus
+from easymlnb.forms.call_protocol import FollowedJob, JobCaller, JobModel, JobStatus
+from easymlnb.forms.learning_curves import curves
 from easymlnb.forms.markup import Markup, button, element, join
 
 MAX_CARDS = 10
@@ -41,9 +43,17 @@ class JobCards:
     caller : JobCaller
     on_change : callable
         Called when a job has got its ID, or its card is removed.
+    title : str, default "Background job"
+        What the jobs are.
     """
 
-    def __init__(self, caller: JobCaller, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        caller: JobCaller,
+        on_change: Callable[[], None],
+        *,
+        title: str = "Background job",
+    ) -> None:
         self.base = ""
         """The path of all routes in the links, as the browser sees it; without it no links."""
         self.cards: list[Card] = []
@@ -51,6 +61,7 @@ class JobCards:
         self.widget.add_class("em-jobs")
         self._caller = caller
         self._on_change = on_change
+        self._title = title
         self._lock = threading.Lock()
         self._count = 0
         self._closed = False
@@ -75,6 +86,19 @@ class JobCards:
         card = self.find(number)
         if card is not None and card.job is not None:
             card.job.cancel()
+
+    def use_model(self, number: str) -> None:
+        """Put the model of a card's job in production."""
+        card = self.find(number)
+        if card is None or card.status.model is None:
+            return
+        listener, status, model = self._listener(card), card.status, card.status.model
+
+        def on_done(problem: str) -> None:
+            used = replace(model, used=not problem)
+            listener(replace(status, model=used, problem=problem))
+
+        self._caller.use_model(status.id, on_done)
 
     def remove(self, number: str) -> None:
         """Remove a card; its job continues."""
@@ -131,7 +155,7 @@ class JobCards:
             label = "Submitting"
         head = element(
             "div.em-run-head",
-            element(f"span.em-run-state.em-run-{color}", f"Background job: {label}"),
+            element(f"span.em-run-state.em-run-{color}", f"{self._title}: {label}"),
             element("span", _details(status)),
         )
         bar = element("progress.em-job-bar", value=f"{status.fraction:.3f}", max="1")
@@ -139,6 +163,8 @@ class JobCards:
             "div.em-job",
             head,
             None if status.ended else bar,
+            curves(status.curves),
+            _model(status.model) if status.model else None,
             element("div.em-help.em-wrong", status.problem) if status.problem else None,
             element("div.em-run-actions", *self._buttons(card)),
             role="status",
@@ -148,9 +174,15 @@ class JobCards:
         status, found = card.status, []
         if status.state == "succeeded":
             found.append(button("Show result", "job-show", card.number))
+        model = status.model
+        if model is not None and model.may_use and not model.used:
+            found.append(button("Use this one", "job-use", card.number))
         if status.id and self.base:
             url = f"{self.base}jobs/{status.id}"
-            for text, target in (("Open job", f"{url}/page"), ("Log", f"{url}/log")):
+            targets = [("Open job", f"{url}/page"), ("Log", f"{url}/log")]
+            if model is not None and model.file:
+                targets.append(("Download", f"{url}/files/{quote(model.file)}"))
+            for text, target in targets:
                 found.append(
                     element("a.em-link", text, href=target, target="_blank", rel="noopener")
                 )
@@ -159,6 +191,12 @@ class JobCards:
         elif status.id:
             found.append(button("Cancel", "job-cancel", card.number))
         return found
+
+
+def _model(model: JobModel) -> Markup:
+    """Return which version of which model the job made."""
+    text = f"Made version {model.version} of the model {model.name}"
+    return element("div.em-help", f"{text}, now in production." if model.used else f"{text}.")
 
 
 def _details(status: JobStatus) -> str:

@@ -10,10 +10,13 @@ from typing import Any
 
 from easymlnb.contract import worker_protocol
 from easymlnb.contract.errors import EasyMLNBError, from_code
-from easymlnb.contract.spec import NOT_RECORDED
+from easymlnb.contract.spec import NOT_RECORDED, ServiceSpec
 from easymlnb.forms.call_protocol import Event, Failed, Item, Log, Progress, Succeeded
 from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import Service
+
+LONGEST_TRAINING = 86400.0
+"""Seconds of a training without a limit of its own."""
 
 
 @cache
@@ -55,7 +58,7 @@ class LocalCaller:
         call = worker_protocol.Call(
             id=next(_ids),
             service=self._service.name,
-            seconds=self._service.spec.timeout,
+            seconds=_seconds(self._service.spec),
             request_id=request,
             view=True,
             progress=True,
@@ -85,6 +88,13 @@ class LocalCaller:
             on_done(_flag(self._service.name, values, result, request_id, reason))
 
         threading.Thread(target=send, name="easymlnb-flag", daemon=True).start()
+
+
+def _seconds(spec: ServiceSpec) -> float:
+    """Return how long a call may take; a training here has the time that its jobs have."""
+    if spec.training is None:
+        return spec.timeout
+    return spec.training.timeout or LONGEST_TRAINING
 
 
 def _flag(service: str, values: Any, result: Any, request: str, reason: str) -> str:

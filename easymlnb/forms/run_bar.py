@@ -38,9 +38,10 @@ class RunBar:
         background: Callable[[], None] | None = None,
         *,
         is_long: bool = False,
+        label: str = "Run",
     ) -> None:
         """``background`` runs the call as a job; a long service offers that from the start."""
-        self._run = W.Button(description="Run", tooltip="Run with these values")
+        self._run = W.Button(description=label, tooltip=f"{label} with these values")
         self._stop = W.Button(description="Stop", tooltip="Stop the running call", disabled=True)
         self._run.on_click(lambda _: run())
         self._stop.on_click(lambda _: stop())

@@ -112,6 +112,7 @@ class _AsyncCall:
             values = body_files.read_arguments(self._service, call, self._body)
             value, seen = await self._interruptible(values)
             attempt.encoded = encode_result(self._service, call, value, seen)
+        attempt.models = context.used_models()
         runner._end(call.id)
         self._emit(*attempt.end(context.log.text()))
         if not len(runner):

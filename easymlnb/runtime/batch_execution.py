@@ -10,7 +10,14 @@ from typing import Any
 from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.worker_protocol import Call, Failure, Result
 from easymlnb.runtime import body_files, event_loop
-from easymlnb.runtime.call_execution import CallAttempt, Guard, encode_result, run_call, view_of
+from easymlnb.runtime.call_execution import (
+    CallAttempt,
+    Guard,
+    encode_result,
+    run_call,
+    run_function,
+    view_of,
+)
 from easymlnb.runtime.context import Context, Emit, call_context
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError, defect, trace_of
@@ -69,6 +76,26 @@ def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
     return [results[id(attempt)] for attempt in attempts]
 
 
+def run_loaded(service: Service, attempts: list[CallAttempt], emit: Emit, guard: Guard) -> str:
+    """Run attempts that have their values, in one run if the service is batched.
+
+    Returns what they printed.
+    """
+    logs: dict[int, str] = {}
+    if service.spec.batch is not None:
+        for group in _groups(service, attempts):
+            _run(service, group, emit, guard, logs)
+        return "".join(logs.values())
+    for attempt in attempts:
+        context = Context(attempt.call, emit)
+        with call_context(context), own_figures(context), attempt:
+            with guard((attempt.call.id,)):
+                value = run_function(service, attempt.values, attempt.call, emit)
+            attempt.encoded = encode_result(service, attempt.call, value, None)
+        logs[attempt.call.id] = logs.get(attempt.call.id, "") + context.log.text()
+    return "".join(logs.values())
+
+
 class _BatchContext(Context):
     """Calls that run as one: they share their output, and each gets the progress."""
 
@@ -106,6 +133,7 @@ def _run(
             _run(service, [attempt], emit, guard, logs)
         return
     for attempt in group:
+        attempt.models = context.used_models()
         logs[attempt.call.id] = context.log.text()
         if raised is not None:
             with attempt:

@@ -33,11 +33,7 @@ def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     """Return a call's validated arguments; raises what ``codec.decode_request`` does."""
     if not call.file and not call.uploads:
         return codec.decode_request(service.schema, call.content_type, body)
-    data: Data = body
-    files: dict[str, Path | bytes] = {}
-    for name, path, size in reversed(call.uploads):
-        files[name] = Path(path) if path else bytes(data[len(data) - size :])
-        data = data if path else data[: len(data) - size]
+    data, files = received(call, body)
     own = Path(call.file) if call.file else None
     try:
         with sent(files):
@@ -47,6 +43,16 @@ def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     except FileNotFoundError:
         # The server removes the file only after the caller has left.
         raise CallCancelled from None
+
+
+def received(call: Call, body: bytes) -> tuple[Data, dict[str, Path | bytes]]:
+    """Return the body of a frame without its uploads, and the uploads by id, in their order."""
+    data: Data = body
+    files: dict[str, Path | bytes] = {}
+    for name, path, size in reversed(call.uploads):
+        files[name] = Path(path) if path else bytes(data[len(data) - size :])
+        data = data if path else data[: len(data) - size]
+    return data, dict(reversed(files.items()))
 
 
 def response_body(message: ServiceResult, body: bytes) -> Data:

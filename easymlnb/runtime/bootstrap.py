@@ -12,6 +12,7 @@ from easymlnb.runtime import event_loop, jobs, notebook, raw
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.environment import WORKER_ENV
 from easymlnb.runtime.link import Link, LinkLost
+from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import ServerAddress, end_process, outlive_parent
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.runtime.worker import Worker
@@ -96,7 +97,8 @@ def serve() -> None:
 
     def greet(link: Link, runs: tuple[RunningJob, ...] = ()) -> None:
         hello = Hello(kernel=os.environ[WORKER_ENV], source="", runs=runs)
-        link.send(pack(hello) + pack(Register(specs=specs)))
+        models = pack(MODELS.in_use()) if MODELS else b""
+        link.send(pack(hello) + pack(Register(specs=specs)) + models)
 
     def rejoin(grant: ReconnectGrant, runs: tuple[RunningJob, ...]) -> Link | None:
         while (found := server.dial_again(grant)) is not None:

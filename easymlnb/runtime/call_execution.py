@@ -39,7 +39,7 @@ def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
 class CallAttempt:
     """The outcome of one call. As a context manager it stores the error of its block."""
 
-    __slots__ = ("call", "encoded", "failure", "started", "trace", "values")
+    __slots__ = ("call", "encoded", "failure", "models", "started", "trace", "values")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -48,6 +48,7 @@ class CallAttempt:
         self.encoded = codec.EncodedBody("", b"")
         self.failure: EasyMLNBError | None = None
         self.trace = ""
+        self.models: tuple[tuple[str, int], ...] = ()
 
     def __enter__(self) -> None:
         pass
@@ -81,6 +82,7 @@ class CallAttempt:
             seconds=seconds,
             log=CREDENTIALS.mask(log),
             trace=CREDENTIALS.mask(self.trace),
+            models=self.models,
         )
         return failure, b""
 
@@ -94,6 +96,7 @@ class CallAttempt:
             filename=sendable(encoded.filename),
             log=CREDENTIALS.mask(log),
             file=file,
+            models=self.models,
         )
         return result, b"" if file else bytes(encoded.body)
 
@@ -109,9 +112,10 @@ def run_call(
         values = body_files.read_arguments(service, call, body)
         # Only the author's code runs under the guard: an interrupt breaks nothing else.
         with guard((call.id,)):
-            value = _run(service, values, call, emit)
+            value = run_function(service, values, call, emit)
             seen = view_of(service, values, value) if has_view(service, call) else None
         attempt.encoded = encode_result(service, call, value, seen)
+    attempt.models = context.used_models()
     return attempt.end(context.log.text())
 
 
@@ -129,7 +133,7 @@ def encode_result(service: Service, call: Call, value: Any, seen: Any) -> codec.
     return codec.encode_response(service.schema, value, call.accept)
 
 
-def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
+def run_function(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
     """Call the function; emit the items of a generator as they come."""
     try:
         value = event_loop.await_result(service.function(**values))

@@ -11,6 +11,7 @@ from typing import Any
 from easymlnb.contract.message import sendable
 from easymlnb.contract.worker_protocol import Call, Message, Progress
 from easymlnb.runtime.credentials import CREDENTIALS
+from easymlnb.runtime.model_pins import ServedVersion
 
 Emit = Callable[[Message, bytes], None]
 
@@ -53,8 +54,13 @@ class Context:
         self.call = call
         self.log = JOB_LOGS.get(call.id) or OutputLog()
         self.figures: OrderedDict[Any, Any] = OrderedDict()  # pyplot's, by number
+        self.models: dict[object, ServedVersion] = {}  # the versions that the call uses
         self._emit = emit
         self._reported = 0.0
+
+    def used_models(self) -> tuple[tuple[str, int], ...]:
+        """Return the names and versions of the models that the call has used."""
+        return tuple(one.label for one in self.models.values()) if self.models else ()
 
     def progress(self, fraction: float, text: str) -> None:
         """Send progress to the caller, at most every ``PROGRESS_EVERY`` seconds."""

@@ -21,6 +21,7 @@ from easymlnb.contract.errors import (
     CallFailed,
     EasyMLNBError,
     InternalError,
+    Preempted,
     from_code,
 )
 from easymlnb.contract.message import all_sendable, sendable
@@ -49,10 +50,18 @@ class CallInterrupted(BaseException):
     """Raised inside a function whose call was canceled; ``except Exception`` does not catch it."""
 
 
+class JobLeft(BaseException):
+    """Raised inside the function of a job that leaves its node."""
+
+
 class UserCodeError(Exception):
     """An exception of the author's code: the public error, and the traceback for the author."""
 
     def __init__(self, error: BaseException) -> None:
+        if isinstance(error, JobLeft):
+            self.public: EasyMLNBError = Preempted()
+            self.trace = ""
+            return
         if not issubclass(type(error), CallerError):
             _advise(error)
         self.trace = trace_of(error)

@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-import pickle
 import shutil
+import signal
 import threading
 import time
 from collections import deque
@@ -13,25 +13,35 @@ from typing import Any
 
 import msgspec
 
+from easymlnb.contract.errors import CallCancelled, CallFailed, Preempted
 from easymlnb.contract.job_protocol import (
     END_FILE,
     JOBS_FOLDER,
     LOG_CHUNK,
     LOG_FILE,
     LOG_LIMIT,
+    CheckpointPart,
     JobAdopted,
-    JobFile,
+    JobCheckpoints,
+    JobDropped,
+    JobFileStored,
     JobMetric,
     JobOutput,
+    JobPartStored,
+    JobStored,
+    Leaving,
     RunningJob,
     attempt_folder,
 )
 from easymlnb.contract.message import Message, sendable
 from easymlnb.contract.options import named_options
-from easymlnb.contract.worker_protocol import LARGE, Call, Failure, Result, pack
+from easymlnb.contract.worker_protocol import LARGE, Call, Failure, Progress, Result, pack
 from easymlnb.runtime import body_files
+from easymlnb.runtime.checkpoints import Checkpoint
 from easymlnb.runtime.context import JOB_LOGS, Emit, OutputLog
+from easymlnb.runtime.job_files import CheckpointReader, FileSender
 from easymlnb.runtime.link import LinkLost
+from easymlnb.runtime.server_address import end_process
 
 LOG_EVERY = 0.1
 """Seconds between two messages with output."""
@@ -41,8 +51,6 @@ RESENT_METRICS = 1000
 
 MAX_LABEL = 200
 """Maximum characters of the label of a file, and of the name of a metric."""
-
-CHECKPOINT_FILE = "checkpoint"
 
 End = tuple[Result | Failure, bytes]
 
@@ -60,14 +68,14 @@ def job_folder(job: str, attempt: int) -> Path:
     return root / JOBS_FOLDER / attempt_folder(job, attempt)
 
 
-def receive_checkpoint(job: str, attempt: int, file: str, body: bytes) -> None:
-    """Store the checkpoint with which an attempt starts."""
-    folder = job_folder(job, attempt)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if file:
-        shutil.copyfile(file, folder / CHECKPOINT_FILE)
-    else:
-        (folder / CHECKPOINT_FILE).write_bytes(body)
+_offered: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}
+"""The stored checkpoints of the job whose call comes next."""
+
+
+def offer_checkpoints(message: JobCheckpoints) -> None:
+    """Remember the checkpoints with which an attempt may start."""
+    _offered.clear()
+    _offered[message.job, message.attempt] = message.files
 
 
 class JobLog(OutputLog):
@@ -109,12 +117,18 @@ class JobRun:
 
     - ``stored``: whether the server has stored the result
     - ``ready``: whether the server of this link knows the job
+    - ``leaving``: whether the node ends soon
+    - ``terminated``: whether this process got SIGTERM, as all on a node that ends
+    - ``offered``: the checkpoints that the server has, newest first
     """
 
     def __init__(self, call: Call, emit: Emit) -> None:
         self.call = call
         self.stored = False
         self.ready = True
+        self.leaving = False
+        self.terminated = False
+        self.offered = _offered.pop((call.job, call.attempt), ())
         self.folder = job_folder(call.job, call.attempt)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log = JobLog(self.folder / LOG_FILE)
@@ -125,9 +139,12 @@ class JobRun:
         self._shipped = 0.0
         self._result_folder, call.result_folder = call.result_folder, ""
         self._sending = threading.RLock()
-        self._files: dict[int, tuple[JobFile, Path]] = {}
         self._numbers = 0
         self._metrics: deque[JobMetric] = deque(maxlen=RESENT_METRICS)
+        self._progress: tuple[Message, bytes] | None = None
+        self._files = FileSender(self, call.id, lambda: self._result_folder)
+        self._reader = CheckpointReader(self, call.id, lambda: self.ready)
+        self._on_sigterm: Any = None
 
     @property
     def running(self) -> RunningJob:
@@ -136,46 +153,92 @@ class JobRun:
     def __enter__(self) -> "JobRun":
         JOB_LOGS[self.call.id] = self.log
         _current[:] = [self]
+        self._on_sigterm = signal.signal(signal.SIGTERM, lambda number, frame: self._terminate())
         return self
 
     def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         _current.clear()
         JOB_LOGS.pop(self.call.id, None)
+        self._files.close()
         self.log.close()
         if self.stored:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def __call__(self, message: Message, body: bytes) -> None:
+        if isinstance(message, Progress):
+            self._progress = message, body
         with contextlib.suppress(LinkLost):
             self._emit(message, body)
 
+    def receive(self, message: Message, body: bytes) -> None:
+        """Handle a message of the server about this job; any thread may call it."""
+        if isinstance(message, JobStored):
+            self.stored = True
+        elif isinstance(message, JobPartStored | JobFileStored):
+            self._files.receive(message)
+        elif isinstance(message, CheckpointPart):
+            self._reader.receive(message, body)
+        elif isinstance(message, JobAdopted):
+            self._adopted(message)
+        elif isinstance(message, Leaving):
+            self.leave()
+        elif isinstance(message, JobDropped):
+            end_process()
+
+    def leave(self) -> None:
+        """Let the function know that its node ends, and send its checkpoints at once."""
+        # Only attributes: a signal handler calls this.
+        self.leaving = self._files.hurry = True
+
+    def _terminate(self) -> None:
+        self.terminated = True
+        self.leave()
+
     def finish(self, end: End) -> None:
         """Keep the result, also in a file for a server that finds this process gone."""
+        end = self._explained(end)
+        self._files.hurry = True
+        if isinstance(end[0], Result) or end[0].code == CallCancelled.code:
+            self._files.drop_checkpoints()
         half = self.folder / f"{END_FILE}.half"
         with contextlib.suppress(OSError):
             half.write_bytes(pack(*end))
             half.rename(self.folder / END_FILE)
         self._end = end
 
+    def _explained(self, end: End) -> End:
+        """Return the end of an attempt; what a function raises on a node that ends is no error.
+
+        Its child processes and connections may be gone already.
+        """
+        message = end[0]
+        if self.terminated and isinstance(message, Failure) and message.code == CallFailed.code:
+            gone = Preempted()
+            failure = msgspec.structs.replace(message, code=gone.code, message=gone.message)
+            return failure, end[1]
+        return end
+
     def lose_link(self) -> None:
         """Send nothing until a server has adopted the job."""
         with self._sending:
             self.ready = False
+        self._files.lose_link()
 
-    def adopted(self, message: JobAdopted) -> None:
+    def _adopted(self, message: JobAdopted) -> None:
         """Send again what the server does not have."""
         with self._sending:
             self._sent = message.log
             self._result_folder = message.result_folder
             self._end_sent = False
             self.ready = True
-            files = list(self._files.values())
             metrics = list(self._metrics)
         # Some may be there already, where the later value replaces an equal one.
         for metric in metrics:
             self(metric, b"")
-        for file, path in files:
-            self._send_file(file, path)
+        if self._progress is not None:
+            self(*self._progress)
+        self._files.use_link()
 
     def send_output(self, send: Callable[[bytes], None], *, all_of_it: bool = False) -> None:
         """Send what was printed since the last time."""
@@ -190,7 +253,7 @@ class JobRun:
 
     def send_end(self, send: Callable[[bytes], None]) -> None:
         """Send the rest of the output and the result, once over each link."""
-        if not self.ready or self._end is None or self._end_sent:
+        if not self.ready or self._end is None or self._end_sent or not self._files.idle:
             return
         self.send_output(send, all_of_it=True)
         with self._sending:
@@ -211,76 +274,23 @@ class JobRun:
             self._metrics.append(metric)
         self(metric, b"")
 
-    def save_file(self, label: str, data: bytes, media_type: str, *, checkpoint: bool) -> None:
+    def save_file(self, label: str, data: bytes, media_type: str) -> None:
         """Store a file until the server has it, and send it."""
-        with self._sending:
-            self._numbers += 1
-            number = self._numbers
-            path = self.folder / f"file-{number}"
+        self._numbers += 1
+        path = self.folder / f"file-{self._numbers}"
         path.write_bytes(data)
-        message = JobFile(
-            id=self.call.id,
-            number=number,
-            label=sendable(label),
-            media_type=sendable(media_type),
-            checkpoint=checkpoint,
-        )
-        with self._sending:
-            if checkpoint:  # an older one that was not sent yet is of no use
-                for other in [n for n, (file, _) in self._files.items() if file.checkpoint]:
-                    self._files.pop(other)[1].unlink(missing_ok=True)
-            self._files[number] = message, path
-        self._send_file(message, path)
+        self._files.add(path, sendable(label), sendable(media_type), checkpoint=False)
 
-    def file_stored(self, number: int) -> None:
-        """Forget a file that the server has stored."""
-        with self._sending:
-            _, path = self._files.pop(number, (None, None))
-        if path is not None:
-            path.unlink(missing_ok=True)
+    def save_checkpoint(self, path: Path) -> None:
+        """Send a checkpoint when its time has come."""
+        self._files.add(path, checkpoint=True)
 
-    def _send_file(self, message: JobFile, path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            data = path.read_bytes()
-            with self._sending:
-                ready, folder = self.ready, self._result_folder
-            if not ready:
-                return
-            file = body_files.store_in(folder, data) if folder and len(data) > LARGE else ""
-            self(msgspec.structs.replace(message, file=file), b"" if file else data)
+    def fetch_checkpoint(self, file: str, size: int, path: Path) -> bool:
+        """Store a checkpoint of the server in a file; return whether that was possible."""
+        return self._reader.fetch(file, size, path)
 
 
 _current: list[JobRun] = []
-
-
-class Checkpoint:
-    """The state with which another attempt of a job continues.
-
-    It is pickled in this worker and read by workers of the same service only. Outside a job,
-    ``save`` does nothing and ``load`` returns ``None``.
-    """
-
-    def __init__(self, run: JobRun | None) -> None:
-        self._run = run
-
-    def save(self, state: Any) -> None:
-        """Replace the checkpoint with ``state``, an object that can be pickled."""
-        if self._run is None:
-            return
-        data = pickle.dumps(state)
-        self._run.save_file("", data, "application/octet-stream", checkpoint=True)
-        half = self._run.folder / f"{CHECKPOINT_FILE}.half"
-        half.write_bytes(data)
-        half.replace(self._run.folder / CHECKPOINT_FILE)
-
-    def load(self) -> Any:
-        """Return the newest state, of this attempt or the one before; ``None`` without one."""
-        if self._run is None:
-            return None
-        try:
-            return pickle.loads((self._run.folder / CHECKPOINT_FILE).read_bytes())
-        except FileNotFoundError:
-            return None
 
 
 class CurrentJob:
@@ -316,7 +326,7 @@ class CurrentJob:
             content = Path(data).read_bytes()
         else:
             content = data.encode() if isinstance(data, str) else bytes(data)
-        self._run.save_file(label, content, media_type, checkpoint=False)
+        self._run.save_file(label, content, media_type)
 
     def metric(self, name: str, value: float, *, step: int = 0) -> None:
         """Report a value, such as the loss of an epoch.
@@ -335,7 +345,7 @@ class CurrentJob:
             self._run.metric(name, int(step), float(value))
 
     def checkpoint(self) -> Checkpoint:
-        """Return the checkpoint of this job, to load the last state and save new ones."""
+        """Return the checkpoints of this job; the same as ``ml.checkpoint()``."""
         return Checkpoint(self._run)
 
 
@@ -349,6 +359,36 @@ def job() -> CurrentJob:
         In a plain call or outside a call, one whose methods do nothing.
     """
     return CurrentJob(_current[0] if _current else None)
+
+
+@named_options
+def metric(name: str, value: float, *, step: int = 0) -> None:
+    """Report a value of the running job, such as the loss of an epoch; see ``ml.job``.
+
+    Outside a job it does nothing. The values of a training become the learning curves of its model.
+
+    Parameters
+    ----------
+    name : str
+        The metric's name, with 1 to 200 printable characters.
+    value : float
+        The value; one for the same name and step is replaced.
+    step : int, default 0
+        The step or epoch.
+    """
+    job().metric(name, value, step=step)
+
+
+@named_options
+def checkpoint() -> Checkpoint:
+    """Return the checkpoints of the running job, from which another attempt continues.
+
+    Returns
+    -------
+    Checkpoint
+        In a plain call or outside a call, one that saves and loads nothing.
+    """
+    return job().checkpoint()
 
 
 def _check_name(what: str, name: str) -> None:

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from easymlnb.contract.errors import VersionMismatch
+from easymlnb.contract.errors import NotLoggedIn, VersionMismatch
 from easymlnb.contract.frame_connection import FrameConnection
 from easymlnb.contract.worker_protocol import version_headers
 
@@ -31,20 +31,24 @@ CHUNK = 256 * 1024
 class LinkRefused(Exception):
     """The server rejected the link: the secret is wrong, or easymlnb does not run there.
 
-    ``skew`` is the server's message about incompatible versions, or ``""``.
+    ``skew`` is the server's message about incompatible versions, or ``""``. ``is_unexpected`` says
+    that easymlnb itself does not expect this kernel.
     """
 
     def __init__(self, refusal: Exception) -> None:
         super().__init__(str(refusal))
-        self.skew = _skew(refusal.response) if isinstance(refusal, InvalidStatus) else ""
+        code, message = _error(refusal.response) if isinstance(refusal, InvalidStatus) else ("", "")
+        self.skew = message if code == VersionMismatch.code else ""
+        self.is_unexpected = code == NotLoggedIn.code
 
 
-def _skew(response: Response) -> str:
+def _error(response: Response) -> tuple[str, str]:
+    """Return code and message of easymlnb's error, both empty for any other response."""
     try:
         error = json.loads(response.body or b"")["error"]
-        return str(error["message"]) if error["code"] == VersionMismatch.code else ""
+        return str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
-        return ""  # a proxy's page, or another server's
+        return "", ""  # a proxy's page, or another server's
 
 
 class LinkLost(Exception):

@@ -19,6 +19,10 @@ PAUSE = 0.25
 """Seconds between two checks for the next server."""
 
 
+GIVE_UP_AFTER = 300.0
+"""Seconds after which a worker gives up if the server runs all the time and does not expect it."""
+
+
 class ServerAddress:
     """The server of this worker, from the environment; the secret is removed from there.
 
@@ -39,6 +43,7 @@ class ServerAddress:
     def dial_again(self, grant: ReconnectGrant) -> Link | None:
         """Open a link to the next server; return ``None`` if none accepts this worker in time."""
         until = time.monotonic() + grant.seconds
+        refused_since: float | None = None
         while time.monotonic() < until:
             found = self._read() if self._file else {"link": self._link, "cafile": self._cafile}
             if not self._file or found.get("run", self._run) != self._run:
@@ -47,8 +52,12 @@ class ServerAddress:
                 except LinkRefused as refused:
                     if refused.skew:
                         return None  # a server with another version starts new workers
+                    now = time.monotonic()
+                    refused_since = (refused_since or now) if refused.is_unexpected else None
+                    if refused_since is not None and now - refused_since > GIVE_UP_AFTER:
+                        return None
                 except (OSError, LinkLost):
-                    pass  # the server is not ready yet, or stopped
+                    refused_since = None  # the server is not ready yet, or stopped
                 else:
                     self._run = found.get("run")
                     return link

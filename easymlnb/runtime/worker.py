@@ -13,17 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
-from easymlnb.contract.errors import CallCancelled, ServiceNotFound
-from easymlnb.contract.job_protocol import (
-    JobAdopted,
-    JobCheckpoint,
-    JobFileStored,
-    JobStored,
-    RunningJob,
-)
+from easymlnb.contract.batch_protocol import split_operation
+from easymlnb.contract.errors import CallCancelled
+from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
+from easymlnb.contract.model_protocol import ModelMoved
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
@@ -47,10 +44,13 @@ from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.inbox import CallBatch, Inbox
-from easymlnb.runtime.jobs import JobRun, receive_checkpoint
+from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
+from easymlnb.runtime.model_trials import NO_CALL, try_examples
+from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
+from easymlnb.runtime.service_lookup import find_service
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
@@ -113,6 +113,8 @@ class Worker:
     def _next(self) -> CallBatch | None:
         """Wait for the next batch and return it; ``None`` if the worker has to end."""
         while True:
+            if MODELS.waiting:
+                self._swap_models()
             with self._inbox.lock:
                 batch = self._inbox.pop()
                 if batch is not None:
@@ -123,23 +125,33 @@ class Worker:
             if self._link.ready(None):
                 self._read()
 
+    def _swap_models(self) -> None:
+        """Use new versions of models; meanwhile the watching thread reads the link."""
+        self._busy = (NO_CALL,)
+        try:
+            MODELS.swap(partial(try_examples, self._services), self._emit_off_main)
+        finally:
+            self._busy = ()
+
     def _answer(self, batch: CallBatch) -> None:
         if batch[0][0].job:
             self._answer_job(*batch[0])
             return
-        name = batch[0][0].service
-        service = self._services.get(name)
+        name, operation = split_operation(batch[0][0].service)
         wanted: CallBatch = []
         ends: list[End] = []
         try:
+            service, problem = find_service(self._services, name)
             for call, body in batch:
                 if service is None:
-                    ends.append(failed(call.id, ServiceNotFound(name)))
+                    ends.append(failed(call.id, problem))
                 elif call.id in self._cancelled:
                     ends.append(failed(call.id, CallCancelled()))
                 else:
                     wanted.append((call, body))
-            if service is not None and wanted:
+            if service is not None and operation:
+                ends += [self._operate(service, operation, *one) for one in wanted]
+            elif service is not None and wanted:
                 ends += run_batch(service, wanted, self._emit, self._guard)
             self._send(b"".join([pack(*end) for end in ends]))
         finally:
@@ -148,14 +160,20 @@ class Worker:
                 self._window.forget(call.id)
             self._busy = ()
 
+    def _operate(self, service: Service, operation: str, call: Call, body: bytes) -> End:
+        """Answer an operation of a batch, whose code is loaded with the first one."""
+        from easymlnb.runtime.batches.operations import run_operation
+
+        return run_operation(service, operation, call, body, self._emit, self._guard)
+
     def _answer_job(self, call: Call, body: bytes) -> None:
         """Run a job, and keep its result until a server has stored it."""
-        service = self._services.get(call.service)
         try:
             with JobRun(call, self._emit_anywhere) as job:
                 self._job = job
+                service, problem = find_service(self._services, call.service)
                 if service is None:
-                    end = failed(call.id, ServiceNotFound(call.service))
+                    end = failed(call.id, problem)
                 elif call.id in self._cancelled:
                     end = failed(call.id, CallCancelled())
                 else:
@@ -163,6 +181,7 @@ class Worker:
                 job.finish(end)
                 while not job.stored:
                     self._deliver(job)
+                self._draining = self._draining or job.terminated
         finally:
             self._cancelled.discard(call.id)
             self._job = None
@@ -212,21 +231,12 @@ class Worker:
             CREDENTIALS.replace(message.values)
         elif isinstance(message, Drain):
             self._draining = True
-        elif isinstance(message, JobCheckpoint):
-            receive_checkpoint(message.job, message.attempt, message.file, body)
-        else:
-            self._handle_job(message)
-
-    def _handle_job(self, message: Message) -> None:
-        job = self._job
-        if job is None or getattr(message, "id", None) != job.call.id:
-            return
-        if isinstance(message, JobStored):
-            job.stored = True
-        elif isinstance(message, JobFileStored):
-            job.file_stored(message.number)
-        elif isinstance(message, JobAdopted):
-            job.adopted(message)
+        elif isinstance(message, ModelMoved):
+            MODELS.move(message, self._emit_off_main, self._wake)
+        elif isinstance(message, JobCheckpoints):
+            offer_checkpoints(message)
+        elif (job := self._job) is not None and getattr(message, "id", None) == job.call.id:
+            job.receive(message, body)
 
     def _accept(self, call: Call, body: bytes) -> None:
         service = self._services.get(call.service)
@@ -239,6 +249,9 @@ class Worker:
         if self._inbox.withdraw(call):
             self._cancelled.discard(call)
             self._link.send(pack(NotStarted(id=call)))
+
+    def _wake(self) -> None:
+        self._link.wake()
 
     def _on_idle(self) -> None:
         if self._draining:

@@ -17,6 +17,7 @@ from easymlnb.services.service_function import P, R, ServiceFunction, V
 if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
     from easymlnb.publishing.publish import Published
+    from easymlnb.publishing.scheduling import ServiceSchedule
     from easymlnb.publishing.sharing import ServiceAccess
 
 
@@ -73,8 +74,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close`` and ``jobs``,
-        which the Python client uses itself. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin``, ``close``, ``jobs`` and
+        ``models``, which the Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional
@@ -150,8 +151,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     """
     check("ml.service", options, options_of_service())
     if function is None:
-        return lambda decorated: _attach(decorated, options)
-    return _attach(function, options)
+        return lambda decorated: attach(decorated, options)
+    return attach(function, options)
 
 
 @cache
@@ -160,12 +161,14 @@ def options_of_service() -> tuple[str, ...]:
     return known(get_overloads(service)[1])
 
 
-def _attach(function: Any, options: dict[str, Any]) -> Any:
+def attach(function: Any, options: dict[str, Any], run: Callable[..., Any] | None = None) -> Any:
+    """Make a function a service; ``run`` is what answers its calls, by default itself."""
     if hasattr(function, "service") and isinstance(function.service, Service):
         raise DefinitionError(
             f"{function.__name__!r} is already a service. Decorate the function only once."
         )
     service = define(function, **options)
+    service.function = run or function
     notebook.follow()
     if environment.has_server():
         service.spec = service.spec.with_notebook_metadata(current_notebook.live_metadata())
@@ -185,6 +188,9 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.flags = partial(_remotely, "flags", service)
     decorated.remove = lambda: _remove(service)
     decorated.submit = lambda *given, **values: _submit(service, given, values)
+    decorated.batch = lambda table, **options: _batch(service, table, options)
+    decorated.sweep = lambda grid=None, **options: _sweep(service, grid, options)
+    decorated.schedule = lambda cron, **given: _schedule(service, cron, given)
     SERVICES[service.name] = service
     _warn_of_lack_of_server()
     refused = _offer(service)
@@ -259,6 +265,14 @@ def _submit(service: Service, given: tuple[Any, ...], values: dict[str, Any]) ->
     return submit(service.name, given, values)
 
 
+def _schedule(service: Service, cron: str, options: dict[str, Any]) -> "ServiceSchedule | None":
+    if environment.in_worker():
+        return None
+    from easymlnb.publishing.scheduling import schedule
+
+    return schedule(service.name, cron, **options)
+
+
 def _remotely(name: str, service: Service, *args: Any, **options: Any) -> Any:
     """Call a function of ``publishing.comparing`` about a published service, not in a worker."""
     if environment.in_worker():
@@ -295,3 +309,15 @@ def _show(service: Service) -> None:
         display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
         warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)
+
+
+def _batch(service: Service, table: Any, options: dict[str, Any]) -> "Job":
+    from easymlnb.publishing.submitting import batch
+
+    return batch(service.name, table, **options)
+
+
+def _sweep(service: Service, grid: Any, options: dict[str, Any]) -> "Job":
+    from easymlnb.publishing.submitting import sweep
+
+    return sweep(service.name, grid, **options)

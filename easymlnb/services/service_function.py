@@ -1,6 +1,6 @@
 """The type of a decorated function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from easymlnb.services.definition import Service
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
     from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
+    from easymlnb.publishing.scheduling import ServiceSchedule
     from easymlnb.publishing.sharing import ServiceAccess
     from easymlnb.publishing.traffic import ServicePromotion, ServiceTraffic
 
@@ -75,6 +76,9 @@ class ServiceFunction(Protocol[P, R]):
             Give the new version no traffic; ``traffic`` or ``promote`` does later.
         force : bool, default False
             Give it traffic although it would break callers of the version that answers now.
+        owner : str, optional
+            On a shared service: a group that you belong to, or a user whose service you maintain.
+            Default: yourself.
         wait : bool, default True
             ``False`` returns as soon as the server has accepted the bundle.
         timeout : float, default 600
@@ -147,8 +151,8 @@ class ServiceFunction(Protocol[P, R]):
         every : float or str, default "10m"
             Duration of a step: seconds, ``"30s"``, ``"10m"``, ``"1h"``.
         abort_if : dict, optional
-            When it goes back: ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5) and
-            ``min_calls`` (100).
+            When it goes back: ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5),
+            ``memory_ratio`` (2) and ``min_calls`` (100).
         force : bool, default False
             Promote a version that would break callers.
         url, token : str, optional
@@ -249,6 +253,96 @@ class ServiceFunction(Protocol[P, R]):
         ------
         EasyMLNBError
             The service is not published.
+        """
+
+    def batch(
+        self,
+        table: Any,
+        *,
+        values: Mapping[str, Any] | None = None,
+        extra_columns: str = "refuse",
+    ) -> "Job":
+        """Run the published version on each row of a table, as a job.
+
+        Parameters
+        ----------
+        table : path, DataFrame, list of dicts or list of paths
+            A CSV or parquet table with a column for each parameter, or a ZIP or list of files.
+        values : mapping, optional
+            Parameters that are the same for all rows.
+        extra_columns : {"refuse", "keep"}, default "refuse"
+            ``"keep"`` copies columns that are no parameters to the result.
+
+        Returns
+        -------
+        Job
+            Its ``result()`` is a table with all rows, its ``errors`` one with those that failed.
+        """
+
+    def sweep(
+        self,
+        grid: Mapping[str, Iterable[Any]] | None = None,
+        *,
+        points: Iterable[Mapping[str, Any]] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> "Job":
+        """Run the published version with many parameters, as a job.
+
+        Parameters
+        ----------
+        grid : mapping, optional
+            A list of values for each parameter; all combinations run.
+        points : iterable of mappings, optional
+            The parameters of each run, in place of a grid.
+        values : mapping, optional
+            Parameters that are the same for all runs.
+
+        Returns
+        -------
+        Job
+            Its ``result()`` is a table with a row for each run.
+        """
+
+    def schedule(
+        self,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        inputs: Mapping[str, Any] | None = None,
+        overlap: str = "skip",
+        lane: str = "",
+        attempts: int = 1,
+        timeout: float = 0.0,
+        url: str | None = None,
+        token: str | None = None,
+    ) -> "ServiceSchedule":
+        """Run the published version at certain times, each time as a job.
+
+        Parameters
+        ----------
+        cron : str
+            Minute, hour, day of the month, month and day of the week, such as ``"0 6 * * 1-5"``.
+        zone : str, default "UTC"
+            A time zone, such as ``"Europe/Berlin"``.
+        inputs : mapping, optional
+            The parameters of each call.
+        overlap : {"skip", "queue"}, default "skip"
+            What happens at a time at which the last job has not ended.
+        lane, attempts, timeout
+            As of a submitted job; ``timeout`` in seconds, 0 for the server's maximum.
+        url, token : str, optional
+            The server, as for ``publish``.
+
+        Returns
+        -------
+        ServiceSchedule
+            A record with ``id``, ``description``, ``upcoming`` and ``url``;
+            ``client.admin`` pauses and removes it.
+
+        Raises
+        ------
+        BadRequest
+            The cron expression or the time zone is invalid, or ``inputs`` do not fit.
         """
 
     def remove(self) -> None:

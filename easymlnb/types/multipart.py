@@ -165,6 +165,11 @@ def text(name: str, data: Data) -> str:
         ) from None
 
 
+def text_value(given: str, shape: Shape) -> Any:
+    """Return text, such as the cell of a table, as a value that the parameter's check accepts."""
+    return _value([given], shape)
+
+
 def _value(parts: list[Upload | Parsed | str], shape: Shape) -> Any:
     if len(parts) > 1:
         return [_part_value(part, shape.items) for part in parts]

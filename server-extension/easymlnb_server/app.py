@@ -53,6 +53,7 @@ class EasyMLNB(Settings, ExtensionApp):
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         try:
             super()._link_jupyter_server_extension(serverapp)
+            self.check_lanes()
         except TraitError as error:
             self._refusal = str(error)
             raise

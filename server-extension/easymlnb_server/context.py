@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from easymlnb_server.apps.service import AppPages
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -17,6 +19,9 @@ from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_templates.manager import ModelTemplates
+from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -29,11 +34,13 @@ from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.manager import Recordings
+from easymlnb_server.schedules.manager import Schedules
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.workers.registration import WorkerRegistration
 
 STATE = "easymlnb_state"
@@ -65,6 +72,8 @@ class ServerContext:
     idempotency: IdempotencyCache
     users: UserDirectory
     jobs: Jobs
+    batches: Batches
+    sweeps: Sweeps
     audit: AuditLog
     keys: ApiKeys
     quotas: Quotas
@@ -77,5 +86,10 @@ class ServerContext:
     comparisons: Comparisons
     shadow_comparisons: ShadowComparisons
     mcp: McpServer
+    models: ModelRegistry
+    model_templates: ModelTemplates
+    mlaas: MlaasTraining
+    schedules: Schedules
+    webhooks: Webhooks
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""

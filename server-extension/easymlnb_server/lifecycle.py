@@ -99,6 +99,7 @@ class ServingLifecycle:
         if self._membership is not None and not self._membership.active:
             await self._membership.close()  # it must not become active while it stops
         await self._supervisor.close()
+        await self._state.models.close()
         await self._state.jobs.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
@@ -127,6 +128,7 @@ class ServingLifecycle:
         await self._state.publisher.restore(store, orphans, *guard)
         await jobs.open(job_kernels)
         self._supervisor.every("expired jobs", PURGE_EVERY, jobs.purge)
+        self._supervisor.every("old deliveries", PURGE_EVERY, self._state.webhooks.purge)
         self._supervisor.every("activity of jobs", self._state.activity.interval, jobs.keep_active)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         self._supervisor.every("records", SWEEP_SECONDS, self._state.recordings.run_sweep)
@@ -138,6 +140,7 @@ class ServingLifecycle:
         self._state.published.close(ON_STANDBY)
         self._state.credentials.close()
         await self._supervisor.close()
+        await self._state.models.close()
         await self._state.jobs.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()

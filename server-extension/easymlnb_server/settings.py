@@ -1,5 +1,6 @@
 """All traits of the extension."""
 
+import os
 from typing import Any
 
 from traitlets import Bool, Enum, Float, Integer, List, TraitError, Unicode, validate
@@ -10,8 +11,11 @@ from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.http.connection_settings import InboundSettings
 from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.settings import IdentitySettings
+from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
+from easymlnb_server.placement.registry import LOCAL
 from easymlnb_server.store.settings import StorageSettings
+from easymlnb_server.webhooks.settings import WebhookSettings
 
 
 class Settings(
@@ -22,6 +26,7 @@ class Settings(
     InboundSettings,
     JobSettings,
     StorageSettings,
+    WebhookSettings,
 ):
     """Traits of the extension: those of each part, and those of calls, workers and logs."""
 
@@ -41,6 +46,9 @@ class Settings(
     upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
+    model_quota = Integer(
+        100 * 2**30, min=0, help="Maximum total bytes of the models of one owner; 0: no limit."
+    ).tag(config=True)
     max_concurrent_starts = Integer(
         2,
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
@@ -64,6 +72,10 @@ class Settings(
     require_locked_environments = Bool(
         False, help="Accept only versions with a locked environment."
     ).tag(config=True)
+    environment_folder = Unicode(
+        help="Folder for locked environments; default: in the data folder. A Hub's shared service "
+        "has locked environments only with this folder, which the nodes must have, too."
+    ).tag(config=True)
     environment_index_url = Unicode(
         help="Package index for locked environments; default: uv's own settings."
     ).tag(config=True)
@@ -81,6 +93,18 @@ class Settings(
         except ValueError as error:
             raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
         return str(proposal["value"])
+
+    def check_lanes(self) -> None:
+        """Raise ``TraitError`` if a lane names a placement that cannot exist.
+
+        On a Hub, the placements of users' own servers may come from the shared service.
+        """
+        if not self.shared and "JUPYTERHUB_USER" in os.environ:
+            return
+        try:
+            check_placements(self.parsed_lanes, [LOCAL, *self.placements])
+        except ValueError as error:
+            raise TraitError(f"EasyMLNB.lanes: {error}.") from error
 
     @property
     def worker_memory_bytes(self) -> int:

@@ -15,6 +15,8 @@ from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.batches.manager import Batches
+from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
@@ -27,14 +29,17 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
+from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.identity.usage.meter import UsageMeter
-from easymlnb_server.jobs.manager import JobLimits, Jobs
+from easymlnb_server.jobs.manager import Jobs
+from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
@@ -49,15 +54,22 @@ from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
+from easymlnb_server.schedules.manager import Schedules
+from easymlnb_server.services import catalog
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
-from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.store.store import Store
 from easymlnb_server.supervisor import Work
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.webhooks.manager import Webhooks
+from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -109,8 +121,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = hub_parts(settings, folder, directory)
     common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
-    stored_credentials = _credentials(settings, folder)
-    environments = None if hub is not None else _environments(settings, server, folder)
+    keys = _key_source(settings, folder)
+    stored_credentials = CredentialStore(keys, shared=settings.shared)
+    environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
     )
@@ -146,6 +159,26 @@ def build(settings: Settings, server: ServerApp) -> Components:
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
     invoker.shadows.sinks.register(shadow_comparisons)
+    secret = secrets.token_urlsafe(32)
+    jobs = Jobs(
+        invoker,
+        published,
+        publisher,
+        deployments,
+        spool,
+        folder,
+        settings.parsed_lanes,
+        JobLimits(
+            settings.job_timeout,
+            settings.job_stay,
+            settings.job_node_stay,
+            settings.job_retention,
+        ),
+    )
+    webhooks = _webhooks(settings, server, published, keys)
+    jobs.on_outcome.append(webhooks.outbox)
+    access = ModelAccess(directory, ModelTokens(secret))
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool, access)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -159,7 +192,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         call_log=calls,
         metrics=metrics,
         activity=activity,
-        secret=secrets.token_urlsafe(32),
+        secret=secret,
         spool=spool,
         uploads=Uploads(
             spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
@@ -169,16 +202,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=placement_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        jobs=Jobs(
-            invoker,
-            published,
-            publisher,
-            deployments,
-            spool,
-            folder,
-            settings.parsed_lanes,
-            JobLimits(settings.job_timeout, settings.job_stay, settings.job_retention),
-        ),
+        jobs=jobs,
+        batches=Batches(jobs, invoker),
+        sweeps=Sweeps(jobs, services),
         audit=audit,
         keys=ApiKeys(directory, audit),
         quotas=quotas,
@@ -193,8 +219,17 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
+        schedules=Schedules(jobs, services, directory),
+        webhooks=webhooks,
+        models=models.registry,
+        model_templates=models.templates,
+        mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
     )
+    trained = TrainedModels(lambda: context.jobs.store.files)
+    context.jobs.checks.append(trained.check)
+    context.jobs.on_outcome.append(trained.register)
+    context.jobs.on_ended.append(partial(announce, context.models))
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,
@@ -220,6 +255,9 @@ def build_lifecycle(
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
+        await context.model_templates.prepare(store)
+        context.schedules.prepare(store)
+        await context.webhooks.prepare(store)
         if hub is not None:
             await hub.users.open(store.people)
 
@@ -230,12 +268,16 @@ def build_lifecycle(
         yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
         yield "promotions", components.context.promotions.run
         if components.environments is not None:
-            yield "environments", partial(_collect, components.environments, store)
+            yield "environments", partial(components.environments.run, store.bundles.locks)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "pages", partial(asyncio.to_thread, pages.prepare)
+        yield "catalog", partial(catalog.prepare, context.services)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
+        yield "schedules", components.context.schedules.run
+        yield "webhooks", components.context.webhooks.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 
@@ -250,27 +292,44 @@ def build_lifecycle(
     )
 
 
-def _credentials(settings: Settings, folder: Path) -> CredentialStore:
+def _key_source(settings: Settings, folder: Path) -> KeySource:
     own = None if settings.shared else folder / KEY_FILE
-    source = KeySource.take(settings.credentials_key_file, os.environ, own)
-    return CredentialStore(source, shared=settings.shared)
+    return KeySource.take(settings.credentials_key_file, os.environ, own)
 
 
-def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
-    return LockedEnvironments(
-        folder / "environments",
-        kernelspecs(server),
-        index_url=settings.environment_index_url,
-        wheelhouse=settings.environment_wheelhouse,
+def _webhooks(
+    settings: Settings, server: ServerApp, published: PublishedServices, keys: KeySource
+) -> Webhooks:
+    return Webhooks(
+        published.check,
+        keys,
+        HttpSender(settings.allowed_hosts),
+        settings.mail_server,
+        lambda: _public_url(settings, server),
+        settings.job_retention,
     )
 
 
-async def _collect(environments: LockedEnvironments, store: Store) -> None:
-    """Remove unused environments every day."""
-    while True:
-        needed = await asyncio.to_thread(store.bundles.locks)
-        await asyncio.to_thread(environments.collect, needed)
-        await asyncio.sleep(DAY)
+def _public_url(settings: Settings, server: ServerApp) -> str:
+    """Return the URL of all routes, as people outside see it."""
+    hub = os.environ.get("JUPYTERHUB_PUBLIC_URL", "")
+    if hub and not settings.shared:
+        hub = f"{hub.rstrip('/')}/easymlnb"
+    found = settings.public_url or hub or f"{server.connection_url.rstrip('/')}/easymlnb"
+    return f"{found.rstrip('/')}/"
+
+
+def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments | None:
+    if settings.shared and not settings.environment_folder:
+        return None  # other accounts cannot read the data folder
+    own = settings.environment_folder
+    return LockedEnvironments(
+        Path(own) if own else folder / "environments",
+        kernelspecs(server),
+        index_url=settings.environment_index_url,
+        wheelhouse=settings.environment_wheelhouse,
+        shared=settings.shared,
+    )
 
 
 def _deployments(

@@ -1,10 +1,13 @@
 """The pages in a real browser: searching, themes, trying a call."""
 
+import json
 import re
 
 import httpx
 import pytest
 
+from easymlnb.client import connect
+from easymlnb.model_store.saving import Description, archive_of
 from support.browser import keep, serious
 from support.notebooks import make_notebook
 from support.server import running_server
@@ -253,3 +256,43 @@ IS_INSIDE = """bar => {
 
 def page_text(server):
     return server.http.get("services/seen_roll/page").text
+
+
+def save_model(server, folder, mae):
+    """Save a version with a learning curve and a plot of plotly."""
+    plot = {"data": [{"type": "scatter", "x": [0, 1], "y": [1, mae]}], "layout": {}}
+    (folder / "plots").mkdir(exist_ok=True)
+    (folder / "plots/residuals.json").write_text(json.dumps(plot))
+    curves = [("loss", step, mae / (step + 1)) for step in range(4)]
+    about = Description(metrics={"mae": mae}, params={"trees": 9}, curves=curves)
+    with connect(server.url, server.token) as client, archive_of(folder, about) as archive:
+        client.models.add_version("forest", archive)
+
+
+def test_versions_of_a_model_are_compared_and_one_is_chosen(page, pages, tmp_path):
+    from playwright.sync_api import expect
+
+    server, _ = pages
+    for mae in (2.5, 1.5):
+        save_model(server, tmp_path, mae)
+    page.get_by_role("link", name="Models", exact=True).click()
+    page.get_by_role("link", name="forest", exact=True).click()
+    assert not serious(page)
+    for version in (1, 2):
+        page.get_by_label(f"Compare version {version}").check()
+    page.get_by_role("button", name="Compare").click()
+    row = page.get_by_role("row", name="mae")
+    expect(row.get_by_role("cell")).to_have_text(["2.5", "1.5"])
+    expect(page.locator("svg.plot")).to_have_count(1)
+    assert not serious(page)
+    page.get_by_role("link", name="2", exact=True).click()
+    page.locator("[data-plot] .main-svg").first.wait_for()
+    assert not serious(page)
+    questions = []
+    page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    page.get_by_role("button", name="Use this one").click()
+    page.get_by_text("production", exact=True).first.wait_for()
+    assert questions == [
+        "Use version 2 as production? Running services load it at once.",
+    ]
+    expect(page.get_by_role("button", name="Use this one")).to_have_count(0)

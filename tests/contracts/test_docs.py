@@ -34,6 +34,7 @@ PLACES = {
     r"([0-9a-f]{32})": "{id}",
     r"(key_[0-9a-f]{16})": "{id}",
     r"([A-Za-z0-9_-]{43})": "{id}",
+    r"([A-Za-z0-9_-]{1,200})": "{key}",
     r"([0-9a-f-]{36})": "{id}",
     r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)": "{tag}/{file}",
     r"([a-z]+\.[a-z]+)": "{file}",
@@ -42,6 +43,10 @@ PLACES = {
     r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
     r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
     r"(.+)": "{label}",
+    r"((?:~/)?[A-Za-z0-9_-]+)": "{name}",
+    r"([A-Za-z0-9_-]{1,63})": "{version}",
+    r"([A-Za-z0-9_-]{1,64})": "{alias}",
+    r"([a-z-]+)/([a-z-]+)": "{resource}/{call}",
 }
 
 
@@ -156,7 +161,8 @@ def test_every_public_name_is_in_the_reference_and_no_other() -> None:
 
 def test_every_public_name_is_in_the_generated_reference() -> None:
     page = text(REFERENCE / "api.md")
-    generated = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", page, re.MULTILINE))
+    pattern = r"^\.\. auto(?:function|class|module|data):: (?:easymlnb\.training\.)?(\w+)"
+    generated = set(re.findall(pattern, page, re.MULTILINE))
     assert set(easymlnb.__all__) - {"__version__"} <= generated
 
 

@@ -89,7 +89,8 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
     [
         (
             "nothing",
-            "Its placements: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone.",
+            "Its placements: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone, "
+            "short.",
         ),
         ("broken", "invalid partition specified: nope"),
         (

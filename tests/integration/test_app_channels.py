@@ -221,7 +221,7 @@ def test_other_sites_are_refused(page: Any) -> None:
     assert refused.value.response.status_code == 403
 
 
-def test_too_large_and_too_many_are_cut_off(page: Any) -> None:
+def test_too_large_and_too_many_are_cut_off(page: Any, apps: RunningServer) -> None:
     with page().line() as line, pytest.raises(ConnectionClosed) as cut:
         line.say("comm_msg", {"comm_id": "x" * 2**20, "data": {}})
         line.hear("nothing")
@@ -230,6 +230,9 @@ def test_too_large_and_too_many_are_cut_off(page: Any) -> None:
         for _ in range(3000):
             line.say("comm_info_request", {})
         line.hear("nothing")
+    # The server reads nothing of it any more, although the client did not stop.
+    assert apps.log.count("TooMuchError") == 1
+    assert "more lines like this" not in apps.log
 
 
 NOISE = [

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
+from standardwebhooks.webhooks import Webhook
 from typer.testing import CliRunner
 
 import easymlnb as ml
 from easymlnb.cli.app import app
 from support.invariants import workers
 from support.notebooks import make_notebook
-from support.server import RunningServer, running_server
+from support.server import RunningServer, free_port, running_server
+from support.webhook_receiver import receiving
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,7 +48,8 @@ def fails(times: int = 99) -> int:
 def slow(folder: str, steps: int = 1) -> list[int]:
     '''Take steps while files allow them, and say which attempt of the job took each.'''
     job, marks = ml.job(), Path(folder)
-    state = job.checkpoint().load() or []
+    checkpoint = ml.checkpoint()
+    state = (checkpoint.load() or {"taken": []})["taken"]
     (marks / f"pid-{job.attempt}").write_text(str(os.getpid()))
     for step in range(len(state), steps):
         while not (marks / f"go-{step}").exists():
@@ -51,7 +57,7 @@ def slow(folder: str, steps: int = 1) -> list[int]:
         print("step", step, flush=True)
         state.append(job.attempt)
         job.metric("loss", 1 / (step + 1), step=step)
-        job.checkpoint().save(state)
+        checkpoint.save(step + 1, taken=state)
         ml.progress((step + 1) / steps, f"step {step}")
         (marks / f"done-{step}").touch()
     job.save_file("notes/log.txt", "all done")
@@ -79,10 +85,70 @@ def doomed(folder: str) -> None:
 """
 
 
+CONFIG = """
+import asyncio, contextvars
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+task, plain = contextvars.ContextVar("task", default=""), asyncio.to_thread
+
+async def to_thread(*args, **options):
+    task.set(asyncio.current_task().get_name())
+    return await plain(*args, **options)
+
+asyncio.to_thread = to_thread
+
+@event.listens_for(Engine, "before_cursor_execute")
+def note(connection, cursor, statement, *rest):
+    with open({file!r}, "a") as file:
+        file.write(task.get() + "\\n")
+"""
+"""Configuration of a server that notes which task makes each statement of the database.
+
+Those of background work have the name of the work, those of requests a number.
+"""
+
+
+class Mailbox:
+    """Keeps the mail that arrives."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
+        assert isinstance(envelope.content, bytes)
+        self.messages.append(envelope.content)
+        return "250 OK"
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def mailbox() -> Iterator[tuple[Mailbox, int]]:
+    made = Mailbox()
+    controller = Controller(made, "127.0.0.1", free_port(), server_hostname="mx")
+    controller.start()
+    yield made, controller.port
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, mailbox: tuple[Mailbox, int]
+) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("jobs")
-    with running_server(folder, make_notebook(SERVICES)) as made:
+    options = (
+        "--EasyMLNB.webhook_hosts=localhost",
+        "--EasyMLNB.webhook_hosts=127.0.0.0/8",
+        "--EasyMLNB.webhook_hosts=::1",
+        "--EasyMLNB.smtp_host=127.0.0.1",
+        f"--EasyMLNB.smtp_port={mailbox[1]}",
+        "--EasyMLNB.smtp_tls=none",
+        "--EasyMLNB.mail_from=easymlnb@example.org",
+        "--EasyMLNB.mail_domains=example.org",
+    )
+    config = folder / "config" / "jupyter_server_config.py"
+    config.parent.mkdir()
+    config.write_text(CONFIG.format(file=str(folder / "statements")))
+    with running_server(folder, make_notebook(SERVICES), options=options) as made:
         yield made
         made.stop()
         assert workers(made) == {}
@@ -324,3 +390,89 @@ def test_a_result_is_there_although_worker_and_server_were_killed(
     server.start()
     assert ended(server, id)["state"] == "succeeded"
     assert result(server, id).json() == [1]
+
+
+def statements_of_requests(server: RunningServer) -> int:
+    tasks = (server.folder / "statements").read_text().split("\n")
+    return sum(name.startswith("Task-") for name in tasks)
+
+
+def test_plain_calls_make_no_statement(server: RunningServer) -> None:
+    later = f"?not_before={time.time() + 3600:.0f}"
+    before = statements_of_requests(server)
+    queued = [submit(server, "double", later, x=n) for n in range(5)]
+    assert statements_of_requests(server) > before  # so that others would be seen
+    before = statements_of_requests(server)
+    for n in range(50):
+        assert server.call("double", x=n).json() == 2 * n
+        headers = {"Accept": "text/event-stream"}  # not on the fast path
+        assert server.http.post("services/double/call", json={"x": n}, headers=headers).is_success
+    assert statements_of_requests(server) == before
+    for id in queued:
+        server.http.delete(f"jobs/{id}")
+
+
+def test_schedules_and_webhooks_outlive_their_server(
+    server: RunningServer, mailbox: tuple[Mailbox, int]
+) -> None:
+    target = ["--url", server.url, "--token", server.token]
+
+    def run(*command: str) -> str:
+        done = CliRunner().invoke(app, [*command, *target])
+        assert done.exit_code == 0, done.output
+        return done.stdout.strip()
+
+    with receiving() as receiver, ml.connect(server.url, server.token) as client:
+        receiver.answers = [503]
+        secret = run("webhooks", "add", receiver.url, "--service", "double")
+        client.admin.create_webhook("mailto:ann@example.org", service="double")
+        schedule = run("schedules", "add", "double", "0 6 * * *", "x=21", "--zone", "Asia/Tokyo")
+        first = run("schedules", "run", schedule)
+        assert ended(server, first)["schedule"] == schedule
+        failed = server.wait_for(
+            lambda: [one for one in client.admin.deliveries(job=first) if one["error"]],
+            "no try failed",
+        )
+        assert (failed[0]["state"], failed[0]["status"]) == ("pending", 503)
+        server.wait_for(lambda: mailbox[0].messages, "no mail")
+        server.stop(signal.SIGKILL)
+        state = server.folder / "data" / "easymlnb" / "easymlnb.sqlite"
+        with sqlite3.connect(state) as rows:  # the server was away at three ticks
+            rows.execute("UPDATE schedules SET next = ?", (time.time() - 3 * 86400,))
+        rows.close()
+        server.start()
+        missed = server.wait_for(
+            lambda: [one for one in client.jobs.list(service="double") if one.id > first],
+            "the missed tick made no job",
+        )
+        assert missed[0].wait().result() == 42
+        server.wait_for(
+            lambda: all(one["state"] == "delivered" for one in client.admin.deliveries()),
+            f"not delivered: {client.admin.deliveries()}",
+        )
+        (now,) = client.admin.schedules("double")
+        assert (now["runs"], now["last_job"], now["paused"]) == (2, missed[0].id, False)
+        assert len(client.jobs.list(service="double")) >= 2 and len(missed) == 1
+        assert len(receiver.messages) == 3 and len(set(receiver.ids)) == 2
+        for headers, body in receiver.messages:
+            assert Webhook(secret).verify(body, headers)["type"] == "job.succeeded"
+        assert len(mailbox[0].messages) == 2
+        assert b"double: job succeeded" in mailbox[0].messages[0]
+        page = server.http.get(f"jobs/{first}/page").text
+        assert "Webhooks and mail" in page and "mailto:ann@example.org" in page
+        for name in ("schedules", "webhooks"):
+            assert "double" in server.http.get(f"{name}/page").text
+        assert schedule in run("schedules", "list")
+        assert receiver.url in run("webhooks", "list")
+        assert first in run("webhooks", "deliveries", "--job", first)
+        run("schedules", "pause", schedule)
+        assert "paused" in run("schedules", "list")
+        run("schedules", "resume", schedule)
+        run("schedules", "remove", schedule)
+        for one in client.admin.webhooks():
+            client.admin.remove_webhook(one["id"])
+    refused = server.http.post("webhooks", json={"url": "https://hooks.example.org/"})
+    assert refused.status_code == 400 and "webhook_hosts" in refused.json()["error"]["message"]
+    never = {"service": "double", "cron": "0 0 30 2 *", "inputs": {"x": 1}}
+    refused = server.http.post("schedules", json=never)
+    assert refused.status_code == 400 and "30 2" in refused.json()["error"]["message"]

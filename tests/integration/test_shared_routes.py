@@ -2,7 +2,10 @@
 the rules say, and who may not cannot tell a service that they may not see from one that is not.
 """
 
+import io
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +23,8 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
+    MODEL_ALIAS,
+    MODEL_REF,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -27,6 +32,7 @@ from easymlnb_server.http.routes import (
     USER,
     VERSION,
 )
+from easymlnb_server.http.template_routes import API_KEY
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port
@@ -155,6 +161,9 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/call": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/view": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/jobs": (Probe("post", "call", 202, send={"json": {}}),),
+    f"{OWN}/batches": (Probe("post", "call", 202, send={"content": b"x\n1\n"}),),
+    f"{OWN}/batches/page": (Probe("get", "call"),),
+    f"{OWN}/sweeps": (Probe("post", "call", 400, send={"json": {}}),),
     f"{OWN}/versions": (Probe("get", "see"),),
     f"{OWN}/log": (Probe("get", "manage"),),
     f"{OWN}/limits": (
@@ -193,6 +202,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
     f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
+    f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
@@ -229,6 +239,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
     "hub/ownerless": {"get": 403},
+    "hub/ownerless/page": {"get": 403},
     "hub/users/USER": {"delete": 403},
     "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},
@@ -251,11 +262,51 @@ OF_NONE: dict[str, dict[str, int]] = {
     "jobs/JOB/files/(.+)": {"get": 404},
     "jobs/JOB/cancel": {"post": 404},
     "jobs/JOB/retry": {"post": 404},
+    "jobs/JOB/trials": {"get": 404},
+    "jobs/JOB/use": {"post": 404},
+    "schedules": {"get": 200, "post": 400},
+    "schedules/page": {"get": 200},
+    "schedules/JOB": {"get": 404, "patch": 400, "delete": 404},
+    "schedules/JOB/pause": {"post": 404},
+    "schedules/JOB/resume": {"post": 404},
+    "schedules/JOB/run": {"post": 404},
+    "webhooks": {"get": 200, "post": 400},
+    "webhooks/page": {"get": 200},
+    "webhooks/JOB": {"get": 404, "patch": 400, "delete": 404},
+    "webhooks/JOB/rotate": {"post": 404},
+    "webhooks/JOB/test": {"post": 404},
+    "deliveries": {"get": 200},
+    "deliveries/JOB": {"get": 404},
+    "deliveries/JOB/retry": {"post": 404},
+    "models": {"get": 200, "post": 400},
+    "models/page": {"get": 200},
+    "models/NAME": {"get": 404, "patch": 400, "delete": 404},
+    "models/NAME/page": {"get": 404},
+    "models/NAME/aliases/REF": {"put": 400, "delete": 404},
+    "models/NAME/compare": {"get": 404},
+    "models/NAME/compare/page": {"get": 404},
+    "models/NAME/versions": {"get": 404, "post": 415},
+    "models/NAME/versions/REF": {"get": 404, "patch": 400, "delete": 404},
+    "models/NAME/versions/REF/page": {"get": 404},
+    "models/NAME/versions/REF/files/(.+)": {"get": 404},
+    "models/NAME/versions/REF/export": {"get": 404},
+    "models/NAME/template": {"get": 404},
+    "models/NAME/predict": {"post": 400},
+    "templates": {"get": 200},
+    "templates/page": {"get": 200},
+    "templates/look": {"post": 400},
+    "k/SECRET/NAME/train": {"post": 401},
+    "k/SECRET/NAME/status": {"get": 401},
+    "k/SECRET/NAME/predict": {"post": 401},
+    "mlflow/api/2\\.0/mlflow/([a-z-]+)/([a-z-]+)": {"get": 404, "post": 403},
+    "mlflow/api/2\\.0/mlflow-artifacts/artifacts": {"get": 404},
+    "mlflow/api/2\\.0/mlflow-artifacts/artifacts/(.+)": {"get": 404},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
 }
 """Routes without a service in their path: method -> what somebody with a login gets."""
 
 OPEN = {"static/([a-z]+\\.[a-z]+)", "health/live", "health/ready", "link"}
+OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 """Routes that tell everybody the same, which is nothing of anybody's."""
 
 STANDS_FOR = {
@@ -266,10 +317,13 @@ STANDS_FOR = {
     JOB: "JOB",
     SESSION: "PLACE",
     USER: "USER",
+    API_KEY: "SECRET",
     KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",
     KERNEL: ID,
+    MODEL_ALIAS: "REF",
+    MODEL_REF: "REF",
 }
 
 
@@ -346,6 +400,8 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("BUNDLE", "b" * 64)
             .replace("JOB", "0" * 26)
             .replace("(.+)", "model.bin")
+            .replace("([a-z-]+)/([a-z-]+)", "registered-models/none")
+            .replace("NAME", NOWHERE)
             .replace("KEY", f"key_{'0' * 16}")
         )
         for method, status in found.items():
@@ -359,6 +415,59 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
                 assert answer.status_code == 200
             else:
                 assert answer.status_code == status, (method, at, answer.text)
+
+
+def test_models_are_there_for_those_who_may_only(shared: SharedServer) -> None:
+    """Alice has a model for Bob and one for herself; Bob may load his, and change neither."""
+    for name, access in (("told", {"users": [BOB]}), ("kept", {})):
+        zipped = model_zip(f"alice-{name}-model")
+        made = shared.people["alice"].post(
+            f"models/~/{name}/versions", content=zipped, headers={"Content-Type": "application/zip"}
+        )
+        assert made.json()["model"] == f"alice/{name}", made.text
+        changed = shared.people["alice"].patch(f"models/alice/{name}", json={"access": access})
+        assert changed.json()["access"]["users"] == list(access.get("users", []))
+    readers = {"told": {"alice", BOB, "root"}, "kept": {"alice", "root"}}
+    reads = ("", "/page", "/versions", "/versions/1", "/versions/latest/page")
+    reads += ("/versions/1/files/x.txt", "/versions/1/export?as=crate", "/compare?versions=1,1")
+    changes: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("put", "/aliases/x", {"json": {"version": 1}}),
+        ("delete", "/aliases/x", {}),
+        ("patch", "", {"json": {"title": "x"}}),
+        ("patch", "", {"json": {"access": {"everyone": True}}}),
+        ("patch", "/versions/1", {"json": {"trusted": True}}),
+        ("post", "/versions", {"content": b"", "headers": {"Content-Type": "application/zip"}}),
+        ("delete", "/versions/1", {}),
+        ("delete", "", {}),
+    )
+    for asker in ASKERS:
+        for name, found in readers.items():
+            for path in reads:
+                answer = ask(shared, asker, "get", f"models/alice/{name}{path}")
+                allowed = 200 if asker in found else (302, 401) if asker == VISITOR else 404
+                assert answer.status_code in (allowed if isinstance(allowed, tuple) else (allowed,))
+            if asker in ("alice", "root"):
+                continue
+            for method, path, send in changes:
+                answer = ask(shared, asker, method, f"models/alice/{name}{path}", **send)
+                assert answer.status_code == (401 if asker == VISITOR else 404), answer.text
+        if asker == VISITOR:
+            continue
+        listed = {one["name"] for one in ask(shared, asker, "get", "models").json()["models"]}
+        assert listed == {f"alice/{name}" for name, found in readers.items() if asker in found}
+        search = "mlflow/api/2.0/mlflow/registered-models/search"
+        seen = ask(shared, asker, "get", search).json()["registered_models"]
+        assert {one["name"].replace(".", "/") for one in seen} == listed
+    other = shared.people[BOB].post("models", json={"name": "alice/mine"})
+    assert other.status_code == 403, other.text
+
+
+def model_zip(text: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("model.json", json.dumps({"format": "files", "flavor": {}}))
+        archive.writestr("files/x.txt", text)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("asker", PEOPLE)

@@ -62,7 +62,8 @@ class FakeKernel:
         self.taken = False
         self.stopped = 0
         self.used = 1000
-        self.replace_at = math.inf
+        self.replace_at = self.ends_at = math.inf
+        self.is_on_node = False
         self.notes: list[tuple[str, str]] = []
 
     async def alive(self) -> bool:

@@ -165,6 +165,7 @@ export default {
     const appPage = model.get("app_page");
     const draftKey = `easymlnb:${location.pathname}`;
     const jobsKey = `easymlnb-jobs:${location.pathname}`;
+    const runningKey = `easymlnb-running:${location.pathname}`;
     const historyKey = `easymlnb-history:${location.pathname}`;
     /** @param {string} action */
     const send = (action, value = "") => model.send({ action, value });
@@ -178,6 +179,7 @@ export default {
     const ACTIONS = {
       draft: ({ value }) => storage.set(draftKey, value),
       jobs: ({ value }) => storage.set(jobsKey, value),
+      running: ({ value }) => storage.set(runningKey, value),
       history: ({ value }) => storage.set(historyKey, value),
       link: ({ value, message }) => {
         const url = permalink(location.href, value);
@@ -253,6 +255,8 @@ export default {
       if (earlier) send("history", earlier);
       const jobs = storage.get(jobsKey);
       if (jobs) send("jobs", jobs);
+      const running = storage.get(runningKey);
+      if (running) send("resume", running);
     };
 
     const start = () => {

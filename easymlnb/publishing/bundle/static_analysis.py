@@ -20,6 +20,10 @@ from easymlnb.publishing.bundle.paths import (
 _PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
 
 
+DECORATORS = ("service", "train")
+"""Names of the decorators that make a function a service."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
     """Facts of some source.
@@ -29,7 +33,7 @@ class SourceFacts:
     searched: folders that the code adds to ``sys.path``.
     entered: folders that the code changes to.
     services: names of decorated functions.
-    gpu: the largest number of GPUs that a decorator requests with a literal.
+    gpu: the largest number of GPUs that a service requests with a literal.
     placement: that of the last decorator with a literal placement.
     locked: whether a decorator requests a locked environment.
     unread: numbers of the cells that are not Python.
@@ -128,7 +132,7 @@ def _imports(node: ast.AST) -> Iterator[str]:
 def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
     for decorator in function.decorator_list:
         call = decorator if isinstance(decorator, ast.Call) else None
-        if last(call.func if call else decorator) != "service":
+        if last(call.func if call else decorator) not in DECORATORS:
             continue
         given = [k.value for k in call.keywords if k.arg == "name"] if call else []
         if not given:

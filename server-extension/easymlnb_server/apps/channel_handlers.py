@@ -166,7 +166,11 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
             log.warning(
                 "Closed the connection of a page of %s: %r", self._channel.session.service, error
             )
+            connection = self.ws_connection
             self.close(1008)
+            if connection is not None:
+                # Tornado would go on reading until the page has answered or 5 s are over.
+                connection.client_terminated = True
 
     def on_close(self) -> None:
         channel, self._channel = self._channel, None

@@ -44,8 +44,14 @@ from easymlnb_server.services.registry import LIVE, Selection
 from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
-VERSION = "X-Easymlnb-Version"
+VERSION, MODEL = "X-Easymlnb-Version", "X-Easymlnb-Model"
 """The header that names a version: in a request the wanted one, in a response that which ran."""
+
+RESUME = "X-Easymlnb-Resume"
+"""The header of a request that only waits for the call with its idempotency key."""
+
+PAGE_PATIENCE = 60.0
+"""Seconds that the call of a page continues without the page."""
 
 
 class CallHandler(SpooledBodyHandler):
@@ -71,7 +77,9 @@ class CallHandler(SpooledBodyHandler):
         self._once: IdempotentCall | None = None
         self._point = random()
         self._version = ""
-        self._answering = ""
+        self._answering = self._models = ""
+        self._shared: IdempotentCall | None = None
+        self._left = False
 
     async def before_body(self) -> None:
         """Give a pinned version a deployment."""
@@ -224,23 +232,29 @@ class CallHandler(SpooledBodyHandler):
                 "Idempotency-Key header."
             )
         route = f"{name} {self._view} {self._live} {self._version}"
-        fingerprint = await self._fingerprint(request.body)
-        once, new = self.state.idempotency.join((request.owner, route, key), fingerprint)
+        place, cache = (request.owner, route, key), self.state.idempotency
+        if RESUME in self.request.headers:
+            once, new = cache.resume(place), False
+        else:
+            once, new = cache.join(place, await self._fingerprint(request.body))
         self._once = once
         if new:
             once.stop = self._cancel
-            return await self.state.idempotency.run(once, self._run(request))
+            if self.page_token is not None:
+                once.patience, self._shared = PAGE_PATIENCE, once
+            return await cache.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)
         assert self._writer is not None
         self.set_header("Idempotency-Replayed", "true")
         limit = min(request.timeout, target.spec.timeout)
         left = max(limit - (time.monotonic() - self._began), MIN_TIMEOUT)
+        if once.progress is not None:
+            self.on_event(once.progress, b"")
+        once.followers.append(self.on_event)
         try:
             with (
-                self.state.idempotency.waiting(
-                    once, self.request_id, request.owner, name
-                ) as waiter,
+                cache.waiting(once, self.request_id, request.owner, name) as waiter,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):
@@ -250,6 +264,7 @@ class CallHandler(SpooledBodyHandler):
                 self.on_accepted(once.target or target)
                 return result
         finally:
+            once.followers.remove(self.on_event)
             if not once.result.done():
                 self._leave()
         raise DeadlineExceeded(limit)
@@ -279,7 +294,9 @@ class CallHandler(SpooledBodyHandler):
 
     def on_event(self, message: Progress | Item, body: bytes) -> None:
         """Write progress, or an item of the stream."""
-        if self._outbox is None:
+        if self._shared is not None and isinstance(message, Progress):
+            self._shared.report(message)
+        if self._outbox is None or self._left:
             return
         try:
             self._outbox.event(message, body)
@@ -291,7 +308,7 @@ class CallHandler(SpooledBodyHandler):
             self._invocation.acknowledge(size)
 
     def _is_ready(self) -> bool:
-        return self._outbox is not None and self._outbox.empty
+        return self._outbox is not None and self._outbox.empty and not self._left
 
     def _cancel(self, error: EasyMLNBError) -> None:
         if self._invocation is not None:
@@ -300,6 +317,9 @@ class CallHandler(SpooledBodyHandler):
     async def _write(self, result: CallResult) -> None:
         writer = self._writer
         assert writer is not None
+        self._models = result.models
+        if self._models and not self._headers_written:  # those of a stream are sent before its end
+            self.set_header(MODEL, self._models)
         if result.error is not None:
             result.error.request_id = self.request_id
             writer.error(result.error)
@@ -342,15 +362,18 @@ class CallHandler(SpooledBodyHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if self._answering:  # Tornado has removed the headers
             self.set_header(VERSION, self._answering)
+        if self._models:
+            self.set_header(MODEL, self._models)
         super().write_error(status_code, **kwargs)
 
     def on_finish(self) -> None:
         super().on_finish()
         # They lead back here, and so to a large result that would stay until they are collected.
-        self._writer = self._outbox = self._once = self._invocation = None
+        self._writer = self._outbox = self._once = self._invocation = self._shared = None
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
+        self._left = True
         if self._once is not None:
             self._leave()
         else:

@@ -7,15 +7,17 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from easymlnb.contract.errors import (
     CallCancelled,
+    CallNotFound,
     EasyMLNBError,
     IdempotencyKeyConflict,
     InternalError,
 )
+from easymlnb.contract.worker_protocol import Progress
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.services.models import Target
 
@@ -41,7 +43,8 @@ class IdempotentCall:
     """One call under a key.
 
     ``stop`` ends it; ``callers`` is the number of requests that wait; ``target`` is the version
-    that accepted it.
+    that accepted it. Without callers it continues for ``patience`` seconds. ``followers`` get its
+    progress, of which ``progress`` is the latest.
     """
 
     key: Key
@@ -51,11 +54,28 @@ class IdempotentCall:
     callers: int = 1
     ended: float = 0.0
     target: Target | None = None
+    patience: float = 0.0
+    progress: Progress | None = None
+    followers: list[Callable[[Progress, bytes], None]] = field(default_factory=list)
 
     def leave(self) -> None:
-        """Count one request less; stop the call when none waits for it."""
+        """Count one request less; stop the call when none waits for it, maybe after a while."""
         self.callers -= 1
-        if self.callers == 0 and not self.result.done():
+        if self.callers or self.result.done():
+            return
+        if self.patience:
+            self.result.get_loop().call_later(self.patience, self._stop_if_alone)
+        else:
+            self._stop_if_alone()
+
+    def report(self, progress: Progress) -> None:
+        """Pass progress to the requests that wait."""
+        self.progress = progress
+        for follower in tuple(self.followers):
+            follower(progress, b"")
+
+    def _stop_if_alone(self) -> None:
+        if not self.callers and not self.result.done():
             self.stop(CallCancelled("The caller disconnected."))
 
 
@@ -101,6 +121,18 @@ class IdempotencyCache:
             raise IdempotencyKeyConflict
         call.callers += 1
         return call, False
+
+    def resume(self, key: Key) -> IdempotentCall:
+        """Return the call under this key, for a caller who lost its connection.
+
+        Raises ``CallNotFound`` if there is none, or its result is no longer there.
+        """
+        self._remove_old()
+        call = self._calls.get(key)
+        if call is None:
+            raise CallNotFound("The call has ended, and its result is no longer there.")
+        call.callers += 1
+        return call
 
     @contextmanager
     def waiting(
@@ -152,7 +184,8 @@ class IdempotencyCache:
         call.result.set_result(result)
         call.stop = _do_nothing  # it refers to the first request's handler and its large files
         call.ended = self._clock()
-        if not _is_cacheable(result):
+        # Whoever lost the connection must get the result, however large, and whatever it is.
+        if not _is_cacheable(result) and not (call.patience and not call.callers):
             del self._calls[call.key]
             return
         self._calls.move_to_end(call.key)  # ordered by their end

@@ -19,7 +19,8 @@ KEPT = 200
 class CallRecord:
     """One call that ended. ``seconds`` is the time in the worker; ``status`` the HTTP status.
 
-    ``code`` is that of its error; empty when it was answered. ``entry`` is how it came in.
+    ``code`` is that of its error; empty when it was answered. ``entry`` is how it came in, and
+    ``models`` are the models that it used.
     """
 
     request_id: str
@@ -30,6 +31,7 @@ class CallRecord:
     trace: str = ""
     code: str = ""
     entry: str = "http"
+    models: str = ""
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @property

@@ -41,6 +41,16 @@ class CallResult(msgspec.Struct, frozen=True):
     error: EasyMLNBError | None = None
     failure: Failure | None = None
 
+    @property
+    def models(self) -> str:
+        """The models that the call used, such as ``forest=4``; empty for none."""
+        ended = self.result if self.result is not None else self.failure
+        if ended is None or not ended.models:
+            return ""
+        shown = ", ".join(f"{name}={version}" for name, version in ended.models)
+        # Only from a worker that does not use our code.
+        return shown if shown.isascii() and shown.isprintable() else ""
+
     @classmethod
     def from_message(
         cls, message: Result | Failure, body: bytes | SpooledFile, request_id: str

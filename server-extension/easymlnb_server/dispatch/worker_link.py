@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, WorkerLost
-from easymlnb.contract.job_protocol import JobFile, JobMetric, JobOutput
+from easymlnb.contract.job_protocol import (
+    JobFile,
+    JobFilePart,
+    JobMetric,
+    JobOutput,
+    ReadCheckpoint,
+)
 from easymlnb.contract.worker_protocol import (
     Cancel,
     Failure,
@@ -27,7 +33,7 @@ from easymlnb_server.uploads.spool import KernelFileShare, SpooledFile
 OnEnded = Callable[[CallHandle, float | None], None]
 """Called when the worker has released a call, with its duration; ``None``: it never started."""
 
-JobMessage = JobOutput | JobMetric | JobFile
+JobMessage = JobOutput | JobMetric | JobFile | JobFilePart | ReadCheckpoint
 
 log = logging.getLogger("easymlnb.link")
 

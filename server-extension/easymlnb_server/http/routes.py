@@ -5,6 +5,9 @@ from typing import Any
 from easymlnb_server.apps.channel_handlers import ChannelsHandler, KernelHandler, LeaveHandler
 from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
+from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
+from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
+from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
 from easymlnb_server.calls.handlers import CallHandler
@@ -15,19 +18,16 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonPageHandler,
     ComparisonsHandler,
     ShadowsHandler,
+    ShadowsPageHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.hub.handlers import (
-    HubHandler,
-    OwnerlessHandler,
-    ServiceTransferHandler,
-    TransferHandler,
-    UserHandler,
-)
+from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
+from easymlnb_server.http.template_routes import template_routes
+from easymlnb_server.hub.handlers import ROUTES as HUB
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
@@ -54,6 +54,28 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
+from easymlnb_server.model_registry.handlers import (
+    AliasHandler,
+    CompareHandler,
+)
+from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
+from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
+from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
+from easymlnb_server.model_registry.page_handlers import (
+    ComparePageHandler,
+    ModelPageHandler,
+    ModelsPageHandler,
+    ModelVersionPageHandler,
+)
+from easymlnb_server.model_registry.version_handlers import OPERATIONS as MODEL_VERSIONS
+from easymlnb_server.model_registry.version_handlers import (
+    ExportHandler,
+    ModelFileHandler,
+    ModelVersionHandler,
+    ModelVersionsHandler,
+)
+from easymlnb_server.model_templates import handlers as templates
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -95,6 +117,14 @@ from easymlnb_server.recordings.handlers import (
     RecordsHandler,
     RecordsPageHandler,
 )
+from easymlnb_server.schedules.handlers import OPERATIONS as SCHEDULES
+from easymlnb_server.schedules.handlers import (
+    PauseScheduleHandler,
+    RunScheduleHandler,
+    ScheduleHandler,
+    SchedulesHandler,
+    SchedulesPageHandler,
+)
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -119,8 +149,21 @@ from easymlnb_server.traffic.handlers import (
     TrafficHandler,
     VersionHandler,
 )
+from easymlnb_server.training.handlers import OPERATIONS as TRAINING
+from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
-from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.uploads.handlers import UploadHandler
+from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
+from easymlnb_server.webhooks.handlers import (
+    DeliveriesHandler,
+    DeliveryHandler,
+    RetryDeliveryHandler,
+    RotateWebhookHandler,
+    TestWebhookHandler,
+    WebhookHandler,
+    WebhooksHandler,
+    WebhooksPageHandler,
+)
 
 PREFIX = "easymlnb"
 
@@ -139,6 +182,8 @@ OPERATIONS: Operations = {
     **ME,
     **UPLOADS,
     **JOBS,
+    **BATCHES,
+    **TRAINING,
     **JOB_PAGES,
     **KEYS,
     **LIMITS,
@@ -151,6 +196,13 @@ OPERATIONS: Operations = {
     **COMPARISONS,
     **MCP,
     **ASSISTANTS,
+    **MODELS,
+    **TEMPLATES,
+    **MODEL_VERSIONS,
+    **MODEL_PAGES,
+    **SCHEDULES,
+    **WEBHOOKS,
+    **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -165,10 +217,13 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
+MLFLOW_PREFIX = r"mlflow/api/2\.0"
+MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
+MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
+MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
-
 KEY = r"(key_[0-9a-f]{16})"
-
 SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
 
@@ -186,6 +241,30 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
         (rf"{prefix}/{name}/leave/{SESSION}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
+
+
+def _models(name: str) -> Routes:
+    """Return the routes of models; ``~/name`` is a model of the caller's own."""
+    own = OWN_MODEL if name == NAME else name
+    model = rf"models/{own}"
+    return (
+        *template_routes(name, own),
+        (r"models", templates.TemplateModelsHandler),
+        (r"models/page", ModelsPageHandler),
+        (model, templates.TemplateModelHandler),
+        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
+        (rf"{model}/page", ModelPageHandler),
+        (rf"{model}/compare", CompareHandler),
+        (rf"{model}/compare/page", ComparePageHandler),
+        (rf"{model}/versions", ModelVersionsHandler),
+        (rf"{model}/versions/{MODEL_REF}", ModelVersionHandler),
+        (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
+        (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
+        (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
+        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
+    )
 
 
 def _common_routes(name: str) -> Routes:
@@ -209,7 +288,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", UploadsHandler),
+        (r"uploads", templates.DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
@@ -223,6 +302,10 @@ def _common_routes(name: str) -> Routes:
         (r"placements", PlacementsHandler),
         (r"me", MeHandler),
         (rf"services/{name}/jobs", SubmitHandler),
+        (rf"services/{name}/batches", BatchesHandler),
+        (rf"services/{name}/batches/page", BatchPageHandler),
+        (rf"services/{name}/sweeps", SweepsHandler),
+        (rf"jobs/{JOB}/trials", TrialsHandler),
         (r"jobs", JobsHandler),
         (r"jobs/page", JobsPageHandler),
         (rf"jobs/{JOB}", JobHandler),
@@ -233,6 +316,7 @@ def _common_routes(name: str) -> Routes:
         (rf"jobs/{JOB}/files/(.+)", JobFileHandler),
         (rf"jobs/{JOB}/cancel", CancelJobHandler),
         (rf"jobs/{JOB}/retry", RetryJobHandler),
+        (rf"jobs/{JOB}/use", UseModelHandler),
         (r"keys", KeysHandler),
         (r"keys/page", KeysPageHandler),
         (rf"keys/{KEY}", KeyHandler),
@@ -267,12 +351,28 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
+        *_models(name),
+        (r"schedules", SchedulesHandler),
+        (r"schedules/page", SchedulesPageHandler),
+        (rf"schedules/{JOB}", ScheduleHandler),
+        (rf"schedules/{JOB}/pause", PauseScheduleHandler),
+        (rf"schedules/{JOB}/resume", PauseScheduleHandler, {"paused": False}),
+        (rf"schedules/{JOB}/run", RunScheduleHandler),
+        (r"webhooks", WebhooksHandler),
+        (r"webhooks/page", WebhooksPageHandler),
+        (rf"webhooks/{JOB}", WebhookHandler),
+        (rf"webhooks/{JOB}/rotate", RotateWebhookHandler),
+        (rf"webhooks/{JOB}/test", TestWebhookHandler),
+        (r"deliveries", DeliveriesHandler),
+        (rf"deliveries/{JOB}", DeliveryHandler),
+        (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
     )
 
 
@@ -290,11 +390,7 @@ ROUTES: Routes = (
 # A shared service has no live services and runs no kernels under its own account.
 SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
-    (r"hub", HubHandler),
-    (r"hub/ownerless", OwnerlessHandler),
-    (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
-    (rf"hub/users/{USER}", UserHandler),
-    (rf"hub/users/{USER}/transfer", TransferHandler),
+    *HUB,
     (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )

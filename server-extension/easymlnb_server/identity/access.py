@@ -140,11 +140,22 @@ SINGLE_USER = "user"
 """The owner key of calls with the server's own token, which has a single user."""
 
 _USER_KEY = "user "
+_PASS_KEY = "pass "
 
 
 def owner_key(name: str) -> str:
     """Return the key of a user's calls and uploads."""
     return f"{_USER_KEY}{name}"
+
+
+def pass_key(visitor: str) -> str:
+    """Return the key of the uploads and jobs of a browser without a login."""
+    return f"{_PASS_KEY}{visitor}"
+
+
+def is_pass_key(key: str) -> bool:
+    """Return whether a key is that of a browser without a login."""
+    return key.startswith(_PASS_KEY)
 
 
 def user_of_key(key: str) -> str | None:

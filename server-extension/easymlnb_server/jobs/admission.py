@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.identity.grants import KeyGrant
-from easymlnb_server.identity.quotas.quotas import Quotas
+from easymlnb_server.identity.quotas.quotas import VISITOR_KEY, Quotas
 from easymlnb_server.jobs.models import Job, JobOptions
 from easymlnb_server.jobs.repository import JobRepository
 
@@ -25,7 +25,7 @@ class JobAdmission:
         self,
         repository: JobRepository,
         job: Job,
-        caller: Caller,
+        caller: Caller | None,
         size: int,
         store: Callable[[], Job],
     ) -> Job:
@@ -39,7 +39,7 @@ class JobAdmission:
             known = await asyncio.to_thread(repository.has_key, job.owner, job.service, key)
             if known:
                 return await asyncio.to_thread(store)
-        admission = self._quotas.admit(job.service, caller, job.owner, size)
+        admission = self._quotas.admit(job.service, caller, limited_owner(job), size)
         try:
             stored = await self._store(repository, job, caller, store)
         except BaseException:
@@ -54,25 +54,34 @@ class JobAdmission:
         return stored
 
     async def _store(
-        self, repository: JobRepository, job: Job, caller: Caller, store: Callable[[], Job]
+        self, repository: JobRepository, job: Job, caller: Caller | None, store: Callable[[], Job]
     ) -> Job:
-        if not self._quotas.limits_jobs(job.service, caller):
+        owner = limited_owner(job)
+        if not self._quotas.limits_jobs(job.service, caller, owner):
             return await asyncio.to_thread(store)
         async with self._lock:
-            key = caller.key.id if caller.key is not None else ""
+            key = caller.key.id if caller is not None and caller.key is not None else ""
             unfinished = await asyncio.to_thread(repository.unfinished, job.owner, job.service, key)
-            self._quotas.check_jobs(job.service, caller, unfinished)
+            self._quotas.check_jobs(job.service, caller, owner, unfinished)
             return await asyncio.to_thread(store)
+
+
+def limited_owner(job: Job) -> str:
+    """Return the owner key by which limits count a job: a visitor's browser is one visitor."""
+    return f"{VISITOR_KEY}{job.owner}" if is_pass_key(job.owner) else job.owner
 
 
 def options_of(caller: Caller | None, request_id: str, *, view: bool) -> JobOptions:
-    """Return the options of a job that a caller submits."""
-    assert caller is not None
+    """Return the options of a job that a caller, or a visitor, submits."""
+    if caller is None:
+        return JobOptions(request_id=request_id, view=view)
     key = caller.key.id if caller.key is not None else ""
     return JobOptions(request_id=request_id, view=view, user=caller.name, api_key=key)
 
 
-def submitter(options: JobOptions) -> Caller:
+def submitter(options: JobOptions) -> Caller | None:
     """Return who submitted a job, to count its runs. This caller has no rights."""
+    if not options.user:
+        return None
     grant = KeyGrant(options.api_key, frozenset(), frozenset()) if options.api_key else None
     return Caller(options.user, key=grant)

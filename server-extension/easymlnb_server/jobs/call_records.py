@@ -6,7 +6,7 @@ from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.calls.record import run_seconds
 from easymlnb_server.dispatch.call import CallHandle, CallResult
-from easymlnb_server.jobs.admission import submitter
+from easymlnb_server.jobs.admission import limited_owner, submitter
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
@@ -39,6 +39,7 @@ class JobCallRecorder:
             entry=Entry.JOB,
         )
         spec = version.spec if version is not None else current.spec
-        target = Target(spec, current.deployment.pool, job.version)
+        target = Target(spec, current.deployment.dispatcher, job.version)
         self._invoker.recorder.record(request, target, handle, result, now - handle.started)
-        self._invoker.quotas.charge(job.service, caller, run_seconds(handle, result))
+        seconds = run_seconds(handle, result)
+        self._invoker.quotas.charge(job.service, caller, limited_owner(job), seconds)

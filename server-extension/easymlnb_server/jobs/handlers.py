@@ -31,8 +31,10 @@ from easymlnb_server.identity.access import SINGLE_USER, Action
 from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
-from easymlnb_server.jobs.manager import Jobs, Submission
+from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
+from easymlnb_server.jobs.submission import Submission
+from easymlnb_server.training.versions import shown_version
 from easymlnb_server.uploads.handlers import owner_of_jobs, with_uploads
 
 VERSION = "X-Easymlnb-Version"
@@ -188,7 +190,9 @@ class JobHandlerBase(EasyHandler):
         attempts = await asyncio.to_thread(repository.attempts, job.id)
         files = await asyncio.to_thread(repository.files, job.id)
         metrics = await asyncio.to_thread(repository.metrics, job.id)
-        return responses.details(job, self.address, position, attempts, files, metrics)
+        shown = responses.details(job, self.address, position, attempts, files, metrics)
+        shown.model = await shown_version(self.state.models, job, self.caller)
+        return shown
 
 
 class SubmitHandler(SpooledBodyHandler):
@@ -247,7 +251,7 @@ class JobHandler(JobHandlerBase):
     """``GET jobs/{id}``, also when it has ended; ``DELETE`` cancels it or removes it."""
 
     def accepts_token(self, token: PageToken) -> bool:
-        return self.request.method == "GET" and not token.public  # ``found`` checks the service
+        return self.request.method == "GET"  # ``found`` checks the service
 
     @web.authenticated
     async def get(self, id: str) -> None:
@@ -270,7 +274,7 @@ class JobResultHandler(JobHandlerBase):
     """``GET jobs/{id}/result``: the result as a call returns it, or the job's error."""
 
     def accepts_token(self, token: PageToken) -> bool:
-        return not token.public  # ``found`` checks the service
+        return True  # ``found`` checks the service
 
     @web.authenticated
     async def get(self, id: str) -> None:
@@ -309,7 +313,7 @@ class CancelJobHandler(JobHandlerBase):
     """``POST jobs/{id}/cancel``."""
 
     def accepts_token(self, token: PageToken) -> bool:
-        return not token.public  # ``found`` checks the service
+        return True  # ``found`` checks the service
 
     @web.authenticated
     async def post(self, id: str) -> None:

@@ -6,6 +6,7 @@ Job kernels do not serve calls, so a job that crashes or leaks memory touches no
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +17,12 @@ from easymlnb.contract.errors import WorkerOutOfMemory
 from easymlnb_server.identity.names import short_name
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.models import Job
-from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.placement.base import Kernel, OrphanedWorker
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.workers import adoption
 from easymlnb_server.workers.checks import WorkerChecks
 from easymlnb_server.workers.factory import DeploymentFactory
-from easymlnb_server.workers.starter import Starter
+from easymlnb_server.workers.starter import JobLane, Starter
 from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
 
 RECORD = "jobs"
@@ -67,6 +68,8 @@ class JobKernels:
         The lanes by name.
     stay
         Seconds that a kernel waits for the next server after this one ended.
+    node_stay
+        The same for kernels on nodes, which also wait for a network that is down.
     """
 
     def __init__(
@@ -76,12 +79,14 @@ class JobKernels:
         folder: Path,
         lanes: dict[str, Lane],
         stay: float,
+        node_stay: float,
     ) -> None:
         self._deployments = deployments
         self._load = load
         self._folder = folder
         self._lanes = lanes
         self._stay = stay
+        self._node_stay = node_stay
         self._workers = WorkerSet(lambda link: None)
         self._idle: list[JobKernel] = []
         self._busy: set[JobKernel] = set()
@@ -119,7 +124,7 @@ class JobKernels:
         """
         for kernel in self._idle:
             same = (kernel.lane, kernel.bundle) == (job.lane, job.bundle)
-            if same and not kernel.worker.link.lost:
+            if same and not kernel.worker.link.lost and _left(kernel) > 0:
                 self._idle.remove(kernel)
                 self._use(kernel)
                 return kernel
@@ -136,7 +141,8 @@ class JobKernels:
         registration = self._deployments.registration.for_owner(job.author)
         worker: Worker | None = None
         try:
-            worker = await adoption.adopt(orphan, registration, folder, self._stay)
+            stay = self._stay_of(orphan.kernel)
+            worker = await adoption.adopt(orphan, registration, folder, stay)
         finally:
             if worker is None:
                 end = self._workers.run_shielded(orphan.kernel.stop())
@@ -152,7 +158,8 @@ class JobKernels:
     async def reconnected(self, kernel: JobKernel) -> bool:
         """Wait for a kernel on a node that lost its link; return whether it came back."""
         registration = self._deployments.registration.for_owner(kernel.owner)
-        back = await adoption.wait_reconnect(kernel.worker, registration)
+        stay = self._stay_of(kernel.worker.kernel)
+        back = await adoption.wait_reconnect(kernel.worker, registration, stay)
         if back is None:
             return False
         self._workers.swap(kernel.worker, back)
@@ -166,7 +173,8 @@ class JobKernels:
             return
         self._busy.discard(kernel)
         idle = self._lanes[kernel.lane].idle if kernel.lane in self._lanes else 0.0
-        if not idle or kernel.worker.link.lost:
+        idle = min(idle, _left(kernel))
+        if idle <= 0 or kernel.worker.link.lost:
             self._workers.end(kernel.worker)
             return
         self._idle.append(kernel)
@@ -236,8 +244,7 @@ class JobKernels:
             lambda: self._load(job.bundle),
             self._workers,
             self._folder,
-            lane.placement,
-            max(1, (os.cpu_count() or 1) // lane.workers),
+            JobLane(lane.placement, max(1, (os.cpu_count() or 1) // lane.workers), self._node_stay),
         )
         with self._reported(job, starter):
             return await starter.start((short_name(job.service),))
@@ -252,4 +259,13 @@ class JobKernels:
 
     async def _grant(self, kernel: JobKernel) -> None:
         name = f"{RECORD}/{kernel.bundle}"
-        await adoption.grant_reconnect(kernel.worker, name, self._stay)
+        stay = self._stay_of(kernel.worker.kernel)
+        await adoption.grant_reconnect(kernel.worker, name, stay)
+
+    def _stay_of(self, kernel: Kernel) -> float:
+        return self._node_stay if kernel.is_on_node else self._stay
+
+
+def _left(kernel: JobKernel) -> float:
+    """Return the seconds until a kernel must leave its node."""
+    return kernel.worker.kernel.replace_at - time.monotonic()

@@ -1,7 +1,13 @@
-"""The output of jobs that have not ended, as files that grow: one for each attempt."""
+"""The output of jobs that have not ended, as files that grow: one for each attempt.
 
+A second file has the latest progress, which the next server shows if this one is killed.
+"""
+
+import contextlib
 import os
 from pathlib import Path
+
+import msgspec
 
 from easymlnb.contract.job_protocol import LOG_LIMIT
 
@@ -42,16 +48,36 @@ class JobLogs:
         heads = (f"--- attempt {number} ---\n".encode() for number in range(1, attempts + 1))
         return b"".join(head + text for head, text in zip(heads, texts, strict=True))
 
+    def save_progress(self, job: str, attempt: int, progress: tuple[float, str]) -> None:
+        """Replace the progress of an attempt; a killed process leaves the last one."""
+        data = msgspec.json.encode(progress)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with contextlib.suppress(OSError):  # a full disk does not end the job
+            handle = os.open(self._progress(job, attempt), flags, 0o600)
+            with open(handle, "wb", 0) as file:
+                file.write(data)
+
+    def progress(self, job: str, attempt: int) -> tuple[float, str] | None:
+        """Return the latest progress of an attempt, if any."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            data = self._progress(job, attempt).read_bytes()
+            return msgspec.json.decode(data, type=tuple[float, str])
+        return None
+
     def remove(self, job: str, attempts: int) -> None:
         """Delete the output of a job."""
         for number in range(1, attempts + 1):
             self._path(job, number).unlink(missing_ok=True)
+            self._progress(job, number).unlink(missing_ok=True)
 
     def _read(self, job: str, attempt: int) -> bytes:
         try:
             return self._path(job, attempt).read_bytes()
         except FileNotFoundError:
             return b""
+
+    def _progress(self, job: str, attempt: int) -> Path:
+        return self._folder / f"{job}-{attempt}.progress"
 
     def _path(self, job: str, attempt: int) -> Path:
         return self._folder / f"{job}-{attempt}"

@@ -3,11 +3,10 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from random import random
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,82 +14,36 @@ import msgspec
 from easymlnb.contract.errors import (
     BadRequest,
     Draining,
-    Forbidden,
     JobNotFound,
     ServiceNotFound,
 )
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.record import size_of
-from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity.access import Caller
-from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.admission import JobAdmission, options_of
+from easymlnb_server.jobs.admission import JobAdmission
 from easymlnb_server.jobs.bodies import store_body
 from easymlnb_server.jobs.call_records import JobCallRecorder
 from easymlnb_server.jobs.events import CHANGED, JobEvents
 from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import CALL, Job, JobInput, State, new_id
+from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
-from easymlnb_server.jobs.run import RunParts
-from easymlnb_server.jobs.runner import JobRunner
+from easymlnb_server.jobs.rows import OnOutcome
+from easymlnb_server.jobs.runner import JobRunner, Step
+from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
-from easymlnb_server.services.registry import LIVE, Selection
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.workers.factory import DeploymentFactory
 
-MAX_ATTEMPTS = 20
-IDEMPOTENT_LOSSES = 3
-"""Workers that a job of an idempotent service may lose before it fails."""
-
 PURGE_EVERY = 3600.0
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A job that somebody wants to run.
-
-    - ``owner``: the key of the caller, who sees the job
-    - ``key``: the idempotency key, empty for none
-    - ``lane``: empty for the one of the kind
-    - ``attempts``: how often the function may raise before the job fails
-    - ``timeout``: seconds that an attempt may run; 0 for the server's maximum
-    - ``version``: the version that must run it; empty to let traffic decide
-    - ``not_before``: when the job may start, in seconds since 1970
-    """
-
-    service: str
-    caller: Caller | None
-    owner: str
-    body: Body
-    content_type: str = ""
-    accept: str = ""
-    key: str = ""
-    request_id: str = ""
-    view: bool = False
-    lane: str = ""
-    version: str = ""
-    attempts: int = 1
-    timeout: float = 0.0
-    not_before: float = 0.0
-    low_priority: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class JobLimits:
-    """Settings of jobs, in seconds: of an attempt, of a wait for the server, and of a result."""
-
-    timeout: float
-    stay: float
-    retention: float
 
 
 class Jobs:
@@ -110,6 +63,16 @@ class Jobs:
         self.events = JobEvents()
         self.lanes = lanes
         self.logs = JobLogs(folder / "job-logs")
+        self.on_outcome: list[OnOutcome] = []
+        """Run in the transaction that ends an attempt or a job, see ``OnOutcome``."""
+        self.on_prepare: list[Callable[[Store], None]] = []
+        """Called with the store, before anything is served or removed."""
+        self.drivers: dict[str, Step] = {}
+        """Run the jobs that need no kernel, by kind."""
+        self.checks: list[ResultCheck] = []
+        """May refuse the results of jobs, see ``ResultCheck``."""
+        self.on_ended: list[OnEnded] = []
+        """Called when the end of a job is stored, see ``OnEnded``."""
         self._invoker = invoker
         self._published = published
         self._publisher = publisher
@@ -118,6 +81,9 @@ class Jobs:
         self._folder = folder / "jobs"
         self._limits = limits
         self._admission = JobAdmission(invoker.quotas)
+        self._factory = JobFactory(
+            invoker, published, lanes, limits.timeout, deployments.require_placement
+        )
         self._store: Store | None = None
         self._repository: JobRepository | None = None
         self._runner: JobRunner | None = None
@@ -138,15 +104,23 @@ class Jobs:
 
     async def prepare(self, store: Store) -> None:
         """Use a store, before anything is served or removed."""
-        self._store, self._repository = store, JobRepository(store.database)
+        self._store = store
+        self._repository = JobRepository(store.database, self.on_outcome)
         store.more_files.append(self._repository.needed_files)
+        for prepare in self.on_prepare:
+            prepare(store)
         await asyncio.to_thread(self.logs.open)
 
     async def open(self, orphans: Iterable[OrphanedWorker]) -> None:
         """Run jobs from now on; ``orphans`` are the job kernels of a former server."""
         assert self._store is not None and self._repository is not None
         kernels = JobKernels(
-            self._deployments, self._publisher.load, self._folder, self.lanes, self._limits.stay
+            self._deployments,
+            self._publisher.load,
+            self._folder,
+            self.lanes,
+            self._limits.stay,
+            self._limits.node_stay,
         )
         parts = RunParts(
             self._repository,
@@ -157,8 +131,10 @@ class Jobs:
             kernels,
             JobCallRecorder(self._invoker, self._published).record,
             self._limits.retention,
+            self.checks,
+            self.on_ended,
         )
-        self._runner = JobRunner(parts, self.lanes, self._published.__contains__)
+        self._runner = JobRunner(parts, self.lanes, self._published.__contains__, self.drivers)
         await self._runner.open(orphans)
 
     async def close(self) -> None:
@@ -179,31 +155,33 @@ class Jobs:
         if self._runner is not None and self._runner.running:
             self._invoker.activity.touch()
 
-    async def submit(self, submission: Submission) -> Job:
+    async def submit(
+        self, submission: Submission, store: Callable[[Job], Job] | None = None
+    ) -> Job:
         """Store a job and return it; it is on disk then.
 
-        Raises ``ServiceNotFound``, ``BadRequest``, ``Forbidden`` for a visitor without a login, or
-        ``IdempotencyKeyConflict``, or ``LimitExceeded``.
+        ``store`` stores the job with its input, and blocks; by default, the body is the input.
+        Raises ``ServiceNotFound``, ``BadRequest``, ``Forbidden`` for a visitor without a login,
+        ``IdempotencyKeyConflict`` or ``LimitExceeded``.
         """
         if self._invoker.services.draining:
             raise Draining
-        if submission.caller is None:
-            raise Forbidden("Jobs need a login: a visitor could not find them again.")
-        chosen = Selection(
-            version=submission.version, owner=submission.owner, headers={}, point=random()
-        )
-        target = self._invoker.find(submission.service, submission.caller, selection=chosen)
-        job = self._new_job(submission, target)
+        job = self._factory.make(submission)
+        add = partial(self._add, submission) if store is None else store
         stored = await self._admission.add(
-            self.repository,
-            job,
-            submission.caller,
-            size_of(submission.body),
-            lambda: self._add(submission, job),
+            self.repository, job, submission.caller, size_of(submission.body), partial(add, job)
         )
+        self.wake()
+        return stored
+
+    def check(self, submission: Submission) -> Job:
+        """Return the job of a submission without storing it; raises as ``submit`` does."""
+        return self._factory.make(submission)
+
+    def wake(self) -> None:
+        """Look for jobs now."""
         if self._runner is not None:
             self._runner.wake()
-        return stored
 
     async def get(self, id: str, owner: str | None) -> Job:
         """Return a job of ``owner``, or anyone's for ``None``; raises ``JobNotFound``."""
@@ -247,12 +225,13 @@ class Jobs:
     async def cancel(self, id: str, owner: str | None) -> Job:
         """Cancel a job; raises ``JobNotFound`` or ``JobEnded``."""
         await self.get(id, owner)
-        now, expires = time.time(), time.time() + self._limits.retention
+        now = time.time()
 
         def rule(job: Job) -> rules.Change:
             change = rules.cancel(job, now)
             if "state" not in change.values:
                 return change
+            expires = now + kept_seconds(job, self._limits.retention)
             return replace(change, values={**change.values, "expires": expires})
 
         job = await asyncio.to_thread(self.repository.change, id, rule)
@@ -267,34 +246,10 @@ class Jobs:
         old = await self.get(id, owner)
         if not old.state.ended:
             raise BadRequest(f"The job is {old.state.shown}; only a job that ended can be retried.")
-        target = self._invoker.find(old.service, caller)
-        version = self._version(target)
-        now = time.time()
-        fresh = Job(
-            id=new_id(now),
-            owner=old.owner,
-            service=old.service,
-            version=target.version,
-            bundle=version[0],
-            author=version[1],
-            lane=lane_rules.choose(self.lanes, old.kind, old.lane),
-            input=old.input,
-            kind=old.kind,
-            fingerprint=old.fingerprint,
-            attempts=old.attempts,
-            losses=old.losses,
-            timeout=old.timeout,
-            input_type=old.input_type,
-            accept=old.accept,
-            options=options_of(caller, old.options.request_id, view=old.options.view),
-            retry_of=old.id,
-            created=now,
-            changed=now,
-        )
+        fresh = self._factory.again(old, caller)
         add = partial(self.repository.add, fresh)
         stored = await self._admission.add(self.repository, fresh, caller, 0, add)
-        if self._runner is not None:
-            self._runner.wake()
+        self.wake()
         return stored
 
     async def remove(self, id: str, owner: str | None) -> Job | None:
@@ -338,53 +293,10 @@ class Jobs:
             return self.store.files.get(job.log)
         return self.logs.read(job.id, job.attempt)
 
-    def _version(self, target: Target) -> tuple[str, str]:
-        """Return the bundle of what answers a call, and who runs it."""
-        service = self._published.get(target.name)
-        if target.version == LIVE or service is None:
-            raise BadRequest(
-                f"{target.name!r} is not published, and jobs run published versions. Publish it: "
-                "ml.publish(...), or 'easymlnb publish'."
-            )
-        return service.versions[int(target.version)].bundle, service.owner
-
-    def _new_job(self, submission: Submission, target: Target) -> Job:
-        bundle, author = self._version(target)
-        if target.spec.stream:
-            raise BadRequest(
-                f"{submission.service!r} is a streaming service; a job returns one result."
-            )
-        lane = lane_rules.choose(self.lanes, CALL, submission.lane)
-        if not 1 <= submission.attempts <= MAX_ATTEMPTS:
-            raise BadRequest(
-                f"attempts must be from 1 to {MAX_ATTEMPTS}, not {submission.attempts}."
-            )
-        now = time.time()
-        limit = self._limits.timeout
-        return Job(
-            id=new_id(now),
-            owner=submission.owner,
-            service=submission.service,
-            version=target.version,
-            bundle=bundle,
-            author=author,
-            lane=lane,
-            input=JobInput(file=""),
-            key=submission.key or None,
-            attempts=submission.attempts,
-            losses=IDEMPOTENT_LOSSES if target.spec.resources.idempotent else 0,
-            not_before=submission.not_before,
-            timeout=min(submission.timeout or limit, limit),
-            input_type=submission.content_type,
-            accept=submission.accept,
-            options=options_of(submission.caller, submission.request_id, view=submission.view),
-            created=now,
-            changed=now,
-        )
-
     def _add(self, submission: Submission, job: Job) -> Job:
         stored = store_body(self.store.files, submission.body)
         digest = hashlib.sha256(msgspec.json.encode(stored))
         digest.update(f"\n{job.input_type}\n{job.accept}\n{submission.view}".encode())
         job = msgspec.structs.replace(job, input=stored, fingerprint=digest.hexdigest())
-        return self.repository.add(job, low_priority=submission.low_priority)
+        low_priority = submission.low_priority or submission.caller is None
+        return self.repository.add(job, low_priority=low_priority)

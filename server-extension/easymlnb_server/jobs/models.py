@@ -12,6 +12,14 @@ from msgspec import Meta
 CALL = "call"
 """The kind of a job that is one call of a service."""
 
+BATCH = "batch"
+"""The kind of a job that runs the rows of a table."""
+
+SWEEP, TRIAL = "sweep", "trial"
+"""The kinds of a job that runs a service with many parameters, and of each of these runs."""
+TRAIN = "train"
+"""The kind of a job that trains a model: its success adds a version to the model."""
+
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -57,13 +65,15 @@ class JobInput(msgspec.Struct, frozen=True, kw_only=True):
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the call of a job is made, who submitted it, and under which ID it is logged.
 
-    ``api_key`` is the id of the key that was used, if any.
+    ``api_key`` is the id of the key that was used, if any; ``schedule`` that of the schedule that
+    made the job.
     """
 
     request_id: str = ""
     view: bool = False
     user: str = ""
     api_key: str = ""
+    schedule: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +112,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: dict[str, Any] | None = None
     log: str | None = None
     checkpoint: str | None = None
+    former_checkpoint: str | None = None
     progress: float = 0.0
     progress_text: str = ""
     reason: str = ""
@@ -205,10 +216,21 @@ class JobShown(msgspec.Struct, kw_only=True):
     expires: float | None
     error: dict[str, Any] | None
     retry_of: str | None
+    schedule: Annotated[str, Meta(description="The schedule that made it, if any.")]
     url: str
     result: str
     events: str
     log: str
+
+
+class JobModelShown(msgspec.Struct, kw_only=True):
+    """The version of a model that a job has made."""
+
+    name: str
+    version: int
+    file: Annotated[str, Meta(description="Label of the job's file with the model.")]
+    may_use: Annotated[bool, Meta(description="Whether you may put it in production.")]
+    used: Annotated[bool, Meta(description="Whether it is in production.")]
 
 
 class JobDetails(JobShown, kw_only=True):
@@ -217,6 +239,9 @@ class JobDetails(JobShown, kw_only=True):
     attempts: list[AttemptShown]
     files: list[FileShown]
     metrics: list[MetricShown]
+    model: Annotated[
+        JobModelShown | None, Meta(description="What a training that succeeded has made.")
+    ] = None
 
 
 class JobAccepted(msgspec.Struct, kw_only=True):

@@ -9,9 +9,10 @@ from tornado.escape import url_escape
 
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.handlers import JobHandlerBase, number, states_named
+from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, number, states_named
 from easymlnb_server.jobs.models import STATES, JobShown
 from easymlnb_server.openapi.document import HTML, Operation, ok
+from easymlnb_server.webhooks.responses import delivery_shown
 
 PAGE_SIZE = 50
 """Jobs on one page of the list."""
@@ -30,7 +31,9 @@ class JobPageBase(PageHandler, JobHandlerBase):
 
     def job_page(self, template: str, **values: Any) -> None:
         """Send a page that shows jobs."""
-        self.page(template, colors=COLORS, time=_time, shared=self.state.services.shared, **values)
+        self.page(
+            template, colors=COLORS, time=shown_time, shared=self.state.services.shared, **values
+        )
 
 
 class JobsPageHandler(JobPageBase):
@@ -76,6 +79,7 @@ class JobPageHandler(JobPageBase):
         log = await self.jobs.log(job)
         start = max(0, len(log) - int(number(self, "log", LOG_SHOWN, 2**31)))
         events = await asyncio.to_thread(self.jobs.repository.events, id)
+        sent = await self.state.webhooks.deliveries(job_owner(self), job=id)
         self.job_page(
             "job.html",
             job=details,
@@ -85,10 +89,12 @@ class JobPageHandler(JobPageBase):
             active=not job.state.ended,
             curves=_curves(details.metrics),
             duration=_duration(details),
+            deliveries=[delivery_shown(one) for one in sent],
         )
 
 
-def _time(seconds: float | None) -> str:
+def shown_time(seconds: float | None) -> str:
+    """Return a time for a template; empty for none."""
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 

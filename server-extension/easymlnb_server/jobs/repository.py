@@ -5,7 +5,7 @@ attempt protect each job. A write that a lost connection interrupted may run twi
 recognizes its own result.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from easymlnb_server.identity.access import is_pass_key
 from easymlnb_server.jobs import rows, rules
 from easymlnb_server.jobs.models import (
     ENDED,
@@ -30,8 +31,9 @@ from easymlnb_server.jobs.models import (
     State,
     StoredFile,
 )
+from easymlnb_server.jobs.rows import OnOutcome
 from easymlnb_server.jobs.rules import Change
-from easymlnb_server.store.database import Repository, reading
+from easymlnb_server.store.database import Database, Repository, reading
 from easymlnb_server.store.tables import (
     job_attempts,
     job_events,
@@ -44,7 +46,14 @@ T = TypeVar("T")
 
 
 class JobRepository(Repository):
-    """Reads and writes jobs. Methods block: call them in a thread."""
+    """Reads and writes jobs. Methods block: call them in a thread.
+
+    ``on_outcome`` runs in the transaction that ends an attempt or a job.
+    """
+
+    def __init__(self, database: Database, on_outcome: Sequence[OnOutcome] = ()) -> None:
+        super().__init__(database)
+        self._on_outcome = on_outcome
 
     def add(self, job: Job, *, low_priority: bool = False) -> Job:
         """Add a queued job at its rank, or return the job that has its key already.
@@ -74,12 +83,15 @@ class JobRepository(Repository):
     ) -> tuple[list[Job], int]:
         """Return jobs, newest first, and how many there are; ``start`` is the id of the first.
 
-        ``among`` are the services of an API key, which may be patterns; ``None`` for all.
+        ``among`` are the services of an API key, which may be patterns; ``None`` for all. The
+        trials of sweeps are only among them if ``kind`` or ``parent`` asks for some.
         """
         chosen: list[ColumnElement[bool]] = []
         for column, value in (("service", service), ("kind", kind), ("parent", parent)):
             if value:
                 chosen.append(jobs.c[column] == value)
+        if not kind and not parent:
+            chosen.append(jobs.c.parent.is_(None))
         if owner is not None:
             chosen.append(jobs.c.owner == owner)
         if among is not None:
@@ -110,12 +122,18 @@ class JobRepository(Repository):
     def unfinished(
         self, connection: Connection, owner: str, service: str, key: str
     ) -> dict[str, int]:
-        """Return the numbers of jobs that have not ended: of the service, the user and the key."""
+        """Return the numbers of jobs that have not ended, by kind of meter.
+
+        These are those of the service, of all its visitors, and of the owner, a user or a visitor.
+        """
         going = jobs.c.state.not_in(ENDED)
-        query = select(func.count()).select_from(jobs).where(going, jobs.c.service == service)
+        query = select(jobs.c.owner).where(going, jobs.c.service == service)
+        owners = list(connection.execute(query).scalars())
         own = list(connection.execute(select(jobs.c.options).where(going, jobs.c.owner == owner)))
         return {
-            "service": connection.scalar(query) or 0,
+            "service": len(owners),
+            "visitors": sum(map(is_pass_key, owners)),
+            "visitor": len(own),
             "user": len(own),
             "key": sum(row.options.get("api_key") == key for row in own),
         }
@@ -138,7 +156,8 @@ class JobRepository(Repository):
                 change = rules.fail_unstarted(error, now)
                 values = {**change.values, "expires": expires}
                 outcome = change.outcome if rules.is_held(job) else ""
-                rows.write_change(connection, job, replace(change, values=values, outcome=outcome))
+                change = replace(change, values=values, outcome=outcome)
+                rows.write_change(connection, job, change, self._on_outcome)
             return [job.id for job in found]
 
         return self._write(work)
@@ -175,7 +194,9 @@ class JobRepository(Repository):
 
     def apply(self, job: Job, change: Change) -> Job | None:
         """Write a change of a held job; ``None`` if its token has changed or it has ended."""
-        return self._write(lambda connection: rows.apply_change(connection, job, change))
+        return self._write(
+            lambda connection: rows.apply_change(connection, job, change, self._on_outcome)
+        )
 
     def change(self, id: str, rule: Callable[[Job], Change]) -> Job:
         """Read a job under a lock, and write the change that ``rule`` returns for it."""
@@ -183,7 +204,7 @@ class JobRepository(Repository):
         def work(connection: Connection) -> Job:
             job = rows.get_row(connection, id, lock=True)
             change = rule(job)
-            rows.write_change(connection, job, change)
+            rows.write_change(connection, job, change, self._on_outcome)
             return rows.get_row(connection, id)
 
         return self._write(work)
@@ -237,18 +258,34 @@ class JobRepository(Repository):
         return self._write(work)
 
     def save_checkpoint(self, job: Job, file: str, now: float) -> bool:
-        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended."""
+        """Store the newest checkpoint of a running job; ``False`` if the attempt has ended.
+
+        The one before stays, in case the newest one cannot be read.
+        """
 
         def work(connection: Connection) -> bool:
-            statement = (
-                update(jobs).where(rows.is_current(job)).values(checkpoint=file, changed=now)
-            )
-            if not connection.execute(statement).rowcount:
+            current = rows.lock_current(connection, job)
+            if current is None:
                 return False
-            rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
+            if current.checkpoint != file:
+                values = {"checkpoint": file, "former_checkpoint": current.checkpoint}
+                statement = update(jobs).where(jobs.c.id == job.id)
+                connection.execute(statement.values(changed=now, **values))
+                rows.add_event(connection, job.id, now, "checkpoint", {"attempt": job.attempt})
             return True
 
         return self._write(work)
+
+    @reading
+    def preempted_in_vain(self, connection: Connection, id: str) -> int:
+        """Return how many runs of a job were preempted since its last checkpoint."""
+        saved = (job_events.c.job == id) & (job_events.c.kind == "checkpoint")
+        query = select(job_events.c.data).where(saved).order_by(job_events.c.n.desc()).limit(1)
+        last = connection.scalar(query)
+        after = (job_attempts.c.job == id) & (job_attempts.c.outcome == rules.PREEMPTED)
+        if last is not None:
+            after &= job_attempts.c.number > last["attempt"]
+        return connection.scalar(select(func.count()).select_from(job_attempts).where(after)) or 0
 
     @reading
     def events(self, connection: Connection, id: str, after: int = 0) -> list[Event]:
@@ -302,7 +339,7 @@ class JobRepository(Repository):
     @reading
     def needed_files(self, connection: Connection) -> set[str]:
         """Return the names of all files that jobs need."""
-        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint)
+        columns = (jobs.c.result, jobs.c.log, jobs.c.checkpoint, jobs.c.former_checkpoint)
         names = {name for row in connection.execute(select(*columns)) for name in row if name}
         for found in connection.execute(select(jobs.c.input)).scalars():
             names.update((found["file"], *(file for _, file, _ in found["uploads"])))

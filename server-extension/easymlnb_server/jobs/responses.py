@@ -75,6 +75,7 @@ def _fields(job: Job, address: str, position: int | None) -> dict[str, Any]:
         "state": job.state.shown,
         "owner": user_of_key(job.owner) or "",
         "position": position,
+        "schedule": job.options.schedule,
         "cancelling": job.cancel and not job.state.ended,
         "url": url,
         "result": f"{url}/result",

@@ -1,6 +1,6 @@
 """Statements on the tables of jobs, inside a transaction."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -21,10 +21,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound
+from easymlnb_server.identity.access import is_pass_key
 from easymlnb_server.identity.grants import ALL
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import ENDED, HELD, Job, State
 from easymlnb_server.jobs.rules import Change
+from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
 from easymlnb_server.store.tables import (
     job_attempts,
     job_events,
@@ -34,6 +36,15 @@ from easymlnb_server.store.tables import (
     jobs,
 )
 
+OnOutcome = Callable[[Connection, Job, Change], None]
+"""What runs in the transaction that ends an attempt or a job: it may write further rows.
+
+It gets the job as it is afterwards. An exception undoes the whole transaction.
+"""
+
+OWN_TABLES = (job_attempts, job_events, job_files, job_metrics)
+
+VISITORS = "visitors"
 BATCH_RANK = 2**40
 """Added to the rank of jobs with the priority of batches, which so come after all others."""
 
@@ -92,7 +103,9 @@ def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
     An owner who submits many jobs gets later ranks than one who submits a few.
     """
     added = BATCH_RANK if low_priority else 0
-    owner = f"{job.owner} batch" if low_priority else job.owner
+    # All visitors together take one turn, and leave no row each.
+    owner = VISITORS if is_pass_key(job.owner) else job.owner
+    owner = f"{owner} batch" if low_priority else owner
     last = select(func.max(job_lanes.c.rank)).where(
         job_lanes.c.lane == job.lane, job_lanes.c.owner.in_(("", owner))
     )
@@ -102,12 +115,14 @@ def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:
     return rank + added
 
 
-def apply_change(connection: Connection, job: Job, change: Change) -> Job | None:
+def apply_change(
+    connection: Connection, job: Job, change: Change, on_outcome: Iterable[OnOutcome] = ()
+) -> Job | None:
     """Write a change of a held job; see ``JobRepository.apply``."""
     statement = update(jobs).where(is_current(job)).returning(jobs)
     changed = _as_jobs(connection.execute(statement, change.values))
     if changed:
-        _record_change(connection, changed[0], change)
+        _record_change(connection, changed[0], change, on_outcome)
         return changed[0]
     now = read_rows(connection, select(jobs).where(jobs.c.id == job.id))
     written = {key: value for key, value in change.values.items() if key in ("state", "changed")}
@@ -116,16 +131,20 @@ def apply_change(connection: Connection, job: Job, change: Change) -> Job | None
     return now[0] if mine and all(getattr(now[0], k) == v for k, v in written.items()) else None
 
 
-def write_change(connection: Connection, job: Job, change: Change) -> Job:
+def write_change(
+    connection: Connection, job: Job, change: Change, on_outcome: Iterable[OnOutcome] = ()
+) -> Job:
     """Write a change of a job whose row is locked, with its attempt and its event."""
     statement = update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token)
     connection.execute(statement, change.values)
     changed = msgspec.structs.replace(job, **change.values)
-    _record_change(connection, changed, change)
+    _record_change(connection, changed, change, on_outcome)
     return changed
 
 
-def _record_change(connection: Connection, job: Job, change: Change) -> None:
+def _record_change(
+    connection: Connection, job: Job, change: Change, on_outcome: Iterable[OnOutcome]
+) -> None:
     """Write the attempt and the event of a job that has just been changed."""
     now = change.values["changed"]
     number = job.attempt
@@ -134,7 +153,11 @@ def _record_change(connection: Connection, job: Job, change: Change) -> None:
         row["holder"] = change.values["holder"]
         connection.execute(insert(job_attempts), row)
     attempt = (job_attempts.c.job == job.id) & (job_attempts.c.number == number)
-    if change.outcome:
+    if change.undoes_attempt:
+        # ``job`` has the number of the attempt before.
+        undone = (job_attempts.c.job == job.id) & (job_attempts.c.number > number)
+        connection.execute(delete(job_attempts).where(undone))
+    elif change.outcome:
         ended = {"ended": now, "outcome": change.outcome}
         connection.execute(update(job_attempts).where(attempt), ended)
     elif change.values.get("worker"):
@@ -145,6 +168,9 @@ def _record_change(connection: Connection, job: Job, change: Change) -> None:
         if change.values.get("error"):
             data["error"] = change.values["error"]
         add_event(connection, job.id, now, "state", data)
+    if change.outcome or job.state.ended:
+        for hook in on_outcome:
+            hook(connection, job, change)
 
 
 def add_event(
@@ -181,7 +207,7 @@ def remove_rows(connection: Connection, ids: list[str]) -> None:
     """Delete those of these jobs that have ended."""
     ended = jobs.c.id.in_(ids) & jobs.c.state.in_(ENDED)
     gone = list(connection.execute(select(jobs.c.id).where(ended).with_for_update()).scalars())
-    for table in (job_attempts, job_events, job_files, job_metrics):
+    for table in (*OWN_TABLES, batches, batch_blocks, batch_parts):
         connection.execute(delete(table).where(table.c.job.in_(gone)))
     connection.execute(delete(jobs).where(jobs.c.id.in_(gone)))
 

@@ -1,8 +1,9 @@
 """The states of a job: which changes there are, and what each one writes. Pure functions.
 
 A job has two budgets: ``attempts`` for what its function raised, ``losses`` for workers and nodes
-that were lost. A claim gives the job a new fencing token; every later write of that attempt names
-the token, so a process that was paused cannot write after another one has taken over.
+that were lost. A preempted run costs neither. A claim gives the job a new fencing token; every
+later write of that attempt names the token, so a process that was paused cannot write after another
+one has taken over.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from easymlnb.contract.errors import (
     InvalidInput,
     JobEnded,
     NotAcceptable,
+    Preempted,
     TooLarge,
     UnsupportedMediaType,
     WorkerLost,
@@ -38,6 +40,15 @@ FINAL = frozenset(
 LONGEST_PAUSE = 60.0
 """Maximum seconds between two attempts."""
 
+LONGEST_WAIT = 300.0
+"""Maximum seconds until a job whose kernel could not start is tried again."""
+
+PREEMPTED = "preempted"
+"""The outcome of an attempt whose node ended."""
+
+IN_VAIN = 5
+"""Runs in a row that may be preempted without a new checkpoint; the next one fails the job."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -47,12 +58,14 @@ class Change:
     - ``outcome``: how the running attempt ends, empty if it does not
     - ``is_new_attempt``: whether an attempt begins
     - ``event``: the new state for who follows the job, empty if it did not change
+    - ``undoes_attempt``: whether the attempt that the claim began is forgotten
     """
 
     values: dict[str, Any]
     outcome: str = ""
     is_new_attempt: bool = False
     event: str = ""
+    undoes_attempt: bool = False
 
 
 def claim(job: Job, holder: str, now: float) -> Change:
@@ -76,10 +89,10 @@ def begin(job: Job, worker: str, now: float) -> Change:
         "worker": worker,
         "began": job.began or now,
         "reason": "",
-        "progress": 0.0,
-        "progress_text": "",
         "changed": now,
     }
+    if job.checkpoint is None:
+        values |= {"progress": 0.0, "progress_text": ""}
     return Change(values, event=State.RUNNING)
 
 
@@ -89,9 +102,44 @@ def adopt(job: Job, holder: str, now: float) -> Change:
 
 
 def put_back(job: Job, reason: str, now: float, pause: float = 0.0) -> Change:
-    """Return a job to its queue because it could not start; this costs no attempt."""
+    """Return a job to its queue because it could not start; this costs no attempt.
+
+    A claim whose kernel never was there is no attempt at all.
+    """
     values = _released(State.QUEUED, now) | {"reason": reason, "not_before": now + pause}
-    return _end_if_cancelled(job, Change(values, "put back", event=State.QUEUED), now)
+    if job.state is State.STARTING:
+        values["attempt"] = job.attempt - 1
+        change = Change(values, event=State.QUEUED, undoes_attempt=True)
+    else:
+        change = Change(values, "put back", event=State.QUEUED)
+    return _end_if_cancelled(job, change, now)
+
+
+def start_pause(job: Job, first: float) -> float:
+    """Return the seconds until the next start of a job; they grow with each claim in vain."""
+    return float(min(first * 2.0 ** min(job.token - job.attempt, 10), LONGEST_WAIT))
+
+
+def preempt(job: Job, in_vain: int, now: float) -> Change:
+    """End an attempt whose node ended; the job continues elsewhere, which costs no budget.
+
+    ``in_vain`` is how many runs were preempted since the last checkpoint: a job that never gets to
+    its next one would run indefinitely.
+    """
+    if in_vain >= IN_VAIN:
+        text = (
+            f"The job was preempted {in_vain + 1} times without a new checkpoint. Save checkpoints "
+            "more often, or use a lane whose nodes run longer."
+        )
+        error = {"code": Preempted.code, "message": text}
+        values = _released(State.FAILED, now) | {"error": error, "reason": ""}
+        failed = Change(values, PREEMPTED, event=State.FAILED)
+        return _end_if_cancelled(job, failed, now)
+    how = "continues from its checkpoint" if job.checkpoint else "starts again"
+    reason = f"The node of attempt {job.attempt} ended; the job {how}."
+    values = _released(State.QUEUED, now) | {"reason": reason}
+    values["not_before"] = now + (min(2.0**in_vain, LONGEST_PAUSE) if in_vain else 0.0)
+    return _end_if_cancelled(job, Change(values, PREEMPTED, event=State.QUEUED), now)
 
 
 def succeed(job: Job, result: dict[str, Any], now: float) -> Change:
@@ -156,7 +204,7 @@ def _retry(job: Job, outcome: str, count: int, now: float, **counted: int) -> Ch
 
 def _end_if_cancelled(job: Job, change: Change, now: float) -> Change:
     """Let a cancellation decide over another attempt or an error."""
-    return _cancelled(now, change.outcome) if job.cancel else change
+    return _cancelled(now, change.outcome or "cancelled") if job.cancel else change
 
 
 def _cancelled(now: float, outcome: str) -> Change:

@@ -3,38 +3,37 @@
 import asyncio
 import contextlib
 import logging
-import mimetypes
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, JobNotFound, WorkerOutOfMemory
+from easymlnb.contract.errors import DeadlineExceeded, JobNotFound
 from easymlnb.contract.job_protocol import (
     JobAdopted,
-    JobCheckpoint,
-    JobFile,
-    JobFileStored,
+    JobDropped,
     JobMetric,
     JobOutput,
     JobStored,
+    Leaving,
 )
-from easymlnb.contract.worker_protocol import Call, Item, Progress, Result
+from easymlnb.contract.message import Message
+from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.dispatch.dispatcher import next_call_id
+from easymlnb_server.dispatch.worker_link import JobMessage
 from easymlnb_server.identity.names import short_name
-from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.bodies import load_body, read_end, store_content
-from easymlnb_server.jobs.events import CHANGED, JobEvents
-from easymlnb_server.jobs.kernels import JobKernel, JobKernels
-from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import Job, Metric, StoredFile
-from easymlnb_server.jobs.repository import JobRepository
+from easymlnb_server.jobs import endings, rules
+from easymlnb_server.jobs.bodies import load_body, read_end
+from easymlnb_server.jobs.events import CHANGED
+from easymlnb_server.jobs.kernels import JobKernel
+from easymlnb_server.jobs.models import Job, Metric
+from easymlnb_server.jobs.parts import RunParts
 from easymlnb_server.jobs.rules import Change
-from easymlnb_server.store.files import Files
-from easymlnb_server.uploads.spool import Spool, SpooledFile
+from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of
+from easymlnb_server.placement.base import Kernel
+from easymlnb_server.uploads.spool import SpooledFile
 from easymlnb_server.workers.liveness import wait_lost
+from easymlnb_server.workers.worker_set import Worker
 
 SAVE_EVERY = 1.0
 """Seconds between two writes of a job's progress and metrics."""
@@ -42,44 +41,43 @@ SAVE_EVERY = 1.0
 log = logging.getLogger("easymlnb.jobs")
 
 
-@dataclass(frozen=True, slots=True)
-class RunParts:
-    """What every run uses.
-
-    ``record`` writes the finished call to the log and the metrics. ``retention`` is the number of
-    seconds until a job that ended is deleted.
-    """
-
-    repository: JobRepository
-    files: Files
-    spool: Spool
-    logs: JobLogs
-    events: JobEvents
-    kernels: JobKernels
-    record: Callable[[Job, CallHandle, CallResult], None]
-    retention: float
-
-
 class JobRun:
     """One attempt of a job in this process.
 
     - ``job``: the job with the token of this attempt
     - ``refused``: whether another process has taken the job over
+    - ``child_ended``: set when a job whose parent this one is has ended
+    - ``left_node``: whether its node ended, so that no other job may use the kernel
     """
 
     def __init__(self, job: Job, parts: RunParts, grace: float) -> None:
         self.job = job
-        self.refused = False
+        self.refused = self.left_node = False
+        self.child_ended = asyncio.Event()
         self.kernel: JobKernel | None = None
-        self.progress: tuple[float, str] = (job.progress, job.progress_text)
+        self._saved = (job.progress, job.progress_text)
+        self.progress = parts.logs.progress(job.id, job.attempt) or self._saved
         self._parts = parts
         self._grace = grace
         self._cancel = asyncio.Event()
         self._overdue = False
         self._began = time.time()
-        self._saved = self.progress
         self._metrics: list[Metric] = []
-        self._storing: set[asyncio.Task[None]] = set()
+        self._call = 0
+        self._leaving = False
+        self._transfers = JobTransfers(
+            parts.repository, parts.files, parts.spool, parts.events, lambda: self.job, self._send
+        )
+
+    @property
+    def parts(self) -> RunParts:
+        """What every run uses."""
+        return self._parts
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds that the attempt may still run."""
+        return max(0.0, self._began + self.job.timeout - time.time())
 
     def cancel(self) -> None:
         """Stop the job; the row says already that it is canceled."""
@@ -107,6 +105,9 @@ class JobRun:
             return False
         self.job = applied
         self._parts.events.publish(self.job.id, CHANGED)
+        if applied.state.ended:
+            for follow in self._parts.on_ended:
+                await follow(applied)
         return True
 
     async def start(self, kernel: JobKernel) -> CallHandle | None:
@@ -117,7 +118,9 @@ class JobRun:
         )
         if not await self.apply(rules.begin(self.job, self._worker_name(kernel), time.time())):
             return None
-        await self._send_checkpoint(kernel)
+        offer = await asyncio.to_thread(checkpoints_of, self.job, self._parts.files)
+        if offer is not None:
+            self._send(offer)
         handle = self._handle(new_call(self.job), body)
         kernel.worker.link.on_job_message = self._on_message
         kernel.worker.link.start(handle, lambda ended, seconds: None)
@@ -136,6 +139,7 @@ class JobRun:
         if running is None:
             return None
         call = new_call(self.job, running[2])
+        self._leaving = False
         handle = self._handle(call, b"")
         link.on_job_message = self._on_message
         link.adopt(handle)
@@ -163,8 +167,7 @@ class JobRun:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            if self._storing:
-                await asyncio.wait(self._storing)
+            await self._transfers.finish()
             await self._save()
 
     async def end(self, handle: CallHandle, result: CallResult) -> None:
@@ -174,50 +177,29 @@ class JobRun:
             found = await asyncio.to_thread(self._left_result)
             if found is not None:
                 result = found
-        done = await self._end_change(result)
+        done = await self._end_change(result, self.kernel.worker)
         if await self.apply(done):
-            self._parts.record(self.job, handle, result)
+            self.left_node = done.outcome == rules.PREEMPTED
+            if not self.left_node:
+                self._parts.record(self.job, handle, result)
             if self.job.state.ended:
                 self._parts.logs.remove(self.job.id, self.job.attempt)
         if self.kernel.worker.link.lost or self.refused:
             return
         self.kernel.worker.link.send(JobStored(id=handle.call.id))
 
-    async def end_without_worker(self, result: CallResult) -> None:
-        """Store the end of a job whose worker is gone: what it left, or its loss."""
-        await self.apply(await self._end_change(result))
+    async def end_without_worker(self, result: CallResult, kernel: Kernel | None) -> None:
+        """Store the end of a job whose worker is gone: what it left, or its loss.
 
-    async def _end_change(self, result: CallResult) -> Change:
-        now = time.time()
-        if result.result is not None:
-            values = await asyncio.to_thread(self._store_result, result.result, result.body)
-            return self._with_end(rules.succeed(self.job, values, now))
-        await self.refresh()
-        error = DeadlineExceeded(self.job.timeout) if self._overdue else result.error
-        told = result.failure is not None or isinstance(error, WorkerOutOfMemory)
-        if error is not None and (told or self._overdue):
-            change = rules.fail(self.job, _told(error), now)
-        else:
-            change = rules.lose(self.job, now)
-        return self._with_end(await self._with_log(change))
+        ``kernel`` is that of the worker, if it is known.
+        """
+        await self.apply(await self._end_change(result, kernel))
 
-    async def _with_log(self, change: Change) -> Change:
-        if change.values["state"].ended:
-            change.values["log"] = await asyncio.to_thread(self._store_log)
-        return change
-
-    def _with_end(self, change: Change) -> Change:
-        if change.values["state"].ended:
-            change.values["expires"] = time.time() + self._parts.retention
-        return change
-
-    def _store_result(self, message: Result, body: bytes | SpooledFile) -> dict[str, Any]:
-        name, _ = store_content(self._parts.files, body)
-        values = {"result": name, "result_type": message.content_type, "log": self._store_log()}
-        return values | {"result_name": message.filename}
-
-    def _store_log(self) -> str:
-        return self._parts.files.put(self._parts.logs.read(self.job.id, self.job.attempt))
+    async def _end_change(self, result: CallResult, gone: Worker | Kernel | None) -> Change:
+        if result.result is None:
+            await self.refresh()
+        overdue = DeadlineExceeded(self.job.timeout) if self._overdue else None
+        return await endings.end_change(self._parts, self.job, result, overdue, gone)
 
     def _left_result(self) -> CallResult | None:
         """Return what the worker stored before it was killed."""
@@ -228,7 +210,7 @@ class JobRun:
     async def _wait(self, handle: CallHandle) -> None:
         """Wait for the answer of a handle; stop the call when canceled or overdue."""
         cancelled = asyncio.create_task(self.wait_cancelled())
-        left = max(0.0, self._began + self.job.timeout - time.time())
+        left = self.seconds_left
         try:
             waiting: set[asyncio.Future[Any]] = {handle.answered, cancelled}
             await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -252,16 +234,28 @@ class JobRun:
     async def _watch(self) -> None:
         """Notice a dead process, and store progress and metrics from time to time."""
         assert self.kernel is not None
-        lost = asyncio.create_task(wait_lost(self.kernel.worker.kernel, self.kernel.worker.link))
+        lost = asyncio.create_task(self._wait_lost(self.kernel.worker))
         try:
             while True:
                 await asyncio.sleep(SAVE_EVERY)
                 await self._save()
+                self._tell_leaving()
                 if lost.done() and not self.kernel.worker.link.lost:  # it has a new link
-                    worker = self.kernel.worker
-                    lost = asyncio.create_task(wait_lost(worker.kernel, worker.link))
+                    lost = asyncio.create_task(self._wait_lost(self.kernel.worker))
         finally:
             lost.cancel()
+
+    async def _wait_lost(self, worker: Worker) -> None:
+        """Wait until a worker is lost; one whose node is gone, but not its link, must end."""
+        await wait_lost(worker.kernel, worker.link, lambda: self._send(JobDropped(id=self._call)))
+
+    def _tell_leaving(self) -> None:
+        """Tell the worker that its node ends soon, once over each link."""
+        assert self.kernel is not None
+        worker, now = self.kernel.worker, time.monotonic()
+        if not self._leaving and now >= worker.kernel.replace_at and not worker.link.lost:
+            self._leaving = True
+            self._send(Leaving(id=self._call, seconds=max(0.0, worker.kernel.ends_at - now)))
 
     async def _save(self) -> None:
         found, self._metrics = self._metrics, []
@@ -274,18 +268,18 @@ class JobRun:
     def _handle(self, call: Call, body: Body) -> CallHandle:
         handle = CallHandle(call, body, asyncio.get_running_loop(), self._on_progress)
         handle.no_retry = True
+        self._call = call.id
         handle.started = time.monotonic()
         return handle
 
     def _on_progress(self, message: Progress | Item, body: bytes) -> None:
         if isinstance(message, Progress):
             self.progress = (message.fraction, message.text)
+            self._parts.logs.save_progress(self.job.id, self.job.attempt, self.progress)
             data = {"fraction": message.fraction, "text": message.text}
             self._parts.events.publish(self.job.id, "progress", data)
 
-    def _on_message(
-        self, message: JobOutput | JobMetric | JobFile, body: bytes | SpooledFile
-    ) -> None:
+    def _on_message(self, message: JobMessage, body: bytes | SpooledFile) -> None:
         if isinstance(message, JobOutput):
             assert isinstance(body, bytes)
             self._on_output(message, body)
@@ -295,9 +289,7 @@ class JobRun:
             data = {"name": metric.name, "step": metric.step, "value": metric.value}
             self._parts.events.publish(self.job.id, "metric", data)
         else:
-            task = asyncio.create_task(self._store_file(message, body))
-            self._storing.add(task)
-            task.add_done_callback(self._storing.discard)
+            self._transfers.receive(message, body)
 
     def _on_output(self, message: JobOutput, body: bytes) -> None:
         new = self._parts.logs.append(self.job.id, self.job.attempt, message.offset, body)
@@ -305,28 +297,9 @@ class JobRun:
             data = {"text": new.decode(errors="replace"), "attempt": self.job.attempt}
             self._parts.events.publish(self.job.id, "log", data)
 
-    async def _store_file(self, message: JobFile, body: bytes | SpooledFile) -> None:
-        repository, job = self._parts.repository, self.job
-        name, size = await asyncio.to_thread(store_content, self._parts.files, body)
-        if message.checkpoint:
-            stored = await asyncio.to_thread(repository.save_checkpoint, job, name, time.time())
-            if stored:
-                self._parts.events.publish(job.id, CHANGED)
-        else:
-            media = message.media_type or _guessed(message.label)
-            file = StoredFile(message.label, name, size, media, job.attempt)
-            stored = await asyncio.to_thread(repository.save_file, job, file)
-            data = {"label": message.label, "size": size, "media_type": media}
-            self._parts.events.publish(job.id, "file", data)
-        if stored and self.kernel is not None and not self.kernel.worker.link.lost:
-            self.kernel.worker.link.send(JobFileStored(id=message.id, number=message.number))
-
-    async def _send_checkpoint(self, kernel: JobKernel) -> None:
-        if self.job.checkpoint is not None:
-            with contextlib.suppress(EasyMLNBError):
-                data = await asyncio.to_thread(self._parts.files.get, self.job.checkpoint)
-                message = JobCheckpoint(job=self.job.id, attempt=self.job.attempt)
-                kernel.worker.link.send(message, data)
+    def _send(self, message: Message, body: bytes = b"") -> None:
+        if self.kernel is not None and not self.kernel.worker.link.lost:
+            self.kernel.worker.link.send(message, body)
 
     def _is_this(self, running: tuple[str, int, int]) -> bool:
         return running[:2] == (self.job.id, self.job.attempt)
@@ -349,12 +322,3 @@ def new_call(job: Job, id: int | None = None) -> Call:
         job=job.id,
         attempt=job.attempt,
     )
-
-
-def _told(error: EasyMLNBError) -> dict[str, Any]:
-    told: dict[str, Any] = error.to_dict()["error"]
-    return told
-
-
-def _guessed(label: str) -> str:
-    return mimetypes.guess_type(label)[0] or "application/octet-stream"

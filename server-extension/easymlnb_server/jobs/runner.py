@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,21 +28,27 @@ from easymlnb_server.jobs.events import CHANGED
 from easymlnb_server.jobs.kernels import JobKernel
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.models import Job, State
-from easymlnb_server.jobs.run import JobRun, RunParts
-from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.jobs.parts import RunParts
+from easymlnb_server.jobs.run import JobRun
+from easymlnb_server.placement.base import LimitReached, OrphanedWorker
+from easymlnb_server.placement.hub.client import OptionsRejected
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.supervisor import Supervisor
+from easymlnb_server.workers.starter import NoKernelInTime
 
 TICK = 1.0
 """Seconds between two looks for jobs whose time has come, unless something wakes the runner."""
 
 UNAVAILABLE_PAUSE = 10.0
-"""Seconds until a job whose kernel could not start is tried again."""
+"""Seconds until a job whose kernel could not start is tried again; longer after each time."""
 
 ADOPT_EVERY = 5.0
 """Seconds between two looks for jobs that a former active process holds."""
 
 Step = Callable[[JobRun], Coroutine[Any, Any, None]]
+
+Drivers = Mapping[str, Step]
+"""What runs the jobs of some kinds in this process, from their start or where they stopped."""
 
 log = logging.getLogger("easymlnb.jobs")
 
@@ -58,15 +64,22 @@ class JobRunner:
         The lanes by name.
     is_published
         Returns whether there is a published service of this name.
+    drivers
+        Run the jobs that need no kernel, by kind.
     """
 
     def __init__(
-        self, parts: RunParts, lanes: dict[str, Lane], is_published: Callable[[str], bool]
+        self,
+        parts: RunParts,
+        lanes: dict[str, Lane],
+        is_published: Callable[[str], bool],
+        drivers: Drivers,
     ) -> None:
         self.holder = secrets.token_hex(16)
         self._parts = parts
         self._lanes = lanes
         self._is_published = is_published
+        self._drivers = drivers
         self._runs: dict[str, JobRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
@@ -179,6 +192,8 @@ class JobRunner:
                 await run.apply(rules.fail_unstarted(error, time.time()))
         finally:
             self._runs.pop(run.job.id, None)
+            if (parent := self._runs.get(run.job.parent or "")) is not None:
+                parent.child_ended.set()
             cancelled = asyncio.current_task()
             if run.kernel is not None and not (cancelled and cancelled.cancelling()):
                 await self._let_go(run, kept)
@@ -186,7 +201,8 @@ class JobRunner:
 
     async def _let_go(self, run: JobRun, failed: bool) -> None:
         assert run.kernel is not None
-        if failed or run.refused or run.kernel.worker.link.lost or run.kernel.worker.cause:
+        unusable = run.refused or run.left_node or run.kernel.worker.link.lost
+        if failed or unusable or run.kernel.worker.cause:
             await self._parts.kernels.end(run.kernel)
         else:
             self._parts.kernels.release(run.kernel)
@@ -196,6 +212,9 @@ class JobRunner:
         if not self._is_published(run.job.service):
             gone = ServiceNotFound(run.job.service).message
             await self._fail(run, ServiceNotFound.code, f"The job's service was removed. {gone}")
+            return
+        if (drive := self._drivers.get(run.job.kind)) is not None:
+            await drive(run)
             return
         kernel = await self._acquire(run)
         if kernel is None:
@@ -220,9 +239,11 @@ class JobRunner:
         except BundleNotFound:
             text = "The version of the service that the job is for was deleted."
             await self._fail(run, BundleNotFound.code, text)
-        except NotReady as error:
-            change = rules.put_back(run.job, error.message, time.time(), UNAVAILABLE_PAUSE)
-            await run.apply(change)
+        except OptionsRejected as error:
+            await self._fail(run, error.code, error.message)
+        except (NotReady, NoKernelInTime, LimitReached) as error:
+            pause = rules.start_pause(run.job, UNAVAILABLE_PAUSE)
+            await run.apply(rules.put_back(run.job, error.message, time.time(), pause))
         except EasyMLNBError as error:
             await run.apply(rules.fail(run.job, error.to_dict()["error"], time.time()))
         finally:
@@ -237,6 +258,9 @@ class JobRunner:
     async def _resume(self, run: JobRun, orphan: OrphanedWorker | None) -> None:
         """Continue with a job that another server process held."""
         job = run.job
+        if (drive := self._drivers.get(job.kind)) is not None:
+            await drive(run)
+            return
         if job.state is State.STARTING:  # its function had not begun
             if orphan is not None:
                 await self._parts.kernels.discard(orphan)
@@ -244,7 +268,7 @@ class JobRunner:
             return
         kernel = await self._adopt_kernel(run, orphan)
         if kernel is None:
-            await self._lost(run)
+            await self._lost(run, orphan)
             return
         await run.read_begin()
         handle = run.attach(kernel)
@@ -271,11 +295,11 @@ class JobRunner:
             adopting.cancel()
             cancelled.cancel()
 
-    async def _lost(self, run: JobRun) -> None:
+    async def _lost(self, run: JobRun, orphan: OrphanedWorker | None) -> None:
         """End the attempt of a worker that is gone, with the result that it left, if any."""
         job = run.job
         folder = self._parts.kernels.folder(job.worker or "")
         found = await asyncio.to_thread(read_end, folder, job.id, job.attempt)
         result = CallResult.from_message(*found, "") if found is not None else CallResult()
-        await run.end_without_worker(result)
+        await run.end_without_worker(result, orphan.kernel if orphan is not None else None)
         await self._parts.kernels.forget(job.worker or "")

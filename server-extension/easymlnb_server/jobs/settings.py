@@ -11,7 +11,7 @@ class JobSettings(HasTraits):
     """Traits of jobs."""
 
     lanes = Dict(
-        {"jobs": {"workers": 2}, "batch": {"workers": 1}, "train": {"workers": 1, "grace": 30.0}},
+        {"jobs": {"workers": 2}, "batch": {"workers": 1}, "train": {"workers": 1}},
         help="Lanes of jobs by name: workers, per_user, placement, idle and grace.",
     ).tag(config=True)
     job_timeout = Float(86400.0, help="Maximum seconds that one attempt of a job may run.").tag(
@@ -19,6 +19,10 @@ class JobSettings(HasTraits):
     )
     job_stay = Float(
         600.0, help="Seconds that a running job waits for the next server after this one ended."
+    ).tag(config=True)
+    job_node_stay = Float(
+        3600.0,
+        help="The same for jobs on nodes of a Hub, which also wait for a network that is down.",
     ).tag(config=True)
     job_retention = Float(
         30 * 86400.0, help="Seconds until a job that ended is deleted, with its result and files."

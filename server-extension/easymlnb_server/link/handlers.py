@@ -5,6 +5,7 @@ import contextlib
 import hmac
 import json
 import logging
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,7 +15,14 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
-from easymlnb.contract.job_protocol import JobFile, JobMetric, JobOutput
+from easymlnb.contract.job_protocol import (
+    JobFile,
+    JobFilePart,
+    JobMetric,
+    JobOutput,
+    ReadCheckpoint,
+)
+from easymlnb.contract.model_protocol import GetModelAccess, ModelLoaded, ModelsInUse
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -43,9 +51,10 @@ from easymlnb.contract.worker_protocol import (
 )
 from easymlnb_server.calls.service_calls import ServiceCalls
 from easymlnb_server.context import STATE, ServerContext
-from easymlnb_server.dispatch.worker_link import WorkerLink
+from easymlnb_server.dispatch.worker_link import JobMessage, WorkerLink
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
+from easymlnb_server.model_registry.tokens import WorkerIdentity
 from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.uploads.spool import KernelFileShare
 from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorker
@@ -55,6 +64,9 @@ HEARTBEAT = 15.0
 
 MAX_MISSED = 3
 """Missed heartbeats after which a kernel without a running call is considered dead."""
+
+MAX_MISSED_BY_JOB = 8
+"""Missed heartbeats of a job on a node after which its link is closed: it connects again."""
 
 PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
 """Headers that proxies add."""
@@ -75,6 +87,7 @@ class LinkHandler(KernelSocketHandler):
         self._expected: ExpectedWorker | None = None
         self._file_share: KernelFileShare | None = None
         self._service_calls: ServiceCalls | None = None
+        self._services: tuple[str, ...] = ()
         self._outbox: list[bytes] = []
         self._closed_by_server = False
         self._heartbeat = PeriodicCallback(self._check_heartbeat, HEARTBEAT * 1000)
@@ -88,12 +101,17 @@ class LinkHandler(KernelSocketHandler):
             JobOutput: self._on_job_message,
             JobMetric: self._on_job_message,
             JobFile: self._on_job_message,
+            JobFilePart: self._on_job_message,
+            ReadCheckpoint: self._on_job_message,
             Hello: self._on_hello,
             SharedFilesystem: self._on_shared_filesystem,
             CallService: self._on_service_call,
             DescribeService: self._on_service_call,
             CancelServiceCall: self._on_service_call,
             GetCredential: self._on_get_credential,
+            GetModelAccess: self._on_get_model_access,
+            ModelsInUse: self._on_models_in_use,
+            ModelLoaded: self._on_model_loaded,
             Register: self._on_register,
             Unregister: self._on_unregister,
         }
@@ -153,7 +171,7 @@ class LinkHandler(KernelSocketHandler):
         decides, and then whether the call stops. Heartbeats are counted, not seconds, because a
         blocked event loop of this server is not the kernel's fault.
         """
-        if self._missed >= MAX_MISSED and not (self._link is not None and len(self._link)):
+        if self._missed >= self._max_missed:
             log.warning("A kernel missed %d heartbeats; its connection is closed.", self._missed)
             self._heartbeat.stop()
             self._closed_by_server = True
@@ -162,6 +180,14 @@ class LinkHandler(KernelSocketHandler):
         self._missed += 1
         with contextlib.suppress(websocket.WebSocketClosedError):
             self.ping()
+
+    @property
+    def _max_missed(self) -> float:
+        link = self._link
+        if link is None or not len(link):
+            return MAX_MISSED
+        can_return = self._proxied and link.on_job_message is not None
+        return MAX_MISSED_BY_JOB if can_return else math.inf
 
     def on_pong(self, data: bytes) -> None:
         self._missed = 0
@@ -218,7 +244,7 @@ class LinkHandler(KernelSocketHandler):
         if self._link is not None:
             self._link.receive(cast("Result | Failure | Progress | Item | NotStarted", frame), body)
 
-    def _on_job_message(self, frame: JobOutput | JobMetric | JobFile, body: bytes) -> None:
+    def _on_job_message(self, frame: JobMessage, body: bytes) -> None:
         if self._link is not None:
             self._link.receive_from_job(frame, body)
 
@@ -262,10 +288,34 @@ class LinkHandler(KernelSocketHandler):
         answer = ServiceResult(id=request.id, content_type="application/json")
         self._link.send(answer, json.dumps(value).encode())
 
+    @property
+    def _worker(self) -> WorkerIdentity:
+        """Whose worker this is."""
+        expected = self._expected
+        if expected is None:
+            raise ValueError("Only workers need a token for models.")
+        return WorkerIdentity(expected.owner, expected.account, expected.bundle)
+
+    def _on_get_model_access(self, request: GetModelAccess, body: bytes) -> None:
+        if self._link is not None:
+            answer = ServiceResult(id=request.id, content_type="application/json")
+            token = self.state.models.tokens.make(self._worker)
+            self._link.send(answer, json.dumps(token).encode())
+
+    def _on_models_in_use(self, message: ModelsInUse, body: bytes) -> None:
+        if self._link is not None and self._expected is not None:
+            services, models = lambda: self._services, self.state.models
+            models.subscribe(self._link, self._worker, services, message.models)
+
+    def _on_model_loaded(self, message: ModelLoaded, body: bytes) -> None:
+        if self._link is not None:
+            self.state.models.rollout.report(self._link, message)
+
     def _on_register(self, register: Register, body: bytes) -> None:
         link = self._link
         if link is None:
             return
+        self._services = tuple(spec.name for spec in register.specs)
         if self._expected is not None:
             if not self._expected.done():
                 self._expected.set_result(RegisteredWorker(link, register.specs))

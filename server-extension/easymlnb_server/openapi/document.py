@@ -37,6 +37,9 @@ ANYWHERE = {401, 403, 500}
 CALLING = (400, 404, 406, 409, 413, 415, 422, 503, 504)
 """Further statuses of every route that calls a service."""
 
+ANSWER_HEADERS = ("X-Easymlnb-Version", "X-Easymlnb-Model", "Server-Timing")
+"""Headers of a result."""
+
 COMPONENTS = "#/components/schemas/{name}"
 ALWAYS: tuple[type[msgspec.Struct], ...] = (ErrorResponse, View)
 """The bodies that every document refers to."""
@@ -337,7 +340,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
         "parameters": list(STREAM if spec.stream else CALL),
         "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},
         "responses": {
-            "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),
+            "200": _response(sentence, answers, *ANSWER_HEADERS),
         }
         | _errors({*CALLING, *ANYWHERE}),
     } | _security("POST")

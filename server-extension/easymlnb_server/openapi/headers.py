@@ -32,6 +32,9 @@ def _header(description: str, kind: str = "string") -> dict[str, Any]:
 HEADERS: dict[str, Any] = {
     "X-Request-Id": _header("The request's id in the logs."),
     "X-Easymlnb-Version": _header("The version that ran the call: a number, or `live`."),
+    "X-Easymlnb-Model": _header(
+        "The models that the call used, such as `forest=4`; absent for streams."
+    ),
     "Server-Timing": _header("Durations of the call's parts in milliseconds."),
     "Idempotency-Replayed": _header(
         "`true` if the response belongs to an earlier request with the same key."

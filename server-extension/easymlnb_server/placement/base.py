@@ -62,6 +62,8 @@ class WorkerOrder:
     threads: threads that its numeric libraries may use on the server's own machine, where it then
         also has a lower priority than workers that serve calls; 0 for no limit.
     locked: the environment that replaces that of the kernelspec.
+    stay: seconds that a kernel on a node runs without its owner, for one that runs jobs; 0: as
+        workers that serve calls.
     """
 
     worker: str
@@ -73,6 +75,7 @@ class WorkerOrder:
     on_progress: ProgressCallback = lambda text: None
     threads: int = 0
     locked: LockedPython | None = None
+    stay: float = 0.0
 
 
 class Kernel(Protocol):
@@ -81,6 +84,14 @@ class Kernel(Protocol):
     @property
     def replace_at(self) -> float:
         """When the worker should be replaced, on the monotonic clock."""
+
+    @property
+    def ends_at(self) -> float:
+        """When its node ends, on the monotonic clock."""
+
+    @property
+    def is_on_node(self) -> bool:
+        """Whether it runs on another server of the Hub."""
 
     async def alive(self) -> bool:
         """Return whether the kernel's process still runs."""

@@ -26,7 +26,8 @@ R = TypeVar("R", bound=WorkerRecord)
 class WorkerKernel(Kernel, Generic[R]):
     """A worker's kernel. ``manager`` started it; ``None`` for one of a former server."""
 
-    replace_at = math.inf
+    replace_at = ends_at = math.inf
+    is_on_node = False
 
     def __init__(self, file: Path, record: R, manager: AsyncKernelManager | None = None) -> None:
         self._file = file

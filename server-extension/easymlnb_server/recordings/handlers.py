@@ -178,6 +178,7 @@ class RecordHandler(EasyHandler):
             result=inputs.result_of(call),
             result_type=call.result_type,
             removed=list(call.removed),
+            models=call.models,
         )
 
     @web.authenticated

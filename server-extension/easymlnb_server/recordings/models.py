@@ -30,9 +30,12 @@ class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
     uploads
         The uploads that the body refers to: id and content.
     result, result_type
-        The body of the response; empty for a stream and for a call that failed.
+        The body of the response; of a stream the JSON array of its items. Empty for another call
+        that failed.
     removed
         Parameters whose values were removed because they are secret.
+    models
+        The models that the call used, such as ``forest=4``.
     """
 
     id: str
@@ -42,6 +45,7 @@ class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes = b""
     result_type: str = ""
     removed: tuple[str, ...] = ()
+    models: str = ""
 
     @property
     def size(self) -> int:
@@ -123,6 +127,7 @@ class RecordContent(msgspec.Struct, frozen=True, kw_only=True):
     result: Annotated[Any, Meta(description="As JSON; a file as `{b64, media_type}`.")]
     result_type: str
     removed: Annotated[list[str], Meta(description="Secret parameters, which are not kept.")]
+    models: Annotated[str, Meta(description="The models that it used, such as `forest=4`.")]
 
 
 class Flagged(msgspec.Struct, frozen=True, kw_only=True):

@@ -236,6 +236,8 @@ class ServicePageHandler(PageHandler):
         return found | {
             "shared": True,
             "access": access,
+            "maintainers": access.get("maintainers") or {"users": [], "groups": []},
+            "may_own": services.allows(caller, name, Action.OWN),
             "choice": _choice(access),
             "who": describe_access(name, access, "you" if caller and caller.owns(owner) else owner),
             "link": f"{self.address}{path}/{quoted(name)}",

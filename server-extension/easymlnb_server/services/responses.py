@@ -187,6 +187,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     trace: Annotated[str, Meta(description="The traceback, when the function raised.")]
     code: Annotated[str, Meta(description="The code of the error; empty for none.")]
     entry: Annotated[str, Meta(description="`http` for a call, `job` for a job.")]
+    models: Annotated[str, Meta(description="The models that it used, such as `forest=4`.")]
     time: str
     outcome: Literal["answered", "stopped", "error"]
 

@@ -49,10 +49,11 @@ function follow() {
 }
 
 part.addEventListener("click", async (event) => {
-  const button = event.target instanceof Element ? event.target.closest("button[data-action]") : null;
-  if (!(button instanceof HTMLButtonElement)) return;
+  const button = event.target instanceof Element ? event.target.closest("button") : null;
+  const target = button?.dataset.url ?? (button?.dataset.action && `${url}/${button.dataset.action}`);
+  if (!button || !target) return;
   button.disabled = true;
-  const response = await fetch(`${url}/${button.dataset.action}`, { method: "POST", headers });
+  const response = await fetch(target, { method: "POST", headers });
   const answer = await response.json();
   if (!response.ok) byId("problem").textContent = answer.error.message;
   else if (button.dataset.action === "retry") location.assign(`${page.root}jobs/${answer.id}/page`);

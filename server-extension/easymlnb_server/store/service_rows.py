@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from easymlnb_server.store import comparisons, credentials, recordings
+from easymlnb_server.store import comparisons, credentials, model_rows, recordings
 from easymlnb_server.store.tables import (
     api_keys,
     call_records,
     call_usage,
+    deliveries,
     job_attempts,
     job_events,
     job_files,
@@ -21,8 +22,10 @@ from easymlnb_server.store.tables import (
     job_metrics,
     jobs,
     promotions,
+    schedules,
     service_limits,
     versions,
+    webhooks,
 )
 
 REMOVED = "(removed user)"
@@ -52,10 +55,12 @@ def remove_rows(connection: Connection, names: Collection[str]) -> None:
 
 
 def move_user(connection: Connection, old: str, new: str) -> None:
-    """Give the jobs and usage of a user to another, and revoke the user's API keys."""
+    """Give the jobs, models and usage of a user to another, and revoke the user's API keys."""
+    model_rows.move_models(connection, old, new)
     # The other may have used the same idempotency keys.
     values = {"owner": f"user {new}", "key": None}
     connection.execute(update(jobs).where(jobs.c.owner == f"user {old}").values(**values))
+    _move_job_rules(connection, old, new)
     statement = update(call_records).where(call_records.c.caller == f"user {old}")
     connection.execute(statement.values(caller=f"user {new}"))
     _forget_lanes(connection, old)
@@ -65,14 +70,16 @@ def move_user(connection: Connection, old: str, new: str) -> None:
 
 
 def remove_user(connection: Connection, name: str, services: Collection[str]) -> None:
-    """Delete the jobs and usage of a user, and revoke the user's API keys.
+    """Delete the jobs, models and usage of a user, and revoke the user's API keys.
 
     ``services`` are the user's services, which are removed from all API keys.
     """
+    model_rows.remove_models(connection, name)
     ids = select(jobs.c.id).where(jobs.c.owner == f"user {name}")
     for table in (job_attempts, job_events, job_files, job_metrics):
         connection.execute(delete(table).where(table.c.job.in_(ids)))
-    connection.execute(delete(jobs).where(jobs.c.owner == f"user {name}"))
+    for table in (jobs, schedules, webhooks, deliveries):
+        connection.execute(delete(table).where(table.c.owner == f"user {name}"))
     statement = update(call_records).where(call_records.c.caller == f"user {name}")
     connection.execute(statement.values(caller=REMOVED))
     _forget_lanes(connection, name)
@@ -84,11 +91,12 @@ def remove_user(connection: Connection, name: str, services: Collection[str]) ->
 
 
 def move_bundle(connection: Connection, old: str, new: str, service: str = "") -> None:
-    """Give jobs of a bundle its new id; with ``service``, only those of this service."""
+    """Give the jobs and models of a bundle its new id; with ``service``, only jobs of this one."""
     chosen = jobs.c.bundle == old
     if service:
         chosen &= jobs.c.service == service
     connection.execute(update(jobs).where(chosen).values(bundle=new))
+    model_rows.move_bundle(connection, old, new)
 
 
 def _rename(table: Table) -> Move:
@@ -145,6 +153,22 @@ def _rename_usage(connection: Connection, column: str, old: str, new: str) -> No
     connection.execute(delete(call_usage).where(call_usage.c[column] == old))
 
 
+def _move_job_rules(connection: Connection, old: str, new: str) -> None:
+    """Give the schedules and webhooks of a user to another."""
+    owner = {"owner": f"user {new}"}
+    for table in (schedules, webhooks):
+        own = table.c.owner == f"user {old}"
+        connection.execute(update(table).where(own).values(**owner, user=new))
+    own = deliveries.c.owner == f"user {old}"
+    connection.execute(update(deliveries).where(own).values(**owner))
+
+
+def _stop_schedules(connection: Connection, names: Collection[str]) -> None:
+    """Pause the schedules of removed services; they say why."""
+    values = {"next": None, "reason": "The service was removed.", "changed": time.time()}
+    connection.execute(update(schedules).where(schedules.c.service.in_(names)).values(values))
+
+
 def _forget_lanes(connection: Connection, user: str) -> None:
     names = (f"user {user}", f"user {user} batch")
     connection.execute(delete(job_lanes).where(job_lanes.c.owner.in_(names)))
@@ -183,6 +207,8 @@ MOVES: dict[str, Move] = {
     "jobs": _move_jobs,
     "service_limits": _move_limits,
     "call_usage": _move_usage,
+    "schedules": _rename(schedules),
+    "webhooks": _rename(webhooks),
 }
 """How a table's rows of a service get its new name."""
 
@@ -196,5 +222,7 @@ REMOVALS: dict[str, Removal] = {
     "jobs": _nothing,  # of those who submitted them; the active process ends them
     "service_limits": _remove(service_limits),
     "call_usage": _nothing,
+    "schedules": _stop_schedules,
+    "webhooks": _nothing,  # of those who submitted jobs, which end with an error
 }
 """How a table's rows of removed services are deleted."""

@@ -16,6 +16,7 @@ from easymlnb_server.store.comparisons import Comparisons
 from easymlnb_server.store.credentials import Credentials
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
+from easymlnb_server.store.models import Models
 from easymlnb_server.store.people import People
 from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.provenance import Provenance
@@ -59,6 +60,7 @@ class Store:
         self.provenance = Provenance(database)
         self.recordings = Recordings(database)
         self.comparisons = Comparisons(database)
+        self.models = Models(database)
         self.more_files: list[Callable[[], set[str]]] = []
         """Return the names of further files that must be kept."""
 
@@ -92,6 +94,7 @@ class Store:
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)
+        self.models.forget_uses()
         return self.files.sweep(self.needed_files(), before=before)
 
     def unused(self, *, older: float = DAY) -> Unused:
@@ -108,6 +111,7 @@ class Store:
             | self.provenance.files()
             | self.recordings.files()
             | self.comparisons.files()
+            | self.models.files()
         )
         return found.union(*(names() for names in self.more_files))
 

@@ -243,6 +243,7 @@ jobs = Table(
     Column("error", JSON(none_as_null=True)),
     Column("log", String(64)),
     Column("checkpoint", String(64)),
+    Column("former_checkpoint", String(64)),
     Column("progress", Float(53), nullable=False),
     Column("progress_text", String, nullable=False),
     Column("reason", String, nullable=False),
@@ -330,6 +331,14 @@ audit = Table(
     Index(None, "time"),
 )
 
+# When a name became free: events of its earlier owner are not shown to a later one.
+released_names = Table(
+    "released_names",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("time", Float(53), nullable=False),
+)
+
 # The text of a key is not stored, only its SHA-256.
 api_keys = Table(
     "api_keys",
@@ -374,4 +383,149 @@ call_usage = Table(
     Column("gpu_seconds", Float(53), nullable=False),
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
+)
+
+# Trained models. A deleted one keeps its row: ``last`` prevents that a number is used again.
+models = Table(
+    "models",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("title", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("template", String(63)),
+    Column("config", JSON(none_as_null=True)),
+    Column("access", JSON(none_as_null=True)),
+    Column("last", Integer, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Column("deleted", Float(53)),
+)
+
+# ``key`` is the ID of the job or upload that made the version; ``flavor`` is how to load it.
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(64), nullable=False),
+    Column("author", String(255), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("job", String(26)),
+    Column("format", String(16), nullable=False),
+    Column("flavor", JSON, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("signature", JSON(none_as_null=True)),
+    Column("metrics", JSON, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("lineage", JSON, nullable=False),
+    Column("note", String, nullable=False),
+    Column("trusted", Boolean, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Index("ix_model_versions_key", "model", "key", unique=True),
+    Index("ix_model_versions_job", "job"),
+)
+
+model_aliases = Table(
+    "model_aliases",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("alias", String(63), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Column("changed_by", String(255), nullable=False),
+)
+
+# The learning curves of a version.
+model_metrics = Table(
+    "model_metrics",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(200), primary_key=True),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Float(53), nullable=False),
+    Column("time", Float(53), nullable=False),
+)
+
+# Which bundles load which versions; ``ref`` is an alias or a number.
+model_uses = Table(
+    "model_uses",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("model", NAME, primary_key=True),
+    Column("ref", String(63), primary_key=True),
+    Index("ix_model_uses_model", "model"),
+)
+
+# Jobs that start at times of a cron expression. ``next`` is the next tick, empty while paused.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("cron", String(200), nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("overlap", String(16), nullable=False),
+    Column("next", Float(53)),
+    Column("tick", Float(53)),
+    Column("last_job", String(26)),
+    Column("runs", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index("ix_schedules_next", "next"),
+    Index("ix_schedules_owner", "owner"),
+)
+
+# Where the ends of an owner's jobs are sent to: a URL of a program, or an address of mail.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("url", String, nullable=False),
+    Column("events", JSON, nullable=False),
+    # Encrypted, as the one before it, which also signs until ``former_until``.
+    Column("secret", String, nullable=False),
+    Column("former", String, nullable=False),
+    Column("former_until", Float(53), nullable=False),
+    Column("disabled", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index("ix_webhooks_owner", "owner"),
+)
+
+# What is sent to webhooks. A row is written in the transaction that ends the job.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("webhook", String(26), nullable=False),
+    Column("owner", String, nullable=False),
+    Column("job", String(26), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("url", String, nullable=False),
+    Column("body", String, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("error", String, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("ended", Float(53)),
+    Index("ix_deliveries_state", "state", "next"),
+    Index("ix_deliveries_owner", "owner", "created"),
+    Index("ix_deliveries_job", "job"),
 )

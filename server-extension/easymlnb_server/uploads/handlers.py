@@ -18,7 +18,7 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.connections import network_of
 from easymlnb_server.http.spooled_body import read_large_chunks
-from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key
+from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key, pass_key
 from easymlnb_server.identity.api_keys.keys import owner_of_calls
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.identity.quotas.quotas import VISITOR_KEY
@@ -32,7 +32,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.uploads.uploads import CHUNK, ROWS, Sender, Upload
+from easymlnb_server.uploads.uploads import CHUNK, ROWS, TABLE, Sender, Upload
 
 MAX_ANNOUNCEMENT = 64 * 1024
 MAX_NAME = 999
@@ -59,7 +59,7 @@ def owner_of_jobs(handler: EasyHandler) -> str:
         # One owner for a user's tokens, browsers and app pages.
         return owner_key(caller.name)
     if token is not None:
-        return f"pass {token.visitor}"
+        return pass_key(token.visitor)
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
         # Jupyter's own login has a single user, with a new name in each request by token.
         return SINGLE_USER
@@ -108,7 +108,7 @@ class UploadsHandler(BodyHandler):
     def post(self) -> None:
         service = self.get_query_argument("service", "")
         spec = self.target(service, Action.CALL).spec
-        name, media_type, size = _announced(self.read_body())
+        name, media_type, size = announced(self.read_body())
         field = self.get_query_argument("field", "")
         upload = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
         self.set_header("Location", f"{self.base_url}easymlnb/uploads/{upload.id}")
@@ -123,7 +123,7 @@ class Announcement(msgspec.Struct, frozen=True):
     media_type: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] | None = None
 
 
-def _announced(body: bytes) -> tuple[str, str, int]:
+def announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     advice = 'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234}'
     announcement = decode_body(body, Announcement, advice)
@@ -245,7 +245,8 @@ OPERATIONS = {
             query_parameter("service", "The service that will use it.", TEXT, required=True),
             query_parameter(
                 "field",
-                f"The parameter that it is for; `{ROWS}` for a table of inputs.",
+                f"The parameter that it is for; `{ROWS}` for a table of inputs, `{TABLE}` for that "
+                "of a batch.",
                 TEXT,
                 required=False,
             ),

@@ -35,6 +35,9 @@ MAX_UPLOADS = 1000
 ROWS = ":rows"
 """In place of a parameter: the file is a table of inputs, with a call's parameters in each row."""
 
+TABLE = ":table"
+"""In place of a parameter: the file is the table of a batch, or a file of one."""
+
 ROWS_TYPES = {".csv": "text/csv", ".jsonl": "application/jsonl"}
 MAX_ROWS_BYTES = 32 * 2**20
 
@@ -70,6 +73,7 @@ class Upload:
         self.sender = sender
         self.service = service
         self.size = size
+        self.name = ""
         self.file: SpooledFile | None = None
         self._create = create
         self.used = 0.0
@@ -144,17 +148,21 @@ class Uploads:
     ) -> Upload:
         """Announce a file for the parameter ``field``, or for any that accepts it if empty.
 
-        ``ROWS`` as the field announces a table of inputs.
+        ``ROWS`` as the field announces a table of inputs, ``TABLE`` that of a batch.
 
         Raises ``TooLarge``, ``UnsupportedMediaType``, ``UploadQuota`` or ``StorageFull``.
         """
         _check_file(spec, field, name, media_type, size)
+        return self.announce(sender, spec.name, name, size)
+
+    def announce(self, sender: Sender, service: str, name: str, size: int) -> Upload:
+        """Announce a file that was checked; raises ``UploadQuota`` or ``StorageFull``."""
         self._check_quota(sender, size)
         self._spool.check(size, visitor=sender.visitor)
         id = secrets.token_urlsafe(32)
         create = partial(self._spool.create_on_disk, visitor=sender.visitor)
-        upload = self._all[id] = Upload(id, sender, spec.name, size, create)
-        upload.used = self._clock()
+        upload = self._all[id] = Upload(id, sender, service, size, create)
+        upload.used, upload.name = self._clock(), name
         return upload
 
     def _check_quota(self, sender: Sender, size: int) -> None:
@@ -197,6 +205,10 @@ class Uploads:
             files.append((id, upload.file or self._empty_file()))
         return tuple(files)
 
+    def names(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Return the file names of uploads, as their senders announced them."""
+        return tuple(one.name if (one := self._all.get(id)) else "" for id in dict.fromkeys(ids))
+
     def _empty_file(self) -> SpooledFile:
         file = self._empty.get("")
         if file is None:
@@ -231,6 +243,8 @@ class Uploads:
 
 def _check_file(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> None:
     """Raise ``UnsupportedMediaType`` or ``TooLarge`` if no parameter accepts the file."""
+    if field == TABLE:
+        return
     if field == ROWS:
         _check_rows(name, media_type, size)
         return

@@ -56,13 +56,16 @@ async def adopt(
     return Worker(orphan.kernel, returned.link, returned.specs, folder)
 
 
-async def wait_reconnect(worker: Worker, registration: WorkerRegistration) -> Worker | None:
+async def wait_reconnect(
+    worker: Worker, registration: WorkerRegistration, seconds: float | None = None
+) -> Worker | None:
     """Wait for a worker that lost its link; return ``None`` if it cannot or does not reconnect."""
     kernel = worker.kernel
     if worker.cause or not worker.secret_hash or not await kernel.may_reconnect():
         return None
     log.info("The connection to a worker was lost; waiting for it to reconnect.")
-    returned = await _wait_return(worker.secret_hash, registration, kernel.may_reconnect)
+    hashed = worker.secret_hash
+    returned = await _wait_return(hashed, registration, kernel.may_reconnect, seconds)
     if returned is None:
         return None
     return Worker(kernel, returned.link, returned.specs, worker.folder, worker.started)

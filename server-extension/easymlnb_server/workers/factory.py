@@ -1,6 +1,7 @@
 """Make the deployments of one server."""
 
-from dataclasses import dataclass, replace
+import asyncio
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from easymlnb_server.credentials.manager import CredentialStore
@@ -10,8 +11,11 @@ from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
-from easymlnb_server.workers.starter import LoadBundle, Starter
+from easymlnb_server.workers.starter import JobLane, LoadBundle, Starter
 from easymlnb_server.workers.worker_set import WorkerSet
+
+MANY = 1_000_000
+"""Starts that nothing limits."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class DeploymentFactory:
     credentials: CredentialStore
     accounts: WorkerAccounts
     _placements: PlacementProvider | None = None
+    _no_gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MANY))
 
     def open(self, placements: PlacementProvider) -> None:
         """Start workers in these placements, which are known once the server has its port."""
@@ -37,7 +42,7 @@ class DeploymentFactory:
             bundle,
             load,
             self._placements.for_owner(account),
-            self.registration.for_owner(owner, account),
+            self.registration.for_owner(owner, account, bundle),
             self.limiter.for_owner(account),
             self.settings,
             self.credentials.for_owner(owner),
@@ -50,8 +55,7 @@ class DeploymentFactory:
         load: LoadBundle,
         workers: WorkerSet,
         folder: Path,
-        placement: str,
-        threads: int,
+        lane: JobLane,
     ) -> Starter:
         """Return what starts the kernel of a job, whose folder is in ``folder``."""
         assert self._placements is not None
@@ -59,11 +63,16 @@ class DeploymentFactory:
         return Starter(
             load,
             self._placements.for_owner(account),
-            self.registration.for_owner(owner, account),
-            self.limiter.for_owner(account),
+            self.registration.for_owner(owner, account, bundle),
+            # Kernels on nodes, which may wait in a queue for hours, delay no other start.
+            self._no_gate if lane.is_on_nodes else self.limiter.for_owner(account),
             workers,
             replace(self.settings, folder=folder),
             self.credentials.for_owner(owner),
-            placement,
-            threads,
+            lane,
         )
+
+    def require_placement(self, bundle: str, owner: str, placement: str) -> None:
+        """Raise ``DeploymentFailed`` if there is no such placement for a bundle's workers."""
+        if self._placements is not None:
+            self._placements.for_owner(self.accounts.of(bundle, owner)).get(placement)

@@ -35,14 +35,20 @@ async def close(link: WorkerLink) -> None:
     link.close()
 
 
-async def wait_lost(kernel: Kernel, link: WorkerLink) -> None:
-    """Wait until a worker's link or process has ended."""
+async def wait_lost(
+    kernel: Kernel, link: WorkerLink, on_dead: Callable[[], None] = lambda: None
+) -> None:
+    """Wait until a worker's link or process has ended.
+
+    ``on_dead`` is called before the link of a worker whose process has ended is closed.
+    """
     while not link.lost:
         # Not ``wait_for``, which can lose a cancellation in Python 3.11.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_EVERY):
                 await link.closed.wait()
         if not await kernel.alive():
+            on_dead()
             await close(link)
 
 

@@ -22,11 +22,13 @@ class RegisteredWorker:
 class ExpectedWorker(asyncio.Future[RegisteredWorker]):
     """A worker that has not connected yet.
 
-    ``owner`` is the owner of its notebook, ``account`` the user in whose name it calls services.
+    ``owner`` is the owner of its notebook, ``account`` the user in whose name it calls services,
+    and ``bundle`` what it runs.
     """
 
     owner = ""
     account = ""
+    bundle = ""
 
 
 def secret_hash(secret: str) -> str:
@@ -39,12 +41,12 @@ class WorkerRegistration:
 
     def __init__(self) -> None:
         self._expected: dict[str, ExpectedWorker] = {}
-        self._owner = self._account = ""
+        self._owner = self._account = self._bundle = ""
 
-    def for_owner(self, owner: str, account: str = "") -> "WorkerRegistration":
+    def for_owner(self, owner: str, account: str = "", bundle: str = "") -> "WorkerRegistration":
         """Return a view of the same workers that expects workers of one owner and account."""
         view = copy(self)
-        view._owner, view._account = owner, account or owner
+        view._owner, view._account, view._bundle = owner, account or owner, bundle
         return view
 
     def expect(self) -> tuple[str, ExpectedWorker]:
@@ -55,17 +57,23 @@ class WorkerRegistration:
     def expect_return(self, hashed: str) -> ExpectedWorker:
         """Return the future of a worker that will present a secret with this hash."""
         future = ExpectedWorker(loop=asyncio.get_running_loop())
-        future.owner, future.account = self._owner, self._account
+        future.owner, future.account, future.bundle = self._owner, self._account, self._bundle
         self._expected[hashed] = future
         return future
 
     def claim(self, secret: str) -> ExpectedWorker | None:
         """Return the worker that this secret belongs to, once; ``None`` for an invalid secret."""
+        hashed = self._known_hash(secret)
+        return self._expected.pop(hashed) if hashed is not None else None
+
+    def peek(self, secret: str) -> ExpectedWorker | None:
+        """Return the worker that this secret belongs to, as long as it has not connected."""
+        hashed = self._known_hash(secret)
+        return self._expected[hashed] if hashed is not None else None
+
+    def _known_hash(self, secret: str) -> str | None:
         hashed = secret_hash(secret)
-        for known in self._expected:
-            if hmac.compare_digest(known, hashed):
-                return self._expected.pop(known)
-        return None
+        return next((one for one in self._expected if hmac.compare_digest(one, hashed)), None)
 
     def forget(self, hashed: str) -> None:
         """Stop expecting a worker."""

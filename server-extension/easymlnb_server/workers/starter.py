@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -25,7 +26,7 @@ from easymlnb_server.placement.base import (
     is_queued_message,
 )
 from easymlnb_server.placement.locked_python import LockedPython
-from easymlnb_server.placement.registry import PlacementSet, requested_placement
+from easymlnb_server.placement.registry import LOCAL, PlacementSet, requested_placement
 from easymlnb_server.workers import environment_drift, liveness
 from easymlnb_server.workers.environments import prepare
 from easymlnb_server.workers.examples import run_examples
@@ -41,6 +42,27 @@ LoadBundle = Callable[[], Awaitable[Bundle]]
 
 MAX_NODES = 3
 """Nodes that may be lost during one start of a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLane:
+    """Where and how the kernels of a lane of jobs start.
+
+    - ``placement``: where, whatever their services request; empty for no rule
+    - ``threads``, ``stay``: see ``WorkerOrder``
+    """
+
+    placement: str = ""
+    threads: int = 0
+    stay: float = 0.0
+
+    @property
+    def is_on_nodes(self) -> bool:
+        return self.placement not in ("", LOCAL)
+
+
+class NoKernelInTime(DeploymentFailed):
+    """The time to start was over before there was a kernel."""
 
 
 class NodeLost(NotReady):
@@ -60,8 +82,7 @@ class Starter:
       unreadable bundle must not prevent other starts
     - ``placements``, ``registration``, ``workers``, ``settings``, ``start_gate``: where workers
       start, how they connect, the set that they join, the server's settings, and concurrent starts
-    - ``fixed_placement``: where workers start, whatever their services request; empty for no rule
-    - ``threads``: see ``WorkerOrder``
+    - ``lane``: how workers start that run jobs
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -85,8 +106,7 @@ class Starter:
         workers: WorkerSet,
         settings: DeploymentSettings,
         credentials: WorkerCredentials = NO_CREDENTIALS,
-        fixed_placement: str = "",
-        threads: int = 0,
+        lane: JobLane = JobLane(),
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
@@ -107,8 +127,7 @@ class Starter:
         self._settings = settings
         self._credentials = credentials
         self._names: tuple[str, ...] = ()
-        self._fixed_placement = fixed_placement
-        self._threads = threads
+        self._lane = lane
 
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker runs in."""
@@ -116,10 +135,16 @@ class Starter:
 
     def require(self, specs: tuple[ServiceSpec, ...]) -> None:
         """Set what workers with these services need, and choose their placement."""
-        self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+        gpu, name = self._needs(specs)
+        self.gpu, self.placement_name = gpu, name
         with contextlib.suppress(DeploymentFailed):
-            chosen = self._placements.choose(self.placement_name, self.gpu)
+            chosen = self._placements.choose(name, gpu)
             self.placement = self._placements.get(chosen)
+
+    def _needs(self, specs: tuple[ServiceSpec, ...]) -> tuple[Gpu, str]:
+        """Return the GPUs and the placement that a worker with these services needs."""
+        is_job = self._lane.threads > 0  # of these kernels only, the threads are limited
+        return required_gpus(specs, training=is_job), requested_placement(specs)
 
     @property
     def reason(self) -> str:
@@ -138,7 +163,7 @@ class Starter:
     async def start_checked(
         self,
         names: tuple[str, ...],
-        pool: Dispatcher,
+        dispatcher: Dispatcher,
         set_memory_limit: Callable[[tuple[ServiceSpec, ...]], int],
     ) -> Worker:
         """Start a worker and run its examples; clean up and raise an error if one fails."""
@@ -147,7 +172,7 @@ class Starter:
             try:
                 specs = select_specs(worker.specs, names)
                 limit = set_memory_limit(specs)
-                await run_examples(pool, worker, specs, limit, self.executed)
+                await run_examples(dispatcher, worker, specs, limit, self.executed)
             except BaseException:
                 await asyncio.shield(self._workers.end(worker))
                 raise
@@ -166,7 +191,7 @@ class Starter:
             gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
             name = self.placement_name
             name = bundle.manifest.placement if name is None else name
-            name = self._fixed_placement or name
+            name = self._lane.placement or name
             try:
                 worker = await self._start_at(name, gpu, bundle, locked)
             except NodeLost:
@@ -176,8 +201,8 @@ class Starter:
                 continue
             try:
                 specs = select_specs(worker.specs, names)
-                self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
-                self.placement_name = self._fixed_placement or self.placement_name
+                self.gpu, self.placement_name = self._needs(specs)
+                self.placement_name = self._lane.placement or self.placement_name
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
             except BaseException:
@@ -258,8 +283,9 @@ class Starter:
                     reservation,
                     label=bundle.manifest.notebook,
                     on_progress=self._progress_listener(clock),
-                    threads=self._threads,
+                    threads=self._lane.threads,
                     locked=locked,
+                    stay=self._lane.stay,
                 )
                 unused = None
                 values = self._credentials.of(self._names or bundle.manifest.defines)
@@ -324,7 +350,7 @@ class Starter:
     def _timeout_error(self, cells: list[int]) -> DeploymentFailed:
         message = f"The notebook was not ready within {self._settings.start_timeout:g} s"
         if not cells:
-            return DeploymentFailed(f"{message}; its first cell had not started.")
+            return NoKernelInTime(f"{message}; its first cell had not started.")
         source = self.executed.cells[cells[-1]].source[:10_000]
         return DeploymentFailed(
             f"{message}; cell {cells[-1] + 1} was still running.",
@@ -355,8 +381,11 @@ def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tupl
     return tuple(by_name[name] for name in names) if names else specs
 
 
-def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
-    """Return the GPUs that a worker with all these services needs."""
-    requested = [spec.resources.gpu for spec in specs]
+def required_gpus(specs: tuple[ServiceSpec, ...], *, training: bool = False) -> Gpu:
+    """Return the GPUs that a worker with all these services needs.
+
+    Only a job's worker trains, so only it needs the GPUs of a ``training``.
+    """
+    requested = [spec.resources.gpu for spec in specs if training or spec.training is None]
     required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
     return required or (PREFER if PREFER in requested else 0.0)

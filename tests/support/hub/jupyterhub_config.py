@@ -78,12 +78,21 @@ PLACEMENTS = {
     "brief": {"profile": "cpu", "idle": "3s", "lifetime": "28s", "max_workers": 2},
     "single": {"profile": "cpu"},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
+    "short": {"profile": "cpu", "idle": "3s", "lifetime": "20s"},
+}
+LANES = {
+    "jobs": {"workers": 2},
+    "train": {"workers": 3, "placement": "gpu", "idle": 0},
+    "impatient": {"workers": 1, "placement": "gpu", "idle": 0, "grace": 1},
+    "short": {"workers": 1, "placement": "short"},
+    "unknown": {"workers": 1, "placement": "unknown"},
+    "nowhere": {"workers": 1, "placement": "nowhere"},
 }
 OPTIONS = {"ivan": ["--EasyMLNB.orphan_timeout=2"], "erin": ["--EasyMLNB.orphan_timeout=180"]}
 """What the servers of some users are told beside."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {
-    "EasyMLNB": {"placements": PLACEMENTS, "app_kernels": 0},
+    "EasyMLNB": {"placements": PLACEMENTS, "lanes": LANES, "app_kernels": 0},
     # What these tests do not look at takes seconds of every start.
     "ServerApp": {"jpserver_extensions": dict.fromkeys(LEFT_OUT, False)},
     "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": 1e12},

@@ -1,16 +1,30 @@
 """A job in its worker: what it keeps while there is no server."""
 
+import os
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import easymlnb as ml
-from easymlnb.contract.job_protocol import JobAdopted, JobFile, JobMetric, JobOutput
-from easymlnb.contract.worker_protocol import Call, Result, unpack_to_server
+from easymlnb.contract.job_protocol import (
+    JobAdopted,
+    JobFile,
+    JobFileStored,
+    JobMetric,
+    JobOutput,
+    JobStored,
+    Leaving,
+)
+from easymlnb.contract.worker_protocol import Call, Failure, Progress, Result, unpack_to_server
 from easymlnb.runtime import jobs
+from easymlnb.runtime.call_execution import run_call
 from easymlnb.runtime.jobs import JobLog, JobRun
 from easymlnb.runtime.link import LinkLost
+from easymlnb.services.definition import define
 
 
 class Wire:
@@ -37,6 +51,15 @@ class Wire:
         return b"".join(body for message, body in self.got if isinstance(message, JobOutput))
 
 
+def until(done: Callable[[], Any]) -> Any:
+    """Wait until ``done`` returns something true, and return that."""
+    end = time.monotonic() + 20
+    while not (found := done()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found
+
+
 @pytest.fixture
 def wire() -> Wire:
     return Wire()
@@ -57,6 +80,7 @@ def test_a_lost_link_costs_nothing(run: JobRun, wire: Wire) -> None:
         run.log.write("two\n")
         ml.job().metric("loss", 0.5, step=3)
         ml.job().save_file("a.txt", "content")
+        run(Progress(id=7, fraction=0.5), b"")
         run.send_output(wire.send, all_of_it=True)
         run.finish((Result(id=7, content_type="application/json"), b"42"))
         assert (run.folder / "end").exists()
@@ -64,12 +88,17 @@ def test_a_lost_link_costs_nothing(run: JobRun, wire: Wire) -> None:
         wire.lost, wire.got = False, []
         run.send_end(wire.send)
         assert wire.got == []  # the next server does not know the job yet
-        run.adopted(JobAdopted(id=7, log=2))
+        run.receive(JobAdopted(id=7, log=2), b"")
+        (file,) = until(lambda: wire.of(JobFile))
         run.send_end(wire.send)
+        assert not wire.of(Result)  # it must not overtake a file
+        run.receive(JobFileStored(id=7, number=file.number), b"")
+        until(lambda: (run.send_end(wire.send), wire.of(Result))[1])
         run.send_end(wire.send)
     assert wire.output() == b"e\ntwo\n"
     assert [(m.name, m.step, m.value) for m in wire.of(JobMetric)] == [("loss", 3, 0.5)]
     assert [m.label for m in wire.of(JobFile)] == ["a.txt"]
+    assert [m.fraction for m in wire.of(Progress)] == [0.5]
     assert len(wire.of(Result)) == 1 and wire.got[-1][1] == b"42"
     assert run.folder.exists()  # the server has not confirmed that it stored the result
 
@@ -77,32 +106,62 @@ def test_a_lost_link_costs_nothing(run: JobRun, wire: Wire) -> None:
 def test_stored_files_and_results_are_removed(run: JobRun, wire: Wire) -> None:
     with run:
         ml.job().save_file("a.txt", b"content")
-        (message,) = wire.of(JobFile)
-        run.file_stored(message.number)
-        run.adopted(JobAdopted(id=7))
+        (message,) = until(lambda: wire.of(JobFile))
+        run.receive(JobFileStored(id=7, number=message.number), b"")
+        until(lambda: not list(run.folder.glob("file-*")))
+        run.receive(JobAdopted(id=7), b"")
         assert len(wire.of(JobFile)) == 1
-        run.stored = True
-    assert not run.folder.exists()
+        run.receive(JobStored(id=7), b"")
+    assert run.stored and not run.folder.exists()
 
 
-def test_a_checkpoint_is_loaded_by_the_next_attempt(run: JobRun, wire: Wire) -> None:
+def test_a_node_that_ends_lets_its_job_leave(run: JobRun, wire: Wire) -> None:
+    def fit() -> int:
+        checkpoint = ml.checkpoint()
+        with pytest.raises(RuntimeError, match="Check 'leaving'"):
+            checkpoint.leave()
+        checkpoint.save(3, weights=[1.0])
+        run.receive(Leaving(id=7, seconds=20), b"")
+        if checkpoint.leaving:
+            checkpoint.leave()
+        return 1
+
     with run:
-        checkpoint = ml.job().checkpoint()
-        assert checkpoint.load() is None
-        checkpoint.save({"epoch": 1})
-        checkpoint.save({"epoch": 2})
-        assert checkpoint.load() == {"epoch": 2}
-    jobs.receive_checkpoint("j", 2, "", wire.got[-1][1])
-    with JobRun(Call(id=8, service="f", job="j", attempt=2), wire.emit):
-        assert ml.job().checkpoint().load() == {"epoch": 2}
+        end = run_call(define(fit, name="f"), run.call, b"{}", run)
+        run.finish(end)
+        (message,) = until(lambda: wire.of(JobFile))
+        assert message.checkpoint
+        run.send_end(wire.send)
+        assert not wire.of(Failure)  # the checkpoint comes first
+        run.receive(JobFileStored(id=7, number=message.number), b"")
+        until(lambda: (run.send_end(wire.send), wire.of(Failure))[1])
+    (failure,) = wire.of(Failure)
+    assert (failure.code, failure.trace, run.terminated) == ("preempted", "", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("call_failed", "preempted"), ("invalid_input", "invalid_input")]
+)
+def test_what_is_raised_after_sigterm_is_no_error(run: JobRun, code: str, told: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with run:
+        assert not ml.checkpoint().leaving
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ml.checkpoint().leaving
+        run.finish((Failure(id=7, code=code, message="A child was killed."), b""))
+        (found, _) = next(unpack_to_server((run.folder / "end").read_bytes()))
+    assert isinstance(found, Failure) and found.code == told
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_outside_a_job_nothing_happens() -> None:
     job = ml.job()
     job.metric("loss", 1.0)
     job.save_file("a", b"")
-    job.checkpoint().save({})
-    assert (job.id, job.attempt, job.checkpoint().load()) == ("", 0, None)
+    job.checkpoint().save(1, weights=[])
+    job.checkpoint().leave()
+    assert (job.id, job.attempt, ml.checkpoint().load()) == ("", 0, None)
+    assert not ml.checkpoint().leaving
     with pytest.raises(ValueError, match="1 to 200 printable"):
         job.metric("", 1.0)
 

@@ -1,8 +1,14 @@
 """Fixtures for tests of the server's parts."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from sqlalchemy import text
 
 from easymlnb_server.dispatch import dispatcher
+from easymlnb_server.store.store import Store
+from easymlnb_server.store.tables import metadata
 from easymlnb_server.workers import (
     checks,
     circuit_breaker,
@@ -11,6 +17,32 @@ from easymlnb_server.workers import (
     liveness,
     starter,
 )
+from support.postgres import Postgres, running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def one_database(postgres: Postgres) -> str:
+    """A database of PostgreSQL that many tests use: making one takes long."""
+    return postgres.create()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store on each kind of database."""
+    on_postgres = request.param == "postgresql"
+    url = request.getfixturevalue("one_database") if on_postgres else ""
+    opened = Store.open(url, tmp_path)
+    if on_postgres:
+        names = ", ".join(f'"{name}"' for name in metadata.tables)
+        opened.database.write(lambda connection: connection.execute(text(f"TRUNCATE {names}")))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class FastCall:
         self._state = state
         self._writer = writer
         self._call: Invocation | None = None
-        self._version = ""
+        self._version = self._models = ""
         self._sending: asyncio.Task[None] | None = None
         self._disconnected = False
         headers = head.headers
@@ -102,7 +102,7 @@ class FastCall:
 
     def _on_result(self, call: Invocation, outcome: CallResult) -> None:
         """Write the response; errors of one call must not affect other calls."""
-        self._call, self._version = None, call.target.version
+        self._call, self._version, self._models = None, call.target.version, outcome.models
         try:
             if outcome.result is not None:
                 self._write(outcome.result, outcome.body)
@@ -150,6 +150,8 @@ class FastCall:
     ) -> bytes:
         if self._version:
             extra_headers += f"X-Easymlnb-Version: {self._version}\r\n"
+        if self._models:
+            extra_headers += f"X-Easymlnb-Model: {self._models}\r\n"
         head = HEAD.format(
             status, responses[status], media_type, policy, _date(int(time.time())),
             self._request.request_id, extra_headers, size,

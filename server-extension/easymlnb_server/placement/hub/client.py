@@ -21,6 +21,10 @@ REVOKED = (
 )
 
 
+class OptionsRejected(NotReady):
+    """The Hub knows no such profile, or refuses its options."""
+
+
 class HubClient:
     """The part of the Hub's REST API that manages one user's servers.
 
@@ -66,7 +70,9 @@ class HubClient:
         response = await self._request("POST", f"/servers/{name}", body)
         HubClient.slowest = max(HubClient.slowest, time.monotonic() - began)
         if 400 <= response.status_code < 500 and name not in await self.servers():
-            raise NotReady(
+            # Other statuses say that a start is not possible at this time.
+            kind = OptionsRejected if response.status_code == 400 else NotReady
+            raise kind(
                 f"The Hub rejected a node with the options {dict(options)}: {_message(response)}"
             )
 

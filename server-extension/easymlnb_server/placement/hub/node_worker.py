@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import msgspec
 from jupyter_client.manager import AsyncKernelManager
 
+from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.hub import bounded_http, node_protocol
+from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.node_protocol import KernelStatus
 from easymlnb_server.placement.process_records import WorkerRecord
 from easymlnb_server.placement.worker_kernel import WorkerKernel
@@ -21,6 +24,9 @@ END_TIMEOUT = 30.0
 MAX_MISSES = 5
 """Consecutive checks, a second apart, in which a node is not reached until it counts as gone."""
 
+PATIENT_MISSES = 120
+"""The same for kernels that run jobs, as long as the Hub says that the node runs."""
+
 
 class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
     """A worker on a node.
@@ -28,6 +34,8 @@ class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
     kernel: the kernel's id at the node's ``address``.
     user: the owner of the node.
     ends: when the worker should be replaced, in seconds since 1970; 0: never.
+    over: when the node ends, likewise.
+    stay: seconds that a kernel of jobs runs without its owner.
     """
 
     placement: str
@@ -35,6 +43,8 @@ class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
     kernel: str
     user: str = ""
     ends: float = 0.0
+    over: float = 0.0
+    stay: float = 0.0
 
 
 class Meter:
@@ -110,7 +120,9 @@ class SlotCounter:
 
 
 class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
-    """A worker's kernel on a node."""
+    """A worker's kernel on a node; ``hub`` makes a client of the Hub, which knows its nodes."""
+
+    is_on_node = True
 
     def __init__(
         self,
@@ -119,13 +131,15 @@ class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
         slots: SlotCounter,
         auth: httpx.Auth,
         manager: AsyncKernelManager | None = None,
+        hub: Callable[[], HubClient] | None = None,
     ) -> None:
         super().__init__(file, record, manager)
         self._slots = slots
         self._auth = auth
+        self._hub = hub
         self._misses = 0
-        left = record.ends - time.time() if record.ends else math.inf
-        self.replace_at = time.monotonic() + left
+        self.replace_at = _monotonic(record.ends)
+        self.ends_at = _monotonic(record.over)
 
     async def alive(self) -> bool:
         return not self._slots.exceeded and await super().alive()
@@ -162,7 +176,24 @@ class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
         # responds with 503: for a moment after a restart, or permanently.
         missed = response.status_code in (302, 404, 424, 503)
         self._misses = self._misses + 1 if missed else 0
-        return self._misses < MAX_MISSES
+        if self._misses < MAX_MISSES or not self._record.stay:
+            return self._misses < MAX_MISSES
+        # A job waits for a network that heals, unless the node has ended.
+        return self._misses < PATIENT_MISSES and not await self._is_node_stopped()
+
+    async def _is_node_stopped(self) -> bool:
+        """Return whether the Hub reports that the node does not run."""
+        if self._hub is None:
+            return False
+        with contextlib.suppress(EasyMLNBError):
+            client = self._hub()
+            try:
+                name = self._record.address.rstrip("/").rpartition("/")[2]
+                model = (await client.servers()).get(name)
+            finally:
+                await client.close()
+            return not (model and (model.get("ready") or model.get("pending")))
+        return False
 
     async def _end(self) -> None:
         # A node that cannot be reached ends kernels without an owner automatically.
@@ -178,3 +209,8 @@ class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
         url = f"{self._record.address}easymlnb/node/kernels/{self._record.kernel}"
         async with bounded_http.client(self._auth) as http:
             return await bounded_http.request(http, method, url, seconds)
+
+
+def _monotonic(wall_clock: float) -> float:
+    """Return a time in seconds since 1970 on the monotonic clock; ``inf`` for 0."""
+    return time.monotonic() + wall_clock - time.time() if wall_clock else math.inf

@@ -23,6 +23,7 @@ from easymlnb_server.placement.base import (
     WorkerOrder,
 )
 from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.node_worker import (
@@ -34,12 +35,14 @@ from easymlnb_server.placement.hub.node_worker import (
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.tokens import NodeAuth
+from easymlnb_server.placement.locked_python import LockedPython
 from easymlnb_server.placement.worker_kernel import ipc_manager, shut_down
 from easymlnb_server.store.private_folder import make_folder
 
 NOT_LOCKED = (
     "The version has a locked environment, but workers in the placement {name!r} use the packages "
-    "of their node. Publish with environment='kernel', or with placement='local'."
+    "of their node. Publish with environment='kernel', or with placement='local'. If the nodes "
+    "have this server's files, an administrator can set shared_files of the placement."
 )
 
 
@@ -91,7 +94,7 @@ class HubPlacement:
         manager: AsyncKernelManager | None = None
         kernel: RemoteWorkerKernel | None = None
         try:
-            if order.locked is not None:
+            if order.locked is not None and not self._profile.shared_files:
                 raise DeploymentFailed(NOT_LOCKED.format(name=self._name))
             if self._check is not None:
                 await self._check()
@@ -119,9 +122,17 @@ class HubPlacement:
                 file.unlink(missing_ok=True)
             elif record.placement == self._name and record.user in ("", self._credentials.user):
                 self._slots.adopt()
-                kernel = RemoteWorkerKernel(file, record, self._slots, self._auth)
+                kernel = self._kernel(file, record)
                 orphans.append(OrphanedWorker(record.worker, record.bundle, record.token, kernel))
         return orphans
+
+    def _kernel(
+        self, file: Path, record: NodeRecord, manager: AsyncKernelManager | None = None
+    ) -> RemoteWorkerKernel:
+        def hub() -> HubClient:
+            return HubClient(self._credentials)
+
+        return RemoteWorkerKernel(file, record, self._slots, self._auth, manager, hub)
 
     async def _recorded(
         self, order: WorkerOrder, manager: AsyncKernelManager, provisioner: HubProvisioner
@@ -133,12 +144,14 @@ class HubPlacement:
             kernel=provisioner.kernel,
             user=self._credentials.user,
             ends=_wall_clock(provisioner.replace_at),
+            over=_wall_clock(provisioner.ends_at),
+            stay=order.stay,
         )
         file = self._records / f"{order.worker}.json"
         make_folder(self._records)
         await asyncio.to_thread(process_records.write, file, record)
         self._slots.hold()
-        return RemoteWorkerKernel(file, record, self._slots, self._auth, manager)
+        return self._kernel(file, record, manager)
 
     async def _undo(self, manager: AsyncKernelManager | None) -> None:
         self._slots.release(held=False)
@@ -169,6 +182,8 @@ class HubPlacement:
                 "EASYMLNB_SECRET": order.secret,
             },
             files=files,
+            stay=order.stay,
+            locked=_folders(order.locked) if order.locked is not None else None,
         )
         manager.provisioner = provisioner
         return manager, provisioner
@@ -176,6 +191,10 @@ class HubPlacement:
 
 def _wall_clock(monotonic: float) -> float:
     return 0.0 if monotonic == math.inf else time.time() + monotonic - time.monotonic()
+
+
+def _folders(locked: LockedPython) -> tuple[str, str]:
+    return str(locked.folder.absolute()), str(locked.runtime.absolute())
 
 
 class _NodeKernelSpecs(KernelSpecManager):

@@ -29,7 +29,7 @@ from easymlnb_server.placement.hub.loop_thread import run_in_loop
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.nodes import Nodes
 from easymlnb_server.placement.hub.profiles import PlacementProfile, parse_profiles
-from easymlnb_server.placement.hub.tunnel.remote_kernel import RemoteKernel
+from easymlnb_server.placement.hub.tunnel.remote_kernel import LOST_AFTER, RemoteKernel
 from easymlnb_server.placement.hub.tunnel.zmq_bridge import PORTS
 
 FORWARDED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
@@ -49,7 +49,8 @@ class HubProvisioner(KernelProvisionerBase):
     on_progress: reports what the start waits for.
     folder: where the kernel's sockets are on this machine.
     address, kernel: the node's URL and the kernel's id there.
-    replace_at: when the node ends, on the monotonic clock.
+    replace_at, ends_at: when workers should leave the node, and when it ends, on the monotonic
+        clock.
     """
 
     placement = Unicode(help="The placement's name.").tag(config=True)
@@ -62,7 +63,7 @@ class HubProvisioner(KernelProvisionerBase):
     folder: Path | None = None
     address = ""
     kernel = ""
-    replace_at = math.inf
+    replace_at = ends_at = math.inf
     _nodes: Nodes | None = None
     _remote: RemoteKernel | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -154,10 +155,12 @@ class HubProvisioner(KernelProvisionerBase):
             await asyncio.gather(starting, return_exceptions=True)
             raise
         slot = starting.result() if starting.done() else None
-        remote = RemoteKernel(self._nodes, folder)
+        remote = RemoteKernel(self._nodes, folder, max(LOST_AFTER, request.stay))
         if slot is not None:
             self.address, self.kernel = slot.address, slot.kernel
-            self.replace_at = time.monotonic() + profile.usable_seconds - slot.age
+            began = time.monotonic() - slot.age
+            self.replace_at = began + profile.usable_seconds
+            self.ends_at = began + profile.lifetime_seconds
             remote.connect(slot)
         else:
             session, language = self._session(), self._language

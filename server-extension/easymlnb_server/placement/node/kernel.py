@@ -19,7 +19,10 @@ from easymlnb_server.placement.hub.tunnel import zmq_bridge
 from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
 
 ORPHANED_AFTER = 120.0
-"""Seconds without its owner after which a kernel is ended."""
+"""Seconds without its owner after which a kernel is ended, unless it runs jobs."""
+
+LEAVE_CHECK = 0.1
+"""Seconds between two checks whether a kernel has left."""
 
 LAST_OUTPUT = 0.2
 """Seconds for a kernel's last messages to arrive from its sockets."""
@@ -74,7 +77,7 @@ class NodeKernel:
         """Whether the owner is gone permanently, or knows that the kernel has ended."""
         if self._connection is not None:
             self.touch()
-        limit = ENDED_KEPT if self.ended.is_set() else ORPHANED_AFTER
+        limit = ENDED_KEPT if self.ended.is_set() else max(ORPHANED_AFTER, self.request.stay)
         return time.monotonic() - self._owner_seen > limit
 
     def touch(self) -> None:
@@ -144,6 +147,19 @@ class NodeKernel:
             seconds=time.monotonic() - self._started,
             gpus=self.gpus,
         )
+
+    async def leave(self, seconds: float) -> None:
+        """Let a kernel that runs jobs save its state; return when it has ended, or after that time.
+
+        Its scheduler may have sent it the same signal already.
+        """
+        if not self.request.stay or self.ended.is_set():
+            return
+        await self._send_signal(signal.SIGTERM)
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(seconds):
+                while await self.manager.is_alive():  # noqa: ASYNC110 - nothing announces it
+                    await asyncio.sleep(LEAVE_CHECK)
 
     async def stop(self) -> None:
         """End the process and all that it started, and remove its files."""

@@ -22,11 +22,13 @@ import psutil
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from easymlnb.contract.errors import NodeFull, NotReady
+from easymlnb.contract.job_protocol import SIGTERM_SECONDS
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.node_protocol import KernelRequest, NodeStatus
+from easymlnb_server.placement.locked_python import LockedKernelSpecs, LockedPython
 from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
 from easymlnb_server.placement.worker_kernel import ipc_manager
@@ -64,6 +66,7 @@ class NodeKernelManager:
         self._kernels: dict[str, NodeKernel] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._starting = 0
+        self._closing = False
         self._slots = 1
         self._idle = 600.0
         self._lifetime = math.inf
@@ -90,7 +93,8 @@ class NodeKernelManager:
         """Start a kernel; raises ``NodeFull`` or, with the reason, ``NotReady``."""
         self._slots, self._idle = request.slots, request.idle
         self._lifetime = request.lifetime or math.inf
-        if len(self._running()) + self._starting >= request.slots or self.age > self._lifetime:
+        full = len(self._running()) + self._starting >= request.slots
+        if full or self.age > self._lifetime or self._closing:
             raise NodeFull
         self._starting += 1
         try:
@@ -111,7 +115,12 @@ class NodeKernelManager:
         await asyncio.shield(task)
 
     async def close(self) -> None:
-        """End all kernels, and wait for those that are ending."""
+        """End all kernels, and wait for those that are ending.
+
+        Kernels that run jobs first get a few seconds to leave: the node's scheduler waits as long.
+        """
+        self._closing = True
+        await asyncio.gather(*(one.leave(SIGTERM_SECONDS) for one in self._running()))
         ends = [self.end(kernel) for kernel in list(self._kernels.values())]
         await asyncio.gather(*ends, *self._ending)
 
@@ -154,7 +163,9 @@ class NodeKernelManager:
         return tuple(gpu for gpu in self._gpus if gpu not in used)[:each]
 
     async def _start(self, request: KernelRequest) -> NodeKernel:
-        manager, folder = ipc_manager(request.kernel, self._specs)
+        locked = await asyncio.to_thread(_locked, request)
+        specs = self._specs if locked is None else LockedKernelSpecs(locked, self._specs)
+        manager, folder = ipc_manager(request.kernel, specs)
         manager.session.key = request.key.encode()
         # Kernels read their id from the name of this file.
         name = request.name if _ID.match(request.name) else uuid.uuid4().hex
@@ -162,7 +173,7 @@ class NodeKernelManager:
         kernel = NodeKernel(manager, request, folder, self._gpu_share())
         try:
             work = await asyncio.to_thread(_working_folder, request, folder)
-            await manager.start_kernel(cwd=str(work), env=self._environment(kernel))
+            await manager.start_kernel(cwd=str(work), env=self._environment(kernel, locked))
             await asyncio.to_thread(self._save_record, kernel, folder)
             kernel.open()
         except BaseException as error:
@@ -178,7 +189,7 @@ class NodeKernelManager:
             raise
         return kernel
 
-    def _environment(self, kernel: NodeKernel) -> dict[str, str]:
+    def _environment(self, kernel: NodeKernel, locked: LockedPython | None) -> dict[str, str]:
         request, environment = kernel.request, dict(os.environ)
         if request.worker:
             environment = inherited_environment(environment, self._inherit)
@@ -188,6 +199,8 @@ class NodeKernelManager:
             environment["EASYMLNB_TOKEN"] = environment.get("JUPYTERHUB_API_TOKEN", "")
         if kernel.gpus:
             environment[VISIBLE] = ",".join(kernel.gpus)
+        if locked is not None:
+            environment = locked.variables(environment)
         return environment | request.environment
 
     def _record_file(self, kernel: NodeKernel) -> Path:
@@ -197,6 +210,21 @@ class NodeKernelManager:
         worker = kernel.request.worker or kernel.id
         record = process_records.describe(kernel.manager, worker, folder, Reservation())
         process_records.write(self._record_file(kernel), record)
+
+
+def _locked(request: KernelRequest) -> LockedPython | None:
+    """Return the locked environment of a kernel; raises ``NotReady`` if the node lacks it."""
+    if request.locked is None:
+        return None
+    folder, runtime = map(Path, request.locked)
+    found = LockedPython(folder, runtime)
+    if not (found.python.exists() and runtime.is_dir()):
+        raise NotReady(
+            f"The node {socket.gethostname()!r} does not have the locked environment "
+            f"{str(folder)!r}, or its Python: it does not share the server's files. Publish with "
+            "environment='kernel', or correct shared_files of the placement."
+        )
+    return found
 
 
 def _working_folder(request: KernelRequest, folder: Path) -> Path:

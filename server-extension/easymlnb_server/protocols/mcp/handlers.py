@@ -32,7 +32,7 @@ from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs.handlers import job_owner
-from easymlnb_server.jobs.manager import Submission
+from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import JSON
 from easymlnb_server.protocols.handlers import ProtocolHandler
 from easymlnb_server.protocols.mcp import errors, rules

@@ -23,8 +23,9 @@ from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.identity.quotas.quotas import Quotas
-from easymlnb_server.jobs.manager import Jobs, Submission
+from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.mcp import tasks
 from easymlnb_server.protocols.mcp.content import (
     MAX_RESULT,

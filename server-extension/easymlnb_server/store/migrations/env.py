@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from easymlnb_server.store import batch_tables  # noqa: F401 - adds its tables
 from easymlnb_server.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

@@ -8,12 +8,13 @@ import pytest
 from easymlnb.contract.errors import (
     Busy,
     CallCancelled,
+    CallNotFound,
     IdempotencyKeyConflict,
     InternalError,
     InvalidInput,
     WorkerLost,
 )
-from easymlnb.contract.worker_protocol import Result
+from easymlnb.contract.worker_protocol import Progress, Result
 from easymlnb_server.calls import idempotency as module
 from easymlnb_server.calls.idempotency import IdempotencyCache, IdempotentCall
 from easymlnb_server.dispatch.call import CallResult
@@ -184,3 +185,34 @@ async def test_one_who_waits_can_be_stopped_alone() -> None:
         begin.set()
         assert (await other.result).body == (await running).body == b"42"
     assert keys.find_waiters("mine", None) == []
+
+
+async def test_a_patient_call_continues_without_callers_and_is_taken_up() -> None:
+    keys = IdempotencyCache()
+    stopped: list[str] = []
+    once, _ = keys.join(KEY, SEEN)
+    once.stop, once.patience = (lambda error: stopped.append(error.code)), 60.0
+    once.report(Progress(id=1, fraction=0.5))
+    once.leave()
+    assert keys.resume(KEY) is once and once.progress is not None
+    seen: list[float] = []
+    once.followers.append(lambda progress, body: seen.append(progress.fraction))
+    once.report(Progress(id=1, fraction=0.7))
+    assert seen == [0.7]
+    once._stop_if_alone()
+    assert not stopped
+    once.leave()
+    once._stop_if_alone()  # the patience is over
+    assert stopped == ["cancelled"]
+
+
+async def test_the_end_of_a_call_that_nobody_awaits_is_kept() -> None:
+    keys = IdempotencyCache()
+    once, _ = keys.join(KEY, SEEN)
+    once.patience = 60.0
+    once.leave()
+    failed = CallResult(error=WorkerLost())
+    await keys.run(once, ready(failed))
+    assert (await keys.resume(KEY).result).error is failed.error
+    with pytest.raises(CallNotFound):
+        keys.resume(("user", "f", "unknown"))

@@ -1,30 +1,9 @@
-"""The databases of the store's tests, and jobs in them."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""Jobs in the databases of the store's tests."""
 
 import pytest
 
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.store.store import Store
-from support.postgres import Postgres, running
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with running() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store on each kind of database."""
-    url = ""
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").create()
-    opened = Store.open(url, tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from easymlnb.contract.errors import LimitExceeded
-from easymlnb_server.identity.access import Caller, owner_key
+from easymlnb_server.identity.access import Caller, owner_key, pass_key
 from easymlnb_server.identity.grants import KeyGrant
 from easymlnb_server.identity.limits import NO_LIMITS, Limits
 from easymlnb_server.identity.quotas.quotas import Defaults, Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
-from easymlnb_server.jobs.admission import JobAdmission, options_of
+from easymlnb_server.jobs.admission import JobAdmission, options_of, submitter
 from easymlnb_server.jobs.models import Job, JobInput, new_id
 from easymlnb_server.jobs.repository import JobRepository
 
@@ -79,7 +80,7 @@ async def test_a_repeated_submission_counts_once(repository: JobRepository) -> N
 async def test_runs_of_jobs_use_up_compute_seconds(repository: JobRepository) -> None:
     world = World(repository, Limits(compute_seconds_per_day=5))
     await world.submit(world.holder)
-    world.quotas.charge("roll", world.holder, 6.0)
+    world.quotas.charge("roll", world.holder, owner_key("ann"), 6.0)
     with pytest.raises(LimitExceeded, match="compute"):
         await world.submit(world.holder)
 
@@ -89,6 +90,32 @@ async def test_the_size_of_the_body_and_no_limits(repository: JobRepository) -> 
     assert (await world.submit(world.holder)).options.api_key == "key_1"
     stored = (await world.submit(world.person)).options
     assert msgspec.to_builtins(stored) == {"user": "ann"}
+
+
+async def test_visitors_share_the_limits_of_visitors(repository: JobRepository) -> None:
+    world = World(
+        repository, NO_LIMITS, visitors=Limits(concurrent=3), visitor=Limits(concurrent=2)
+    )
+
+    async def submit(browser: str) -> Job:
+        job = replace(world.job(world.person), owner=pass_key(browser), options=options_of(
+            None, "", view=True
+        ))  # fmt: skip
+        add = partial(repository.add, job, low_priority=True)
+        return await world.admission.add(repository, job, None, 10, add)
+
+    await submit("a")
+    await submit("a")
+    with pytest.raises(LimitExceeded):
+        await submit("a")
+    job = await submit("b")
+    with pytest.raises(LimitExceeded, match="all visitors"):
+        await submit("c")
+    assert submitter(job.options) is None
+    # They wait for the jobs of users, and leave no row for each browser.
+    await world.submit(world.person)
+    owners = [one.owner for one in repository.claim("jobs", "me", 4, 1.0)]
+    assert owners[0] == owner_key("ann") and set(owners[1:]) == {pass_key("a"), pass_key("b")}
 
 
 def test_a_key_sees_jobs_of_its_services(repository: JobRepository) -> None:

@@ -2,15 +2,25 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, Forbidden
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.calls.options import preferred_wait
+from easymlnb_server.identity.access import Caller, owner_key, pass_key
 from easymlnb_server.jobs import lanes
 from easymlnb_server.jobs.events import CHANGED, MAX_PENDING, JobEvents
 from easymlnb_server.jobs.logs import JobLogs
+from easymlnb_server.jobs.submission import (
+    VISITOR_RETENTION,
+    JobFactory,
+    Submission,
+    kept_seconds,
+)
 
 
 def test_lanes_are_checked() -> None:
@@ -25,6 +35,11 @@ def test_lanes_are_checked() -> None:
         with pytest.raises(ValueError, match=message):
             lanes.parse(wrong)
     assert lanes.choose(parsed, "call", "") == "jobs"
+    assert lanes.parse({"jobs": {}, "train": {}, "x": {}})["train"].grace == 30.0
+    assert lanes.parse({"jobs": {}, "train": {"grace": 5}})["train"].grace == 5.0
+    lanes.check_placements(parsed, ["local", "big"])
+    with pytest.raises(ValueError, match=r"'gpu' names the placement 'big', .* Placements: local"):
+        lanes.check_placements(parsed, ["local"])
     with pytest.raises(BadRequest, match=r"no lane named 'x'\. Lanes: gpu, jobs"):
         lanes.choose(parsed, "call", "x")
 
@@ -60,6 +75,18 @@ def test_output_that_comes_again_is_stored_once(tmp_path: Path) -> None:
     assert logs.read("j", 2) == b"--- attempt 1 ---\n--- attempt 2 ---\n"
 
 
+def test_progress_survives_its_process(tmp_path: Path) -> None:
+    logs = JobLogs(tmp_path)
+    assert logs.progress("j", 1) is None
+    logs.save_progress("j", 1, (0.5, "half"))
+    logs.save_progress("j", 1, (0.75, ""))
+    assert JobLogs(tmp_path).progress("j", 1) == (0.75, "")
+    (tmp_path / "j-2.progress").write_text("[0.5")
+    assert logs.progress("j", 2) is None
+    logs.remove("j", 2)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_slow_follower_is_cut_off() -> None:
     async def follow() -> None:
         events = JobEvents()
@@ -73,3 +100,34 @@ def test_a_slow_follower_is_cut_off() -> None:
         events.publish("j", CHANGED)
 
     asyncio.run(follow())
+
+
+def factory() -> JobFactory:
+    spec = ServiceSpec(name="f", title="", input={}, output={}, timeout=60.0)
+    target = SimpleNamespace(name="f", version="1", spec=spec)
+    published = {"f": SimpleNamespace(versions={1: SimpleNamespace(bundle="b")}, owner="ann")}
+    invoker: Any = SimpleNamespace(find=lambda *given, **how: target)
+    lanes_of: Any = lanes.parse({"jobs": {}, "train": {}})
+    return JobFactory(invoker, published, lanes_of, 86400.0, lambda name: None)  # type: ignore[arg-type]
+
+
+def test_the_job_of_a_user_and_of_a_visitor() -> None:
+    asked: dict[str, Any] = {"service": "f", "body": b"", "lane": "train", "attempts": 3}
+    made = factory().make(
+        Submission(caller=Caller("ann"), owner=owner_key("ann"), timeout=600.0, **asked)
+    )
+    assert (made.lane, made.attempts, made.timeout) == ("train", 3, 600.0)
+    assert kept_seconds(made, 10 * VISITOR_RETENTION) == 10 * VISITOR_RETENTION
+    # It runs once, in the default lane, not longer than a call, and is kept for a day.
+    made = factory().make(Submission(caller=None, owner=pass_key("x"), timeout=600.0, **asked))
+    assert (made.lane, made.attempts, made.timeout) == ("jobs", 1, 60.0)
+    assert (made.options.user, kept_seconds(made, 10 * VISITOR_RETENTION)) == (
+        "",
+        VISITOR_RETENTION,
+    )
+    with pytest.raises(Forbidden, match="need a login"):
+        factory().make(Submission(caller=None, owner="visitor 127.0.0.1", **asked))
+    with pytest.raises(BadRequest, match="attempts must be from 1 to 20, not 99"):
+        factory().make(
+            Submission(caller=Caller("ann"), owner=owner_key("ann"), **asked | {"attempts": 99})
+        )

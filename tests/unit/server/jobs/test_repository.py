@@ -116,6 +116,45 @@ def test_a_late_write_of_an_earlier_holder_is_refused(repository: JobRepository)
     assert states == ["queued", "running", "succeeded"]
 
 
+def test_two_checkpoints_stay_and_preemptions_in_vain_are_counted(
+    repository: JobRepository,
+) -> None:
+    (job,) = add(repository)
+    seen = []
+    for number in range(1, 5):
+        (job,) = claim(repository)
+        job = repository.apply(job, rules.begin(job, "w", 101.0)) or job
+        if number in (1, 2):
+            for file in (f"a{number}", f"a{number}", f"b{number}"):
+                assert repository.save_checkpoint(job, file, 102.0)
+        in_vain = repository.preempted_in_vain(job.id)
+        seen.append(in_vain)
+        # As far as this test goes, nobody waits for the next start.
+        change = rules.preempt(job, in_vain, 0.0)
+        change.values["not_before"] = 0.0
+        job = repository.apply(job, change) or job
+    assert seen == [0, 0, 0, 1]
+    found = repository.get(job.id)
+    assert (found.checkpoint, found.former_checkpoint) == ("b2", "a2")
+    assert {"b2", "a2"} <= repository.needed_files()
+    assert (found.raised, found.lost, found.attempt) == (0, 0, 4)
+    kinds = [event.kind for event in repository.events(job.id)]
+    assert kinds.count("checkpoint") == 4
+
+
+def test_a_start_without_a_node_is_no_attempt(repository: JobRepository) -> None:
+    add(repository)
+    for _ in range(3):
+        (job,) = claim(repository)
+        assert job.attempt == 1
+        job = repository.apply(job, rules.put_back(job, "No node.", 50.0)) or job
+        assert (job.attempt, job.reason, repository.attempts(job.id)) == (0, "No node.", [])
+    (job,) = claim(repository)
+    assert [one.number for one in repository.attempts(job.id)] == [1]
+    states = [event.data for event in repository.events(job.id)]
+    assert states == [{"state": "queued"}, *[{"state": "queued", "attempt": 0}] * 3]
+
+
 def test_a_cancellation_beats_another_attempt(repository: JobRepository) -> None:
     add(repository, attempts=3)
     (job,) = claim(repository)

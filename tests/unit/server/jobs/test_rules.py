@@ -59,7 +59,9 @@ class Life(RuleBasedStateMachine):
         if started:
             self.write(rules.begin(self.job, "w", self.now))
         else:
+            attempt = self.job.attempt
             self.write(rules.put_back(self.job, "No node.", self.now))
+            assert self.job.attempt == attempt - 1 or self.job.state.ended
 
     @precondition(lambda self: rules.is_held(self.job))
     @rule()
@@ -69,9 +71,14 @@ class Life(RuleBasedStateMachine):
         assert (self.job.attempt, self.job.token) == (attempt, token + 1)
 
     @precondition(lambda self: self.job.state is State.RUNNING)
-    @rule(how=st.sampled_from(["result", "error", "caller's error", "loss"]))
+    @rule(how=st.sampled_from(["result", "error", "caller's error", "loss", "preemption"]))
     def end(self, how: str) -> None:
-        if how == "result":
+        if how == "preemption":
+            budgets = (self.job.raised, self.job.lost)
+            self.write(rules.preempt(self.job, 0, self.now))
+            assert (self.job.raised, self.job.lost) == budgets
+            assert self.job.state in (State.QUEUED, State.CANCELLED)
+        elif how == "result":
             self.write(rules.succeed(self.job, {"result": "r"}, self.now))
         elif how == "loss":
             self.write(rules.lose(self.job, self.now))
@@ -114,6 +121,24 @@ def test_pauses_between_attempts_grow_up_to_a_minute() -> None:
         change = rules.fail(replace(job, raised=raised), BOOM, 100.0)
         pauses.append(change.values["not_before"] - 100.0)
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_a_job_that_is_preempted_in_vain_again_and_again_fails() -> None:
+    job = make_job(state=State.RUNNING, checkpoint="c" * 64)
+    pauses = []
+    for in_vain in range(rules.IN_VAIN):
+        change = rules.preempt(job, in_vain, 100.0)
+        assert change.values["state"] is State.QUEUED
+        pauses.append(change.values["not_before"] - 100.0)
+    assert pauses == [0, 2, 4, 8, 16]
+    change = rules.preempt(job, rules.IN_VAIN, 100.0)
+    assert change.values["state"] is State.FAILED and change.outcome == "preempted"
+    assert "6 times without a new checkpoint" in change.values["error"]["message"]
+
+
+def test_pauses_between_starts_grow_up_to_five_minutes() -> None:
+    pauses = [rules.start_pause(make_job(token=n, attempt=1), 10.0) for n in (1, 2, 3, 9, 99)]
+    assert pauses == [10, 20, 40, 300, 300]
 
 
 def test_ids_sort_by_time() -> None:

@@ -1,16 +1,8 @@
 """Databases to test on: SQLite always, a PostgreSQL of our own where its programs are installed."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from support.postgres import Postgres, running
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with running() as made:
-        yield made
+from support.postgres import Postgres
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from easymlnb_server.store.tables import api_keys, call_records, call_usage, job
 
 OLD, NEW = "alice/roll", "bob/roll"
 TABLES = {table.name: table for table in metadata.sorted_tables if "service" in table.columns}
-LEFT = {"jobs", "call_usage"}
+LEFT = {"jobs", "call_usage", "schedules", "webhooks"}
 """Tables that keep rows of a service that its owner removes."""
 
 

@@ -21,7 +21,7 @@ from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChanne
 from easymlnb_server.placement.hub.waiting_kernel import WaitingKernel
 
 LOST_AFTER = 300.0
-"""Seconds without a connection after which a kernel counts as lost."""
+"""Default seconds without a connection after which a kernel counts as lost."""
 
 LOST = 1
 """Exit code of a kernel whose node is gone."""
@@ -49,14 +49,16 @@ FIRST_PAUSE, MAX_PAUSE = 0.05, 5.0
 class RemoteKernel:
     """A kernel on a node. ``exit_code`` is set once it has ended.
 
-    It lives in one event loop. ``folder`` is where its sockets are.
+    It lives in one event loop. ``folder`` is where its sockets are. After ``lost_after`` seconds
+    without a connection it counts as lost.
     """
 
-    def __init__(self, nodes: Nodes, folder: Path) -> None:
+    def __init__(self, nodes: Nodes, folder: Path, lost_after: float = LOST_AFTER) -> None:
         self.address = ""
         self.exit_code: int | None = None
         self.ended = asyncio.Event()
         self._nodes = nodes
+        self._lost_after = lost_after
         self._kernel = ""
         self._closed = False
         self._channel = ReliableChannel()
@@ -169,7 +171,7 @@ class RemoteKernel:
             except (OSError, EasyMLNBError, WebSocketException) as error:
                 if _is_unknown(error) or await self._nodes.is_gone(self.address):
                     self._end(LOST)
-            if loop.time() - connected_at > LOST_AFTER:
+            if loop.time() - connected_at > self._lost_after:
                 self._end(LOST)
             await asyncio.sleep(pause)
             pause = min(MAX_PAUSE, pause * 2)

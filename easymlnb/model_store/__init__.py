@@ -1,0 +1,1 @@
+"""Trained models: save them in safe formats, load them by name, serve the newest version."""

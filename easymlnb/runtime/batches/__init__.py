@@ -1,0 +1,1 @@
+"""Batches in a worker: read tables, run their rows, write the results."""

@@ -1,0 +1,168 @@
+"""Images in a folder per class, from a zip or a folder."""
+
+import io
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from easymlnb.contract import installation
+from easymlnb.contract.errors import CallerError
+from easymlnb.contract.options import named_options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+MAX_IMAGES = 50_000
+MAX_BYTES = 100 * 2**20
+"""Limits of the number of images, and of the bytes of one."""
+
+MIN_PER_CLASS = 2
+
+SHAPE = "Put the images of each class into a folder with its name: cats/1.jpg, dogs/1.jpg."
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolders:
+    """Images with their classes.
+
+    Attributes
+    ----------
+    images : list of numpy.ndarray
+        RGB images with 8 bits.
+    classes : list of str
+        The class of each image.
+    names : list of str
+        The file of each image.
+    unreadable : list of str
+        Files that are no images, although their names say so.
+    """
+
+    images: "list[np.ndarray]"
+    classes: list[str]
+    names: list[str]
+    unreadable: list[str]
+
+
+@named_options
+def read_image_folders(
+    source: Any, *, size: int | tuple[int, int] | None = None, min_per_class: int = MIN_PER_CLASS
+) -> ImageFolders:
+    """Return the images of a folder, or of a zip, that has a folder for each class.
+
+    Parameters
+    ----------
+    source : str, Path, bytes or File
+        A folder, or a zip.
+    size : int or tuple of int, optional
+        Side, or width and height, to which images are scaled.
+    min_per_class : int, default 2
+        Smallest number of images of a class.
+
+    Returns
+    -------
+    ImageFolders
+        ``images``, ``classes``, ``names`` and ``unreadable``.
+
+    Raises
+    ------
+    CallerError
+        There are no images, no folders, only one class, or a class has too few images.
+    """
+    installation.require("ml.read_image_folders", "numpy", "PIL")
+    read, names = _source(source)
+    found = _by_class(names)
+    made = ImageFolders([], [], [], [])
+    for name, label in found:
+        try:
+            made.images.append(_decoded(read(name), size))
+        except (ValueError, OSError, SyntaxError, zipfile.BadZipFile, RuntimeError):
+            made.unreadable.append(name)
+            continue
+        made.classes.append(label)
+        made.names.append(name)
+    _check_classes(made, {label for _, label in found}, min_per_class)
+    return made
+
+
+def _source(source: Any) -> tuple[Callable[[str], bytes], list[str]]:
+    """Return what reads a file by name, and the names of all files."""
+    data = getattr(source, "data", source)
+    if isinstance(data, str | os.PathLike) and Path(data).is_dir():
+        root = Path(data)
+        paths = sorted(path for path in root.rglob("*") if path.is_file())
+        return (
+            lambda name: _limited((root / name).read_bytes()),
+            [path.relative_to(root).as_posix() for path in paths],
+        )
+    if isinstance(data, str | os.PathLike) and not Path(data).exists():
+        raise CallerError(f"There is no folder or zip {os.fspath(data)!r}.")
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise CallerError(f"The file is not a zip, or it is damaged. {SHAPE}") from error
+
+    def read(name: str) -> bytes:
+        if archive.getinfo(name).file_size > MAX_BYTES:
+            raise ValueError("too large")
+        return archive.read(name)
+
+    return read, [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+
+
+def _limited(content: bytes) -> bytes:
+    if len(content) > MAX_BYTES:
+        raise ValueError("too large")
+    return content
+
+
+def _by_class(names: list[str]) -> list[tuple[str, str]]:
+    """Return the images with their classes: the names of the outermost folders that differ."""
+    parts = [(name, PurePosixPath(name).parts) for name in names if _is_image(name)]
+    if not parts:
+        raise CallerError(f"There are no images among {len(names)} files. {SHAPE}")
+    if len(parts) > MAX_IMAGES:
+        raise CallerError(f"There are {len(parts):,} images; {MAX_IMAGES:,} are allowed.")
+    while all(len(one) > 2 for _, one in parts) and len({one[0] for _, one in parts}) == 1:
+        parts = [(name, one[1:]) for name, one in parts]  # a folder around all classes
+    loose = [name for name, one in parts if len(one) < 2]
+    if loose:
+        raise CallerError(f"{len(loose)} images, such as {loose[0]!r}, are in no folder. {SHAPE}")
+    return [(name, one[0]) for name, one in parts]
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in ENDINGS and not hidden
+
+
+def _decoded(content: bytes, size: int | tuple[int, int] | None) -> "np.ndarray":
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        picture = image.convert("RGB")
+        if size is not None:
+            picture = picture.resize((size, size) if isinstance(size, int) else size)
+        return np.asarray(picture)
+
+
+def _check_classes(made: ImageFolders, expected: set[str], least: int) -> None:
+    if len(expected) == 1:
+        raise CallerError(f"All images are in one folder, {next(iter(expected))!r}. {SHAPE}")
+    counts = Counter(dict.fromkeys(expected, 0)) + Counter(made.classes)
+    few = [f"{label!r} ({counts[label]})" for label in sorted(expected) if counts[label] < least]
+    if few:
+        unreadable = ""
+        if made.unreadable:
+            unreadable = f" {len(made.unreadable)} files, such as {made.unreadable[0]!r}, are no "
+            unreadable += "readable images."
+        raise CallerError(
+            f"Each class needs {least} images at least; too few are in: {', '.join(few[:5])}."
+            + unreadable
+        )

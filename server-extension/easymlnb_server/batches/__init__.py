@@ -1,0 +1,1 @@
+"""Batches, which run a service on each row of a table, and sweeps over its parameters."""

@@ -1,0 +1,1 @@
+"""Trained models: versions, aliases, metrics, and the services that load them."""

@@ -1,0 +1,1 @@
+"""Schedules: jobs that start at times of a cron expression."""

@@ -1,0 +1,1 @@
+"""Webhooks and mail: tell programs and people that a job has ended."""
