@@ -127,7 +127,7 @@ def _microseconds(work: Callable[[], object], times: int = 20_000) -> float:
 def _deployment() -> Any:
     return SimpleNamespace(
         state="ready",
-        pool=Dispatcher(0),
+        dispatcher=Dispatcher(0),
         breaker=CircuitBreaker(),
         reason="",
         bundle="b",

@@ -13,6 +13,7 @@ from easymlnb.apps.painted_files import file_drop
 from easymlnb.forms.file_upload import FileUpload
 from easymlnb.forms.markup import Markup, element
 from easymlnb.forms.tables import Grid
+from easymlnb.forms.widget_frame import WidgetFrame
 
 INLINE = "jupyter-widgets widget-inline-hbox"
 HIDDEN = "display: none"
@@ -25,6 +26,8 @@ def paint(widget: Any) -> Markup:
     if isinstance(widget, FileUpload):
         classes = f"jupyter-widgets em-file em-file-{widget.kind}"
         return _outer(widget, classes, file_drop(widget))
+    if isinstance(widget, WidgetFrame):
+        return _outer(widget, "jupyter-widgets em-widget-frame")
     if isinstance(widget, Grid):
         return _outer(widget, "jupyter-widgets em-grid")
     painter = PAINTERS.get(str(widget._view_name))

@@ -18,6 +18,7 @@ from easymlnb.cli import (
     ownership,
     placement,
     schedules,
+    template_models,
     traffic,
     usage,
     webhooks,
@@ -45,6 +46,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
 app.add_typer(models.app, name="models")
+template_models.register(models.app)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
 for part in (maintenance, ownership, traffic, usage):

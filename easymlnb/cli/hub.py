@@ -146,6 +146,23 @@ def transfer(
         output.message(f"{old} had no services; another user can now use the name.")
 
 
+@app.command()
+@with_target("url", "token", "json")
+def ownerless(target: CommandTarget) -> None:
+    """List the services whose owner, or the user of whose workers, is no longer on the Hub."""
+    with publishing_client(target) as client:
+        services = client.admin.ownerless()
+    if target.json:
+        output.as_json(services)
+    elif not services:
+        output.message("Every service has an owner who is on the Hub.")
+    else:
+        rows = [{**one, "gone": ", ".join(one["gone"])} for one in services]
+        columns = {"name": "NAME", "owner": "OWNER", "account": "WORKERS RUN AS", "gone": "GONE"}
+        output.table(rows, columns)
+        output.message("To give one to another owner: easymlnb transfer NAME --user USER")
+
+
 @app.command("remove-user")
 @with_target("url", "token")
 def remove_user(

@@ -86,7 +86,8 @@ class TrafficOperations(Operations):
         every : float or str, default "10m"
             Duration of a step.
         abort_if : dict, optional
-            ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5) and ``min_calls`` (100).
+            ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5), ``memory_ratio`` (2) and
+            ``min_calls`` (100).
         force : bool, default False
             Promote a version that would break callers.
         """

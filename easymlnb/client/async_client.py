@@ -31,6 +31,7 @@ from easymlnb.client.service_function import (
     split_item,
 )
 from easymlnb.client.sse import EventReader
+from easymlnb.client.template_models import AsyncTemplates
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
@@ -137,6 +138,9 @@ class AsyncClient:
     models: AsyncModels
     """The trained models on the server; await each method."""
 
+    templates: AsyncTemplates
+    """Models without code, made from data; await each method."""
+
     jobs: AsyncJobs
     """Your jobs on the server; await each method."""
 
@@ -148,6 +152,7 @@ class AsyncClient:
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = AsyncAdmin(self._run, self._specs)
         self.jobs = AsyncJobs(self)
+        self.templates = AsyncTemplates(self._run, self._specs)
         self.models = AsyncModels(self._run, self._specs)
 
     def __getattr__(self, name: str) -> RemoteService:

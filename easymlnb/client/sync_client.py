@@ -32,6 +32,7 @@ from easymlnb.client.service_function import (
     split_item,
 )
 from easymlnb.client.sse import EventReader
+from easymlnb.client.template_models import Templates
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.jsonschema import Schema
@@ -70,12 +71,16 @@ class Client:
     models: Models
     """The trained models on the server."""
 
+    templates: Templates
+    """Models without code, made from data."""
+
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**transports.settings(server), transport=transport)
         self._specs = operations.SpecCache(time.monotonic, server.shared)
         self.admin = Admin(self._run, self._specs)
         self.jobs = Jobs(self)
+        self.templates = Templates(self._run, self._specs)
         self.models = Models(self._run, self._specs)
 
     # services as functions

@@ -44,6 +44,12 @@ def send(service: str, field: str, path: Path) -> Operation[dict[str, str]]:
         content=json.dumps({**file_info, "size": path.stat().st_size}).encode(),
     )
     upload = raise_for_error((yield request)).json()
+    yield from send_parts(upload, path)
+    return {"upload": str(upload["id"]), **file_info}
+
+
+def send_parts(upload: Mapping[str, Any], path: Path) -> Operation[None]:
+    """Send the parts of a file that was announced."""
     offset = 0
     with path.open("rb") as file:
         while part := file.read(int(upload["chunk"])):
@@ -59,7 +65,6 @@ def send(service: str, field: str, path: Path) -> Operation[dict[str, str]]:
             if received != offset + len(part):
                 raise UploadOffset(received)
             offset = received
-    return {"upload": str(upload["id"]), **file_info}
 
 
 def remove(file: Mapping[str, str]) -> Operation[None]:

@@ -16,7 +16,7 @@
     +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
     |        UploadIncomplete, ComparisonRunning, CredentialsDisabled, BreakingVersion,
     |        VersionInUse, NoRollback, PromotionConflict, JobEnded, JobNotFinished,
-    |        ModelInUse, AliasChanged, ModelNotExportable
+    |        ModelInUse, AliasChanged, ModelNotExportable, NotTrained
     +-- 410  ResultExpired
     +-- 412  TrafficChanged
     +-- 413  TooLarge, UploadQuota, ModelQuota
@@ -247,8 +247,10 @@ class AliasNotFound(EasyMLNBError, code="alias_not_found", status=404):
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
     """The route does not support this method."""
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, allowed: str = "") -> None:
         super().__init__(f"This route does not support the method {method}.")
+        self.allowed = allowed
+        """The methods that it supports, as in an ``Allow`` header."""
 
 
 class NotAcceptable(EasyMLNBError, code="not_acceptable", status=406):
@@ -363,6 +365,10 @@ class JobNotFinished(EasyMLNBError, code="job_not_finished", status=409):
             f"The job is {state} and has no result yet. Wait for its end: GET jobs/ID?wait=20.",
             details={"state": state, "retry_after": 2},
         )
+
+
+class NotTrained(EasyMLNBError, code="not_trained", status=409):
+    """The model has no version that could predict, or its latest training failed."""
 
 
 class ModelInUse(EasyMLNBError, code="model_in_use", status=409):

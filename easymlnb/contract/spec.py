@@ -140,6 +140,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``training``: how its jobs run, if it trains models: all its calls are jobs.
     - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.
+    - ``template``: of a model that was made without code, the template whose workers answer.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
     """
 
@@ -178,6 +179,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     resources: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
     record: Record | None = None
+    template: str = ""
     app: dict[str, Any] | None = None
 
     @property

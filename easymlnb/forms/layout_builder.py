@@ -14,6 +14,7 @@ from easymlnb.forms.markup import element
 from easymlnb.forms.renderers import render
 from easymlnb.forms.result_panel import Tabs
 from easymlnb.forms.sanitize import clean
+from easymlnb.forms.widget_frame import WidgetFrame
 
 WITHIN = {"form": ("inputs", "result", "history")}
 """Parts that contain others."""
@@ -125,12 +126,20 @@ def _static(builder: LayoutBuilder, node: Any, depth: int) -> Any:
     return render(part)
 
 
+def _frame(builder: LayoutBuilder, node: Any, depth: int) -> Any:
+    content = node["widget"]
+    if not isinstance(content, dict):
+        return None
+    return WidgetFrame.of(content)
+
+
 BUILDERS: dict[str, Callable[[LayoutBuilder, Any, int], Any]] = {
     "field": LayoutBuilder.field,
     "part": LayoutBuilder.part,
     "html": _html,
     "text": _text,
     "static": _static,
+    "widget": _frame,
     "column": _box("column"),
     "row": _box("row"),
     "grid": _box("grid"),

@@ -15,6 +15,7 @@ from traitlets import Unicode
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.shared_style import close
+from easymlnb.forms.widget_capture import capture, has_foreign
 
 PARTS = ("inputs", "run", "result", "examples", "history", "code")
 """Parts of a page besides the single fields."""
@@ -133,11 +134,14 @@ def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any
     if isinstance(widget, W.Label):
         return {"text": str(widget.value)}
     kind = next((name for kind, name in KINDS if isinstance(widget, kind)), None)
+    if has_foreign(widget) and not _has_part(widget):
+        # As one, so that widgets inside can be linked to each other.
+        return {"widget": capture(widget)}
     if kind is None:
         raise DefinitionError(
             f"{type(widget).__name__} is not supported on a page because it needs the notebook's "
-            "code. Use VBox, HBox, Box, GridBox, Tab, Accordion, HTML, Label and the form's "
-            "parts."
+            "code. Use VBox, HBox, Box, GridBox, Tab, Accordion, HTML, Label, the form's parts, "
+            "and widgets of other packages that work without the notebook."
         )
     node: dict[str, Any] = {kind: [_node(child, depth + 1, seen) for child in widget.children]}
     if titles := tuple(getattr(widget, "titles", ()) or ()):
@@ -145,6 +149,10 @@ def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any
     if style := _style(widget.layout):
         node["style"] = style
     return node
+
+
+def _has_part(widget: Any) -> bool:
+    return isinstance(widget, Part) or any(map(_has_part, getattr(widget, "children", ())))
 
 
 def _style(layout: Any) -> dict[str, str]:

@@ -73,6 +73,7 @@ def publish(
     replace: str = AUTO,
     stage: bool = False,
     force: bool = False,
+    owner: str = "",
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
@@ -101,7 +102,7 @@ def publish(
         requirements=requirements,
         environment=environment,
     )
-    options = {"replace": replace, "stage": stage, "force": force}
+    options = {"replace": replace, "stage": stage, "force": force, "owner": owner}
     return _upload(service, server, bundle, {**options, "wait": wait, "timeout": timeout})
 
 
@@ -118,13 +119,11 @@ def _upload(
 
 
 def _published(service: str, server: Server, status: dict[str, Any]) -> Published:
-    full = service
-    if server.shared:
+    served: dict[str, Any] = next((s for s in status["services"] if s["name"] == service), {})
+    full = str(served.get("full_name") or service)
+    if server.shared and not served:
         with Client(server) as client:
             full = client.admin.full_name(service)
-    served: dict[str, Any] = next(
-        (s for s in status["services"] if s["name"] in (service, full)), {}
-    )
     found = addresses.for_service(server, full, public=bool(served.get("public")))
     unchanged = bool(status.get("unchanged"))
     return Published(

@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Any, cast
 
 from easymlnb.contract.batch_protocol import split_operation
-from easymlnb.contract.errors import CallCancelled, ServiceNotFound
+from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
 from easymlnb.contract.model_protocol import ModelMoved
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
@@ -50,6 +50,7 @@ from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.model_trials import NO_CALL, try_examples
 from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
+from easymlnb.runtime.service_lookup import find_service
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
@@ -137,13 +138,13 @@ class Worker:
             self._answer_job(*batch[0])
             return
         name, operation = split_operation(batch[0][0].service)
-        service = self._services.get(name)
         wanted: CallBatch = []
         ends: list[End] = []
         try:
+            service, problem = find_service(self._services, name)
             for call, body in batch:
                 if service is None:
-                    ends.append(failed(call.id, ServiceNotFound(name)))
+                    ends.append(failed(call.id, problem))
                 elif call.id in self._cancelled:
                     ends.append(failed(call.id, CallCancelled()))
                 else:
@@ -167,12 +168,12 @@ class Worker:
 
     def _answer_job(self, call: Call, body: bytes) -> None:
         """Run a job, and keep its result until a server has stored it."""
-        service = self._services.get(call.service)
         try:
             with JobRun(call, self._emit_anywhere) as job:
                 self._job = job
+                service, problem = find_service(self._services, call.service)
                 if service is None:
-                    end = failed(call.id, ServiceNotFound(call.service))
+                    end = failed(call.id, problem)
                 elif call.id in self._cancelled:
                     end = failed(call.id, CallCancelled())
                 else:

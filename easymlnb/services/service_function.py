@@ -76,6 +76,9 @@ class ServiceFunction(Protocol[P, R]):
             Give the new version no traffic; ``traffic`` or ``promote`` does later.
         force : bool, default False
             Give it traffic although it would break callers of the version that answers now.
+        owner : str, optional
+            On a shared service: a group that you belong to, or a user whose service you maintain.
+            Default: yourself.
         wait : bool, default True
             ``False`` returns as soon as the server has accepted the bundle.
         timeout : float, default 600
@@ -148,8 +151,8 @@ class ServiceFunction(Protocol[P, R]):
         every : float or str, default "10m"
             Duration of a step: seconds, ``"30s"``, ``"10m"``, ``"1h"``.
         abort_if : dict, optional
-            When it goes back: ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5) and
-            ``min_calls`` (100).
+            When it goes back: ``error_rate_ratio`` (default 2), ``p95_ratio`` (1.5),
+            ``memory_ratio`` (2) and ``min_calls`` (100).
         force : bool, default False
             Promote a version that would break callers.
         url, token : str, optional

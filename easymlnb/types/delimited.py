@@ -7,7 +7,7 @@ shorter than the first line, duplicate names, and conversions that lose informat
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.types import column_inference, columns
@@ -84,6 +84,20 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
         for at, name in enumerate(names)
     }
     return pd.DataFrame(typed).set_axis(names, axis=1)
+
+
+def detect(text: str, reading: Reading) -> Reading:
+    """Return a reading with the separator and decimal sign of a text; raises ``ValueError``."""
+    table_layout = layout(text, reading)
+    decimal = reading.decimal or "."
+    if not reading.decimal and table_layout.separator != ",":
+        names = _names(text, table_layout)
+        kinds = reading.kinds
+        declared = {at: kinds[name] for at, name in enumerate(names) if name in kinds}
+        if _inferred(text, table_layout, declared, "") is None:
+            texts = _parse(text, table_layout, "object")
+            decimal = _decimal(texts, declared, table_layout.separator)
+    return replace(reading, separator=table_layout.separator, decimal=decimal)
 
 
 def _inferred(

@@ -20,7 +20,8 @@ from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.tokens import ModelTokens
+from easymlnb_server.model_templates.manager import ModelTemplates
+from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.hub.status import Views
@@ -86,7 +87,8 @@ class ServerContext:
     shadow_comparisons: ShadowComparisons
     mcp: McpServer
     models: ModelRegistry
-    model_tokens: ModelTokens
+    model_templates: ModelTemplates
+    mlaas: MlaasTraining
     schedules: Schedules
     webhooks: Webhooks
     user_servers: UserServers | None = None

@@ -72,6 +72,10 @@ class Settings(
     require_locked_environments = Bool(
         False, help="Accept only versions with a locked environment."
     ).tag(config=True)
+    environment_folder = Unicode(
+        help="Folder for locked environments; default: in the data folder. A Hub's shared service "
+        "has locked environments only with this folder, which the nodes must have, too."
+    ).tag(config=True)
     environment_index_url = Unicode(
         help="Package index for locked environments; default: uv's own settings."
     ).tag(config=True)

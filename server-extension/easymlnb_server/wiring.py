@@ -29,6 +29,7 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
+from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
@@ -38,8 +39,6 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
-from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -56,12 +55,13 @@ from easymlnb_server.publishing.version_archive import VersionArchive
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.recordings.manager import Recordings
 from easymlnb_server.schedules.manager import Schedules
+from easymlnb_server.services import catalog
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
-from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.store.store import Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.training.repository import TrainedModels
 from easymlnb_server.training.versions import announce
@@ -69,6 +69,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -122,7 +123,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     registration = WorkerRegistration()
     keys = _key_source(settings, folder)
     stored_credentials = CredentialStore(keys, shared=settings.shared)
-    environments = None if hub is not None else _environments(settings, server, folder)
+    environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
     )
@@ -176,6 +177,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
+    access = ModelAccess(directory, ModelTokens(secret))
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool, access)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -216,10 +219,11 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
-        models=ModelRegistry(services, lambda: publisher.store, settings.model_quota, Rollout()),
-        model_tokens=ModelTokens(secret),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
+        models=models.registry,
+        model_templates=models.templates,
+        mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
     )
     trained = TrainedModels(lambda: context.jobs.store.files)
@@ -251,6 +255,7 @@ def build_lifecycle(
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
+        await context.model_templates.prepare(store)
         context.schedules.prepare(store)
         await context.webhooks.prepare(store)
         if hub is not None:
@@ -263,10 +268,12 @@ def build_lifecycle(
         yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
         yield "promotions", components.context.promotions.run
         if components.environments is not None:
-            yield "environments", partial(_collect, components.environments, store)
+            yield "environments", partial(components.environments.run, store.bundles.locks)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
+        yield "pages", partial(asyncio.to_thread, pages.prepare)
+        yield "catalog", partial(catalog.prepare, context.services)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
@@ -312,21 +319,17 @@ def _public_url(settings: Settings, server: ServerApp) -> str:
     return f"{found.rstrip('/')}/"
 
 
-def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments:
+def _environments(settings: Settings, server: ServerApp, folder: Path) -> LockedEnvironments | None:
+    if settings.shared and not settings.environment_folder:
+        return None  # other accounts cannot read the data folder
+    own = settings.environment_folder
     return LockedEnvironments(
-        folder / "environments",
+        Path(own) if own else folder / "environments",
         kernelspecs(server),
         index_url=settings.environment_index_url,
         wheelhouse=settings.environment_wheelhouse,
+        shared=settings.shared,
     )
-
-
-async def _collect(environments: LockedEnvironments, store: Store) -> None:
-    """Remove unused environments every day."""
-    while True:
-        needed = await asyncio.to_thread(store.bundles.locks)
-        await asyncio.to_thread(environments.collect, needed)
-        await asyncio.sleep(DAY)
 
 
 def _deployments(

@@ -4,11 +4,12 @@
 
 import { DOMWidgetModel, DOMWidgetView } from "@jupyter-widgets/base";
 import form from "../../easymlnb/forms/scripts/form.js";
+import frame from "../../easymlnb/forms/scripts/frame.js";
 import grid from "../../easymlnb/forms/scripts/grid.js";
 import upload from "../../easymlnb/forms/scripts/upload.js";
 
 /** @type {Record<string, unknown>} */
-const BUNDLED = { "easymlnb.form": form, "easymlnb.grid": grid, "easymlnb.upload": upload };
+const BUNDLED = { "easymlnb.form": form, "easymlnb.frame": frame, "easymlnb.grid": grid, "easymlnb.upload": upload };
 
 /** @typedef {() => void} Undo */
 /** @typedef {{ initialize?: (context: any) => any, render?: (context: any) => any }} Script */
@@ -49,6 +50,17 @@ function proxy(model, undo) {
   };
 }
 
+/**
+ * Add a widget's own style sheet to the page, once.
+ * @param {any} model
+ */
+function addStyle(model) {
+  const css = model.get("_css");
+  const id = `style-${model.get("_anywidget_id")}`;
+  if (!css || document.getElementById(id)) return;
+  document.head.append(Object.assign(document.createElement("style"), { id, textContent: css }));
+}
+
 /** @param {Undo[]} undo */
 const undoAll = (undo) => undo.splice(0).forEach((act) => act());
 
@@ -76,6 +88,7 @@ export class AnyView extends DOMWidgetView {
     super.render();
     /** @type {Undo[]} */
     this._undo = [];
+    addStyle(/** @type {any} */ (this.model));
     const script = await /** @type {any} */ (this.model).script;
     const undo = await script.render?.({ model: proxy(this.model, this._undo), el: this.el });
     if (undo) this._undo.push(undo);

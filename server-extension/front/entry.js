@@ -3,6 +3,7 @@
 
 import { Widget } from "@lumino/widgets";
 import { Connection } from "./connection.js";
+import { startFrame } from "./frame.js";
 import { keepConnected } from "./lifetime.js";
 import { Manager } from "./manager.js";
 import { setOptional, setUsable } from "./optional.js";
@@ -50,5 +51,6 @@ async function start() {
   onLive();
 }
 
-if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+if ("frame" in root.dataset) startFrame();
+else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
 else start();

@@ -8,6 +8,7 @@ import { Comm } from "./comm.js";
 import * as controls from "./controls.js";
 import { MissingView, MissingWidget } from "./missing.js";
 import * as output from "./output.js";
+import { classesOf } from "./widget_packages.js";
 
 /** @import { Connection, Message } from "./connection.js" */
 
@@ -35,13 +36,13 @@ export class Manager extends ManagerBase {
   }
 
   /**
-   * Return a class of a module in this bundle.
+   * Return a class of a module in this bundle, or of another package.
    * @param {string} name
    * @param {string} module
    * @returns {Promise<any>}
    */
   async loadClass(name, module) {
-    const found = MODULES[module]?.[name];
+    const found = MODULES[module]?.[name] ?? (await classesOf(module))[name];
     if (!found) throw new MissingWidget(name, module);
     return found;
   }

@@ -27,6 +27,9 @@ export class DOMWidgetView {
   render(): any;
 }
 
+export const IJupyterWidgetRegistry: unknown;
+export const version: string;
+
 export function put_buffers(state: any, paths: (string | number)[][], buffers: DataView[]): void;
 
 export class Widget {

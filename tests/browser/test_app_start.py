@@ -24,6 +24,12 @@ def mixed(
 ) -> str:
     """Euler: $e^{i\\\\pi} = -1$."""
     return f"{text} {times} {kind} {loud} {color}"
+
+ROWS = [{"when": f"2026-01-{day:02}", "load": day / 4, "note": "words"} for day in range(1, 9)]
+
+@ml.service(public=True, examples=[{"table": ROWS, "series": ROWS}])
+def count(table: ml.Table, series: ml.TimeSeries) -> int:
+    return len(table)
 '''
 
 OPEN_WIDGET = """async ([id, module, values]) => {
@@ -133,6 +139,24 @@ def test_live_form_takes_the_place_of_the_painted_one(held: tuple[Any, Any]) -> 
     after = [page.locator(f"#form {name}").first.evaluate(measure) for name in names]
     assert before == after
     assert page.evaluate("window.shifted") <= 0.05
+
+
+def test_a_preview_of_a_table_moves_nothing(apps: RunningServer, chromium: Any) -> None:
+    heights = "all => all.map((one) => Math.round(one.getBoundingClientRect().height))"
+    with visit(chromium, apps) as anybody:
+        for width in (390, 1280):
+            page = anybody.context.new_page()
+            page.set_viewport_size({"width": width, "height": 844})
+            page.add_init_script(SHIFTS.replace("!entry.hadRecentInput", "true"))
+            page.goto(f"{apps.url}easymlnb/public/count")
+            page.locator("html[data-ready] .em-example").wait_for()
+            before = page.locator(".em-file").evaluate_all(heights)
+            page.locator(".em-example").first.click()
+            page.locator(".em-file-table .em-below table").wait_for()
+            page.locator(".em-file-timeseries .em-curve").wait_for()
+            assert page.locator(".em-file").evaluate_all(heights) == before, width
+            assert page.evaluate("window.shifted") <= 0.05, width
+            page.close()
 
 
 def test_widgets_load_on_demand_or_say_what_is_missing(apps: RunningServer, chromium: Any) -> None:

@@ -12,7 +12,7 @@ from easymlnb.publishing.bundle import build_bundle
 from support.browser import keep, serious
 from support.notebooks import make_notebook
 from support.server import free_port
-from support.shared_server import BOB, OPTIONS, SharedServer
+from support.shared_server import BOB, OPTIONS, PEOPLE, SharedServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -205,6 +205,25 @@ def test_an_administrator_sees_all_and_may_share_and_remove(
     page.get_by_role("button", name="Remove service").click()
     page.wait_for_url(root.url)
     assert shared.people["carol"].get("services").json()["total"] == 0
+
+
+def test_maintainers_and_owners_change_on_pages(window: Any, shared: SharedServer) -> None:
+    page = window("alice").open(PAGE)
+    page.get_by_label("Maintainers", exact=True).fill("dave")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Change maintainers").click()
+    page.get_by_text("Maintainers: dave.").wait_for()
+    shared.people["alice"].put("services/alice/segment/maintainers", json={})
+    shared.bring("carol", COUNT.replace("count", "left").replace("Count", "Left"))
+    shared.know({name: one for name, one in PEOPLE.items() if name != "carol"})
+    root = window("root")
+    page = root.open("hub/ownerless/page")
+    assert serious(page) == []
+    page.get_by_label("New owner of carol/left").fill("alice")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Transfer", exact=True).click()
+    assert shared.people["alice"].delete("services/alice/left").status_code == 204
+    shared.know(PEOPLE)
 
 
 def test_what_is_being_published_is_shown_to_its_owner(

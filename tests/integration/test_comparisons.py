@@ -36,6 +36,11 @@ def mask(side: int, key: ml.Secret = "none") -> ml.Image:
     image[:side, :side] = 1
     image[:{cut}, :4] = 0
     return image
+
+@ml.service(record=ml.Record(share=1.0))
+def count(to: int):
+    for number in range(to):
+        yield number
 """
 
 
@@ -84,6 +89,12 @@ def test_sampled_calls_are_written_with_files_and_deleted(
     assert client.admin.remove_records("rated", caller="nobody") == 0
     assert client.admin.remove_records("rated") == 2
     assert client.admin.records("rated") == []
+
+
+def test_a_stream_is_recorded_with_its_items(server: RunningServer, client: Client) -> None:
+    assert [*client.count(to=3)] == [0, 1, 2]
+    rows = server.wait_for(lambda: client.admin.records("count"), "nothing is recorded")
+    assert client.admin.record("count", rows[0]["id"])["result"] == [0, 1, 2]
 
 
 def test_form_and_page_flag_their_own_calls(server: RunningServer, client: Client) -> None:
@@ -158,6 +169,19 @@ def test_versions_are_compared(server: RunningServer, client: Client, tmp_path: 
         answer = server.http.post("services/rated/comparisons", json={"versions": versions})
         assert answer.status_code == status, answer.text
     assert [one["on"] for one in client.admin.comparisons("mask")] == ["examples"]
+
+
+def test_shadow_calls_are_compared_on_a_page(server: RunningServer, client: Client) -> None:
+    traffic = {"shadow": {"version": 1, "share": 1.0}}
+    assert server.http.put("services/rated/traffic", json=traffic).status_code == 200
+    assert client.rated(x=3.0)["label"] == "high"
+    at = "services/rated/comparisons/shadow"
+    server.wait_for(lambda: server.http.get(at).json()["shadows"], "nothing was compared")
+    page = server.http.get(f"{at}/page").text
+    for said in ("Version 1 gets copies of 100 %", "Version 2 and its shadow, version 1", "label"):
+        assert said in page, said
+    assert f"{at}/page" in server.http.get("services/rated/page").text
+    assert server.http.put("services/rated/traffic", json={"shadow": None}).status_code == 200
 
 
 def test_a_comparison_survives_kill_of_the_server(

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -96,7 +97,11 @@ def test_key_calls_its_service_until_it_is_revoked(server: RunningServer) -> Non
     listed = {one["id"]: one for one in server.http.get("keys").json()["keys"]}
     assert listed[made["id"]]["note"] == "shop" and listed[made["id"]]["used"]
     assert "key" not in listed[made["id"]]
-    assert server.http.delete(f"keys/{made['id']}").status_code == 204
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    with httpx.Client(headers=headers, timeout=60) as connected:
+        assert [connected.post(url, json={}).status_code for _ in range(3)] == [200] * 3
+        assert server.http.delete(f"keys/{made['id']}").status_code == 204
+        assert connected.post(url, json={}).status_code == 401
     assert call(server, made["key"]).status_code == 401
     assert server.http.get(f"keys/{made['id']}").json()["state"] == "revoked"
 
@@ -223,6 +228,22 @@ def test_limits_answer_429_with_the_reason(server: RunningServer) -> None:
         server.http.put("services/naps/limits", json={"all": {"concurrent": 0}}).status_code == 400
     )
     assert server.http.put("services/naps/limits", json={}).json() == {"all": {}, "visitors": None}
+
+
+def test_calls_are_answered_while_the_database_is_locked(server: RunningServer) -> None:
+    key = create(server)["key"]
+    database = next(server.folder.rglob("easymlnb.db"))
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        answers = [call(server, key) for _ in range(20)]
+        answers += [server.call("add", a=2), call(server, key, headers={"X-Timeout": "20"})]
+        answers.append(server.http.post("services/add/view", json={}))
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert {one.status_code for one in answers} == {200}
+    assert max(one.elapsed.total_seconds() for one in answers) < 5
 
 
 def test_a_key_may_run_jobs_of_its_services(server: RunningServer) -> None:

@@ -26,10 +26,22 @@ CELL = """
 import easymlnb as ml
 import tiny_pure
 import own_pure
+import edit_pure
 
 @ml.service(name="{name}", examples=[{{}}])
 def {name}() -> list[float]:
-    return [tiny_pure.VALUE, own_pure.VALUE]
+    return [tiny_pure.VALUE, own_pure.VALUE, edit_pure.VALUE]
+"""
+
+PROJECT = """
+[build-system]
+requires = ["setuptools>=61"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "edit_pure"
+version = "1.0"
+[tool.setuptools]
+py-modules = ["edit_pure"]
 """
 
 
@@ -91,6 +103,11 @@ def kernel(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Kernel
     (site / "here.pth").write_text("\n".join(here))
     made.pip("--find-links", wheelhouse, "tiny_pure==1.0")
     made.pip(wheel(folder, "own_pure", "1.0"))
+    source = made.folder / "source"
+    source.mkdir()
+    (source / "pyproject.toml").write_text(PROJECT)
+    (source / "edit_pure.py").write_text("VALUE = 1.0")
+    made.pip("--no-build-isolation", "--no-deps", "-e", source)
     return made
 
 
@@ -121,21 +138,22 @@ def test_a_locked_version_keeps_its_packages(
 ) -> None:
     said = kernel.publish(server, wheelhouse, notebook(server, "loose"))
     said = kernel.publish(server, wheelhouse, notebook(server, "fixed"), "--locked")
-    assert "The bundle contains wheels of own-pure." in said
+    assert "The bundle contains wheels of edit-pure, own-pure." in said
     assert "Building the locked environment" in said
     kernel.publish(server, wheelhouse, notebook(server, "second"), "--locked")
     built = list((server.folder / "data/easymlnb/environments").iterdir())
     assert sorted(len(path.name) for path in built) == [24, 64]  # easymlnb, and one environment
     kernel.pip("--find-links", wheelhouse, "-U", "tiny_pure==2.0")
     kernel.pip(wheel(kernel.folder, "own_pure", "3.0"))
+    (kernel.folder / "source/edit_pure.py").write_text("VALUE = 4.0")
     server.stop()
     server.start()
     server.wait_for(
         lambda: {server.state(name) for name in ("loose", "fixed", "second")} == {"ready"},
         "the services did not start",
     )
-    assert server.call("fixed").json() == server.call("second").json() == [1.0, 1.0]
-    assert server.call("loose").json() == [2.0, 3.0]
+    assert server.call("fixed").json() == server.call("second").json() == [1.0, 1.0, 1.0]
+    assert server.call("loose").json() == [2.0, 3.0, 4.0]
     drift = {"own-pure": ["1.0", "3.0"], "tiny-pure": ["1.0", "2.0"]}
     assert server.http.get("services/loose").json()["drift"]["changed"] == drift
     assert "drift" not in server.http.get("services/fixed").json()

@@ -5,7 +5,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from typer.testing import CliRunner
 
+from easymlnb.cli.app import app
 from support.notebooks import make_notebook
 from support.server import free_port, publish
 from support.shared_server import BOB, OPTIONS, PEOPLE, SharedServer, call
@@ -60,7 +62,13 @@ def test_a_group_owns_services_that_outlive_people(shared: SharedServer) -> None
     without = {name: one for name, one in PEOPLE.items() if name != "alice"}
     shared.know(without)
     gone = people["root"].get("hub/ownerless").json()["services"]
-    assert gone == [{"name": "ml/forecast", "owner": "group:ml", "account": "alice"}]
+    assert gone == [
+        {"name": "ml/forecast", "owner": "group:ml", "account": "alice", "gone": ["alice"]}
+    ]
+    assert "ml/forecast" in people["root"].get("hub/ownerless/page").text
+    token = people["root"].headers["Authorization"].split()[-1]
+    told = CliRunner().invoke(app, ["hub", "ownerless", "--url", shared.url, "--token", token])
+    assert (told.exit_code, "ml/forecast" in told.stdout) == (0, True), told.output
     bring(shared, "dave", "owner=ml", "forecast", "two")
     assert call(shared, "dave", "ml/forecast").json() == "two"
     assert people["root"].get("hub/ownerless").json()["services"] == []
@@ -80,6 +88,9 @@ def test_maintainers_publish_and_manage_and_do_not_own(shared: SharedServer) -> 
     assert people["carol"].get(f"{at}/log").status_code == 200
     assert people["carol"].put(f"{at}/access", json={"groups": ["ops"]}).status_code == 200
     assert people["alice"].get(f"{at}/maintainers").json()["users"] == ["carol"]
+    shown = {who: people[who].get(f"{at}/page").text for who in ("alice", "carol", BOB)}
+    assert ["Maintainers: carol" in page for page in shown.values()] == [True, True, False]
+    assert ["Change maintainers" in page for page in shown.values()] == [True, False, False]
     assert call(shared, BOB, "alice/segment").json() == "second"
     for method, route, body in (
         ("PUT", "maintainers", {"users": ["carol", BOB]}),

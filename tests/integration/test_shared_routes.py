@@ -32,6 +32,7 @@ from easymlnb_server.http.routes import (
     USER,
     VERSION,
 )
+from easymlnb_server.http.template_routes import API_KEY
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port
@@ -201,6 +202,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/records/{ID}": (Probe("get", "manage", 404), Probe("delete", "manage", 404)),
     f"{OWN}/records/{ID}/code": (Probe("get", "manage", 404),),
     f"{OWN}/comparisons/shadow": (Probe("get", "manage"),),
+    f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
@@ -237,6 +239,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "hub": {"get": 403},  # for administrators, where there is a Hub
     "metrics": {"get": 403},
     "hub/ownerless": {"get": 403},
+    "hub/ownerless/page": {"get": 403},
     "hub/users/USER": {"delete": 403},
     "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},
@@ -287,6 +290,14 @@ OF_NONE: dict[str, dict[str, int]] = {
     "models/NAME/versions/REF/page": {"get": 404},
     "models/NAME/versions/REF/files/(.+)": {"get": 404},
     "models/NAME/versions/REF/export": {"get": 404},
+    "models/NAME/template": {"get": 404},
+    "models/NAME/predict": {"post": 400},
+    "templates": {"get": 200},
+    "templates/page": {"get": 200},
+    "templates/look": {"post": 400},
+    "k/SECRET/NAME/train": {"post": 401},
+    "k/SECRET/NAME/status": {"get": 401},
+    "k/SECRET/NAME/predict": {"post": 401},
     "mlflow/api/2\\.0/mlflow/([a-z-]+)/([a-z-]+)": {"get": 404, "post": 403},
     "mlflow/api/2\\.0/mlflow-artifacts/artifacts": {"get": 404},
     "mlflow/api/2\\.0/mlflow-artifacts/artifacts/(.+)": {"get": 404},
@@ -295,6 +306,7 @@ OF_NONE: dict[str, dict[str, int]] = {
 """Routes without a service in their path: method -> what somebody with a login gets."""
 
 OPEN = {"static/([a-z]+\\.[a-z]+)", "health/live", "health/ready", "link"}
+OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 """Routes that tell everybody the same, which is nothing of anybody's."""
 
 STANDS_FOR = {
@@ -305,6 +317,7 @@ STANDS_FOR = {
     JOB: "JOB",
     SESSION: "PLACE",
     USER: "USER",
+    API_KEY: "SECRET",
     KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
     VERSION: "1",

@@ -189,12 +189,15 @@ CLIMB = """
 import os, time
 import easymlnb as ml
 NUMBER = {number}
+KEPT = []
 
 def misbehave(how: str) -> None:
     if how == "raises":
         raise RuntimeError("cannot")
     if how == "slow":
         time.sleep(0.2)
+    if how == "grows":
+        KEPT.append(bytearray(b"x") * 2**20)
     if how == "dies":
         os._exit(1)
 
@@ -269,7 +272,13 @@ def test_a_promotion_advances_and_continues_in_a_restarted_server(server: Runnin
 
 
 @pytest.mark.parametrize(
-    ("how", "why"), [("raises", "calls failed"), ("slow", "95th percentile"), ("dies", "worker")]
+    ("how", "why"),
+    [
+        ("raises", "calls failed"),
+        ("slow", "95th percentile"),
+        ("grows", "largest worker"),
+        ("dies", "worker"),
+    ],
 )
 def test_a_candidate_that_misbehaves_goes_back_by_itself(
     server: RunningServer, how: str, why: str
@@ -285,7 +294,7 @@ def test_a_candidate_that_misbehaves_goes_back_by_itself(
     assert any(letter.isdigit() for letter in ended["reason"])
     failed = [one for one in found if one.status_code != 200]
     assert {one.headers[VERSION] for one in failed} <= {"3"}, failed[0].text
-    assert bool(failed) == (how != "slow")
+    assert bool(failed) == (how not in ("slow", "grows"))
     served = [one for one in found if one.headers[VERSION] == "2"]
     assert len(served) > len(failed)
     assert server.http.get("services/climb/traffic").json()["weights"] == {"2": 100}

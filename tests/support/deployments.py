@@ -59,7 +59,7 @@ class World:
         return stopped == [1] * len(stopped) and left_in(self.work) == [] and not tasks
 
     async def ready(self) -> FakeLink:
-        found = await until(lambda: self.deployment.pool.workers)
+        found = await until(lambda: self.deployment.dispatcher.workers)
         assert isinstance(found[0], FakeLink)
         return found[0]
 
@@ -88,4 +88,4 @@ def in_world(**settings: Any) -> Callable[[Test], Callable[[Path], None]]:
 
 
 def submit(world: World, seconds: float = 30.0) -> Any:
-    return world.deployment.pool.submit(Call(id=0, service="f", seconds=seconds), b"{}")
+    return world.deployment.dispatcher.submit(Call(id=0, service="f", seconds=seconds), b"{}")

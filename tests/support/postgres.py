@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -85,3 +87,17 @@ def running(*, fsync: bool = False) -> Iterator[Postgres]:
     finally:
         made.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def paused(postgres: Postgres) -> Iterator[None]:
+    """Stop all processes of the server, which then neither answers nor closes a connection."""
+    main = psutil.Process(int((postgres.data / "postmaster.pid").read_text().split()[0]))
+    stopped = [main, *main.children(recursive=True)]
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(stopped):
+            process.send_signal(signal.SIGCONT)

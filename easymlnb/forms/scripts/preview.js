@@ -12,7 +12,7 @@ import { decode, directories, pixels, upright } from "./tiff.js";
 const EDGE = 1024; // pixels of the enlarged picture
 const THUMB = 144; // pixels of the thumbnail
 const HEAD = 256 * 1024; // bytes of a text that are read
-const SHOWN_ROWS = 5;
+const SHOWN_ROWS = 3;
 const SHOWN_COLUMNS = 6;
 
 /** @type {(width: number, height: number, most: number) => string} */

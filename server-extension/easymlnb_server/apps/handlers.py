@@ -16,6 +16,7 @@ from easymlnb_server.apps.sessions import NoCapacity
 from easymlnb_server.apps.voila import plot_scripts
 from easymlnb_server.apps.voila.encodings import FAST as ENCODERS
 from easymlnb_server.apps.voila.encodings import best_encoding
+from easymlnb_server.apps.voila.widget_packages import FOLDER, modules_of
 from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
@@ -116,6 +117,7 @@ class AppHandler(VisitorHandler, PageHandler):
                 session=session.id,
                 root_widget=session.root,
                 optional={name: file for name, file in optional.items() if apps.assets.has(file)},
+                packages=apps.packages.addresses(modules_of(spec.app), f"{self.root}app-assets/"),
                 **self.shared_values(),
                 spec=spec,
                 summary=summary(spec.description)[:LONGEST_SUMMARY],
@@ -182,7 +184,10 @@ class AppAssetHandler(EasyHandler):
             raise RouteNotFound
         await apps.wait_warm()
         assets = apps.assets
-        asset = assets.files.get(name)
+        if name.startswith(f"{FOLDER}/"):
+            asset = await asyncio.to_thread(apps.packages.file, name.removeprefix(f"{FOLDER}/"))
+        else:
+            asset = assets.files.get(name)
         if asset is None:
             raise RouteNotFound
         encoding = asset.encoding(self.request.headers.get("Accept-Encoding", ""))

@@ -9,6 +9,7 @@ from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.sessions import Limits, PageSessions
 from easymlnb_server.apps.voila.assets import Assets
 from easymlnb_server.apps.voila.page import Pages
+from easymlnb_server.apps.voila.widget_packages import WidgetPackages
 from easymlnb_server.supervisor import Supervisor
 
 TICK = 2.0
@@ -31,6 +32,7 @@ class AppPages:
         self.sessions = PageSessions(self.tokens, limits)
         self.assets = Assets()
         self.pages = Pages(self.assets)
+        self.packages = WidgetPackages()
         self.message_limit = message_limit
         self.enabled = kernels > 0
         self.url = ""

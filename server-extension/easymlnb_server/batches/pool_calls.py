@@ -80,7 +80,7 @@ class PoolCalls:
     def parallel(self) -> int:
         """The number of calls that keep all workers of the version busy."""
         target = self._find()
-        workers = len(target.pool.workers) if target is not None else 1
+        workers = len(target.dispatcher.workers) if target is not None else 1
         return max(2, min(MAX_PARALLEL, workers + 1))
 
     async def scan(

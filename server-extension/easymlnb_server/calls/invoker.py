@@ -19,8 +19,8 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.in_flight import InFlight
-from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink
-from easymlnb_server.calls.record import CallRecorder, run_seconds, size_of
+from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink, StreamedItems
+from easymlnb_server.calls.record import CallRecorder, may_keep, run_seconds, size_of
 from easymlnb_server.calls.shadow_calls import ShadowCalls
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
@@ -54,7 +54,8 @@ class Invocation:
     """
 
     __slots__ = (
-        "_admission", "_invoker", "_on_done", "_sink", "handle", "request", "streamed", "target",
+        "_admission", "_invoker", "_items", "_on_done", "_sink", "handle", "request", "streamed",
+        "target",
     )  # fmt: skip
 
     target: Target
@@ -71,6 +72,7 @@ class Invocation:
         self.streamed = 0
         self._admission: Admission | None = None
         self._invoker = invoker
+        self._items: StreamedItems | None = None
         self._on_done = on_done
         self._sink = sink
 
@@ -82,7 +84,7 @@ class Invocation:
     def acknowledge(self, size: int) -> None:
         """Note that the reader of a stream took ``size`` more bytes of it."""
         if self.handle is not None:
-            self.target.pool.acknowledge(self.handle, size)
+            self.target.dispatcher.acknowledge(self.handle, size)
 
     def submit(self) -> None:
         """Queue the call at the version that answers now; raises why that is refused."""
@@ -97,6 +99,8 @@ class Invocation:
         spec = target.spec
         if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
+        if spec.stream:
+            self._items = StreamedItems() if may_keep(request, spec) else None
         if self._admission is None and not request.is_shadow:
             self._admission = invoker.quotas.admit(
                 target.name, request.caller, request.owner, size_of(request.body)
@@ -108,7 +112,7 @@ class Invocation:
         left = limit - (now - request.began)
         # At least a moment, also when the time is nearly over as the call changes versions.
         seconds = max(min(left, request.deadline - now), MIN_TIMEOUT)
-        handle = target.pool.submit(
+        handle = target.dispatcher.submit(
             _message(request, target, seconds),
             request.body,
             self._on_event if sink is not None else None,
@@ -138,6 +142,8 @@ class Invocation:
 
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
         self.streamed += len(body)
+        if self._items is not None and isinstance(message, Item):
+            self._items.add(body)
         assert self._sink is not None
         self._sink.on_event(message, body)
 
@@ -175,6 +181,7 @@ class Invocation:
                 result,
                 seconds,
                 self.streamed,
+                self._items,
             )
         self._on_done(self, result)
         if target.shadow is not None:

@@ -16,6 +16,12 @@ from easymlnb_server.services.models import Target
 MIN_TIMEOUT = 0.001
 """Minimum timeout of a call in seconds."""
 
+MAX_STREAM = 8 * 2**20
+"""Bytes of a stream's items that are kept until the call ends, to record or flag it."""
+
+ITEM_BYTES = 64
+"""Bytes of memory that an item takes in addition to its content."""
+
 
 class Entry(StrEnum):
     """How a call came in."""
@@ -103,11 +109,53 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     operation: str = ""
 
 
+class StreamedItems:
+    """The items of a stream that may be kept.
+
+    Attributes
+    ----------
+    size
+        Bytes of all items, also of those that are too many.
+    """
+
+    __slots__ = ("_bodies", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._bodies: list[bytes] = []
+
+    def add(self, body: bytes) -> None:
+        """Take one item, unless the stream is too large."""
+        self.size += len(body) + ITEM_BYTES
+        if self.size <= MAX_STREAM:
+            self._bodies.append(body)
+        else:
+            self._bodies.clear()
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the items are no longer here."""
+        return self.size > MAX_STREAM
+
+    def joined(self) -> bytes:
+        """Return the items as a JSON array."""
+        return b"[" + b",".join(self._bodies) + b"]"
+
+
 class CallKeeper(Protocol):
     """Keeps calls with their inputs and results, as their services allow."""
 
-    def offer(self, request: CallRequest, target: Target, result: CallResult) -> None:
-        """Take a call that has just ended; it must not raise, and must not wait."""
+    def offer(
+        self,
+        request: CallRequest,
+        target: Target,
+        result: CallResult,
+        items: StreamedItems | None = None,
+    ) -> None:
+        """Take a call that has just ended; it must not raise, and must not wait.
+
+        ``items`` are those of a stream.
+        """
 
 
 class EventSink(Protocol):

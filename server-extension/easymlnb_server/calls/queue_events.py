@@ -62,7 +62,7 @@ def queue_position(call: Invocation) -> dict[str, Any] | None:
 
     ``seconds`` is ``None`` while it is unknown how long calls, or starts, take.
     """
-    handle, dispatcher = call.handle, call.target.pool
+    handle, dispatcher = call.handle, call.target.dispatcher
     if handle is None or handle.started:
         return None
     found = dispatcher.queue_position(handle)

@@ -5,8 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.resources import PREFER
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.calls.log import CallLog, CallRecord
-from easymlnb_server.calls.models import CallKeeper, CallRequest
+from easymlnb_server.calls.models import CallKeeper, CallRequest, StreamedItems
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
@@ -58,10 +59,12 @@ class CallRecorder:
         result: CallResult,
         seconds: float,
         streamed: int = 0,
+        items: StreamedItems | None = None,
     ) -> None:
         """Count and log a call that ended ``seconds`` after its headers arrived.
 
-        ``streamed`` is the number of bytes that were sent before its result.
+        ``streamed`` is the number of bytes that were sent before its result; ``items`` are those of
+        a stream that may be kept.
         """
         error = result.error
         ended: Any = result.failure if error is not None else result.result
@@ -88,9 +91,8 @@ class CallRecorder:
         self._count(request, target, handle, result, streamed)
         if self._tracing is not None:
             self._tracing.record(request.headers, name, entry, error, seconds)
-        # Only these are ever kept; all other calls pay for this line and no more.
-        if self._keeper is not None and (request.view or target.spec.record is not None):
-            self._keeper.offer(request, target, result)
+        if self._keeper is not None and may_keep(request, target.spec):
+            self._keeper.offer(request, target, result, items)
         self._log(entry, name, request.owner)
 
     def _count(
@@ -138,6 +140,11 @@ class CallRecorder:
         if entry.models:
             fields["models"] = entry.models
         log.log(level, "call", extra=fields)
+
+
+def may_keep(request: CallRequest, spec: ServiceSpec) -> bool:
+    """Return whether a call may be recorded or flagged; all other calls pay for this only."""
+    return request.keep and (request.view or spec.record is not None)
 
 
 def run_seconds(handle: CallHandle, result: CallResult) -> float:

@@ -148,7 +148,7 @@ class ServiceCalls:
             timeout=ask.seconds or float("inf"),
             deadline=outer.deadline if outer is not None else float("inf"),
             low_priority=outer is not None and outer.low_priority,
-            chain=lambda target: extend(outer, self._link, target.name, target.pool.workers),
+            chain=lambda target: extend(outer, self._link, target.name, target.dispatcher.workers),
         )
         result, content = await self._run(request, outer)
         if result.result is None:

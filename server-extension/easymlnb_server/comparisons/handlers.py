@@ -23,7 +23,7 @@ from easymlnb_server.comparisons.models import (
 from easymlnb_server.comparisons.summary import summarize
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.http.comparison_charts import latencies, outcomes
+from easymlnb_server.http.comparison_charts import latencies, outcome_bar, outcomes
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import (
@@ -90,6 +90,23 @@ class ShadowsHandler(EasyHandler):
     def get(self, name: str) -> None:
         self.target(name, Action.MANAGE)
         self.write_json(ShadowList(shadows=self.state.shadow_comparisons.of(name)))
+
+
+class ShadowsPageHandler(PageHandler):
+    """``GET services/{name}/comparisons/shadow/page``: the same for people."""
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        target = self.target(name, Action.MANAGE)
+        service = self.state.published.get(name)
+        found = self.state.shadow_comparisons.of(name)
+        self.page(
+            "shadow.html",
+            spec=target.spec,
+            quoted=quoted(name),
+            current=service.traffic.traffic.shadow if service is not None else None,
+            shadows=[(one, outcome_bar(one.outcomes) if one.outcomes else "") for one in found],
+        )
 
 
 def _request(body: bytes) -> ComparisonRequest:
@@ -235,6 +252,13 @@ OPERATIONS = {
         "See how the answers of a version and its shadow differ",
         ok("Since the server started.", ShadowList),
         tag="Comparisons",
+        description=_OWNER,
+    ),
+    "GET /services/{name}/comparisons/shadow/page": Operation(
+        "getShadowsPage",
+        "Open the page of shadow calls",
+        ok("A page for people.", HTML),
+        tag="Documents",
         description=_OWNER,
     ),
     "GET /comparisons/{id}": Operation(

@@ -1,7 +1,7 @@
 """Plots of a comparison: outcomes as a bar, and latencies of both versions as dots."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -41,11 +41,16 @@ _DOT = Markup(
 
 def outcomes(items: Sequence[ItemResult]) -> Markup:
     """Draw one bar whose parts are the shares of the outcomes."""
-    count = Counter(item.outcome for item in items)
-    parts, x = [], 0.0
+    return outcome_bar(Counter(item.outcome for item in items))
+
+
+def outcome_bar(numbers: Mapping[Outcome, int] | Mapping[str, int]) -> Markup:
+    """Draw one bar from the number of each outcome."""
+    count: Counter[str] = Counter({str(outcome): number for outcome, number in numbers.items()})
+    parts, x, total = [], 0.0, count.total()
     for outcome, kind in CLASSES.items():
         if number := count[outcome]:
-            width = WIDTH * number / len(items)
+            width = WIDTH * number / total
             parts.append(
                 _PART.format(
                     title=f"{outcome}: {number}",

@@ -71,6 +71,12 @@ def _mark() -> str:
     return f"data:image/svg+xml;base64,{b64encode(_assets()['mark.svg'][0]).decode()}"
 
 
+def prepare() -> None:
+    """Read the assets and compile the template of the first page."""
+    _mark()
+    _jinja().get_template("catalog.html")
+
+
 def markdown(text: str) -> Markup:
     """Return an author's Markdown as HTML, without raw HTML, script links and images."""
     from markdown_it import MarkdownIt

@@ -18,19 +18,16 @@ from easymlnb_server.comparisons.handlers import (
     ComparisonPageHandler,
     ComparisonsHandler,
     ShadowsHandler,
+    ShadowsPageHandler,
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.hub.handlers import (
-    HubHandler,
-    OwnerlessHandler,
-    ServiceTransferHandler,
-    TransferHandler,
-    UserHandler,
-)
+from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
+from easymlnb_server.http.template_routes import template_routes
+from easymlnb_server.hub.handlers import ROUTES as HUB
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
@@ -61,8 +58,6 @@ from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
 from easymlnb_server.model_registry.handlers import (
     AliasHandler,
     CompareHandler,
-    ModelHandler,
-    ModelsHandler,
 )
 from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
 from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
@@ -80,6 +75,7 @@ from easymlnb_server.model_registry.version_handlers import (
     ModelVersionHandler,
     ModelVersionsHandler,
 )
+from easymlnb_server.model_templates import handlers as templates
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -156,7 +152,7 @@ from easymlnb_server.traffic.handlers import (
 from easymlnb_server.training.handlers import OPERATIONS as TRAINING
 from easymlnb_server.training.handlers import UseModelHandler
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
-from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+from easymlnb_server.uploads.handlers import UploadHandler
 from easymlnb_server.webhooks.handlers import OPERATIONS as WEBHOOKS
 from easymlnb_server.webhooks.handlers import (
     DeliveriesHandler,
@@ -201,6 +197,7 @@ OPERATIONS: Operations = {
     **MCP,
     **ASSISTANTS,
     **MODELS,
+    **TEMPLATES,
     **MODEL_VERSIONS,
     **MODEL_PAGES,
     **SCHEDULES,
@@ -248,11 +245,13 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
 
 def _models(name: str) -> Routes:
     """Return the routes of models; ``~/name`` is a model of the caller's own."""
-    model = rf"models/{OWN_MODEL if name == NAME else name}"
+    own = OWN_MODEL if name == NAME else name
+    model = rf"models/{own}"
     return (
-        (r"models", ModelsHandler),
+        *template_routes(name, own),
+        (r"models", templates.TemplateModelsHandler),
         (r"models/page", ModelsPageHandler),
-        (model, ModelHandler),
+        (model, templates.TemplateModelHandler),
         (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
         (rf"{model}/page", ModelPageHandler),
         (rf"{model}/compare", CompareHandler),
@@ -289,7 +288,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", UploadsHandler),
+        (r"uploads", templates.DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
@@ -352,6 +351,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
+        (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
         (rf"comparisons/{KERNEL}", ComparisonHandler),
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
@@ -390,11 +390,7 @@ ROUTES: Routes = (
 # A shared service has no live services and runs no kernels under its own account.
 SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
-    (r"hub", HubHandler),
-    (r"hub/ownerless", OwnerlessHandler),
-    (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
-    (rf"hub/users/{USER}", UserHandler),
-    (rf"hub/users/{USER}/transfer", TransferHandler),
+    *HUB,
     (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )

@@ -11,6 +11,7 @@ from easymlnb.contract.errors import BadRequest, Forbidden, RouteNotFound
 from easymlnb.contract.json_values import decode_body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.hub.health import examine
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import Action, owner_key
@@ -99,27 +100,52 @@ class ServiceTransferHandler(BodyHandler):
             raise BadRequest(f"The Hub has no user {to!r}.")
 
 
+class OwnerlessService(msgspec.Struct, frozen=True):
+    """A service whose owner, or the user of whose workers, is no longer there.
+
+    - ``account``: the user as whom its workers run
+    - ``gone``: those of the two that the Hub no longer has
+    """
+
+    name: str
+    owner: str
+    account: str
+    gone: list[str]
+
+
+async def ownerless(handler: EasyHandler) -> list[OwnerlessService]:
+    """Return the services without an owner; raises ``Forbidden`` unless for administrators."""
+    if handler.caller is None or not handler.caller.admin:
+        raise Forbidden("This request requires an administrator of the Hub.")
+    find, deploy = handler.state.users.find, handler.state.publisher.account_of
+    services = [*handler.state.published.services.items()]
+    accounts = {name: deploy(one.current.bundle, one.owner) for name, one in services}
+    users = {one.owner for _, one in services if group_of(one.owner) is None}
+    gone = {user for user in users | {*accounts.values()} if await find(user) is None}
+    found = []
+    for name, one in services:
+        missing = sorted({one.owner, accounts[name]} & gone)
+        if missing:
+            found.append(OwnerlessService(name, one.owner, accounts[name], missing))
+    return sorted(found, key=lambda one: one.name)
+
+
 class OwnerlessHandler(EasyHandler):
     """``GET hub/ownerless``: services whose owner, or whose workers' user, is no longer there."""
 
     @web.authenticated
     async def get(self) -> None:
-        if self.caller is None or not self.caller.admin:
-            raise Forbidden("This request requires an administrator of the Hub.")
-        find, deploy = self.state.users.find, self.state.publisher.account_of
-        services = [*self.state.published.services.items()]
-        accounts = {name: deploy(one.current.bundle, one.owner) for name, one in services}
-        users = {one.owner for _, one in services if group_of(one.owner) is None}
-        gone = {user for user in users | {*accounts.values()} if await find(user) is None}
-        self.write_json(
-            {
-                "services": [
-                    {"name": name, "owner": one.owner, "account": accounts[name]}
-                    for name, one in services
-                    if one.owner in gone or accounts[name] in gone
-                ]
-            }
-        )
+        self.write_json({"services": await ownerless(self)})
+
+
+class OwnerlessPageHandler(PageHandler):
+    """``GET hub/ownerless/page``: the same for people, who transfer or remove the services."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        found = await ownerless(self)
+        users = sorted({name for one in found for name in one.gone if group_of(name) is None})
+        self.page("ownerless.html", services=found, users=users)
 
 
 class HubHandler(EasyHandler):
@@ -149,7 +175,7 @@ class UserHandler(EasyHandler):
         await follow_database(self)
         await users.forget()
         forget_services(self, removed)
-        await self.record("owner.remove", name, owner=name, details={"removed": removed})
+        await self.record("owner.remove", name, details={"removed": removed})  # of nobody now
         self.write_json({"removed": removed})
 
 
@@ -184,3 +210,14 @@ class TransferHandler(BodyHandler):
         forget_services(self, moved)
         await self.record("owner.transfer", name, owner=to, details={"to": to, "moved": moved})
         self.write_json({"moved": moved})
+
+
+ROUTES = (
+    (r"hub", HubHandler),
+    (r"hub/ownerless", OwnerlessHandler),
+    (r"hub/ownerless/page", OwnerlessPageHandler),
+    (r"services/([^/]+/[A-Za-z0-9_-]+)/transfer", ServiceTransferHandler),
+    (r"hub/users/([^/]+)", UserHandler),
+    (r"hub/users/([^/]+)/transfer", TransferHandler),
+)
+"""The routes of a shared service only."""

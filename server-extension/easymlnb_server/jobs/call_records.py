@@ -39,7 +39,7 @@ class JobCallRecorder:
             entry=Entry.JOB,
         )
         spec = version.spec if version is not None else current.spec
-        target = Target(spec, current.deployment.pool, job.version)
+        target = Target(spec, current.deployment.dispatcher, job.version)
         self._invoker.recorder.record(request, target, handle, result, now - handle.started)
         seconds = run_seconds(handle, result)
         self._invoker.quotas.charge(job.service, caller, limited_owner(job), seconds)

@@ -5,6 +5,8 @@ need no cleanup.
 """
 
 import asyncio
+import contextlib
+import time
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,7 +31,7 @@ from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.services.responses import Stats
 from easymlnb_server.traffic.promotions import Sample
-from easymlnb_server.workers.deployment import REASONS
+from easymlnb_server.workers.deployment import REASONS, Deployment
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 __all__ = ["CONTENT_TYPE", "CallMetrics", "Histogram", "Metrics", "exposition"]
@@ -42,6 +44,9 @@ BOUNDS = (
 
 RECENT = 200
 """Number of last calls that the quantiles of ``stats`` include."""
+
+MEASURE_EVERY = 3.0
+"""Seconds between two measurements of a version's workers for its promotion."""
 
 UNKNOWN = ("", "")
 """Key of calls that name an unknown service or have no credentials."""
@@ -148,6 +153,7 @@ class Metrics:
         self._registry = registry
         self._series: dict[Key, CallMetrics] = {}
         self._memory: dict[str, int] = {}
+        self._sizes: dict[str, tuple[float, int | None]] = {}
         self.history = VersionHistory()
 
     def open(self) -> None:
@@ -189,14 +195,14 @@ class Metrics:
             return found
         return msgspec.structs.replace(
             found,
-            workers=len(deployment.pool.workers),
+            workers=len(deployment.dispatcher.workers),
             workers_wanted=deployment.wanted,
             restarts=deployment.restarts.total(),
             memory_bytes=self._memory.get(deployment.bundle),
         )
 
-    def sample(self, name: str, number: int) -> Sample:
-        """Return the numbers of a version for its promotion."""
+    async def sample(self, name: str, number: int) -> Sample:
+        """Return the numbers of a version for its promotion; its workers are measured."""
         series = self._series.get((name, str(number)))
         calls, errors, p95 = series.counts() if series is not None else (0, 0, None)
         service = self._published.get(name)
@@ -210,9 +216,23 @@ class Metrics:
             calls=calls,
             errors=errors,
             p95=p95,
+            memory=await self._largest(deployment),
             lost_workers=lost,
             start_error=failure.message if failure is not None else "",
         )
+
+    async def _largest(self, deployment: Deployment) -> int | None:
+        """Return the bytes of the largest worker, measured every few seconds."""
+        now = time.monotonic()
+        since, size = self._sizes.get(deployment.bundle, (float("-inf"), None))
+        if now - since < MEASURE_EVERY:
+            return size
+        # A node that does not respond must not delay other promotions.
+        with contextlib.suppress(TimeoutError):
+            found = await asyncio.wait_for(asyncio.to_thread(deployment.memory), MEASURE_EVERY)
+            size = max(found, default=0) or None
+        self._sizes[deployment.bundle] = now, size
+        return size
 
     async def refresh(self) -> None:
         """Measure the workers' memory, and keep the numbers of each version."""
@@ -226,7 +246,8 @@ class Metrics:
         """Measure the workers' memory: milliseconds per process, so not for every scrape."""
         versions = self._published.versions()
         deployments = {one.deployment.bundle: one.deployment for one in versions}
-        self._memory = {bundle: one.memory() for bundle, one in deployments.items()}
+        self._memory = {bundle: sum(one.memory()) for bundle, one in deployments.items()}
+        self._sizes = {key: found for key, found in self._sizes.items() if key in deployments}
 
     def describe(self) -> Iterable[Metric]:
         """Return no names, so that two servers in one process can both register."""
@@ -248,7 +269,7 @@ class Metrics:
         for name, version in versions:
             deployment = version.deployment
             labels = [name, str(version.number), deployment.bundle[:12]]
-            families["ready"].add_metric(labels, len(deployment.pool.workers))
+            families["ready"].add_metric(labels, len(deployment.dispatcher.workers))
             families["wanted"].add_metric(labels, deployment.wanted)
             families["failed"].add_metric(labels, deployment.state == "failed")
             for reason in REASONS:

@@ -33,6 +33,11 @@ class PendingStarts:
         self._all[task] = bundle
         task.add_done_callback(self._ended)
 
+    async def wait(self, bundle: str) -> None:
+        """Return when no start of a bundle is under way."""
+        if (task := self._under_way.get(bundle)) is not None:
+            await asyncio.wait((task,))
+
     def call_off(self, bundle: str) -> None:
         """End the start of a bundle, if one is under way; does not wait for what it cleans up."""
         task = self._under_way.pop(bundle, None)

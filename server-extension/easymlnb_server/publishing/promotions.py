@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
@@ -37,7 +37,7 @@ CHECK_SECONDS = 1.0
 
 log = logging.getLogger("easymlnb.promotions")
 
-Measure = Callable[[str, int], Sample]
+Measure = Callable[[str, int], Awaitable[Sample]]
 """Returns the numbers of a version since the server started."""
 
 
@@ -97,7 +97,7 @@ class Promotions:
                 "that ends, or cancel it.",
                 details={"promotion": other.id},
             )
-        self._before[promotion.id] = self._samples(promotion)
+        self._before[promotion.id] = await self._samples(promotion)
         return await self._move(promotion, service.traffic.revision, force=force)
 
     async def listed(self, name: str) -> list[Promotion]:
@@ -152,8 +152,8 @@ class Promotions:
             ended = replace(promotion, state=PromotionState.CANCELED, reason=reason)
             await self._record("promotion.cancel", await self._put(ended))
             return
-        before = self._before.setdefault(promotion.id, self._samples(promotion))
-        now = self._samples(promotion)
+        now = await self._samples(promotion)
+        before = self._before.setdefault(promotion.id, now)
         candidate, serving = now[0].since(before[0]), now[1].since(before[1])
         decision, reason = decide(promotion, self._clock(), candidate, serving)
         promotion = replace(promotion, candidate=candidate, serving=serving, reason=reason)
@@ -230,9 +230,10 @@ class Promotions:
             if one.id == promotion.id and one.service != promotion.service:
                 self._active[one.id] = one
 
-    def _samples(self, promotion: Promotion) -> tuple[Sample, Sample]:
+    async def _samples(self, promotion: Promotion) -> tuple[Sample, Sample]:
         name = promotion.service
-        return self._measure(name, promotion.version), self._measure(name, promotion.base)
+        candidate = await self._measure(name, promotion.version)
+        return candidate, await self._measure(name, promotion.base)
 
     def _lock(self, id: str) -> asyncio.Lock:
         return self._locks.setdefault(id, asyncio.Lock())

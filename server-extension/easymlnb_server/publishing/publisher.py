@@ -184,6 +184,10 @@ class Publisher:
         await _thread(lambda: self.store.bundles.cancel(bundle_id))
         self._starting.call_off(bundle_id)
 
+    async def wait_started(self, bundle_id: str) -> None:
+        """Return when the start of a bundle has ended, in either way."""
+        await self._starting.wait(bundle_id)
+
     def waits_for(self, bundle_id: str) -> str:
         """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
         found = self._replacements.get(bundle_id)

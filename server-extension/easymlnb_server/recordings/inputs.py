@@ -53,13 +53,18 @@ def values_of(call: StoredCall, spec: ServiceSpec | None = None) -> dict[str, An
 
 
 def result_of(call: StoredCall) -> Any:
-    """Return a call's result as JSON; a view's own result, and other media types as a file."""
+    """Return a call's result as JSON: a stream as the list of its items, a view's own result.
+
+    Other media types are a file.
+    """
     kind = media_type(call.result_type)
     if not call.result:
         return None
     if kind not in (JSON, VIEW) and not kind.endswith("+json"):
         return _file(call.result, kind, "result")
     value = _json(call.result)
+    if kind == VIEW and isinstance(value, list):
+        return [item.get("parts") if isinstance(item, dict) else item for item in value]
     if kind == VIEW and isinstance(value, dict):
         # A large result is left out of a view; its parts are what the caller saw.
         return value["result"] if value.get("result") is not None else value.get("parts")

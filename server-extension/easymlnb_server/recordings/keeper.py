@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.calls.models import CallRequest
+from easymlnb.contract.spec import VIEW, ServiceSpec
+from easymlnb_server.calls.models import CallRequest, StreamedItems
 from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.recordings.models import MAX_CALL, StoredCall
@@ -27,6 +27,8 @@ MAX_QUEUED, MAX_QUEUED_BYTES = 256, 64 * 2**20
 
 MAX_RECENT, MAX_RECENT_BYTES = 200, 64 * 2**20
 """Calls, and bytes of calls, that can still be flagged."""
+
+JSON = "application/json"
 
 RECENT_SECONDS = 900.0
 """Seconds after which a call can no longer be flagged by its id."""
@@ -100,8 +102,13 @@ class HeldCall:
             held.close()
 
 
-def hold(request: CallRequest, target: Target, result: CallResult) -> HeldCall:
-    """Return what is kept of a call; files are opened once more."""
+def hold(
+    request: CallRequest, target: Target, result: CallResult, items: StreamedItems | None = None
+) -> HeldCall:
+    """Return what is kept of a call; files are opened once more.
+
+    The result of a stream is the array of its items, also where an error ended it.
+    """
     body, error = request.body, result.error
     ended = result.result if error is None else result.failure
     content: bytes | SpooledFile = b""
@@ -110,6 +117,9 @@ def hold(request: CallRequest, target: Target, result: CallResult) -> HeldCall:
         content, uploads = body.file if body.file is not None else body.data, body.uploads
     else:
         content = body
+    kind = result.result.content_type if result.result is not None else ""
+    if items is not None:
+        kind = VIEW if request.view else JSON
     return HeldCall(
         spec=target.spec,
         version=target.version,
@@ -118,8 +128,8 @@ def hold(request: CallRequest, target: Target, result: CallResult) -> HeldCall:
         input=Held(content),
         input_type=request.content_type,
         uploads=tuple((id, Held(file)) for id, file in uploads),
-        result=Held(result.body),
-        result_type=result.result.content_type if result.result is not None else "",
+        result=Held(result.body if items is None else items.joined()),
+        result_type=kind,
         status=200 if error is None else error.status,
         code="" if error is None else error.code,
         seconds=round(ended.seconds, 6) if ended is not None else 0.0,
@@ -127,13 +137,19 @@ def hold(request: CallRequest, target: Target, result: CallResult) -> HeldCall:
     )
 
 
-def size_of(request: CallRequest, result: CallResult) -> int:
-    """Return the bytes of a call's inputs and result."""
-    body = request.body
+def size_of(
+    request: CallRequest, result: CallResult, items: StreamedItems | None = None
+) -> int | None:
+    """Return the bytes of a call's inputs and result; ``None`` for too large a stream."""
+    body, answer = request.body, len(result.body)
+    if items is not None:
+        if items.too_large:
+            return None
+        answer += items.size
     if not isinstance(body, FileBody):
-        return len(body) + len(result.body)
+        return len(body) + answer
     own = len(body.file) if body.file is not None else len(body.data)
-    return own + sum(len(file) for _, file in body.uploads) + len(result.body)
+    return own + sum(len(file) for _, file in body.uploads) + answer
 
 
 class RecentCalls:
@@ -205,7 +221,13 @@ class Keeper:
         self._bytes = 0
         self._waiting = asyncio.Event()
 
-    def offer(self, request: CallRequest, target: Target, result: CallResult) -> None:
+    def offer(
+        self,
+        request: CallRequest,
+        target: Target,
+        result: CallResult,
+        items: StreamedItems | None = None,
+    ) -> None:
         """Keep a call for flags and for the recorder, as its service allows."""
         if not request.keep:
             return
@@ -214,16 +236,16 @@ class Keeper:
         sampled = may_sample(target.spec, result.error, visitor=visitor, point=self._chance())
         if not flags and not sampled:
             return
-        size = size_of(request, result)
-        if size > MAX_CALL:
+        size = size_of(request, result, items)
+        if size is None or size > MAX_CALL:
             if sampled:
                 self.count(target.spec.name, "too_large")
             return
         try:
             if sampled:
-                self._enqueue(request, target, result, size)
+                self._enqueue(hold(request, target, result, items))
             if flags:
-                self.recent.add(hold(request, target, result))
+                self.recent.add(hold(request, target, result, items))
         except OSError:  # its file is gone: the caller disconnected just now
             self.count(target.spec.name, "gone")
 
@@ -231,11 +253,13 @@ class Keeper:
         """Count calls that are not recorded."""
         self.dropped.setdefault(service, Counter())[reason] += number
 
-    def _enqueue(self, request: CallRequest, target: Target, result: CallResult, size: int) -> None:
+    def _enqueue(self, call: HeldCall) -> None:
+        size = call.size
         if len(self._queue) >= MAX_QUEUED or self._bytes + size > MAX_QUEUED_BYTES:
-            self.count(target.spec.name, "queue_full")
+            self.count(call.spec.name, "queue_full")
+            call.close()
             return
-        self._queue.append(hold(request, target, result))
+        self._queue.append(call)
         self._bytes += size
         self._waiting.set()
 

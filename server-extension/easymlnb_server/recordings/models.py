@@ -30,7 +30,8 @@ class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
     uploads
         The uploads that the body refers to: id and content.
     result, result_type
-        The body of the response; empty for a stream and for a call that failed.
+        The body of the response; of a stream the JSON array of its items. Empty for another call
+        that failed.
     removed
         Parameters whose values were removed because they are secret.
     models

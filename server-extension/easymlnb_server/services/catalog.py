@@ -1,13 +1,16 @@
 """The catalog: search and sort services, for its page and for REST."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from msgspec.structs import asdict
 
+from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Action, Caller
@@ -43,6 +46,9 @@ class SearchPage:
     total: int
     next: int | None
 
+
+BATCH = 10
+"""Services whose texts are derived before others may use the event loop."""
 
 LastCall = Callable[[str], str]
 """Service -> time of its last call, empty if there was none."""
@@ -87,6 +93,15 @@ def _text(spec: ServiceSpec) -> ServiceText:
         inputs=summaries.inputs(spec),
         thumbnail=f"services/{quoted(spec.name)}/thumbnail?v={tag}" if picture else None,
     )
+
+
+async def prepare(services: ServiceRegistry) -> None:
+    """Derive the texts of all services, so that the first list does not wait for them."""
+    for at, name in enumerate(services.all_names()):
+        with suppress(EasyMLNBError):  # removed meanwhile
+            services.derived(name, _text)
+        if at % BATCH == 0:
+            await asyncio.sleep(0)  # calls go first
 
 
 def search(services: Iterable[ServiceSummary], query: Query) -> SearchPage:

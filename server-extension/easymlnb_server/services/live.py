@@ -15,7 +15,7 @@ class LiveService:
 
     spec: ServiceSpec
     link: WorkerLink
-    pool: Dispatcher
+    dispatcher: Dispatcher
     since: float = field(default_factory=time.time)
     """Time of the registration, in seconds since 1970."""
 
@@ -45,13 +45,13 @@ class LiveServices:
         if old is not None and old.link is link:
             # Calls in the queue stay there and run the new code.
             old.spec = spec
-            old.pool.resize(link, spec.workers)
+            old.dispatcher.resize(link, spec.workers)
             return
         if old is not None:
             self._leave(old)
-        pool = Dispatcher(self._queue_limit)
-        pool.join(link, spec.workers)
-        self._services[spec.name] = LiveService(spec, link, pool)
+        dispatcher = Dispatcher(self._queue_limit)
+        dispatcher.join(link, spec.workers)
+        self._services[spec.name] = LiveService(spec, link, dispatcher)
 
     def withdraw(self, link: WorkerLink, name: str) -> None:
         """Remove a service, if this kernel serves it."""
@@ -65,8 +65,8 @@ class LiveServices:
             self._leave(self._services.pop(name))
 
     def _leave(self, service: LiveService) -> None:
-        service.pool.leave(service.link)
-        service.pool.fail_queued(
+        service.dispatcher.leave(service.link)
+        service.dispatcher.fail_queued(
             WorkerLost("The notebook that ran this service is gone. Try again.")
         )
 

@@ -36,7 +36,7 @@ class Target:
     ----------
     spec
         The service.
-    pool
+    dispatcher
         Queues the calls.
     version
         A number, or ``"live"``.
@@ -49,7 +49,7 @@ class Target:
     """
 
     spec: ServiceSpec
-    pool: Dispatcher
+    dispatcher: Dispatcher
     version: str
     kernel: str = ""
     shadow: Shadow | None = None
@@ -99,7 +99,7 @@ class PublishedService:
         targets = {
             number: Target(
                 entry.spec,
-                entry.deployment.pool,
+                entry.deployment.dispatcher,
                 str(number),
                 shadow=traffic.shadow,
                 uniform=uniform,

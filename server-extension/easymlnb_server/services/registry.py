@@ -21,6 +21,9 @@ LIVE: Final = "live"
 FOR_KEYS = (Action.SEE, Action.CALL)
 """What API keys and visitors may do, if anything."""
 
+MIN_DERIVED = 100
+"""Cached derivations from specs before those of removed services are looked for."""
+
 T = TypeVar("T")
 
 
@@ -91,6 +94,7 @@ class ServiceRegistry:
         self._published = published
         self._wake_version = wake_version
         self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
+        self._derived_limit = MIN_DERIVED
 
     def resolve(
         self,
@@ -151,7 +155,7 @@ class ServiceRegistry:
             raise ServiceNotFound(name)
         if selection.version and selection.version != LIVE:
             raise VersionNotFound(selection.version)
-        return Target(notebook.spec, notebook.pool, LIVE, notebook.link.hello.kernel)
+        return Target(notebook.spec, notebook.dispatcher, LIVE, notebook.link.hello.kernel)
 
     async def wake(self, name: str, version: str) -> None:
         """Give a version a deployment if it has none, so that a call can pin it.
@@ -201,10 +205,10 @@ class ServiceRegistry:
     def replaced(self, target: Target) -> bool:
         """Return whether other workers took over from those that a call was sent to."""
         service = self._published.get(target.spec.name)
-        if service is None or not target.pool.closed or target.version == LIVE:
+        if service is None or not target.dispatcher.closed or target.version == LIVE:
             return False
         now = service.targets.get(int(target.version))
-        return now is None or now.pool is not target.pool
+        return now is None or now.dispatcher is not target.dispatcher
 
     def successor(self, target: Target) -> Target:
         """Return the target whose queue a waiting call was moved to."""
@@ -213,9 +217,12 @@ class ServiceRegistry:
 
     def names(self, caller: Caller | None) -> list[str]:
         """Return all names that a caller may know of, sorted."""
+        return [name for name in self.all_names() if self.allows(caller, name, Action.SEE)]
+
+    def all_names(self) -> list[str]:
+        """Return the names of all services, sorted."""
         live = (service.spec.name for service in self._live.all())
-        everything = sorted({*self._published, *live})
-        return [name for name in everything if self.allows(caller, name, Action.SEE)]
+        return sorted({*self._published, *live})
 
     def specs(self, caller: Caller | None) -> list[ServiceSpec]:
         """Return the specs of all services that a caller may know of."""
@@ -244,14 +251,20 @@ class ServiceRegistry:
         spec = self.find(name).spec
         known = self._derived.get(name)
         if known is None or known[0] is not spec:
-            self._derived = {
-                other: cached
-                for other, cached in self._derived.items()
-                if other in self._published or self._live.get(other) is not None
-            }
+            if len(self._derived) >= self._derived_limit:
+                self._forget_derived()
             known = self._derived[name] = (spec, make(spec))
         derived: T = known[1]
         return derived
+
+    def _forget_derived(self) -> None:
+        """Drop what is cached of services that are gone."""
+        self._derived = {
+            name: cached
+            for name, cached in self._derived.items()
+            if name in self._published or self._live.get(name) is not None
+        }
+        self._derived_limit = 2 * len(self._derived) + MIN_DERIVED
 
     def created(self, name: str) -> float:
         """Return when a service was published or became live, in seconds; 0 if unknown."""
@@ -266,7 +279,7 @@ class ServiceRegistry:
         notebook = self._live.get(name)
         service = self._published.get(name)
         if service is None:
-            busy = notebook is not None and notebook.pool.waiting
+            busy = notebook is not None and notebook.dispatcher.waiting
             return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
         managed = self.allows(caller, name, Action.MANAGE)
         return _state_of(service, managed, live=notebook is not None)
@@ -290,7 +303,7 @@ def _state_of(service: PublishedService, managed: bool, *, live: bool) -> Servic
     version = service.current
     deployment = version.deployment
     state = cast("ServiceStatus", deployment.state)
-    busy = state == "ready" and deployment.pool.waiting
+    busy = state == "ready" and deployment.dispatcher.waiting
     found = ServiceState(state="busy" if busy else state, version=version.number, live=live)
     if not managed:
         return found

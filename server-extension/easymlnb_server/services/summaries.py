@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from mimetypes import guess_type
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.jsonschema import (
     MAX_DEPTH,
@@ -19,6 +20,9 @@ from easymlnb.contract.jsonschema import (
 )
 from easymlnb.contract.snippets import FileName
 from easymlnb.contract.spec import ServiceSpec
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 FILES = {
     "audio": "audio.wav",
@@ -135,13 +139,18 @@ def _kind_of(option: Schema, root: Schema, depth: int, budget: Budget) -> str:
 
 def summary(markdown: str) -> str:
     """Return the first paragraph of a Markdown text as plain text."""
-    from markdown_it import MarkdownIt
-
-    for token in MarkdownIt("commonmark", {"html": False}).parse(markdown):
+    for token in _markdown().parse(markdown):
         parts = [child.content or " " for child in token.children or () if child.type in _TEXT]
         if parts:
             return " ".join("".join(parts).split())
     return ""
+
+
+@cache
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False})
 
 
 def example(spec: ServiceSpec) -> dict[str, Any]:

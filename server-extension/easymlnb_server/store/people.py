@@ -14,7 +14,7 @@ from easymlnb_server.store.provenance import PUBLISHER
 from easymlnb_server.store.records import State
 from easymlnb_server.store.service_rows import REMOVED
 from easymlnb_server.store.services import deleted_values
-from easymlnb_server.store.tables import bundles, people, services, versions
+from easymlnb_server.store.tables import bundles, people, released_names, services, versions
 
 ACCOUNT = "account"
 """The key in a stored manifest with the user as whom workers run, if it is not the publisher."""
@@ -78,6 +78,7 @@ class People(Repository):
         _replace_account(connection, old, new)
         _rename_in_access(connection, lambda name: new if name == old else name)
         connection.execute(delete(people).where(people.c.name.in_([old, new])))
+        _release(connection, old)
         connection.execute(insert(people).values(name=new, identity=identity))
         return names
 
@@ -126,7 +127,12 @@ class People(Repository):
         _replace_account(connection, name, REMOVED)
         _rename_in_access(connection, lambda user: None if user == name else user)
         connection.execute(delete(people).where(people.c.name == name))
+        _release(connection, name)
         return names
+
+
+def _release(connection: Connection, name: str) -> None:
+    upsert(connection, released_names, {"name": name}, {"time": time.time()})
 
 
 def _check_nothing_starts(connection: Connection, owner: str) -> None:

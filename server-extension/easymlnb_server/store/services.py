@@ -71,6 +71,24 @@ class Services(Repository):
         provenance.record(connection, bundle, names)
         return _read_pairs(connection, made)
 
+    @writing
+    def expose(
+        self, connection: Connection, bundle: str, spec: ServiceSpec, *, owner: str
+    ) -> Version:
+        """Make a version of a service that workers of a published bundle answer, and return it.
+
+        With the spec that the service has already, nothing changes. Raises ``NameTaken``.
+        """
+        row = connection.execute(select(services).where(services.c.name == spec.name)).one_or_none()
+        if row is not None and row.deleted is None and row.owner == owner:
+            present = _read_pairs(connection, [(spec.name, row.current)])
+            if present and (present[0].spec, present[0].bundle) == (spec, bundle):
+                return present[0]
+        now = time.time()
+        number = _publish_one(connection, bundle, spec, owner, now, False, True, again=True)
+        provenance.record(connection, bundle, [spec.name])
+        return _read_pairs(connection, [(spec.name, number)])[0]
+
     @reading
     def versions(self, connection: Connection, name: str) -> list[Version]:
         """Return all versions of a service, oldest first; raises ``ServiceNotFound``."""
@@ -201,8 +219,13 @@ def _publish_one(
     now: float,
     stage: bool,
     force: bool,
+    *,
+    again: bool = False,
 ) -> int:
-    """Make a version of a service if there is none yet; return its number."""
+    """Make a version of a service if there is none yet; return its number.
+
+    With ``again``, it gets another version also if the latest one is from this bundle.
+    """
     row = connection.execute(select(services).where(services.c.name == spec.name)).one_or_none()
     if row is None or row.deleted is not None:
         number = 1 if row is None else row.last + 1
@@ -213,7 +236,7 @@ def _publish_one(
         return number
     if row.owner != owner:
         raise NameTaken(f"The service {spec.name!r} belongs to {row.owner!r}. Choose another name.")
-    return _publish_again(connection, row, bundle, spec, now, stage, force)
+    return _publish_again(connection, row, bundle, spec, now, stage, force, again=again)
 
 
 def _publish_again(
@@ -224,13 +247,16 @@ def _publish_again(
     now: float,
     stage: bool,
     force: bool,
+    *,
+    again: bool = False,
 ) -> int:
     """Make a version of a service that has some; return its number."""
     traffic = traffic_of(row)
-    if len(traffic.weights) == 1 and _is_from(connection, row.name, row.current, bundle):
+    undivided = len(traffic.weights) == 1 and not again
+    if undivided and _is_from(connection, row.name, row.current, bundle):
         return int(row.current)
     number = int(row.last)
-    if not _is_from(connection, row.name, number, bundle):
+    if again or not _is_from(connection, row.name, number, bundle):
         number += 1
         values = {"last": number, "changed": now}
         connection.execute(update(services).where(services.c.name == row.name).values(**values))

@@ -331,6 +331,14 @@ audit = Table(
     Index(None, "time"),
 )
 
+# When a name became free: events of its earlier owner are not shown to a later one.
+released_names = Table(
+    "released_names",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("time", Float(53), nullable=False),
+)
+
 # The text of a key is not stored, only its SHA-256.
 api_keys = Table(
     "api_keys",

@@ -23,6 +23,9 @@ ERROR_FLOOR = 0.01
 LATENCY_FLOOR = 0.01
 """Seconds by which a 95th percentile must be longer to count as longer."""
 
+MEMORY_FLOOR = 64 * 2**20
+"""Bytes by which a worker must be larger to count as larger."""
+
 MOST_LOSSES = 3
 """Workers of the candidate that may be lost during a promotion."""
 
@@ -39,6 +42,10 @@ class AbortIf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             description="95th percentile of the duration, as a multiple of the serving version's."
         ),
     ] = 1.5
+    memory_ratio: Annotated[
+        float | None,
+        Meta(description="Memory of its largest worker, as a multiple of the serving version's."),
+    ] = 2.0
     min_calls: Annotated[int, Meta(description="Calls of the version before its ratios count.")] = (
         100
     )
@@ -72,11 +79,15 @@ class PromotionState(StrEnum):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of a version since the promotion began or the server started."""
+    """Numbers of a version since the promotion began or the server started.
+
+    ``memory``: the bytes of its largest worker now; ``None`` if that is unknown.
+    """
 
     calls: int = 0
     errors: int = 0
     p95: float | None = None
+    memory: int | None = None
     lost_workers: int = 0
     start_error: str = ""
 
@@ -180,7 +191,7 @@ def _check_steps(steps: list[float]) -> None:
 
 
 def _check_limits(limits: AbortIf) -> None:
-    for name in ("error_rate_ratio", "p95_ratio"):
+    for name in ("error_rate_ratio", "p95_ratio", "memory_ratio"):
         ratio = getattr(limits, name)
         if ratio is not None and not (math.isfinite(ratio) and ratio >= 1):
             raise BadRequest(f"abort_if.{name} is {ratio:g}. Use a number from 1, or null.")
@@ -223,6 +234,10 @@ def problem_of(limits: AbortIf, candidate: Sample, serving: Sample) -> str:
                 f"({candidate.error_rate:.1%}). The serving version failed in {serving.errors} of "
                 f"{serving.calls} ({serving.error_rate:.1%}); the limit is {allowed:.1%}."
             )
+    return _slowness(limits, candidate, serving) or _growth(limits, candidate, serving)
+
+
+def _slowness(limits: AbortIf, candidate: Sample, serving: Sample) -> str:
     if limits.p95_ratio is None or candidate.p95 is None or serving.p95 is None:
         return ""
     longer = candidate.p95 - serving.p95
@@ -233,3 +248,16 @@ def problem_of(limits: AbortIf, candidate: Sample, serving: Sample) -> str:
             "as long."
         )
     return ""
+
+
+def _growth(limits: AbortIf, candidate: Sample, serving: Sample) -> str:
+    if limits.memory_ratio is None or not candidate.memory or not serving.memory:
+        return ""
+    more = candidate.memory - serving.memory
+    if more <= MEMORY_FLOOR or candidate.memory <= limits.memory_ratio * serving.memory:
+        return ""
+    return (
+        f"Its largest worker uses {units.format_size(candidate.memory)}, that of the serving "
+        f"version {units.format_size(serving.memory)}; the limit is {limits.memory_ratio:g} times "
+        "as much."
+    )

@@ -20,6 +20,9 @@ class VersionNumbers(msgspec.Struct, frozen=True, kw_only=True):
     p95: Annotated[
         float | None, Meta(description="95th percentile of the last 200 calls in seconds.")
     ]
+    memory: Annotated[
+        int | None, Meta(description="Bytes of its largest worker; null if that is unknown.")
+    ]
     lost_workers: int
 
 
@@ -77,6 +80,7 @@ def _numbers(sample: Sample) -> VersionNumbers:
         errors=sample.errors,
         error_rate=round(sample.error_rate, 6),
         p95=sample.p95,
+        memory=sample.memory,
         lost_workers=sample.lost_workers,
     )
 

@@ -108,7 +108,7 @@ class UploadsHandler(BodyHandler):
     def post(self) -> None:
         service = self.get_query_argument("service", "")
         spec = self.target(service, Action.CALL).spec
-        name, media_type, size = _announced(self.read_body())
+        name, media_type, size = announced(self.read_body())
         field = self.get_query_argument("field", "")
         upload = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
         self.set_header("Location", f"{self.base_url}easymlnb/uploads/{upload.id}")
@@ -123,7 +123,7 @@ class Announcement(msgspec.Struct, frozen=True):
     media_type: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] | None = None
 
 
-def _announced(body: bytes) -> tuple[str, str, int]:
+def announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     advice = 'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234}'
     announcement = decode_body(body, Announcement, advice)

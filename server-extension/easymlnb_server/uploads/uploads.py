@@ -73,9 +73,9 @@ class Upload:
         self.sender = sender
         self.service = service
         self.size = size
+        self.name = ""
         self.file: SpooledFile | None = None
         self._create = create
-        self.name = ""
         self.used = 0.0
         """When it was last used."""
         self.page_closed: float | None = None
@@ -153,11 +153,15 @@ class Uploads:
         Raises ``TooLarge``, ``UnsupportedMediaType``, ``UploadQuota`` or ``StorageFull``.
         """
         _check_file(spec, field, name, media_type, size)
+        return self.announce(sender, spec.name, name, size)
+
+    def announce(self, sender: Sender, service: str, name: str, size: int) -> Upload:
+        """Announce a file that was checked; raises ``UploadQuota`` or ``StorageFull``."""
         self._check_quota(sender, size)
         self._spool.check(size, visitor=sender.visitor)
         id = secrets.token_urlsafe(32)
         create = partial(self._spool.create_on_disk, visitor=sender.visitor)
-        upload = self._all[id] = Upload(id, sender, spec.name, size, create)
+        upload = self._all[id] = Upload(id, sender, service, size, create)
         upload.used, upload.name = self._clock(), name
         return upload
 

@@ -17,7 +17,7 @@ class Demand:
 
     Parameters
     ----------
-    pool, breaker
+    dispatcher, breaker
         The deployment's dispatcher and circuit breaker.
     on_change
         Applies the limits again.
@@ -30,10 +30,10 @@ class Demand:
     """
 
     def __init__(
-        self, pool: Dispatcher, breaker: CircuitBreaker, on_change: Callable[[], None]
+        self, dispatcher: Dispatcher, breaker: CircuitBreaker, on_change: Callable[[], None]
     ) -> None:
         self.serving = True
-        self._pool = pool
+        self._dispatcher = dispatcher
         self._breaker = breaker
         self._on_change = on_change
         self._warming = 0
@@ -52,7 +52,7 @@ class Demand:
         """Have at least one worker, from a start that is tried at once."""
         self._warming += 1
         self._failure = None
-        if not self._pool.workers:
+        if not self._dispatcher.workers:
             self._breaker.retry_now()
         self._on_change()
         try:
@@ -63,7 +63,7 @@ class Demand:
 
     async def wait_ready(self) -> None:
         """Return when there is a worker; raises why the latest start failed."""
-        while not self._pool.workers:
+        while not self._dispatcher.workers:
             if self._failure is not None:
                 raise self._failure
             self._changed.clear()

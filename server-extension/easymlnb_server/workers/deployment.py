@@ -46,7 +46,7 @@ class Deployment:
       server's settings
     - ``start_gate``: limits concurrent starts
     - ``credentials``: those of the bundle's services
-    - ``pool``: the dispatcher that runs the version's calls
+    - ``dispatcher``: runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
     - ``restarts``: number of replaced workers by reason, one of ``REASONS``
     - ``demand``: whether calls arrive, and whether a worker is needed before they do
@@ -65,13 +65,13 @@ class Deployment:
     ) -> None:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
-        self.pool = Dispatcher(settings.queue_limit, self._end_stuck, self._wake)
+        self.dispatcher = Dispatcher(settings.queue_limit, self._end_stuck, self._wake)
         self.restarts: Counter[str] = Counter()
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
         self._registration = registration
         self._credentials = credentials
-        self._workers = WorkerSet(self.pool.leave)
+        self._workers = WorkerSet(self.dispatcher.leave)
         self.starter = Starter(
             load, placements, registration, start_gate, self._workers, settings, credentials
         )
@@ -84,12 +84,12 @@ class Deployment:
         self._replicas: list[Replica] = []
         self._woken = asyncio.Event()
         self._lent = 0
-        self.demand = Demand(self.pool, self.breaker, self._rescale)
+        self.demand = Demand(self.dispatcher, self.breaker, self._rescale)
 
     @property
     def state(self) -> str:
         """``ready``, ``starting``, ``asleep`` or ``failed``; a failed start is retried."""
-        if self.pool.workers:
+        if self.dispatcher.workers:
             return "ready"
         if self.breaker.error is not None:
             return "failed"
@@ -99,9 +99,9 @@ class Deployment:
     @property
     def reason(self) -> str:
         """Why there are fewer workers than there should be, as a sentence; ``""`` if not."""
-        if self._lent and not self.pool.workers:
+        if self._lent and not self.dispatcher.workers:
             return "The next version is starting in its place; calls wait for it."
-        if len(self.pool.workers) >= self.wanted:
+        if len(self.dispatcher.workers) >= self.wanted:
             return ""
         waits_for = self.starter.reason
         if self.breaker.error is None:
@@ -121,11 +121,13 @@ class Deployment:
     @property
     def idle(self) -> bool:
         """Whether there are no workers and no calls."""
-        return not (self.pool.waiting or self.pool.running or self.reserved or self.wanted)
+        return not (
+            self.dispatcher.waiting or self.dispatcher.running or self.reserved or self.wanted
+        )
 
-    def memory(self) -> int:
-        """Return the resident bytes of all workers. Blocks: call it in a thread."""
-        return sum(worker.kernel.memory() for worker in self._workers.all)
+    def memory(self) -> list[int]:
+        """Return the resident bytes of each worker. Blocks: call it in a thread."""
+        return [worker.kernel.memory() for worker in self._workers.all]
 
     async def launch(self, names: tuple[str, ...]) -> tuple[Worker, tuple[ServiceSpec, ...]]:
         """Start and check the first worker; return it with the specs of its services.
@@ -209,8 +211,8 @@ class Deployment:
 
     def hand_over(self, successor: "Deployment") -> None:
         """Let another version run the calls that wait here without a worker."""
-        if not self.pool.workers:
-            self.pool.hand_over(successor.pool, successor.specs)
+        if not self.dispatcher.workers:
+            self.dispatcher.hand_over(successor.dispatcher, successor.specs)
 
     async def stop(self, drain: float = 0.0) -> None:
         """End all workers; running and queued calls get ``drain`` seconds to finish."""
@@ -230,10 +232,10 @@ class Deployment:
             await asyncio.gather(self._supervisor.close(), *tasks, return_exceptions=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain):
-                    await self.pool.wait_drained()
+                    await self.dispatcher.wait_drained()
         finally:
             # Also if the server's stop cancels the wait.
-            self.pool.close(error)
+            self.dispatcher.close(error)
             await self._workers.stop_all(detach=detach)
 
     def _rescale(self) -> None:
@@ -257,8 +259,8 @@ class Deployment:
     def _adjust(self) -> list[asyncio.Task[None]]:
         """Add or remove replicas; return the tasks that end the removed ones."""
         assert self._autoscaler is not None
-        calls = self.pool.waiting + self.pool.running
-        self._autoscaler.decide(Load(time.monotonic(), calls, len(self.pool.workers)))
+        calls = self.dispatcher.waiting + self.dispatcher.running
+        self._autoscaler.decide(Load(time.monotonic(), calls, len(self.dispatcher.workers)))
         wanted = self.wanted
         kept = [replica for replica in self._replicas if not replica.outgoing]
         for _ in range(wanted - len(kept)):
@@ -268,7 +270,7 @@ class Deployment:
         ends = [end for replica in kept[wanted:] for end in self._remove_replica(replica)]
         state = "asleep" if self.state == "asleep" else "starting"
         why = self.reason if self._lent else self.starter.reason
-        self.pool.no_workers = NoWorkers(state, why, self.starter.estimator.remaining)
+        self.dispatcher.no_workers = NoWorkers(state, why, self.starter.estimator.remaining)
         if self.starter.waiting_for_capacity or all(replica.worker for replica in kept[:wanted]):
             for replica in [replica for replica in self._replicas if replica.outgoing]:
                 self._remove_replica(replica)
@@ -290,7 +292,7 @@ class Deployment:
             replica.task.cancel()
             ends.append(replica.task)
         if replica.worker is not None:
-            self.pool.leave(replica.worker.link)
+            self.dispatcher.leave(replica.worker.link)
             ends.append(self._workers.run_shielded(self._retire(replica.worker)))
         return ends
 
@@ -337,7 +339,7 @@ class Deployment:
         replica.worker = worker
         self._credentials.deliver(worker.link, self._names)
         self.breaker.record_start()
-        self.pool.join(worker.link, 1, PREFETCH_LIMIT)
+        self.dispatcher.join(worker.link, 1, PREFETCH_LIMIT)
         self.demand.notify()
         self._wake()
         await wait_lost(worker.kernel, worker.link)
@@ -345,8 +347,8 @@ class Deployment:
     def _record_failure(self, error: EasyMLNBError) -> None:
         self.breaker.record_failure(error)
         self.demand.notify(error)
-        if not self.pool.workers:
-            self.pool.fail_queued(NotReady("The service failed to start."))
+        if not self.dispatcher.workers:
+            self.dispatcher.fail_queued(NotReady("The service failed to start."))
 
     async def _record_loss(self, worker: Worker) -> None:
         self.restarts[worker.cause or "lost"] += 1
@@ -363,7 +365,7 @@ class Deployment:
 
     async def _start(self) -> Worker:
         return await self.starter.start_checked(
-            self._names, self.pool, self._checks.set_memory_limit
+            self._names, self.dispatcher, self._checks.set_memory_limit
         )
 
     async def _adopt(self, orphan: OrphanedWorker) -> Worker | None:

@@ -24,6 +24,9 @@ from easymlnb_server.workers import runtime_copy
 TIMEOUT = 3600.0
 """Seconds for one run of uv, which may download gigabytes."""
 
+EVERY = 86400.0
+"""Seconds between two removals of unused environments."""
+
 UNUSED = 86400.0
 """Seconds after its last use until an environment that no bundle needs is removed."""
 
@@ -52,6 +55,9 @@ class LockedEnvironments:
         Finds the interpreter of a kernel.
     index_url, wheelhouse
         Where packages come from; empty for uv's own settings.
+    shared
+        Whether workers of other accounts use them. Packages that would have to be built are then
+        refused, because that runs their code.
     """
 
     def __init__(
@@ -61,8 +67,11 @@ class LockedEnvironments:
         *,
         index_url: str = "",
         wheelhouse: str = "",
+        shared: bool = False,
     ) -> None:
         self._folder = folder
+        self._shared = shared
+        self._only_wheels = ["--only-binary", ":all:"] if shared else []
         self._specs = specs
         self._index = uv.index_options(index_url, wheelhouse)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -79,8 +88,19 @@ class LockedEnvironments:
             target = self._folder / lock.id
             if not await asyncio.to_thread(_touch, target / MARK):
                 await self._build(bundle, lock, target, on_text)
-            runtime = await asyncio.to_thread(runtime_copy.copy_runtime, self._folder)
+            runtime = await asyncio.to_thread(self._runtime)
         return LockedPython(target / "env", runtime)
+
+    def _runtime(self) -> Path:
+        found = runtime_copy.folder_of(self._folder)
+        if found.is_dir():
+            return runtime_copy.copy_runtime(self._folder)
+        found = runtime_copy.copy_runtime(self._folder)
+        if self._shared:
+            _let_all_read(found)
+            # Who knows the hash of a lock may use its environment; nobody can list the others.
+            self._folder.chmod(0o711)
+        return found
 
     async def _build(
         self, bundle: Bundle, lock: EnvironmentLock, target: Path, on_text: OnText
@@ -100,8 +120,10 @@ class LockedEnvironments:
             create = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python]
             await _run([program, *create, str(environment)], progress)
             install = ["pip", "install", "--python", str(environment / "bin" / "python")]
-            install += ["--no-deps", "--require-hashes", "-r", str(lines)]
+            install += ["--no-deps", "--require-hashes", *self._only_wheels, "-r", str(lines)]
             await _run([program, *install, "--find-links", str(wheels), *self._index], progress)
+            if self._shared:
+                await asyncio.to_thread(_let_all_read, partial)
             await asyncio.to_thread(_finish, partial, target)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
@@ -120,6 +142,13 @@ class LockedEnvironments:
             if found and (await _run([found, "-c", code], lambda text: None)).strip() == version:
                 return found
         return version
+
+    async def run(self, needed: Callable[[], Collection[str]]) -> None:
+        """Remove unused environments every day; ``needed`` blocks."""
+        while True:
+            names = await asyncio.to_thread(needed)
+            await asyncio.to_thread(self.collect, names)
+            await asyncio.sleep(EVERY)
 
     def collect(self, needed: Collection[str]) -> int:
         """Remove environments that are unused and not ``needed``; return how many. Blocks."""
@@ -144,7 +173,8 @@ async def prepare(
     if environments is None:
         raise DeploymentFailed(
             "The version has a locked environment, but workers of this server run on nodes with "
-            "the packages of their node. Publish with environment='kernel'."
+            "the packages of their node. Publish with environment='kernel', or ask the "
+            "administrator to set EasyMLNB.environment_folder."
         )
     return await environments.prepare(bundle, on_text)
 
@@ -167,6 +197,13 @@ def _finish(partial: Path, target: Path) -> None:
     except OSError:
         if not (target / MARK).exists():
             raise
+
+
+def _let_all_read(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
 
 
 def _progress(what: str, on_text: OnText) -> OnText:

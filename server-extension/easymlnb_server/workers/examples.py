@@ -16,7 +16,7 @@ from easymlnb_server.workers.worker_set import Worker
 
 
 async def run_examples(
-    pool: Dispatcher,
+    dispatcher: Dispatcher,
     worker: Worker,
     specs: tuple[ServiceSpec, ...],
     limit: int,
@@ -32,7 +32,7 @@ async def run_examples(
         for number, example in enumerate(spec.examples):
             body = msgspec.json.encode(example)
             call = Call(id=0, service=spec.name, seconds=spec.timeout, view=spec.view)
-            answer = await pool.submit(call, body, spec=spec, worker=worker.link).answered
+            answer = await dispatcher.submit(call, body, spec=spec, worker=worker.link).answered
             if answer.error is not None:
                 trace = answer.failure.trace if answer.failure else ""
                 shown = body[:10_000].decode(errors="replace")

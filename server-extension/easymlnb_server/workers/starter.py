@@ -163,7 +163,7 @@ class Starter:
     async def start_checked(
         self,
         names: tuple[str, ...],
-        pool: Dispatcher,
+        dispatcher: Dispatcher,
         set_memory_limit: Callable[[tuple[ServiceSpec, ...]], int],
     ) -> Worker:
         """Start a worker and run its examples; clean up and raise an error if one fails."""
@@ -172,7 +172,7 @@ class Starter:
             try:
                 specs = select_specs(worker.specs, names)
                 limit = set_memory_limit(specs)
-                await run_examples(pool, worker, specs, limit, self.executed)
+                await run_examples(dispatcher, worker, specs, limit, self.executed)
             except BaseException:
                 await asyncio.shield(self._workers.end(worker))
                 raise

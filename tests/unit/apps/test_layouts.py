@@ -1,14 +1,18 @@
 """Pages laid out by their authors: taken down as data, built from nothing else."""
 
+import json
+from base64 import b64encode
 from typing import Any
 
 import ipywidgets as W
 import pytest
+from traitlets import Unicode
 
 from easymlnb.apps.app_page import AppPage
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.forms.layout_capture import capture_layout
 from easymlnb.forms.local_caller import LocalCaller
+from easymlnb.forms.widget_frame import WidgetFrame
 from easymlnb.services.definition import define
 
 NASTY = "<img src=x onerror=alert(1)><b>bold</b>"
@@ -97,10 +101,67 @@ def test_a_page_that_nobody_could_use_is_refused_with_what_to_do(page, words):
         capture_layout(SERVICE.spec, page)
 
 
+def pressed(change: Any) -> None:
+    """Stand in for a function of the notebook."""
+
+
+pressed.__module__ = "__main__"
+
+
+def watched(widget: Any) -> Any:
+    widget.observe(pressed, "value")
+    return widget
+
+
+class Loaded(W.DOMWidget):  # type: ignore[misc]
+    _model_module = Unicode("elsewhere").tag(sync=True)
+    _esm = Unicode("https://example.org/x.js").tag(sync=True)
+
+
+@pytest.mark.parametrize(
+    ("widget", "words"),
+    [
+        (lambda: watched(W.IntProgress()), "calls 'pressed' of the notebook"),
+        (
+            lambda: W.HBox([W.Image(value=b"x"), watched(W.IntSlider())]),
+            "IntSlider calls 'pressed'",
+        ),
+        (Loaded, "loads its script from https://example.org/x.js"),
+        (lambda: W.Image(value=b"x" * 2_000_000), "2,000,000"),
+        (W.IntSlider, "IntSlider is not supported on a page"),
+    ],
+)
+def test_widgets_that_need_more_than_the_page_has_are_refused(widget, words):
+    with pytest.raises(DefinitionError, match=words):
+        capture_layout(SERVICE.spec, lambda form: W.VBox([form.inputs, widget()]))
+
+
+def test_other_widgets_are_captured_with_what_they_are_linked_to():
+    def page(form: Any) -> Any:
+        bar, slider = W.IntProgress(value=3), W.IntSlider()
+        W.jslink((slider, "value"), (bar, "value"))
+        picture = W.Image(value=b"\x89PNG", layout=W.Layout(height="90px"))
+        return W.VBox([form.inputs, W.HBox([slider, bar]), picture])
+
+    tree = capture_layout(SERVICE.spec, page)
+    linked, picture = (one["widget"] for one in tree["column"][1:])
+    names = sorted(one["model_name"] for one in linked["states"].values())
+    assert {"IntProgressModel", "IntSliderModel", "LinkModel", "HBoxModel"} <= {*names}
+    assert picture["buffer_paths"] == [[picture["root"], "value"]]
+    assert picture["buffers"] == [b64encode(b"\x89PNG").decode()]
+    app = app_of(tree)
+    frames = [one for one in held(app.widget) if isinstance(one, WidgetFrame)]
+    assert [(one.height, one.layout.height) for one in frames] == [("", "240px"), ("90px",) * 2]
+    assert json.loads(frames[0].content)["states"] == linked["states"]
+    app.close()
+
+
 @pytest.mark.parametrize(
     "tree",
     [
         {},
+        {"widget": 5},
+        {"column": [{"widget": {"root": [], "height": "1px; color: red"}}]},
         {"column": "no list"},
         {"column": [None, 7, {"field": "nobody"}, {"part": "__init__"}, {"html": None}]},
         {"row": [], "style": {"background": "url(http://x)", "width": "1px; color: red"}},

@@ -237,6 +237,9 @@ def test_publishing_a_saved_notebook(at: tuple[Run, Path, Fake]) -> None:
     sent = open_bundle(fake.bundles[0])
     assert list(sent.manifest.files) == ["tools.py"]
     assert sent.manifest.services == () and fake.queries == ["name=roll"]
+    fake.states = ["ready"]
+    assert run("roll.publish(owner='lab')")[1] == ""
+    assert fake.queries[1:] == ["name=roll&owner=lab"]
 
 
 def test_publishing_asks_to_save_first(at: tuple[Run, Path, Fake]) -> None:

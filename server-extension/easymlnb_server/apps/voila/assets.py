@@ -71,7 +71,7 @@ class Assets:
         }
         if (plotly := plot_scripts.full()) is not None:
             found[f"{plot_scripts.FULL}.js"] = plotly
-        made = {name: _asset(name, content) for name, content in found.items()}
+        made = {name: asset_of(name, content) for name, content in found.items()}
         small = {f"{name}.js": plot_scripts.small(name) for name in plot_scripts.SMALL}
         return made | {name: Asset(name, _tag(each[0]), *each) for name, each in small.items()}
 
@@ -115,7 +115,8 @@ def _find(folders: list[Path], name: str) -> Path:
     return next(folder / name for folder in folders if (folder / name).is_file())
 
 
-def _asset(name: str, content: bytes | Path) -> Asset:
+def asset_of(name: str, content: bytes | Path) -> Asset:
+    """Return a file with its compressed content. It blocks."""
     data = content if isinstance(content, bytes) else content.read_bytes()
     encoders = BEST if len(data) <= SLOW else FAST
     packs = encoders.items() if Path(name).suffix in COMPRESSED else ()

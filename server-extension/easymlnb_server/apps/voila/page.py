@@ -52,6 +52,7 @@ class Pages:
         session: str,
         root_widget: str,
         optional: dict[str, str],
+        packages: dict[str, dict[str, str]],
         **values: Any,
     ) -> str:
         """Return a page.
@@ -61,11 +62,13 @@ class Pages:
         session: id of the page's session.
         root_widget: id of the outermost widget.
         optional: scripts that the page may need later, by the names that its script uses.
+        packages: addresses of packages with widgets that the page needs, by their names.
         """
         data = {
             "kernelId": session,
             "view": {"model_id": root_widget},
             "optional": {name: self.script(file, assets) for name, file in optional.items()},
+            "packages": packages,
         }
         return self._template.render(
             values

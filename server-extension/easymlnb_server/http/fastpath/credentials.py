@@ -13,9 +13,9 @@ from typing import Any
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 
-from easymlnb_server.context import ServerContext
 from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, owner_key
-from easymlnb_server.identity.api_keys.keys import owner_of_calls
+from easymlnb_server.identity.api_keys.keys import ApiKeys, owner_of_calls
+from easymlnb_server.identity.api_keys.models import ApiKey
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.services.registry import ServiceRegistry
 
@@ -33,14 +33,12 @@ class KnownCaller:
     owner: str
 
 
-def find_key_holder(state: ServerContext, text: str) -> KnownCaller | None:
-    """Return the caller with this API key if it is valid and needs no request to the Hub."""
-    key = state.keys.find(text)
-    if key is None or Scope.CALL not in key.scopes:
+def find_key_holder(keys: ApiKeys, key: ApiKey, owner: Caller | None) -> KnownCaller | None:
+    """Return the caller with a valid key of a user who is known without a request to the Hub."""
+    caller = keys.as_caller(key, owner) if owner is not None else None
+    if caller is None or Scope.CALL not in key.scopes:
         return None
-    owner = state.users.known(key.owner)
-    caller = state.keys.as_caller(key, owner) if owner is not None else None
-    return None if caller is None else KnownCaller(caller, owner_of_calls(key.id))
+    return KnownCaller(caller, owner_of_calls(key.id))
 
 
 def find_known_caller(

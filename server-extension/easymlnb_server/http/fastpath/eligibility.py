@@ -21,7 +21,8 @@ from easymlnb_server.http.fastpath.credentials import (
     find_key_holder,
     find_known_caller,
 )
-from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.access import Action, Caller
+from easymlnb_server.identity.api_keys.models import ApiKey
 
 CALL = r"services/([A-Za-z0-9_-]+)/call"
 """The route of the fast path, below the prefix of the extension."""
@@ -57,6 +58,25 @@ class EligibleCall:
     length: int
 
 
+class SeenHead:
+    """What is known of the head that a connection sent last: clients repeat it.
+
+    - ``headers``: the headers, ``None`` for none that can take the fast path
+    - ``token``: the token or API key
+    - ``key``, ``owner``, ``holder``: the key, its owner and the caller, if they were found
+    """
+
+    __slots__ = ("headers", "holder", "is_key", "key", "owner", "token")
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] | None = None
+        self.token = ""
+        self.is_key = False
+        self.key: ApiKey | None = None
+        self.owner: Caller | None = None
+        self.holder: KnownCaller | None = None
+
+
 class Eligibility:
     """Finds calls for the fast path; everything uncertain is left to the handlers."""
 
@@ -65,17 +85,20 @@ class Eligibility:
         self._settings = settings
         self._hosts: set[str] = set()
 
-    def check(self, name: str, headers: Mapping[str, str]) -> EligibleCall | None:
+    def check(
+        self, name: str, headers: Mapping[str, str], seen: SeenHead | None = None
+    ) -> EligibleCall | None:
         """Return the call if it can take the fast path, else ``None``.
 
-        ``headers`` are those of a ``POST`` in HTTP/1.1, by their names in lower case.
+        ``headers`` are those of a ``POST`` in HTTP/1.1, by their names in lower case. ``seen`` is
+        what is known of the last head of the same connection.
         """
-        if (
-            not HEADERS.issuperset(headers)
-            or headers.get("connection", "keep-alive").lower() != "keep-alive"
-            or EVENTS in headers.get("accept", "")
-            or (caller := self._known_caller(headers)) is None
-        ):
+        if seen is None:
+            seen = SeenHead()
+        if seen.headers is not headers and not self._read(headers, seen):
+            return None
+        caller = self._caller(seen)
+        if caller is None:
             return None
         try:
             target = self._state.services.resolve(name, caller.caller, Action.CALL)
@@ -93,13 +116,11 @@ class Eligibility:
         limit, kind = spec.max_body, headers.get("content-type", JSON)
         if kind != JSON:
             limit = body_limit(spec.input, limit, kind.partition(";")[0].strip().lower())
-        if caller.caller.key is not None:
-            limit = self._state.quotas.max_body(name, caller.caller, limit)
         length = int(content_length)
         return EligibleCall(caller, length) if length <= min(BODY_LIMIT, limit) else None
 
-    def _known_caller(self, headers: Mapping[str, str]) -> KnownCaller | None:
-        """Return the caller whom Jupyter's own checks would certainly accept."""
+    def _caller(self, seen: SeenHead) -> KnownCaller | None:
+        """Return the caller whom Jupyter's own checks would certainly accept now."""
         settings = self._settings
         if (
             settings.get("allow_origin")
@@ -107,6 +128,35 @@ class Eligibility:
             or settings.get("allow_credentials")
         ):
             return None
+        if not seen.is_key:
+            return find_known_caller(settings, self._state.services, seen.token)
+        state, key = self._state, seen.key
+        if key is None or not state.keys.use_again(key):
+            key = seen.key = state.keys.find(seen.token)
+            seen.holder = None
+            if key is None:
+                return None
+        owner = state.users.known(key.owner)
+        if seen.holder is None or seen.owner != owner:
+            seen.owner, seen.holder = owner, find_key_holder(state.keys, key, owner)
+        return seen.holder
+
+    def _read(self, headers: Mapping[str, str], seen: SeenHead) -> bool:
+        """Note what a head says of its caller; return whether it can take the fast path."""
+        seen.headers = None
+        if (
+            not HEADERS.issuperset(headers)
+            or headers.get("connection", "keep-alive").lower() != "keep-alive"
+            or EVENTS in headers.get("accept", "")
+            or (token := self._token(headers)) is None
+        ):
+            return False
+        seen.headers, seen.token, seen.key = headers, token, None
+        seen.is_key = api_keys.is_key(token)
+        return True
+
+    def _token(self, headers: Mapping[str, str]) -> str | None:
+        """Return the token or key of a request for a host name of this server."""
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         token = credentials.strip()
         key = headers.get("x-api-key")
@@ -120,9 +170,7 @@ class Eligibility:
             or not self._is_host(headers.get("host", ""))
         ):
             return None
-        if api_keys.is_key(token):
-            return find_key_holder(self._state, token)
-        return find_known_caller(settings, self._state.services, token)
+        return token
 
     def _is_host(self, host: str) -> bool:
         if host in self._hosts:

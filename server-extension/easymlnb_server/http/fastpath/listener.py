@@ -30,7 +30,7 @@ from easymlnb_server.http.connections import Connections, OpenConnection, Phase,
 from easymlnb_server.http.fastpath import request_head
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import Eligibility
+from easymlnb_server.http.fastpath.eligibility import Eligibility, SeenHead
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.redirects import OnThisHost
 from easymlnb_server.http.refusals import refusal
@@ -162,6 +162,7 @@ class FastConnection(OpenConnection, asyncio.Protocol):
         self._call: FastCall | None = None
         self._head = b""
         self._parsed: tuple[str, dict[str, str]] = ("", {})
+        self._seen = SeenHead()
         self._received = 0.0
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -275,7 +276,7 @@ class FastConnection(OpenConnection, asyncio.Protocol):
                 return
             self._head, self._parsed = head, parsed
         name, headers = self._parsed
-        eligible = self._listener.eligibility.check(name, headers)
+        eligible = self._listener.eligibility.check(name, headers, self._seen)
         if eligible is None:
             self._hand_over()
             return

@@ -113,6 +113,16 @@ class ApiKeys:
         self._used[key.id] = now
         return key
 
+    def use_again(self, key: ApiKey) -> bool:
+        """Return whether a key that was found before is valid now."""
+        if self._by_id.get(key.id) is not key:  # changed, revoked, or no longer loaded
+            return False
+        now = self._clock()
+        if key.expires is not None and key.expires <= now:
+            return False
+        self._used[key.id] = now
+        return True
+
     def get(self, id: str) -> ApiKey | None:
         """Return a key by its id, valid or not."""
         return self._by_id.get(id)

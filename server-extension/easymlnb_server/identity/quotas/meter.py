@@ -1,11 +1,14 @@
 """One subject's calls, compared with its limits. The time is passed in."""
 
-from math import ceil
+from math import ceil, inf
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from easymlnb.contract.errors import EasyMLNBError, LimitExceeded, TooLarge
 from easymlnb_server.identity.limits import Limits
+
+INFINITE = inf
+"""The limit where there is none."""
 
 
 class Meter:
@@ -15,8 +18,8 @@ class Meter:
     ----------
     label
         The subject in messages, such as ``"this API key"``.
-    limits
-        Its limits.
+    limits, max_body
+        Its limits, and that of bodies; infinite for none.
     calls, seconds
         The calls of ``day``, and the seconds that they ran.
     running
@@ -24,8 +27,8 @@ class Meter:
     """
 
     __slots__ = (
-        "_refilled", "_tokens", "calls", "day", "label", "last_used", "limits", "running",
-        "seconds",
+        "_calls_per_day", "_concurrent", "_rate", "_refilled", "_seconds_per_day", "_tokens",
+        "calls", "day", "label", "last_used", "limits", "max_body", "running", "seconds",
     )  # fmt: skip
 
     def __init__(
@@ -40,23 +43,43 @@ class Meter:
         self._refilled = float("-inf")
         self._tokens = 0.0
         self.limits = limits
+        # As numbers, because each call is compared with them.
+        self.max_body = _number(limits.max_body)
+        self._calls_per_day = _number(limits.calls_per_day)
+        self._seconds_per_day = _number(limits.compute_seconds_per_day)
+        self._concurrent = _number(limits.concurrent)
+        self._rate = _number(limits.calls_per_second)
 
-    def check(self, now: float, day: str, day_left: float, size: int) -> EasyMLNBError | None:
-        """Return why a call is refused, if it is.
+    def admits(self, now: float, day: str, size: int) -> bool:
+        """Return whether a call is within all limits.
 
         Parameters
         ----------
         now
             Seconds of a monotonic clock.
-        day, day_left
-            The day, and the seconds until it ends.
+        day
+            The day.
         size
             Bytes of the call's body.
         """
-        limits = self.limits
         self.last_used = now
         if day != self.day:
             self.day, self.calls, self.seconds = day, 0, 0.0
+        rate = self._rate
+        if rate is not INFINITE:
+            self._refill(now, rate)
+            if self._tokens < 1:
+                return False
+        return (
+            size <= self.max_body
+            and self.calls < self._calls_per_day
+            and self.seconds < self._seconds_per_day
+            and self.running < self._concurrent
+        )
+
+    def refusal(self, day_left: float, size: int) -> EasyMLNBError | None:
+        """Return why ``admits`` has just refused a call; ``day_left`` are seconds."""
+        limits = self.limits
         if limits.max_body is not UNSET and size > limits.max_body:
             return TooLarge(
                 f"The body of {size:,} bytes is over the limit of {limits.max_body:,} bytes for "
@@ -74,13 +97,13 @@ class Meter:
         if limits.concurrent is not UNSET and self.running >= limits.concurrent:
             return self._exceeded("concurrent", limits.concurrent, 1.0)
         if limits.calls_per_second is not UNSET:
-            wait = self._wait(now, limits.calls_per_second)
+            wait = (1 - self._tokens) / limits.calls_per_second
             if wait > 0:
                 return self._exceeded("calls_per_second", limits.calls_per_second, wait)
         return None
 
     def enter(self) -> None:
-        """Count a call that ``check`` accepted."""
+        """Count a call that ``admits`` accepted."""
         self.calls += 1
         self.running += 1
         self._tokens -= 1
@@ -109,12 +132,16 @@ class Meter:
         self.calls -= 1
         self._tokens += 1
 
-    def _wait(self, now: float, rate: float) -> float:
-        """Refill the bucket with the calls of a second; return the seconds to wait."""
-        most = max(1.0, rate)
-        self._tokens = min(most, self._tokens + (now - self._refilled) * rate)
+    def _refill(self, now: float, rate: float) -> None:
+        """Refill the bucket, which holds the calls of a second."""
+        tokens = self._tokens + (now - self._refilled) * rate
+        most = rate if rate > 1.0 else 1.0
+        self._tokens = tokens if tokens < most else most
         self._refilled = now
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / rate
 
     def _exceeded(self, limit: str, value: float, seconds: float) -> LimitExceeded:
         return LimitExceeded(self.label, limit, value, max(1, ceil(seconds)))
+
+
+def _number(limit: float | UnsetType) -> float:
+    return INFINITE if isinstance(limit, UnsetType) else limit

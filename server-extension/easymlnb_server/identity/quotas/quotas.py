@@ -81,6 +81,8 @@ class Quotas:
         self._today = today or Today()
         self._services: dict[str, ServiceLimits] = {}
         self._meters: dict[tuple[str, str], Meter | None] = {}
+        self._found: dict[tuple[str, str, str], Admission] = {}
+        """The meters by service, user and key; each is found once."""
         self._rows: LimitRows | None = None
 
     async def open(self, rows: LimitRows) -> None:
@@ -89,6 +91,7 @@ class Quotas:
         self._services = {name: msgspec.convert(one, ServiceLimits) for name, one in stored.items()}
         self._rows = rows
         self._meters.clear()
+        self._found.clear()
 
     async def refresh(self) -> None:
         """Read the limits of services again after services were removed or renamed."""
@@ -98,8 +101,7 @@ class Quotas:
         self._services = {name: msgspec.convert(one, ServiceLimits) for name, one in stored.items()}
         for name in before.keys() | self._services.keys():
             if before.get(name) != self._services.get(name):
-                for kind in ("service", "visitors"):
-                    self._meters.pop((kind, name), None)
+                self._drop_service(name)
 
     def of_service(self, name: str) -> ServiceLimits:
         """Return the limits that were set for a service."""
@@ -116,18 +118,21 @@ class Quotas:
         if rows is not None:
             await asyncio.to_thread(rows.put, name, values)
         self._services[name] = limits
+        self._drop_service(name)
+
+    def _drop_service(self, name: str) -> None:
         for kind in ("service", "visitors"):
             self._meters.pop((kind, name), None)
+        self._found.clear()
 
     def max_body(self, service: str, caller: Caller | None, limit: int) -> int:
         """Return the lowest of ``limit`` and the limits of bodies."""
-        if caller is None:
-            found = list(self._limits(service, caller, VISITOR_KEY).values())
-        else:  # on the way of every call with a key: the meters are there already
-            places = _places(service, caller, "")
-            meters = [self._meter(kind, id, service, caller) for kind, id in places]
-            found = [meter.limits for meter in meters if meter is not None]
-        for limits in found:
+        if caller is not None:  # on the way of every call with a key
+            for meter in self._meters_of(service, caller):
+                if meter.max_body < limit:
+                    limit = int(meter.max_body)
+            return limit
+        for limits in self._limits(service, caller, VISITOR_KEY).values():
             if isinstance(limits.max_body, int):
                 limit = min(limit, limits.max_body)
         return limit
@@ -144,19 +149,39 @@ class Quotas:
         size
             Bytes of its body.
         """
-        places = _places(service, caller, owner)
-        found = [self._meter(kind, id, service, caller) for kind, id in places]
-        meters = tuple(meter for meter in found if meter is not None)
+        if caller is not None:
+            meters = self._meters_of(service, caller)
+        else:
+            meters = self._found_at(_places(service, caller, owner), service, caller)
         if not meters:
             return ()
-        now, day, left = self._clock(), self._today(), self._today.seconds_left()
+        now, day = self._clock(), self._today()
         for meter in meters:
-            error = meter.check(now, day, left, size)
-            if error is not None:
-                raise error
+            if not meter.admits(now, day, size):
+                error = meter.refusal(self._today.seconds_left(), size)
+                if error is not None:
+                    raise error
         for meter in meters:
             meter.enter()
         return meters
+
+    def _meters_of(self, service: str, caller: Caller) -> Admission:
+        """Return the meters of a user's calls; they are found once."""
+        key = caller.key
+        place = (service, caller.name, "" if key is None else key.id)
+        found = self._found.get(place)
+        if found is None:
+            found = self._found_at(_places(service, caller, ""), service, caller)
+            if len(self._found) >= MAX_METERS:
+                self._found.clear()
+            self._found[place] = found
+        return found
+
+    def _found_at(
+        self, places: list[tuple[str, str]], service: str, caller: Caller | None
+    ) -> Admission:
+        found = [self._meter(kind, id, service, caller) for kind, id in places]
+        return tuple(meter for meter in found if meter is not None)
 
     def limits_jobs(self, service: str, caller: Caller | None, owner: str) -> bool:
         """Return whether a limit of concurrent calls applies to a caller's jobs."""
@@ -232,6 +257,7 @@ class Quotas:
         idle.sort(key=lambda place: self._last_used(place))
         for place in idle[: MAX_METERS // 4]:
             del self._meters[place]
+        self._found.clear()
 
     def _last_used(self, place: tuple[str, str]) -> float:
         meter = self._meters[place]

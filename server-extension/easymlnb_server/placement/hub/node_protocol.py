@@ -26,6 +26,7 @@ class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     environment: more variables.
     folder: the folder to run in, if the node has it.
     files: a zip of the files that a worker needs.
+    locked: the folders of a locked environment and of easymlnb, on files that the node shares.
     slots: how many kernels the node may run.
     idle: seconds that the node runs without any kernel.
     lifetime: seconds until the node accepts no more kernels; 0: no end.
@@ -41,6 +42,7 @@ class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     environment: dict[str, str] = {}
     folder: str = ""
     files: bytes = b""
+    locked: tuple[str, str] | None = None
     slots: int = 1
     idle: float = 600.0
     lifetime: float = 0.0

@@ -35,12 +35,14 @@ from easymlnb_server.placement.hub.node_worker import (
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.tokens import NodeAuth
+from easymlnb_server.placement.locked_python import LockedPython
 from easymlnb_server.placement.worker_kernel import ipc_manager, shut_down
 from easymlnb_server.store.private_folder import make_folder
 
 NOT_LOCKED = (
     "The version has a locked environment, but workers in the placement {name!r} use the packages "
-    "of their node. Publish with environment='kernel', or with placement='local'."
+    "of their node. Publish with environment='kernel', or with placement='local'. If the nodes "
+    "have this server's files, an administrator can set shared_files of the placement."
 )
 
 
@@ -92,7 +94,7 @@ class HubPlacement:
         manager: AsyncKernelManager | None = None
         kernel: RemoteWorkerKernel | None = None
         try:
-            if order.locked is not None:
+            if order.locked is not None and not self._profile.shared_files:
                 raise DeploymentFailed(NOT_LOCKED.format(name=self._name))
             if self._check is not None:
                 await self._check()
@@ -181,6 +183,7 @@ class HubPlacement:
             },
             files=files,
             stay=order.stay,
+            locked=_folders(order.locked) if order.locked is not None else None,
         )
         manager.provisioner = provisioner
         return manager, provisioner
@@ -188,6 +191,10 @@ class HubPlacement:
 
 def _wall_clock(monotonic: float) -> float:
     return 0.0 if monotonic == math.inf else time.time() + monotonic - time.monotonic()
+
+
+def _folders(locked: LockedPython) -> tuple[str, str]:
+    return str(locked.folder.absolute()), str(locked.runtime.absolute())
 
 
 class _NodeKernelSpecs(KernelSpecManager):

@@ -31,6 +31,8 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     max_workers: how many kernels one user may have there at a time, default 1.
     slots: how many of them share a node, default 1.
     gpus: how many GPUs a node has, for services that request none; default: unknown.
+    shared_files: whether nodes have the server's folder of locked environments, and its Python,
+        under the same paths; only then do locked versions run there.
     """
 
     profile: str = ""
@@ -42,6 +44,7 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     max_workers: int = 1
     slots: int = 1
     gpus: int | None = None
+    shared_files: bool = False
 
     @property
     def max_nodes(self) -> int:

@@ -28,6 +28,7 @@ from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.node_protocol import KernelRequest, NodeStatus
+from easymlnb_server.placement.locked_python import LockedKernelSpecs, LockedPython
 from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
 from easymlnb_server.placement.worker_kernel import ipc_manager
@@ -162,7 +163,9 @@ class NodeKernelManager:
         return tuple(gpu for gpu in self._gpus if gpu not in used)[:each]
 
     async def _start(self, request: KernelRequest) -> NodeKernel:
-        manager, folder = ipc_manager(request.kernel, self._specs)
+        locked = await asyncio.to_thread(_locked, request)
+        specs = self._specs if locked is None else LockedKernelSpecs(locked, self._specs)
+        manager, folder = ipc_manager(request.kernel, specs)
         manager.session.key = request.key.encode()
         # Kernels read their id from the name of this file.
         name = request.name if _ID.match(request.name) else uuid.uuid4().hex
@@ -170,7 +173,7 @@ class NodeKernelManager:
         kernel = NodeKernel(manager, request, folder, self._gpu_share())
         try:
             work = await asyncio.to_thread(_working_folder, request, folder)
-            await manager.start_kernel(cwd=str(work), env=self._environment(kernel))
+            await manager.start_kernel(cwd=str(work), env=self._environment(kernel, locked))
             await asyncio.to_thread(self._save_record, kernel, folder)
             kernel.open()
         except BaseException as error:
@@ -186,7 +189,7 @@ class NodeKernelManager:
             raise
         return kernel
 
-    def _environment(self, kernel: NodeKernel) -> dict[str, str]:
+    def _environment(self, kernel: NodeKernel, locked: LockedPython | None) -> dict[str, str]:
         request, environment = kernel.request, dict(os.environ)
         if request.worker:
             environment = inherited_environment(environment, self._inherit)
@@ -196,6 +199,8 @@ class NodeKernelManager:
             environment["EASYMLNB_TOKEN"] = environment.get("JUPYTERHUB_API_TOKEN", "")
         if kernel.gpus:
             environment[VISIBLE] = ",".join(kernel.gpus)
+        if locked is not None:
+            environment = locked.variables(environment)
         return environment | request.environment
 
     def _record_file(self, kernel: NodeKernel) -> Path:
@@ -205,6 +210,21 @@ class NodeKernelManager:
         worker = kernel.request.worker or kernel.id
         record = process_records.describe(kernel.manager, worker, folder, Reservation())
         process_records.write(self._record_file(kernel), record)
+
+
+def _locked(request: KernelRequest) -> LockedPython | None:
+    """Return the locked environment of a kernel; raises ``NotReady`` if the node lacks it."""
+    if request.locked is None:
+        return None
+    folder, runtime = map(Path, request.locked)
+    found = LockedPython(folder, runtime)
+    if not (found.python.exists() and runtime.is_dir()):
+        raise NotReady(
+            f"The node {socket.gethostname()!r} does not have the locked environment "
+            f"{str(folder)!r}, or its Python: it does not share the server's files. Publish with "
+            "environment='kernel', or correct shared_files of the placement."
+        )
+    return found
 
 
 def _working_folder(request: KernelRequest, folder: Path) -> Path:

@@ -54,7 +54,7 @@ class World:
         self.done: list[CallResult] = []
 
     def publish(self, version: int, pool: Dispatcher, **options: Any) -> None:
-        deployment: Any = SimpleNamespace(pool=pool)
+        deployment: Any = SimpleNamespace(dispatcher=pool)
         entry = VersionEntry(version, "bundle", spec(**options), deployment)
         self.published.set("f", PublishedService.of_version(entry))
 

@@ -36,7 +36,7 @@ def submit(pool: Dispatcher, *, low_priority: bool = False) -> CallHandle:
 def listen(
     pool: Dispatcher, pending: CallHandle, out: Any, *, ready: bool = True
 ) -> "asyncio.Task[Any]":
-    call: Any = SimpleNamespace(handle=pending, target=SimpleNamespace(pool=pool))
+    call: Any = SimpleNamespace(handle=pending, target=SimpleNamespace(dispatcher=pool))
     work = queue_events.wait_with_events(
         pending.answered, out, lambda: ready, lambda: queue_events.queue_position(call)
     )

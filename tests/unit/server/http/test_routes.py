@@ -35,6 +35,7 @@ from easymlnb_server.http.routes import (
     UPLOAD,
     VERSION,
 )
+from easymlnb_server.http.template_routes import API_KEY
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
@@ -150,6 +151,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/records/KERNEL/code": {"GET": Probe(LOGIN, 404)},
     "services/NAME/comparisons": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
     "services/NAME/comparisons/shadow": {"GET": Probe(LOGIN)},
+    "services/NAME/comparisons/shadow/page": {"GET": Probe(LOGIN)},
     "comparisons/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "comparisons/KERNEL/page": {"GET": Probe(LOGIN, 404)},
     "services/NAME/jobs": {"POST": Probe(LOGIN, 202)},
@@ -211,6 +213,18 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     },
     "models/MODEL/page": {"GET": Probe(LOGIN, 404)},
     "models/MODEL/aliases/ALIAS": {"PUT": Probe(LOGIN, 400), "DELETE": Probe(LOGIN, 404)},
+    "models/MODEL/template": {"GET": Probe(LOGIN, 404)},
+    "models/MODEL/predict": {"POST": Probe(KEYS, 400)},
+    "templates": {"GET": Probe(LOGIN)},
+    "templates/page": {"GET": Probe(LOGIN)},
+    "templates/look": {"POST": Probe(LOGIN, 400)},
+    # Open to those who know a key, or for models that are public for training.
+    "mlaas/NAME/train": {"POST": Probe(())},
+    "mlaas/NAME/status": {"GET": Probe(())},
+    "mlaas/NAME/predict": {"POST": Probe(())},
+    "k/SECRET/NAME/train": {"POST": Probe(())},
+    "k/SECRET/NAME/status": {"GET": Probe(())},
+    "k/SECRET/NAME/predict": {"POST": Probe(())},
     "models/MODEL/compare": {"GET": Probe(LOGIN, 404)},
     "models/MODEL/compare/page": {"GET": Probe(LOGIN, 404)},
     "models/MODEL/versions": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 415)},
@@ -238,6 +252,7 @@ STANDS_FOR = {
     BUNDLE: "BUNDLE",
     KERNEL: "KERNEL",
     JOB: "JOB",
+    API_KEY: "SECRET",
     KEY: "KEY",
     ASSET: "ASSET",
     UPLOAD: "UPLOAD",

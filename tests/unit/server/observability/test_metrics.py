@@ -57,11 +57,11 @@ def publish(published: PublishedServices, name: str, version: int, deployment: A
 def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:
     return SimpleNamespace(
         bundle=BUNDLE,
-        pool=pool or Dispatcher(1),
+        dispatcher=pool or Dispatcher(1),
         wanted=2,
         state="failed",
         restarts=Counter(lost=3),
-        memory=lambda: memory,
+        memory=lambda: [memory],
     )
 
 

@@ -57,7 +57,7 @@ class Two(World):
 
     async def serve(self, workers: int = 1) -> None:
         self.deployment.run([spec(workers=workers, resources=WANTS)])
-        await until(lambda: len(self.deployment.pool.workers) == workers)
+        await until(lambda: len(self.deployment.dispatcher.workers) == workers)
 
     def launch(self) -> "asyncio.Task[Any]":
         return asyncio.create_task(self.replacement.launch(()))
@@ -85,7 +85,7 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     assert "next version" in world.deployment.reason
     assert "not enough capacity" in world.replacement.waits_for
     waiting = submit(world)
-    assert world.deployment.pool.queue_position(waiting)
+    assert world.deployment.dispatcher.queue_position(waiting)
     world.next.run([spec(resources=WANTS)], worker)
     world.replacement.end([])
     await world.deployment.stop()
@@ -103,13 +103,13 @@ async def test_a_call_that_was_handed_over_keeps_its_time_and_can_be_stopped(
     worker, _ = await world.launch()
     brief, stopped = submit(world, 0.05), submit(world)
     world.next.run([spec(resources=WANTS)])
-    world.next.pool.leave(worker.link)
+    world.next.dispatcher.leave(worker.link)
     world.replacement.end([])
-    assert world.deployment.pool.queue_position(stopped)[0] == 2
+    assert world.deployment.dispatcher.queue_position(stopped)[0] == 2
     assert (await brief.answered).error.code == "not_ready"
-    assert world.deployment.pool.queue_position(stopped)[0] == 1
-    world.deployment.pool.cancel(stopped, DeploymentFailed("Enough."))
-    assert world.next.pool.waiting == 0
+    assert world.deployment.dispatcher.queue_position(stopped)[0] == 1
+    world.deployment.dispatcher.cancel(stopped, DeploymentFailed("Enough."))
+    assert world.next.dispatcher.waiting == 0
     assert (await stopped.answered).error.message == "Enough."
     await world.end()
 
@@ -141,7 +141,7 @@ async def test_a_version_that_is_not_replaced_after_all_starts_again(tmp_path: P
     world.how = IN_PLACE
     await world.serve()
     await world.launch()
-    assert not world.deployment.pool.workers
+    assert not world.deployment.dispatcher.workers
     world.replacement.end([world.deployment])
     await world.ready()
     await world.end()
@@ -160,7 +160,7 @@ async def test_one_worker_of_two_makes_room_and_the_other_serves_on(tmp_path: Pa
     world = Two(tmp_path, gpus=2)
     await world.serve(2)
     await world.launch()
-    assert len(world.deployment.pool.workers) == 1
+    assert len(world.deployment.dispatcher.workers) == 1
     assert world.deployment.state == "ready"
     await world.end()
 

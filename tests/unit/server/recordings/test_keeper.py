@@ -9,11 +9,13 @@ import pytest
 from easymlnb.contract.errors import CallCancelled, CallFailed, EasyMLNBError
 from easymlnb.contract.spec import Record
 from easymlnb.contract.worker_protocol import Result
-from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.calls import models
+from easymlnb_server.calls.models import CallRequest, StreamedItems
 from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.recordings import keeper as module
+from easymlnb_server.recordings.inputs import result_of
 from easymlnb_server.recordings.keeper import Keeper
 from easymlnb_server.uploads.spool import Spool
 from support.fakes import spec
@@ -140,3 +142,31 @@ async def test_recent_calls_are_bounded_private_and_forgotten(
     assert (len(keeper.recent), len(keeper._queue)) == (1, 1)
     keeper.forget("f", "user ann")
     assert (len(keeper.recent), len(keeper._queue), keeper._bytes) == (0, 0, 0)
+
+
+def streamed(*items: bytes) -> StreamedItems:
+    found = StreamedItems()
+    for item in items:
+        found.add(item)
+    return found
+
+
+@pytest.mark.parametrize(("view", "second"), [(False, {"parts": []}), (True, [])])
+async def test_a_stream_is_kept_as_the_list_of_its_items(view: bool, second: Any) -> None:
+    keeper, items = Keeper(), streamed(b"1", b'{"parts":[]}')
+    keeper.offer(request(view=view), target(ALL), result(b""), items)
+    (held,) = await keeper.next_batch(10)
+    assert (result_of(held.read()), keeper._bytes) == ([1, second], 0)
+    # Also what came before an error.
+    keeper.offer(request(1), target(ALL), result(error=CallFailed()), streamed(b"1"))
+    (held,) = await keeper.next_batch(10)
+    assert (held.code, result_of(held.read())) == ("call_failed", [1])
+
+
+async def test_too_large_a_stream_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "MAX_STREAM", 200)
+    items = streamed(*[b"1"] * 5)
+    keeper = Keeper()
+    keeper.offer(request(view=True), target(ALL), result(b""), items)
+    assert (len(keeper._queue), len(keeper.recent), items.too_large) == (0, 0, True)
+    assert keeper.dropped["f"] == {"too_large": 1}

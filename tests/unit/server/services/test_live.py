@@ -12,7 +12,7 @@ from support.fakes import FakeLink, spec
 def submit(table: LiveServices, name: str = "f") -> CallHandle:
     service = table.get(name)
     assert service is not None
-    return service.pool.submit(Call(id=0, service=name), b"{}")
+    return service.dispatcher.submit(Call(id=0, service=name), b"{}")
 
 
 def code(pending: CallHandle) -> str | None:

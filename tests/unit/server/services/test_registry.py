@@ -44,7 +44,7 @@ def served(said):
             starter=SimpleNamespace(drift=None),
             bundle=bundle,
             state="ready",
-            pool=Dispatcher(0),
+            dispatcher=Dispatcher(0),
             breaker=CircuitBreaker(),
             reason="",
         )

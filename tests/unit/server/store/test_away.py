@@ -1,33 +1,15 @@
 """A database that is stopped, or locked: bounded waits, clear errors, and it works again."""
 
-import signal
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from easymlnb.contract.errors import StorageBusy
 from easymlnb_server.store import database as module
 from easymlnb_server.store import sqlite
 from easymlnb_server.store.store import DATABASE, Store
-from support.postgres import Postgres
-
-
-@contextmanager
-def paused(postgres: Postgres) -> Iterator[None]:
-    """Stop all processes of the server, which then neither answers nor closes a connection."""
-    main = psutil.Process(int((postgres.data / "postmaster.pid").read_text().split()[0]))
-    stopped = [main, *main.children(recursive=True)]
-    for process in stopped:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in reversed(stopped):
-            process.send_signal(signal.SIGCONT)
+from support.postgres import Postgres, paused
 
 
 def test_a_paused_database_does_not_block_for_ever(

@@ -1,5 +1,6 @@
 """API keys, usage, limits and the audit log in the store."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_rows_of_keys_usage_limits_and_audit(database_url: str, tmp_path: Path) 
         assert alice == everything[:2]
         later = audit.read(after=everything[0].id, limit=1, names=None, action="", target="")
         assert later == everything[1:2]
+        # A later user of a name does not read the events of an earlier one.
+        store.people.remove("alice")
+        own = AuditEvent(time=time.time() + 1, action="key.create", target="k", actor="alice")
+        audit.add(own)
+        names = frozenset(["alice", "bob"])
+        read = audit.read(after=0, limit=10, names=names, action="", target="")
+        assert [one.target for one in read] == ["bob/x", "k"]
         for statement in ("DELETE FROM audit", "UPDATE audit SET actor = 'x'"):
             with pytest.raises(DBAPIError, match="append-only"):
                 store.database.write(

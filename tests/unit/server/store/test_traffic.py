@@ -1,9 +1,5 @@
 """Versions, traffic and promotions in the database, on SQLite and on PostgreSQL."""
 
-import random
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -188,54 +184,3 @@ def test_traffic_and_promotions_move_with_their_service_and_end_with_it(store: S
     store.services.delete("bob/f")
     assert store.promotions.of_service("bob/f") == []
     assert store.services.records() == []
-
-
-CHANGER = """
-import sys
-from pathlib import Path
-from msgspec.structs import replace
-from easymlnb_server.identity.usage.models import Totals
-from easymlnb_server.store import Store
-from easymlnb_server.traffic import rules
-from easymlnb_server.traffic.promotions import AbortIf, Promotion
-
-store = Store.open(sys.argv[1], Path(sys.argv[2]))
-(record,) = store.services.records(["f"])
-promotion = Promotion(id="0" * 32, service="f", version=2, base=1,
-                      steps=tuple(range(1, 100)), every=1.0, abort_if=AbortIf())
-print("open", flush=True)
-for step in range(99):
-    traffic = rules.divided(record.traffic, 1, 2, promotion.steps[step])
-    record = store.traffic.set("f", traffic, record.revision, replace(promotion, step=step))
-    print(step, flush=True)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_a_killed_promotion_is_at_its_acknowledged_step(
-    database_url: str, tmp_path: Path, seed: int
-) -> None:
-    store = Store.open(database_url, tmp_path)
-    publish(store, "b1")
-    publish(store, "b2", stage=True)
-    store.close()
-    command = [sys.executable, "-c", CHANGER, database_url, str(tmp_path)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout
-    assert child.stdout.readline() == "open\n"
-    time.sleep(random.Random(seed).uniform(0.0, 0.3))
-    child.kill()
-    told = [int(line) for line in child.stdout]
-    child.wait()
-    child.stdout.close()
-    store = Store.open(database_url, tmp_path)
-    found, active = record(store), store.promotions.active()
-    if told or active:
-        (one,) = active
-        assert one.step - (told[-1] if told else -1) in (0, 1)
-        assert found.traffic.weights == {1: 100 - one.percent, 2: one.percent}
-        assert one.revision == found.revision
-    else:
-        assert found.traffic.weights == {1: 100.0}
-    store.close()

@@ -33,7 +33,7 @@ from easymlnb_server.traffic.promotions import (
 )
 from support.fakes import until
 
-GOOD = Sample(calls=200, errors=1, p95=0.1)
+GOOD = Sample(calls=200, errors=1, p95=0.1, memory=300 * 2**20)
 
 
 def promotion(**changes: Any) -> Promotion:
@@ -51,6 +51,9 @@ def promotion(**changes: Any) -> Promotion:
         (Sample(calls=100, errors=2, p95=0.15), ""),
         (Sample(calls=100, errors=3, p95=0.1), "3 of its 100 calls failed (3.0%)"),
         (Sample(calls=100, p95=0.16), "95th percentile is 0.16 s"),
+        (Sample(calls=100, memory=600 * 2**20), ""),
+        (Sample(calls=99, memory=900 * 2**20), ""),
+        (Sample(calls=100, memory=601 * 2**20), "largest worker uses 601 MB, that of the"),
         (Sample(lost_workers=3), "lost 3 workers"),
         (Sample(start_error="no GPU"), "no worker: no GPU"),
     ],
@@ -64,7 +67,9 @@ def test_what_makes_it_go_back(candidate: Sample, said: str) -> None:
 def test_small_differences_and_missing_numbers_do_not() -> None:
     limits = AbortIf(min_calls=10)
     assert not problem_of(limits, Sample(calls=10, p95=0.009), Sample(calls=90, p95=0.001))
-    assert not problem_of(limits, Sample(calls=10, p95=9.0), Sample())
+    assert not problem_of(limits, Sample(calls=10, p95=9.0, memory=9 * 2**30), Sample())
+    small, larger = Sample(calls=90, memory=2**20), Sample(calls=10, memory=64 * 2**20)
+    assert not problem_of(limits, larger, small)
     assert not problem_of(
         AbortIf(error_rate_ratio=None, p95_ratio=None), Sample(calls=999, errors=999, p95=9.0), GOOD
     )
@@ -128,10 +133,13 @@ class World:
         return Promotions(
             self.publisher,
             traffic,
-            lambda name, number: self.numbers[number],
+            self.measure,
             self.audit,
             lambda: self.now,
         )
+
+    async def measure(self, name: str, number: int) -> Sample:
+        return self.numbers[number]
 
     @property
     def service(self) -> PublishedService:

@@ -30,7 +30,7 @@ async def test_kept_worker_answers(world: World) -> None:
 @in_world()
 async def test_so_many_workers_as_wanted(world: World) -> None:
     world.keep(3)
-    await until(lambda: len(world.deployment.pool.workers) == 3)
+    await until(lambda: len(world.deployment.dispatcher.workers) == 3)
     assert len(left_in(world.work)) == 3
 
 
@@ -39,7 +39,7 @@ async def test_lost_worker_is_replaced_and_its_folder_goes(world: World) -> None
     world.keep(1)
     first = await world.ready()
     world.placement.kernels[0].die()
-    assert await until(lambda: world.deployment.pool.workers) != (first,)
+    assert await until(lambda: world.deployment.dispatcher.workers) != (first,)
     assert left_in(world.work) == [world.placement.kernels[1].order.worker]
     assert world.placement.kernels[0].stopped == 1
 

@@ -50,7 +50,7 @@ async def test_service_that_may_sleep_starts_nothing_until_it_is_called(world: W
     world.deployment.run([sleepy()])
     await asyncio.sleep(0.1)
     assert (world.deployment.state, world.placement.kernels) == ("asleep", [])
-    assert world.deployment.pool.no_workers.state == "asleep"
+    assert world.deployment.dispatcher.no_workers.state == "asleep"
     pending = submit(world)
     await until(lambda: world.deployment.state != "asleep")
     assert (await answered(world, pending)).error is None
@@ -58,7 +58,7 @@ async def test_service_that_may_sleep_starts_nothing_until_it_is_called(world: W
     await until(lambda: left_in(world.work) == [])
     assert world.placement.running == []
     # From the one that was, it is known how long the next start takes, at least a second.
-    assert world.deployment.pool.no_workers.seconds >= 1
+    assert world.deployment.dispatcher.no_workers.seconds >= 1
 
 
 @pytest.mark.parametrize("turns", range(12))
@@ -89,10 +89,10 @@ async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: Wor
     )
     await world.ready()
     pendings = [submit(world) for _ in range(6)]
-    await until(lambda: len(world.deployment.pool.workers) == 3)
+    await until(lambda: len(world.deployment.dispatcher.workers) == 3)
     for pending in pendings:
         assert (await answered(world, pending)).error is None
-    await until(lambda: len(world.deployment.pool.workers) == 1)
+    await until(lambda: len(world.deployment.dispatcher.workers) == 1)
     await until(lambda: len(left_in(world.work)) == 1)
 
 
@@ -102,10 +102,10 @@ async def test_worker_that_is_let_go_first_answers_what_it_has(world: World) -> 
     scaler = world.deployment._autoscaler
     assert scaler is not None
     scaler.limits = type(scaler.limits)(min_workers=2, max_workers=2)
-    await until(lambda: len(world.deployment.pool.workers) == 2)
+    await until(lambda: len(world.deployment.dispatcher.workers) == 2)
     pendings = [submit(world) for _ in range(2)]
     scaler.limits = type(scaler.limits)(min_workers=1, max_workers=1)
-    await until(lambda: len(world.deployment.pool.workers) == 1)
+    await until(lambda: len(world.deployment.dispatcher.workers) == 1)
     await asyncio.sleep(0.1)
     assert len(world.placement.running) == 2
     for pending in pendings:
@@ -118,7 +118,7 @@ async def test_examples_are_run_by_each_new_worker_before_it_gets_calls(world: W
     specs = world.placement.specs
     world.deployment.run(specs)
     await until(lambda: world.placement.kernels and world.first.calls)
-    assert world.deployment.pool.workers == ()
+    assert world.deployment.dispatcher.workers == ()
     pending = submit(world)
     answer(world.first)
     assert (await answered(world, pending)).error is None
@@ -173,9 +173,9 @@ async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
     world.placement.kernels[0].used = 120 * MB
     await until(lambda: len(world.placement.kernels) == 2)
     # As long as the next one is starting this one takes calls.
-    assert world.deployment.pool.workers == (first,)
+    assert world.deployment.dispatcher.workers == (first,)
     slow.set()
-    await until(lambda: world.deployment.pool.workers not in ((), (first,)))
+    await until(lambda: world.deployment.dispatcher.workers not in ((), (first,)))
     assert not pending.answered.done()
     assert (await answered(world, pending)).error is None
     await until(lambda: len(world.placement.running) == 1)
@@ -397,7 +397,7 @@ async def test_worker_stopped_by_a_signal_is_ended_and_replaced(
     world = World(tmp_path, specs=[served])
     world.deployment.run([served])
     first = await world.ready()
-    pool = world.deployment.pool
+    pool = world.deployment.dispatcher
     pending = pool.submit(Call(id=0, service="f", seconds=30), b"{}", spec=served)
     assert first.calls
     world.placement.kernels[0].is_frozen = True

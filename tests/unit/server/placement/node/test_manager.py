@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import sysconfig
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
+from msgspec.structs import replace
 
+from easymlnb.contract.errors import NotReady
+from easymlnb.contract.uv import find_uv
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.node import kernel
 from easymlnb_server.placement.node.kernel import NodeKernel
@@ -149,3 +155,24 @@ async def test_worker_that_a_signal_stopped_is_ended_and_an_interactive_kernel_i
         await until(worker.ended.is_set)
         assert process.status() == psutil.STATUS_STOPPED
         assert not other.ended.is_set()
+
+
+async def test_a_locked_environment_is_used_where_the_node_has_it(tmp_path: Path) -> None:
+    command = [find_uv(), "venv", "-q", "-p", sys.executable, str(tmp_path / "env")]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+    (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (site / "here.pth").write_text(sysconfig.get_path("purelib"))
+    (tmp_path / "runtime").mkdir()
+    locked = (str(tmp_path / "env"), str(tmp_path / "runtime"))
+    request = KernelRequest(kernel="nosuch", key="k" * 32, worker="w1", locked=locked)
+    async with a_node(tmp_path) as node:
+        kernel = await node.start(request)
+        kernel.touch()
+        command = psutil.Process(kernel.pid).cmdline()
+        environment = psutil.Process(kernel.pid).environ()
+        assert command[0] == f"{tmp_path}/env/bin/python"
+        assert environment["PYTHONPATH"] == f"{tmp_path}/runtime"
+        await node.end(kernel)
+        missing = replace(request, locked=(str(tmp_path / "none"), locked[1]))
+        with pytest.raises(NotReady, match="does not share the server's files"):
+            await node.start(missing)

@@ -1,0 +1,126 @@
+"""Read tables as people's programs write them: encoding, separator, decimal sign, dates.
+
+What is detected is a ``Reading``. A model keeps it, so that later data is read in the same way.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from easymlnb.contract.errors import CallerError
+from easymlnb.types import charset, delimited, table_encoding
+from easymlnb.types.base import Upload
+from easymlnb.types.uploaded_files import Data
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_ROWS = 1_000_000
+
+_UNDEFINED = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
+"""Bytes that windows-1252 does not define."""
+
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""The first line of files that Excel writes with an explicit separator."""
+
+_BINARY = (b"PAR1", b"\xff\xff\xff\xff", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"BZh")
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a table is read; an empty value is detected.
+
+    - ``encoding``: such as ``utf-8`` or ``windows-1252``
+    - ``separator``: of CSV, one character
+    - ``decimal``: ``.`` or ``,``
+    - ``dates``: whether ``03/04/2025`` is in April (``day``) or in March (``month``)
+    """
+
+    encoding: str = ""
+    separator: str = ""
+    decimal: Literal["", ".", ","] = ""
+    dates: Literal["", "day", "month"] = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain JSON values."""
+        found: dict[str, str] = msgspec.to_builtins(self)
+        return found
+
+
+def parse_reading(given: Any) -> Reading:
+    """Return the reading of a configuration; raises ``CallerError``."""
+    try:
+        return msgspec.convert(given or {}, Reading)
+    except msgspec.ValidationError as error:
+        raise CallerError(
+            f"Invalid reading: {error}. Use encoding, separator, decimal ('.' or ',') and dates "
+            "('day' or 'month')."
+        ) from error
+
+
+def read_table(data: Data, reading: Reading, name: str = "") -> "tuple[pd.DataFrame, Reading]":
+    """Return a table and how it was read; raises ``CallerError`` with advice."""
+    if not len(data):
+        raise CallerError("The file is empty. Choose a table with column names in its first line.")
+    try:
+        frame, found = _read(data, reading, name)
+    except ValueError as error:
+        raise CallerError(f"The table cannot be read. {error}") from error
+    if frame.empty:
+        raise CallerError("The table has no rows: only its column names were found.")
+    return frame, found
+
+
+def _read(data: Data, reading: Reading, name: str) -> "tuple[pd.DataFrame, Reading]":
+    begin = bytes(data[:8])
+    if begin.startswith(_BINARY) or begin.lstrip()[:1] in (b"[", b"{"):
+        options = delimited.Reading(MAX_ROWS)
+        return table_encoding.read_table(Upload(data, name, "application/json"), options), reading
+    encoding = reading.encoding or detect_encoding(data)
+    text = charset.decode(data, encoding)
+    separator = reading.separator
+    if line := _SEPARATOR_LINE.match(text):
+        text, separator = text[line.end() :], separator or line[1]
+    options = delimited.Reading(MAX_ROWS, {}, separator, reading.decimal)
+    options = delimited.detect(text, options)
+    frame = delimited.read(text, options)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"Two columns have the name {str(twice)[:40]!r}. Rename one of them.")
+    found = Reading(
+        encoding=encoding,
+        separator=options.separator,
+        decimal="," if options.decimal == "," else ".",
+        dates=reading.dates,
+    )
+    return _without_blank_columns(frame), found
+
+
+def _without_blank_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table without unnamed columns that are empty, which spreadsheets add."""
+    blank = [
+        name
+        for name in frame.columns
+        if str(name).startswith("Unnamed: ") and frame[name].isna().all()
+    ]
+    return frame.drop(columns=blank)
+
+
+def detect_encoding(data: Data) -> str:
+    """Return the encoding of a text: UTF-8 if it is valid, else that of Windows."""
+    head = bytes(data[:4])
+    for mark, name in charset.BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return name
+    try:
+        str(data, "utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        undefined = any(byte in _UNDEFINED for byte in bytes(data[: 2**20]))
+        return "latin-1" if undefined else "windows-1252"
+
+
+def with_dates(reading: Reading, dates: str) -> Reading:
+    """Return a reading with the order of days and months that was detected."""
+    kind: Literal["", "day", "month"] = "day" if dates == "day" else "month" if dates else ""
+    return msgspec.structs.replace(reading, dates=reading.dates or kind)

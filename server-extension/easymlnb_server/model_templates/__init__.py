@@ -1,0 +1,1 @@
+"""Models without code: templates, and the models that are made from them."""

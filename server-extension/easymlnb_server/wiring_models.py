@@ -1,0 +1,60 @@
+"""Builds what trains, stores and serves models."""
+
+from dataclasses import dataclass
+
+from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.identity.access import UserDirectory
+from easymlnb_server.jobs.manager import Jobs
+from easymlnb_server.model_registry.manager import ModelRegistry
+from easymlnb_server.model_registry.tokens import ModelTokens
+from easymlnb_server.model_templates.exposing import Exposing
+from easymlnb_server.model_templates.hosting import TemplateHosts
+from easymlnb_server.model_templates.manager import ModelTemplates
+from easymlnb_server.model_templates.mlaas.training import MlaasTraining
+from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.publishing.traffic import TrafficManager
+from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.settings import Settings
+from easymlnb_server.uploads.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """The registry of models, models without code, and their routes for the paper's client."""
+
+    registry: ModelRegistry
+    templates: ModelTemplates
+    mlaas: MlaasTraining
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """What workers need to use models: the users in whose names they act, and their tokens."""
+
+    users: UserDirectory
+    tokens: ModelTokens
+
+
+def model_parts(
+    settings: Settings,
+    services: ServiceRegistry,
+    publisher: Publisher,
+    traffic: TrafficManager,
+    invoker: Invoker,
+    jobs: Jobs,
+    spool: Spool,
+    access: ModelAccess,
+) -> ModelParts:
+    """Return the parts of a server that are about models."""
+    hosts = TemplateHosts(publisher, shared=settings.shared)
+    exposing = Exposing(publisher, traffic)
+    templates = ModelTemplates(hosts, invoker, jobs, spool, exposing, lambda: publisher.store)
+    registry = ModelRegistry(
+        services,
+        lambda: publisher.store,
+        access.users,
+        access.tokens,
+        settings.model_quota,
+        hosts.is_template,
+    )
+    return ModelParts(registry, templates, MlaasTraining(templates, invoker, jobs, spool))

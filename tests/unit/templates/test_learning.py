@@ -1,0 +1,269 @@
+"""Train models of each template, and predict with them."""
+
+import base64
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from easymlnb.contract.errors import CallerError
+from easymlnb.templates import forecast, images, tabular
+from easymlnb.templates.cache import Loaded, ModelCache
+from easymlnb.templates.config import parse
+from easymlnb.templates.exposed import parameter_names, service_of
+
+
+def _silent(fraction: float, text: str) -> None:
+    assert 0 <= fraction <= 1
+
+
+def _houses(rows: int = 120) -> bytes:
+    random = np.random.default_rng(0)
+    lines = ["area,rooms,district,Built on,price"]
+    for _ in range(rows):
+        area, rooms = random.uniform(40, 200), random.integers(1, 6)
+        district = ("north", "south", "west")[random.integers(3)]
+        price = 3000 * area + 5000 * rooms + 40_000 * (district == "south")
+        day = f"{random.integers(1950, 2020)}-0{random.integers(1, 9)}-15"
+        lines.append(f"{area:.1f},{rooms},{district},{day},{price + random.normal(0, 2000):.0f}")
+    return "\n".join(lines).encode()
+
+
+@pytest.fixture(scope="module")
+def houses() -> tabular.Learned:
+    config = parse({"target": "price", "algorithm": "linear", "time": "-", "folds": 3})
+    return tabular.train(_houses(), config, _silent)
+
+
+@pytest.fixture(scope="module")
+def predictor(houses: tabular.Learned) -> tabular.TabularPredictor:
+    return tabular.TabularPredictor(houses.model, json.loads(json.dumps(houses.signature)))
+
+
+def test_a_table_is_learned_with_a_baseline_and_plots(houses: tabular.Learned) -> None:
+    assert houses.metrics["r2"] > 0.95
+    rows = houses.report["comparison"]["rows"]
+    assert {row["name"] for row in rows} == {"baseline", "linear"}
+    assert {plot["kind"] for plot in houses.report["plots"]} == {"scatter", "histogram", "bars"}
+    json.dumps(houses.report, allow_nan=False)
+
+
+def test_rows_are_predicted(predictor: tabular.TabularPredictor) -> None:
+    row = {"area": 100, "rooms": 3, "district": "south", "Built on": "1980-05-01"}
+    result = predictor.predict([row, {**row, "area": "120"}])
+    first, second = result["predictions"]
+    assert first == pytest.approx(355_000, rel=0.05)
+    assert second > first
+    assert "warnings" not in result
+
+
+def test_a_row_without_a_column_is_an_error_with_its_name(
+    predictor: tabular.TabularPredictor,
+) -> None:
+    with pytest.raises(CallerError, match=r"Row 1 lacks the column 'area'.*district"):
+        predictor.predict([{"rooms": 3, "district": "south", "Built on": "1980-05-01"}])
+    with pytest.raises(CallerError, match=r"'big' in the column 'area' is not a number"):
+        predictor.predict(
+            [{"area": "big", "rooms": 3, "district": "south", "Built on": "1980-05-01"}]
+        )
+
+
+def test_new_categories_other_units_and_gaps_are_warnings(
+    predictor: tabular.TabularPredictor,
+) -> None:
+    row = {"area": 1_000_000, "rooms": None, "district": "moon", "Built on": "1980-05-01"}
+    found = {one["column"]: one["message"] for one in predictor.predict([row])["warnings"]}
+    assert "another unit" in found["area"]
+    assert "new value 'moon'" in found["district"]
+    assert "missing" in found["rooms"]
+
+
+def test_a_model_is_a_service_with_its_columns_as_parameters(
+    predictor: tabular.TabularPredictor,
+) -> None:
+    service = service_of("houses", predictor)
+    properties = service.spec.input["properties"]
+    assert list(properties) == ["area", "rooms", "district", "Built_on"]
+    assert properties["Built_on"]["title"] == "Built on"
+    assert properties["district"]["enum"] == ["north", "south", "west"]
+    assert service.spec.input["required"] == ["area", "rooms", "district", "Built_on"]
+    values = service.schema.load(dict(service.spec.examples[0]))
+    assert service.function(**values)["prediction"] > 0
+
+
+def test_names_of_columns_become_different_parameters() -> None:
+    columns = [{"name": name} for name in ("a b", "a-b", "1", "class", "ü", "?")]
+    names = parameter_names({"inputs": columns})
+    assert list(names.values()) == ["a b", "a-b", "1", "class", "ü", "?"]
+    assert all(name.isidentifier() for name in names)
+
+
+def test_exact_relations_are_found_exactly() -> None:
+    data = json.dumps([{"x1": n, "y": n} for n in range(12)]).encode()
+    config = parse({"target": "y", "question": "regression", "time": "-"})
+    learned = tabular.train(data, config, _silent)
+    assert learned.report["algorithm"] == "linear"
+    predictor = tabular.TabularPredictor(learned.model, learned.signature)
+    assert predictor.predict([{"x1": 36}, {"x1": 54}])["predictions"] == [36.0, 54.0]
+
+
+def test_a_classification_has_probabilities() -> None:
+    rows = "".join(f"{n},{'yes' if n >= 30 else 'no'}\n" for n in range(60))
+    config = parse({"target": "bought", "algorithm": "boosting", "folds": 3})
+    learned = tabular.train(f"age,bought\n{rows}".encode(), config, _silent)
+    predictor = tabular.TabularPredictor(learned.model, learned.signature)
+    result = predictor.predict([{"age": 5}, {"age": 55}])
+    assert result["predictions"] == ["no", "yes"]
+    assert result["probabilities"][1]["yes"] > 0.9
+    assert learned.report["plots"][0]["kind"] == "confusion"
+
+
+@pytest.mark.parametrize(
+    ("data", "config", "words"),
+    [
+        (b"a,b\n1,2\n", {"target": "b"}, "1 row"),
+        (b"a,b\n" + b"1,2\n" * 30, {"target": "b"}, "cannot be predicted|only one value"),
+        (b"a,b\n" + b"1,\n" * 30, {"target": "b"}, "cannot be predicted|0 values"),
+        (b"a,b\n" + b"1,x\n" * 30, {"target": "b", "question": "classification"}, "one class"),
+        (
+            b"a,b\n" + b"".join(b"%d,id%d\n" % (n, n) for n in range(400)),
+            {"target": "b", "question": "classification"},
+            "400 classes",
+        ),
+        (
+            b"a,b\n" + b"".join(b"%d,%s\n" % (n, b"x" if n % 3 else b"1") for n in range(60)),
+            {"target": "b", "question": "regression"},
+            "values|numbers",
+        ),
+        (b"a,b\n" + b"1,2\n" * 30, {}, "Choose the column"),
+        (b"a,b\n" + b"1,2\n" * 30, {"target": "c"}, "no column 'c'"),
+    ],
+)
+def test_data_from_which_nothing_can_be_learned(data: bytes, config: dict, words: str) -> None:
+    with pytest.raises(CallerError, match=words):
+        tabular.train(data, parse(config), _silent)
+
+
+def _hours(count: int) -> bytes:
+    rows = []
+    for n in range(count):
+        day, hour = divmod(n, 24)
+        value = 100 + 20 * np.sin(2 * np.pi * hour / 24) + day * 0.1
+        stamp = np.datetime64("2024-01-01T00") + np.timedelta64(n, "h")
+        rows.append(f"{str(stamp).replace('T', ' ')}:00,{value:.2f}")
+    return ("time,load\n" + "\n".join(rows)).encode()
+
+
+@pytest.fixture(scope="module")
+def load() -> forecast.Learned:
+    config = parse({"target": "load", "algorithm": "linear", "folds": 3})
+    return forecast.train(_hours(24 * 30), config, _silent)
+
+
+def test_a_series_is_continued(load: forecast.Learned) -> None:
+    assert load.signature["horizon"] == 24
+    predictor = forecast.ForecastPredictor(load.model, json.loads(json.dumps(load.signature)))
+    result = predictor.predict([])
+    assert result["times"][0] == "2024-01-31T00:00:00"
+    assert len(result["predictions"]) == 24
+    expected = [100 + 20 * np.sin(2 * np.pi * hour / 24) + 3 for hour in range(24)]
+    assert np.abs(np.array(result["predictions"]) - expected).max() < 3
+    assert load.report["comparison"]["split"].startswith("Split by time")
+
+
+def test_newer_values_move_the_forecast(load: forecast.Learned) -> None:
+    predictor = forecast.ForecastPredictor(load.model, load.signature)
+    rows = [{"time": "2024-01-31 00:00", "load": 103.0}, {"time": "2024-01-31 01:00", "load": 108}]
+    assert predictor.predict(rows)["times"][0] == "2024-01-31T02:00:00"
+    with pytest.raises(CallerError, match="lacks the column 'load'"):
+        predictor.predict([{"time": "2024-01-31"}])
+    with pytest.raises(CallerError, match="in between"):
+        predictor.predict([{"time": "2025-01-31", "load": 1}])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"a,b\n" + b"".join(b"x%d,%d\n" % (n, n) for n in range(60)), "column of times"),
+        (_hours(10), "10 different times"),
+        (b"time,load\n" + b"".join(b"2024-01-01 %02d:00,5\n" % n for n in range(24)) * 2, "24"),
+    ],
+)
+def test_tables_that_are_no_series(data: bytes, words: str) -> None:
+    target = "b" if data.startswith(b"a,b") else "load"
+    with pytest.raises(CallerError, match=words):
+        forecast.train(data, parse({"target": target}), _silent)
+
+
+def _picture(color: tuple[int, int, int], seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    pixels = np.clip(np.array(color) + random.normal(0, 20, (40, 50, 3)), 0, 255)
+    target = io.BytesIO()
+    Image.fromarray(pixels.astype("uint8")).save(target, "PNG")
+    return target.getvalue()
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return target.getvalue()
+
+
+RED, BLUE = (200, 40, 40), (40, 40, 200)
+
+
+def test_images_in_folders_are_told_apart() -> None:
+    files = {f"all/red/{n}.png": _picture(RED, n) for n in range(12)}
+    files |= {f"all/blue/{n}.png": _picture(BLUE, 50 + n) for n in range(12)}
+    data = _zip({**files, "all/red/notes.txt": b"x", "__MACOSX/all/._1.png": b"x"})
+    about = images.look(data, parse({}))
+    assert about["columns"][0]["top"] == [["blue", 12], ["red", 12]]
+    assert "no images" in about["findings"][0]["message"]
+    learned = images.train(data, parse({"algorithm": "linear", "folds": 2}), _silent)
+    predictor = images.ImagePredictor(learned.model, learned.signature)
+    sent = base64.b64encode(_picture(BLUE, 99)).decode()
+    result = predictor.predict([{"image": sent}, {"image": _picture(RED, 98)}])
+    assert result["predictions"] == ["blue", "red"]
+    with pytest.raises(CallerError, match="cannot be read"):
+        predictor.predict([{"image": base64.b64encode(b"no image").decode()}])
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.txt": b"x"}, "no images"),
+        ({f"{n}.png": b"x" for n in range(9)}, "in no folder"),
+        ({f"cats/{n}.png": b"x" for n in range(9)}, "in no folder|one folder"),
+        ({"cats/1.png": b"x", "dogs/1.png": b"x"}, "fewer than 5"),
+        ({f"{kind}/{n}.png": b"x" for kind in "ab" for n in range(6)}, "cannot be read"),
+    ],
+)
+def test_zips_without_classes(files: dict[str, bytes], words: str) -> None:
+    with pytest.raises(CallerError, match=words):
+        images.train(_zip(files), parse({}), _silent)
+    with pytest.raises(CallerError, match="not a zip"):
+        images.look(b"no zip", parse({}))
+
+
+def test_the_models_used_last_stay_loaded() -> None:
+    cache: ModelCache[str] = ModelCache(limit=100)
+    loads = []
+
+    def load(name: str, size: int) -> str:
+        def read() -> Loaded[str]:
+            loads.append(name)
+            return Loaded(name, size)
+
+        return cache.get(name, read)
+
+    for name in ("a", "b", "a", "c", "a"):
+        load(name, 40)
+    assert loads == ["a", "b", "c"]
+    assert "b" not in cache
+    load("large", 500)
+    assert len(cache) == 1
