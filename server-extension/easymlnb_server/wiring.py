@@ -61,7 +61,7 @@ from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
-from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.store.store import Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.training.repository import TrainedModels
 from easymlnb_server.training.versions import announce
@@ -268,11 +268,12 @@ def build_lifecycle(
         yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
         yield "promotions", components.context.promotions.run
         if components.environments is not None:
-            yield "environments", partial(_collect, components.environments, store)
+            yield "environments", partial(components.environments.run, store.bundles.locks)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
-        yield "catalog", partial(_prepare_catalog, context)
+        yield "pages", partial(asyncio.to_thread, pages.prepare)
+        yield "catalog", partial(catalog.prepare, context.services)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
@@ -331,14 +332,6 @@ def _environments(settings: Settings, server: ServerApp, folder: Path) -> Locked
     )
 
 
-async def _collect(environments: LockedEnvironments, store: Store) -> None:
-    """Remove unused environments every day."""
-    while True:
-        needed = await asyncio.to_thread(store.bundles.locks)
-        await asyncio.to_thread(environments.collect, needed)
-        await asyncio.sleep(DAY)
-
-
 def _deployments(
     settings: Settings,
     registration: WorkerRegistration,
@@ -389,12 +382,6 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
-
-
-async def _prepare_catalog(context: ServerContext) -> None:
-    """Compute what the first list and the first page of services would wait for."""
-    await asyncio.to_thread(pages.prepare)
-    await catalog.prepare(context.services)
 
 
 async def _tend_versions(context: ServerContext, keep: int) -> None:
