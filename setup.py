@@ -84,7 +84,7 @@ DATA = [
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # Trained models in formats that run no code; imported only where a model is saved or loaded.
-TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "skops>=0.13"]
+TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]

@@ -12,23 +12,34 @@ from statistics import median
 
 import httpx
 import psycopg
-from common import TOKEN, easymlnb, publish
+from common import TOKEN, Caller, easymlnb, publish, service
+from msgspec.structs import replace
+from sqlalchemy import Connection, delete
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import Job, JobInput, new_id
 from easymlnb_server.jobs.repository import JobRepository
+from easymlnb_server.jobs.rows import add_row
 from easymlnb_server.store.store import Store
+from easymlnb_server.store.tables import jobs
 from support.postgres import running
 
 SOURCE = """
+import time
 import easymlnb as ml
 
 @ml.service
 def noop(x: float) -> float:
     return x
+
+@ml.service
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
 """
+
+QUEUED = jobs.c.state == "queued"
 
 
 def rate(count: int, work: Callable[[], object]) -> float:
@@ -68,10 +79,10 @@ def rows(store: Store, count: int, queued: int) -> tuple[float, float, float]:
     added = rate(count, lambda: repository.add(new_job()))
     claimed: list[Job] = []
     claims = rate(count, lambda: claimed.extend(repository.claim("jobs", "me", 1, time.time())))
-    jobs = iter(claimed)
+    rest = iter(claimed)
 
     def end() -> None:
-        job = next(jobs)
+        job = next(rest)
         repository.apply(job, rules.succeed(job, {"result": "0" * 64}, time.time()))
 
     return added, claims, rate(count, end)
@@ -93,6 +104,43 @@ def end_to_end(folder: Path, count: int) -> list[float]:
     return seconds[1:]  # the first one starts the kernel
 
 
+def beside_jobs(folder: Path, calls: int, queued: int) -> tuple[float, float]:
+    """Return the median seconds of a plain call without jobs, and with ``queued`` of them.
+
+    Both are measured in turns; the jobs wait for one that fills their lane.
+    """
+    headers = {"Authorization": f"token {TOKEN}"}
+    database = folder / "data" / "easymlnb"
+    without: list[float] = []
+    among: list[float] = []
+    with easymlnb(folder) as url, httpx.Client(base_url=url, headers=headers, timeout=120) as http:
+        publish(url, SOURCE, "noop")
+        caller = Caller(service(url, "noop", [b'{"x": 1}']))
+        caller.times(calls)
+        longest = http.post("services/pause/jobs?lane=train", json={"seconds": 3600}).json()
+        while http.get(f"jobs/{longest['id']}").json()["state"] != "running":
+            time.sleep(0.1)
+        for _ in range(3):
+            without += caller.times(calls)
+            store = Store.open("", database)
+            store.database.write(lambda connection: fill(connection, queued), lock=False)
+            time.sleep(3)  # the disk writes what was added
+            among += caller.times(calls)
+            assert (
+                http.get("jobs", params={"state": "queued", "limit": 1}).json()["total"] == queued
+            )
+            store.database.write(lambda connection: connection.execute(delete(jobs).where(QUEUED)))
+            store.close()
+        http.post(f"jobs/{longest['id']}/cancel")
+    return median(without), median(among)
+
+
+def fill(connection: Connection, count: int) -> None:
+    """Add queued jobs in one transaction."""
+    for _ in range(count):
+        add_row(connection, replace(new_job(), owner="user", lane="train"), False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
@@ -111,6 +159,12 @@ def main() -> None:
                 print(f"{kind}, {given.queued} queued: bare INSERT {bare:.0f} /s")
                 for word, figure in zip(words, figures, strict=True):
                     print(f"  {word:8} {figure:5.0f} /s, {figure / bare:.2f} of the bare INSERT")
+        (folder / "calls").mkdir()
+        before, after = beside_jobs(folder / "calls", 2000, 10 * given.queued)
+        print(
+            f"plain call: p50 {1000 * before:.3f} ms, with {10 * given.queued} jobs queued "
+            f"{1000 * after:.3f} ms, ratio {after / before:.3f}"
+        )
         seconds = sorted(end_to_end(folder / "sqlite", 40))
         p95 = seconds[int(0.95 * len(seconds))]
         print(f"no-op, warm kernel: p50 {1000 * median(seconds):.0f} ms, p95 {1000 * p95:.0f} ms")

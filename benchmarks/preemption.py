@@ -66,8 +66,10 @@ def preempt(made: Hub, cluster: Cluster, user: User, training: Training, way: st
         model = made.server(USER, node_of(made, user))
         assert model is not None
         job = str(model["state"]["job_id"])
-        options = ("--full", "-s", "KILL") if way == "SIGKILL" else ()
-        cluster.run("scancel", *options, job)
+        if way == "SIGKILL":
+            slurm.kill(job)
+        else:
+            cluster.run("scancel", job)
     made.wait_for(lambda: training.outcomes[attempt - 1], f"attempt {attempt} does not end")
     began = time.monotonic()
     training.reach(step + STEPS)

@@ -115,7 +115,7 @@ class HttpJob:
             text=str(job["progress_text"] or job["reason"]),
             position=job["position"],
             problem="" if cancelled else str(error.get("message", "")),
-            curves=read_curves(job["metrics"]),
+            curves=read_curves(job.get("metrics", ())),
             model=_model(job.get("model")),
         )
 

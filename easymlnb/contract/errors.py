@@ -247,8 +247,10 @@ class AliasNotFound(EasyMLNBError, code="alias_not_found", status=404):
 class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
     """The route does not support this method."""
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, allowed: str = "") -> None:
         super().__init__(f"This route does not support the method {method}.")
+        self.allowed = allowed
+        """The methods that it supports, as in an ``Allow`` header."""
 
 
 class NotAcceptable(EasyMLNBError, code="not_acceptable", status=406):

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from easymlnb.contract.errors import ModelDamaged
+from easymlnb.contract.archive import check_path
+from easymlnb.contract.errors import BundleRejected, ModelDamaged
 
 LIMIT, SHARE = 10 * 2**30, 0.1
 """Bytes of the cache at most, and as a share of the free disk."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 Fetch = Callable[[str, Path], None]
 """Writes the file of a version with this path to a path on this machine."""
@@ -35,6 +39,7 @@ def files_of(version: Mapping[str, Any], fetch: Fetch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="version-", dir=root) as name:
         target = Path(name)
         for file in version["files"]:
+            _check(file)
             stored = root / file["sha256"]
             if not _is_intact(stored, file["sha256"]):
                 _download(root, file, fetch)
@@ -43,6 +48,16 @@ def files_of(version: Mapping[str, Any], fetch: Fetch) -> Iterator[Path]:
             _link(stored, path)
         _trim(root, {file["sha256"] for file in version["files"]})
         yield target
+
+
+def _check(file: Mapping[str, Any]) -> None:
+    """Raise ``ModelDamaged`` unless the names of a file stay in their folders."""
+    try:
+        check_path(file["path"])
+    except BundleRejected as error:
+        raise ModelDamaged(f"Invalid path {file['path']!r:.80} of a file of the model.") from error
+    if not _SHA256.match(file["sha256"]):
+        raise ModelDamaged(f"Invalid SHA-256 {file['sha256']!r:.80} of a file of the model.")
 
 
 def hash_of(path: Path) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.client import Client
-from easymlnb.contract.errors import NotLoggedIn
 from easymlnb.model_store import cache, source
 from easymlnb.model_store.format_base import FILES, MLFLOW, LoadOptions
 from easymlnb.model_store.formats import load_model
@@ -42,11 +41,7 @@ def load_version(
     ``ModelUnsupported``.
     """
     client = connect()
-    try:
-        about = client.models.version(name, ref)
-    except NotLoggedIn:
-        client = source.renewed()
-        about = client.models.version(name, ref)
+    about = client.models.version(name, ref)
     model, number = str(about["model"]), int(about["version"])
     if about["own"]:
         options = LoadOptions(options.build, options.device, options.trusted, own=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from easymlnb.client import Client, hub
 from easymlnb.client.discovery import Server
-from easymlnb.contract.errors import NotLoggedIn, ServerUnreachable
+from easymlnb.contract.errors import ServerUnreachable
 from easymlnb.contract.model_protocol import GetModelAccess
 from easymlnb.runtime import environment
 from easymlnb.runtime.link_requests import REQUESTS
@@ -21,29 +21,26 @@ SECRET = "EASYMLNB_SECRET"
 class WorkerAccess:
     """The token of this worker: the secret of its link before it is open, then one of the server.
 
-    A new one comes with each message about a model.
+    A token ends with its server. A new one comes with each message about a model.
     """
 
     def __init__(self) -> None:
         self._token = ""
+        self._link: object = None
         self._lock = threading.Lock()
 
     def receive(self, token: str) -> None:
         """Use a token that the server has sent."""
-        self._token = token
+        self._token, self._link = token, REQUESTS.transport
 
     def token(self) -> str:
         """Return the token, which is asked for if there is none."""
         if secret := os.environ.get(SECRET, ""):
             return secret
         with self._lock:
-            if not self._token:
-                self._token = _ask()
+            if not self._token or self._link is not REQUESTS.transport:
+                self.receive(_ask())
             return self._token
-
-    def drop(self) -> None:
-        """Ask for a new token next time: the server has been replaced."""
-        self._token = ""
 
 
 ACCESS = WorkerAccess()
@@ -60,14 +57,6 @@ def client(url: str | None = None, token: str | None = None) -> Client:
         server = _worker_server(worker) if worker else hub.publish_target(url, token)
         _clients[key] = Client(server)
     return _clients[key]
-
-
-def renewed() -> Client:
-    """Return a client for a worker whose token is no longer valid; raises ``NotLoggedIn``."""
-    if not environment.in_worker() or os.environ.get(SECRET):
-        raise NotLoggedIn
-    ACCESS.drop()
-    return client()
 
 
 def close() -> None:

@@ -66,8 +66,8 @@ class Checkpoint:
         """Save the state after a step.
 
         A checkpoint is written completely or not at all, and the one before stays. The states of
-        the global random generators of Python, numpy and torch are saved, too. A full disk is a
-        warning, and the job goes on.
+        the global random generators of Python, numpy and torch are saved, too. On a full
+        disk, the job continues with a warning.
 
         Parameters
         ----------

@@ -20,7 +20,6 @@ from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.model_templates.manager import ModelTemplates
 from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.observability.activity import Activity
@@ -88,7 +87,6 @@ class ServerContext:
     shadow_comparisons: ShadowComparisons
     mcp: McpServer
     models: ModelRegistry
-    model_tokens: ModelTokens
     model_templates: ModelTemplates
     mlaas: MlaasTraining
     schedules: Schedules

@@ -99,6 +99,7 @@ class ServingLifecycle:
         if self._membership is not None and not self._membership.active:
             await self._membership.close()  # it must not become active while it stops
         await self._supervisor.close()
+        await self._state.models.close()
         await self._state.jobs.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
@@ -139,6 +140,7 @@ class ServingLifecycle:
         self._state.published.close(ON_STANDBY)
         self._state.credentials.close()
         await self._supervisor.close()
+        await self._state.models.close()
         await self._state.jobs.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()

@@ -38,6 +38,7 @@ from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement.address_file import write_address
@@ -59,13 +60,13 @@ from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
-from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.store.store import Store
 from easymlnb_server.supervisor import Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
-from easymlnb_server.wiring_models import model_parts
+from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
     hub_parts,
@@ -168,7 +169,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
-    models = model_parts(settings, secret, services, publisher, traffic, invoker, jobs, spool)
+    access = ModelAccess(directory, ModelTokens(secret))
+    models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool, access)
     context = ServerContext(
         invoker=invoker,
         in_flight=in_flight,
@@ -212,7 +214,6 @@ def build(settings: Settings, server: ServerApp) -> Components:
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         models=models.registry,
-        model_tokens=models.tokens,
         model_templates=models.templates,
         mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
@@ -255,11 +256,12 @@ def build_lifecycle(
         yield "versions", partial(_tend_versions, components.context, settings.keep_versions)
         yield "promotions", components.context.promotions.run
         if components.environments is not None:
-            yield "environments", partial(_collect, components.environments, store)
+            yield "environments", partial(components.environments.run, store.bundles.locks)
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
             yield "meters", partial(hub.meters.run, store)
-        yield "catalog", partial(_prepare_catalog, context)
+        yield "pages", partial(asyncio.to_thread, pages.prepare)
+        yield "catalog", partial(catalog.prepare, context.services)
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
@@ -318,14 +320,6 @@ def _environments(settings: Settings, server: ServerApp, folder: Path) -> Locked
     )
 
 
-async def _collect(environments: LockedEnvironments, store: Store) -> None:
-    """Remove unused environments every day."""
-    while True:
-        needed = await asyncio.to_thread(store.bundles.locks)
-        await asyncio.to_thread(environments.collect, needed)
-        await asyncio.sleep(DAY)
-
-
 def _deployments(
     settings: Settings,
     registration: WorkerRegistration,
@@ -376,12 +370,6 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server.calls import tracing
 
     return tracing.configured()
-
-
-async def _prepare_catalog(context: ServerContext) -> None:
-    """Compute what the first list and the first page of services would wait for."""
-    await asyncio.to_thread(pages.prepare)
-    await catalog.prepare(context.services)
 
 
 async def _tend_versions(context: ServerContext, keep: int) -> None:

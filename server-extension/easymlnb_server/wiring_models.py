@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.model_registry.manager import ModelRegistry
-from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.model_templates.exposing import Exposing
 from easymlnb_server.model_templates.hosting import TemplateHosts
@@ -26,31 +26,43 @@ class ModelParts:
     """The registry of models, models without code, and their routes for the paper's client."""
 
     registry: ModelRegistry
-    tokens: ModelTokens
     templates: ModelTemplates
     mlaas: MlaasTraining
 
 
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """What workers need to use models: the users in whose names they act, and their tokens."""
+
+    users: UserDirectory
+    tokens: ModelTokens
+
+
 def model_parts(
     settings: Settings,
-    secret: str,
     services: ServiceRegistry,
     publisher: Publisher,
     traffic: TrafficManager,
     invoker: Invoker,
     jobs: Jobs,
     spool: Spool,
+    access: ModelAccess,
 ) -> ModelParts:
     """Return the parts of a server that are about models; trainings are jobs that make versions."""
     hosts = TemplateHosts(publisher, shared=settings.shared)
     exposing = Exposing(publisher, traffic)
     templates = ModelTemplates(hosts, invoker, jobs, spool, exposing, lambda: publisher.store)
     registry = ModelRegistry(
-        services, lambda: publisher.store, settings.model_quota, Rollout(), hosts.is_template
+        services,
+        lambda: publisher.store,
+        access.users,
+        access.tokens,
+        settings.model_quota,
+        hosts.is_template,
     )
     trained = TrainedModels(lambda: jobs.store.files)
     jobs.checks.append(trained.check)
     jobs.on_outcome.append(trained.register)
     jobs.on_ended += (partial(announce, registry), templates.on_ended)
     mlaas = MlaasTraining(templates, invoker, jobs, spool)
-    return ModelParts(registry, ModelTokens(secret), templates, mlaas)
+    return ModelParts(registry, templates, mlaas)

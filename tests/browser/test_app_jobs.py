@@ -11,6 +11,7 @@ from support.browser import visit
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
 from support.server import RunningServer, running_server
+from support.webhook_receiver import receiving
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,7 +28,7 @@ def patient(folder: str, file: ml.File | None = None) -> str:
     return "patience pays"
 
 @ml.service(public=True, timeout=120)
-def shown(folder: str) -> str:
+def shown(folder: str, file: ml.File | None = None) -> str:
     while not (Path(folder) / "go").exists():
         time.sleep(0.01)
     return "for all"
@@ -48,6 +49,15 @@ def steady(folder: str) -> str:
 def half(x: float, digits: int = 1) -> float:
     return round(x / 2, digits)
 
+
+@ml.train(model="line")
+def fit(folder: str, steps: int = 3) -> ml.Model:
+    for step in range(steps):
+        ml.metric("loss", 1 / (step + 1), step=step)
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return ml.Model(Path(folder) / "go", metrics={"mae": 0.125})
+
 @ml.service
 def other(file: ml.File | None = None) -> int:
     return 1
@@ -57,7 +67,9 @@ def other(file: ml.File | None = None) -> int:
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("app-jobs")
-    with running_server(folder, make_notebook(SERVICES), app_kernels=1) as server:
+    options = ("--EasyMLNB.webhook_hosts=localhost", "--EasyMLNB.webhook_hosts=127.0.0.1")
+    notebook = make_notebook(SERVICES)
+    with running_server(folder, notebook, app_kernels=1, options=options) as server:
         yield server
 
 
@@ -123,6 +135,26 @@ def test_a_stop_reaches_a_call_that_was_taken_up(
         apps.wait_for((tmp_path / "ended").exists, "the call runs on")
 
 
+def test_a_training_shows_its_curve_and_its_model_is_used(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/fit")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Train", exact=True).click()
+        page.get_by_role("img", name="Curve of loss 0.3333 at step 2").wait_for(timeout=90_000)
+        page.reload()
+        page.get_by_role("img", name="Curve of loss 0.3333 at step 2").wait_for(timeout=90_000)
+        (tmp_path / "go").write_text("weights")
+        page.get_by_role("button", name="Use this one").click(timeout=60_000)
+        page.get_by_text("version 1 of the model line, now in production").wait_for()
+        page.get_by_role("button", name="Show result").click()
+        page.get_by_text("0.125").first.wait_for()
+    assert apps.http.get("models/line").json()["aliases"] == {"production": 1}
+    (job,) = apps.http.get("jobs", params={"kind": "train"}).json()["jobs"]
+    assert apps.http.get(f"jobs/{job['id']}/files/model/go").content == b"weights"
+
+
 def test_a_page_reads_and_cancels_jobs_of_its_service_only(
     apps: RunningServer, tmp_path: Path
 ) -> None:
@@ -168,6 +200,41 @@ def test_a_visitor_runs_in_the_background(apps: RunningServer, tmp_path: Path) -
         # Without a page, nobody could find the job again.
         refused = bob.post("services/shown/call", json=values, headers={"Prefer": "respond-async"})
         assert refused.status_code == 403
+
+
+def test_schedules_and_webhooks_on_their_pages(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps, user=True) as ann, receiving() as receiver:
+        page = ann.open("jobs/page", wait=False)
+        page.get_by_role("link", name="Schedules").click()
+        page.get_by_label("Service", exact=True).fill("other")
+        page.get_by_label("When").fill("0 0 30 2 *")
+        page.get_by_role("button", name="Add schedule").click()
+        page.get_by_role("alert").get_by_text("0 0 30 2 *").wait_for()
+        page.get_by_label("When").fill("0 6 * * 1-5")
+        page.get_by_label("Time zone").fill("Europe/Berlin")
+        page.get_by_role("button", name="Add schedule").click()
+        page.get_by_text("06:00").first.wait_for()
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_text("paused").wait_for()
+        page.get_by_role("button", name="Resume").wait_for()
+        page.goto(f"{apps.url}easymlnb/webhooks/page")
+        page.get_by_label("URL or address").fill("https://hooks.example.org/")
+        page.get_by_role("button", name="Add webhook").click()
+        page.get_by_role("alert").get_by_text("webhook_hosts").wait_for()
+        page.get_by_label("URL or address").fill(receiver.url)
+        page.get_by_role("button", name="Add webhook").click()
+        page.get_by_text("whsec_").wait_for()
+        receiver.answers = [500]
+        page.get_by_role("button", name="Send test").click()
+        apps.wait_for(lambda: receiver.messages, "nothing was sent")
+        page.reload()
+        assert page.get_by_text("whsec_").count() == 0
+        page.get_by_text("status 500").wait_for()
+        page.get_by_role("button", name="Retry").click()
+        apps.wait_for(lambda: len(receiver.messages) == 2, "it was not tried again")
+        page.evaluate("window.confirm = () => true")
+        page.get_by_role("button", name="Remove").click()
+        page.get_by_text("You have no webhooks.").wait_for()
 
 
 def test_a_table_without_code(apps: RunningServer, chromium: Any, tmp_path: Path) -> None:

@@ -17,14 +17,17 @@ ROOT = Path(__file__).parents[2]
 KERNEL = ROOT / "easymlnb"
 SERVER = ROOT / "server-extension"
 OWN = {"easymlnb", "easymlnb_server"}
-OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "tqdm"}
-"""Used only where an author's own code has imported them, or a model has their format."""
+OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "optuna", "tqdm"}
+"""Used only where an author has installed them, or a model has their format."""
 
 BETTER_WITH = {"numpy"}
 """Used by the server if they are there: comparisons then measure how far images are apart."""
 
 WHERE_USED = {"arrow", "data", "torch", "train"}
 """Extras whose packages the kernel side may import inside a function."""
+
+LAZY = KERNEL / "training"
+"""Imported by functions only, so that its modules may import the packages of ``WHERE_USED``."""
 
 OF_SERVER = {"server", "hub", "otel", "postgres"}
 
@@ -37,6 +40,8 @@ def imported(source: Path, *, at_start: bool) -> frozenset[str]:
     """
     found: set[str] = set()
     for path in source.rglob("*.py"):
+        if at_start and path.is_relative_to(LAZY):
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in _run_at_start(tree) if at_start else ast.walk(tree):
             if isinstance(node, ast.Import):

@@ -5,9 +5,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from support.hub import slurm
 from support.hub.hub import Hub, User
 from support.hub.slurm import Cluster
 from support.hub.trainings import SOURCE, Training, expected
@@ -18,24 +20,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 USER = "gina"
 
 
-def server_process(hub: Hub) -> int:
-    """Return the process of the user's own server."""
-    for process in psutil.process_iter():
-        try:
-            found = process.environ()
-            is_server = "singleuser" in " ".join(process.cmdline())
-        except (psutil.Error, OSError):
-            continue
-        home = f"{hub.folder}/homes/{USER}"
-        if is_server and found.get("HOME") == home and not found.get("JUPYTERHUB_SERVER_NAME"):
-            return process.pid
-    raise AssertionError("the user's server does not run")
-
-
-def slurm_job(hub: Hub, node: str) -> str:
+def slurm_job(hub: Hub, node: str = "") -> str:
+    """Return the job of a node, or of the user's own server."""
     model = hub.server(USER, node)
     assert model is not None
     return str(model["state"]["job_id"])
+
+
+def server_process(hub: Hub) -> int:
+    """Return the process of the user's own server."""
+    for process in slurm.processes(slurm_job(hub)):
+        if "singleuser" in " ".join(process.cmdline()):
+            return process.pid
+    raise AssertionError("the user's server does not run")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +63,10 @@ def test_trainings_survive_their_nodes_and_their_server(
     nodes = [name for name in slurm_hub.servers(USER) if name.startswith("easymlnb-gpu")]
     assert len(nodes) == 2 and all(len(gina.kernels(node)) == 1 for node in nodes)
     # One node is canceled, which lets its job leave; the other one dies.
-    pids = [training.taken[-1][2] for training in (one, two)]
-    by_pid = {pid: node for node in nodes for pid in pids if runs_on(node, pid)}
-    assert len(by_pid) == 2
-    cluster.run("scancel", slurm_job(slurm_hub, by_pid[pids[0]]))
-    cluster.run("scancel", "--full", "-s", "KILL", slurm_job(slurm_hub, by_pid[pids[1]]))
+    first, second = (slurm.job_of(psutil.Process(one.taken[-1][2])) for one in (one, two))
+    assert {first, second} == {slurm_job(slurm_hub, node) for node in nodes}
+    cluster.run("scancel", first)
+    slurm.kill(second)
     for training in (one, two):
         training.reach(6)
         assert training.outcomes == ["preempted", ""]
@@ -78,6 +74,7 @@ def test_trainings_survive_their_nodes_and_their_server(
     assert next(step for attempt, step, _ in one.taken if attempt == 2) == 4
     # The time of the short node is over.
     slurm_hub.wait_for(lambda: "preempted" in short.outcomes, f"it stays: {short.row}")
+    short.allow(short.steps)
     os.kill(server_process(slurm_hub), signal.SIGKILL)
     attempts = [training.attempt for training in (one, two)]
     for training in (one, two):
@@ -86,20 +83,23 @@ def test_trainings_survive_their_nodes_and_their_server(
     slurm_hub.serve(USER)
     for training in (one, two):
         slurm_hub.wait_for(lambda one=training: one.row["progress"] == 0.5, "it is not adopted")
+    # All connections go through the proxy.
+    os.kill(slurm_hub.proxy, signal.SIGKILL)
+    for training in (one, two):
+        training.allow(20)
+        slurm_hub.wait_for(lambda one=training: at_step(one) == 20, "it is not reached again")
     for training in (one, two, short):
         assert training.finish() == expected(training.steps, training.seed)
         assert set(training.outcomes) == {"preempted", "succeeded"}
     assert [training.attempt for training in (one, two)] == attempts
 
 
-def runs_on(node: str, pid: int) -> bool:
-    """Return whether a process of a worker was started by a node."""
+def at_step(training: Training) -> int:
+    """Return the step that the job shows, 0 while the proxy is away."""
     try:
-        parents = psutil.Process(pid).parents()
-        names = [one.environ().get("JUPYTERHUB_SERVER_NAME") for one in parents]
-    except (psutil.Error, OSError):
-        return False
-    return node in names
+        return round(training.row["progress"] * training.steps)
+    except (httpx.TransportError, ValueError, KeyError):
+        return 0
 
 
 def test_nothing_is_left_of_a_canceled_job(slurm_hub: Hub, gina: User, tmp_path: Path) -> None:

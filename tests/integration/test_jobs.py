@@ -48,7 +48,8 @@ def fails(times: int = 99) -> int:
 def slow(folder: str, steps: int = 1) -> list[int]:
     '''Take steps while files allow them, and say which attempt of the job took each.'''
     job, marks = ml.job(), Path(folder)
-    state = job.checkpoint().load() or []
+    checkpoint = ml.checkpoint()
+    state = (checkpoint.load() or {"taken": []})["taken"]
     (marks / f"pid-{job.attempt}").write_text(str(os.getpid()))
     for step in range(len(state), steps):
         while not (marks / f"go-{step}").exists():
@@ -56,7 +57,7 @@ def slow(folder: str, steps: int = 1) -> list[int]:
         print("step", step, flush=True)
         state.append(job.attempt)
         job.metric("loss", 1 / (step + 1), step=step)
-        job.checkpoint().save(state)
+        checkpoint.save(step + 1, taken=state)
         ml.progress((step + 1) / steps, f"step {step}")
         (marks / f"done-{step}").touch()
     job.save_file("notes/log.txt", "all done")

@@ -1,5 +1,6 @@
 """Models on a real server: save, load, move an alias under calls, and what is refused."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.model_store import source
 from easymlnb.model_store.saving import Description, archive_of
+from support.invariants import workers
 from support.notebooks import make_notebook
 from support.server import RunningServer, running_server
 
@@ -254,3 +256,18 @@ def test_requests_of_any_kind_get_a_sentence(server: RunningServer) -> None:
         assert answer.json()["error"]["message"].endswith((".", ")", '"', "}")), answer.text
     assert http.patch("models/level", json={"title": "Level"}).json()["title"] == "Level"
     assert http.get("models?search=LEVEL").json()["total"] == 1
+
+
+def test_workers_follow_the_alias_of_the_next_server(server: RunningServer) -> None:
+    ml.registry.alias("level", "production", 3)
+    moved(server, 3)
+    before = {*workers(server)}
+    server.stop(signal.SIGKILL)
+    server.start()
+    moved(server, 3)
+    ml.registry.alias("level", "production", 1)
+    moved(server, 1)
+    assert model_of(server.call("predict", x=1.0)) == "level=1"
+    number = ml.registry.get("learned")["latest"]
+    assert server.call("learn", value=7.0).json() == number + 1
+    assert {*workers(server)} == before

@@ -9,7 +9,7 @@ import pytest
 from easymlnb.services.definition import SERVICES
 from support.notebooks import NOTEBOOKS, read, run
 
-NAMES = ("00_quickstart", "01_energy_forecast", "02_cell_segmentation")
+NAMES = ("00_quickstart", "01_energy_forecast", "02_cell_segmentation", "03_classifier")
 
 
 def test_every_notebook_is_tested() -> None:

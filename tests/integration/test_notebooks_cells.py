@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import pickle
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import feature, filters, segmentation
 
-from easymlnb.contract.errors import InvalidInput
+from easymlnb.contract.errors import CallerError, InvalidInput
 from easymlnb.services import codec
 from easymlnb.services.definition import SERVICES
 from easymlnb.services.presentation import to_parts
@@ -30,7 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def notebook() -> Iterator[dict[str, Any]]:
     pytest.importorskip("torch")
     yield run("02_cell_segmentation")
-    SERVICES.pop(SERVICE, None)
+    for name in (SERVICE, "fine_tune"):
+        SERVICES.pop(name, None)
 
 
 @pytest.fixture
@@ -179,10 +181,73 @@ def test_every_parameter_has_a_word_of_help(notebook: dict[str, Any]) -> None:
 def test_same_seed_same_cells(notebook: dict[str, Any]) -> None:
     first, second = (notebook["synthetic_cells"](np.random.default_rng(3), 64) for _ in range(2))
     assert (first[0] == second[0]).all()
-    (net, losses), (same, _) = (notebook["train"](seed=1, images=8, epochs=2) for _ in range(2))
-    assert len(losses) == 2
+    prepared = [notebook["prepare"](*notebook["synthetic_cells"](np.random.default_rng(3)))]
+    net, same = untrained(notebook), untrained(notebook)
+    for one in (net, same):
+        assert len(notebook["train"](one, prepared, steps=2, seed=1)) == 2
     for one, other in zip(net.parameters(), same.parameters(), strict=True):
         np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-4)
+
+
+def untrained(notebook: dict[str, Any]) -> Any:
+    import torch
+
+    torch.manual_seed(1)
+    return notebook["UNet"]()
+
+
+class Checkpoint:
+    """A checkpoint in memory, of a node that ends after two steps."""
+
+    def __init__(self) -> None:
+        self.saved: dict[str, Any] | None = None
+        self.leaving = False
+
+    def load(self) -> dict[str, Any] | None:
+        self.leaving = self.saved is None
+        return pickle.loads(self.saved["content"]) if self.saved else None
+
+    def save(self, step: int, **state: Any) -> None:
+        self.saved = {"step": step, "content": pickle.dumps(state)}
+
+    def leave(self) -> None:
+        raise InterruptedError
+
+
+def test_training_goes_on_with_the_same_weights_on_another_node(
+    notebook: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = [notebook["prepare"](*notebook["synthetic_cells"](np.random.default_rng(3)))]
+    straight, first, second = (untrained(notebook) for _ in range(3))
+    notebook["train"](straight, prepared, steps=3, seed=1)
+    checkpoint = Checkpoint()
+    monkeypatch.setattr(notebook["ml"], "checkpoint", lambda: checkpoint)
+    with pytest.raises(InterruptedError):
+        notebook["train"](first, prepared, steps=3, seed=1)
+    assert checkpoint.saved is not None and checkpoint.saved["step"] == 1
+    assert len(notebook["train"](second, prepared, steps=3, seed=1)) == 3
+    for one, other in zip(straight.parameters(), second.parameters(), strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
+
+
+def test_tuned_on_real_nuclei_it_finds_more_of_them(notebook: dict[str, Any]) -> None:
+    image = np.array(Image.open(data("nuclei.tif")))
+    truth = np.array(Image.open(data("nuclei_mask.tif"))).astype(np.uint16)
+    images = [image[:, :256], image[:, 256:]]
+    masks = [truth[:, :256], truth[:, 256:]]
+    before = notebook["precision"](notebook["net"], images[1:], masks[1:])
+    model = notebook["fine_tune"](images, masks, steps=20)
+    assert model.metrics["average_precision"] > before["average_precision"] - 0.02
+    assert list(model.plots) == ["Loss"]
+    for given, known, words in (
+        (images[:1], masks[:1], "Send two images or more"),
+        (images, masks[:1], "not 2 images and 1 masks"),
+        (images, [masks[0], masks[1][:99]], "Image 2 is .512, 256., and its mask .99, 256."),
+        ([images[0], images[1][:50]], [masks[0], masks[1][:50]], "fewer than 128 pixels"),
+        (images, [masks[0], 0 * masks[1]], "Mask 2 has no cells"),
+    ):
+        with pytest.raises(CallerError, match=words):
+            notebook["fine_tune"](given, known)
 
 
 def test_training_reduces_the_loss(notebook: dict[str, Any]) -> None:

@@ -27,7 +27,8 @@ def notebook() -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ENERGY_CSV", raising=False)
         yield run(NAME)
-    SERVICES.pop(SERVICE, None)
+    for name in (SERVICE, "retrain"):
+        SERVICES.pop(name, None)
 
 
 @pytest.fixture
@@ -181,3 +182,13 @@ def test_trains_on_a_given_file(
     assert (names["load"].to_numpy() == table.iloc[:, 1].to_numpy()).all()
     # The service of the module's other tests is back in its place.
     SERVICES[SERVICE] = notebook[SERVICE].service
+
+
+def test_retrained_on_real_load_it_is_measured_on_later_hours(notebook: dict[str, Any]) -> None:
+    load = pd.read_csv(data("germany_load_2018.csv"), index_col=0, parse_dates=True)
+    model = notebook["retrain"](load)
+    assert model.metrics["mae"] < 0.05 and model.metrics["r2"] > 0.8
+    assert set(model.plots) == {"Predicted and true", "Residuals", "Permutation importance"}
+    for few, words in ((load[:500], "at least eight weeks"), (load[[]], "a column of numbers")):
+        with pytest.raises(CallerError, match=words):
+            notebook["retrain"](few)

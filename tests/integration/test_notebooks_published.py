@@ -11,6 +11,7 @@ from PIL import Image
 
 import easymlnb as ml
 from easymlnb.publishing.bundle import build_bundle
+from support.mcp import call_example
 from support.notebooks import data, read
 from support.server import RunningServer
 
@@ -36,6 +37,8 @@ def test_quickstart(session_server: RunningServer) -> None:
     dice = session_server.call("roll", sides=6, times=3).json()
     assert len(dice) == 3
     assert set(dice) <= set(range(1, 7))
+    rolled = call_example(session_server.http, "roll")
+    assert isinstance(rolled["structuredContent"], list)
 
 
 @pytest.mark.slow
@@ -57,6 +60,8 @@ def test_energy_forecast(session_server: RunningServer) -> None:
         same = services.energy_forecast(load=frame, models=["RandomForest"])
     column = pd.DataFrame(same)["RandomForest"].to_numpy()
     np.testing.assert_allclose(column, table["RandomForest"].to_numpy())
+    forecast = call_example(session_server.http, "energy_forecast")
+    assert forecast["content"][0]["type"] == "text"
 
 
 @pytest.mark.slow
@@ -83,3 +88,6 @@ def test_cell_segmentation(session_server: RunningServer) -> None:
     shown = {part["title"]: part for part in view["parts"]}
     assert shown["Number of cells"]["data"] == labels.max() > 100
     assert shown["File"]["name"] == "cells.csv"
+    segmented = call_example(session_server.http, "cell_segmentation")["content"]
+    assert "image" in [part["type"] for part in segmented]
+    assert any(part["type"] == "text" and "Number of cells" in part["text"] for part in segmented)

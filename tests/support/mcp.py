@@ -128,3 +128,12 @@ class Rpc:
             assert time.monotonic() < until, "it took too long"
             time.sleep(0.05)
         return found
+
+
+def call_example(http: httpx.Client, service: str) -> dict[str, Any]:
+    """Call a service as a tool with its first example, and return the result."""
+    (values, *_) = http.get(f"services/{service}").json()["examples"]
+    found = Rpc(http, f"services/{service}/mcp").tool(service, **values)
+    assert not found.get("isError"), found
+    assert found["structuredContent"] is not None
+    return found

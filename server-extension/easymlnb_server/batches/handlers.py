@@ -15,6 +15,7 @@ from easymlnb.contract.json_values import decode_body
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.batches.manager import Table
 from easymlnb_server.batches.models import BatchOptions
+from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
 from easymlnb_server.calls import options
 from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.http.pages import PageHandler
@@ -172,6 +173,7 @@ TABLES = dict.fromkeys(
 )
 
 OPERATIONS = {
+    **SWEEPS,
     "GET /services/{name}/batches/page": Operation(
         "getBatchPage",
         "Run a service on a table, for people",

@@ -32,6 +32,7 @@ from easymlnb.contract.errors import (
 from easymlnb_server.apps.page_tokens import SCHEME, PageToken
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.http.rate_limits import rate_limit_headers
+from easymlnb_server.http.refusals import methods_of
 from easymlnb_server.identity.access import Action, Caller, JupyterUser
 from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.identity.revocation import ACCESS_REVOKED
@@ -309,11 +310,7 @@ class EasyHandler(JupyterHandler):
     @property
     def allowed_methods(self) -> str:
         """The methods of this route, as in an ``Allow`` header."""
-        return ", ".join(
-            method
-            for method in self.SUPPORTED_METHODS
-            if getattr(type(self), method.lower()) is not web.RequestHandler._unimplemented_method
-        )
+        return methods_of(type(self))
 
     @allow_unauthenticated
     def options(self, *args: str) -> None:

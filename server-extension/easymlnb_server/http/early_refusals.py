@@ -20,6 +20,7 @@ from easymlnb.contract.errors import (
     TooLarge,
 )
 from easymlnb_server.http.fastpath.credentials import JUPYTER_PROVIDERS
+from easymlnb_server.http.refusals import methods_of
 
 MAX_IGNORED_BODY = 2**16
 """Maximum bytes of a body on routes that accept none: some clients send ``{}``."""
@@ -50,6 +51,10 @@ def framing_error(headers: HTTPHeaders) -> BadRequest | None:
     return None
 
 
+CALL_METHODS = "POST, OPTIONS"
+"""The methods of calls, which have no Tornado handler on the fast path."""
+
+
 def early_refusal(
     application: Application, start: RequestStartLine, headers: HTTPHeaders, connection: Any
 ) -> EasyMLNBError | None:
@@ -64,7 +69,8 @@ def early_refusal(
     # The fast path has no Tornado handler.
     handler = getattr(application.find_handler(request), "handler_class", None)
     if not known and start.method not in getattr(handler, "SUPPORTED_METHODS", ()):
-        return MethodNotAllowed(start.method[:20])
+        allowed = CALL_METHODS if handler is None else methods_of(handler)
+        return MethodNotAllowed(start.method[:20], allowed)
     if large and not _accepts_body(handler, start.method):
         return TooLarge("This route accepts no request body. Send the request without a body.")
     foreign = handler is not None and issubclass(handler, JupyterHandler) and not _is_own(handler)

@@ -5,7 +5,9 @@ import uuid
 from email.utils import formatdate
 from http.client import responses
 
-from easymlnb.contract.errors import EasyMLNBError
+from tornado.web import RequestHandler
+
+from easymlnb.contract.errors import EasyMLNBError, MethodNotAllowed
 
 POLICY = "default-src 'none'; frame-ancestors 'self'"
 
@@ -23,6 +25,7 @@ def refusal(error: EasyMLNBError) -> bytes:
         f"Date: {formatdate(usegmt=True)}",
         f"X-Request-Id: {request_id}",
         *_retry(error),
+        *_allow(error),
         "Connection: close",
         f"Content-Length: {len(body)}",
     )
@@ -32,3 +35,17 @@ def refusal(error: EasyMLNBError) -> bytes:
 def _retry(error: EasyMLNBError) -> tuple[str, ...]:
     known = isinstance(error.details, dict) and "retry_after" in error.details
     return (f"Retry-After: {error.details['retry_after']}",) if known else ()
+
+
+def _allow(error: EasyMLNBError) -> tuple[str, ...]:
+    allowed = error.allowed if isinstance(error, MethodNotAllowed) else ""
+    return (f"Allow: {allowed}",) if allowed else ()
+
+
+def methods_of(handler: type[RequestHandler]) -> str:
+    """Return the methods of a handler, as in an ``Allow`` header."""
+    return ", ".join(
+        method
+        for method in handler.SUPPORTED_METHODS
+        if getattr(handler, method.lower()) is not RequestHandler._unimplemented_method
+    )

@@ -7,7 +7,6 @@ from easymlnb_server.apps.handlers import OPERATIONS as APPS
 from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
 from easymlnb_server.batches.handlers import OPERATIONS as BATCHES
 from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
-from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
@@ -28,14 +27,7 @@ from easymlnb_server.http.model_routes import OPERATIONS as MODELS
 from easymlnb_server.http.model_routes import OWN_MODEL, model_routes
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.hub.handlers import (
-    HubHandler,
-    OwnerlessHandler,
-    OwnerlessPageHandler,
-    ServiceTransferHandler,
-    TransferHandler,
-    UserHandler,
-)
+from easymlnb_server.hub.handlers import ROUTES as HUB
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
 from easymlnb_server.identity.audit.handlers import OPERATIONS as AUDIT
@@ -170,7 +162,6 @@ OPERATIONS: Operations = {
     **UPLOADS,
     **JOBS,
     **BATCHES,
-    **SWEEPS,
     **TRAINING,
     **JOB_PAGES,
     **KEYS,
@@ -202,9 +193,7 @@ CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
 ASSET = r"([a-z]+\.[a-z]+)"
-
 KEY = r"(key_[0-9a-f]{16})"
-
 SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
 
@@ -347,12 +336,7 @@ ROUTES: Routes = (
 # A shared service has no live services and runs no kernels under its own account.
 SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
-    (r"hub", HubHandler),
-    (r"hub/ownerless", OwnerlessHandler),
-    (r"hub/ownerless/page", OwnerlessPageHandler),
-    (rf"services/{FULL_NAME}/transfer", ServiceTransferHandler),
-    (rf"hub/users/{USER}", UserHandler),
-    (rf"hub/users/{USER}/transfer", TransferHandler),
+    *HUB,
     (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )

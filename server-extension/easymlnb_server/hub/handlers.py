@@ -210,3 +210,14 @@ class TransferHandler(BodyHandler):
         forget_services(self, moved)
         await self.record("owner.transfer", name, owner=to, details={"to": to, "moved": moved})
         self.write_json({"moved": moved})
+
+
+ROUTES = (
+    (r"hub", HubHandler),
+    (r"hub/ownerless", OwnerlessHandler),
+    (r"hub/ownerless/page", OwnerlessPageHandler),
+    (r"services/([^/]+/[A-Za-z0-9_-]+)/transfer", ServiceTransferHandler),
+    (r"hub/users/([^/]+)", UserHandler),
+    (r"hub/users/([^/]+)/transfer", TransferHandler),
+)
+"""The routes of a shared service only."""

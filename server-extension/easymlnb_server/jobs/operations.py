@@ -6,6 +6,7 @@ from easymlnb_server.openapi.document import (
     BYTES,
     CALLING,
     COUNT,
+    EVENT_STREAM,
     JSON,
     TEXT,
     Operation,
@@ -93,7 +94,7 @@ OPERATIONS = {
         ok(
             "Events `state`, `progress`, `log`, `metric`, `file` and `checkpoint`, until the job "
             "has ended.",
-            {EVENTS: TEXT},
+            {EVENTS: EVENT_STREAM},
         )
         | done("There is nothing left to send."),
         (503,),

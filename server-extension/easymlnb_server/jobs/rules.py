@@ -124,7 +124,7 @@ def preempt(job: Job, in_vain: int, now: float) -> Change:
     """End an attempt whose node ended; the job continues elsewhere, which costs no budget.
 
     ``in_vain`` is how many runs were preempted since the last checkpoint: a job that never gets to
-    its next one would run for ever.
+    its next one would run indefinitely.
     """
     if in_vain >= IN_VAIN:
         text = (

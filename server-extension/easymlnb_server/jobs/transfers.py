@@ -68,7 +68,7 @@ class JobTransfers:
     Parameters
     ----------
     repository, files, spool, events
-        Where files are recorded, stored, and assembled, and who is told.
+        Where files are recorded, stored and assembled, and who follows the job.
     job
         Returns the job with its present token.
     send
@@ -135,7 +135,7 @@ class JobTransfers:
             await self._store(message, body)
 
     def _forget(self, message: FileMessage) -> None:
-        """Tell the worker that a file will not be stored: its job goes on without it."""
+        """Tell the worker that a file will not be stored: its job continues without it."""
         if isinstance(message, JobFile | JobFilePart):
             part = self._parts.pop(message.number, None)
             if part is not None:

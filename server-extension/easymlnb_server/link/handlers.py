@@ -289,24 +289,23 @@ class LinkHandler(KernelSocketHandler):
         self._link.send(answer, json.dumps(value).encode())
 
     @property
-    def _model_token(self) -> str:
-        """The token with which this worker reads models."""
+    def _worker(self) -> WorkerIdentity:
+        """Whose worker this is."""
         expected = self._expected
         if expected is None:
             raise ValueError("Only workers need a token for models.")
-        identity = WorkerIdentity(expected.owner, expected.account, expected.bundle)
-        return self.state.model_tokens.make(identity)
+        return WorkerIdentity(expected.owner, expected.account, expected.bundle)
 
     def _on_get_model_access(self, request: GetModelAccess, body: bytes) -> None:
         if self._link is not None:
             answer = ServiceResult(id=request.id, content_type="application/json")
-            self._link.send(answer, json.dumps(self._model_token).encode())
+            token = self.state.models.tokens.make(self._worker)
+            self._link.send(answer, json.dumps(token).encode())
 
     def _on_models_in_use(self, message: ModelsInUse, body: bytes) -> None:
         if self._link is not None and self._expected is not None:
-            self.state.models.subscribe(
-                self._link, lambda: self._services, self._model_token, message.models
-            )
+            services, models = lambda: self._services, self.state.models
+            models.subscribe(self._link, self._worker, services, message.models)
 
     def _on_model_loaded(self, message: ModelLoaded, body: bytes) -> None:
         if self._link is not None:

@@ -33,7 +33,7 @@ class ModelHandlerBase(EasyHandler):
         """Who asks; a worker's short names are those of its owner."""
         caller = self.caller
         if self.worker is not None:
-            return Requester(caller, self.worker.owner, self.worker.bundle)
+            return Requester(caller, self.worker.owner)
         return Requester(caller, caller.name if caller is not None else "")
 
     async def _identify(self) -> Any:
@@ -44,14 +44,11 @@ class ModelHandlerBase(EasyHandler):
         worker = self.worker = (
             WorkerIdentity(expected.owner, expected.account, expected.bundle)
             if expected is not None
-            else self.state.model_tokens.find(text)
+            else self.models.tokens.find(text)
         )
         if worker is None:
             raise NotLoggedIn
-        services = self.state.services
-        self.caller = (
-            await self.state.users.find(worker.account) if services.shared else services.user
-        )
+        self.caller = await self.models.caller_of(worker)
         if self.caller is None:
             raise NotLoggedIn
         # Without a cookie, no other site can have sent this request for the worker.

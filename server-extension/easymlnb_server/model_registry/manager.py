@@ -1,7 +1,7 @@
 """Models: who may do what with them, and their changes."""
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,19 @@ from msgspec import UNSET
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, Forbidden, ModelNotFound
 from easymlnb.contract.model_protocol import LoadedModel
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, is_allowed
+from easymlnb_server.identity.access import (
+    PRIVATE,
+    Access,
+    Action,
+    Caller,
+    UserDirectory,
+    is_allowed,
+)
 from easymlnb_server.identity.names import GROUP, group_of, qualified_name, short_name
 from easymlnb_server.model_registry import rules
 from easymlnb_server.model_registry.models import AliasChange, ModelChange, NewModel, VersionChange
 from easymlnb_server.model_registry.rollout import Rollout
+from easymlnb_server.model_registry.tokens import ModelTokens, WorkerIdentity
 from easymlnb_server.model_registry.uploaded import read_version
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.store.model_records import AliasRow, ModelOverview, ModelRow, VersionRow
@@ -26,6 +34,8 @@ from easymlnb_server.store.store import Store
 
 _thread = asyncio.to_thread
 
+log = logging.getLogger("easymlnb.models")
+
 
 @dataclass(frozen=True, slots=True)
 class Requester:
@@ -33,12 +43,10 @@ class Requester:
 
     - ``caller``: whose rights count; ``None`` if the user is gone
     - ``owner``: whose model a short name is: the caller, or a worker's owner, who can be a group
-    - ``bundle``: the worker's bundle; empty for a user
     """
 
     caller: Caller | None
     owner: str
-    bundle: str = ""
 
 
 class ModelRegistry:
@@ -50,10 +58,12 @@ class ModelRegistry:
         Says whether many users share this server.
     store
         Returns the open store; raises why it is not open.
+    users
+        Finds the users in whose names workers act.
+    tokens
+        Those with which workers read models.
     quota
         Maximum bytes of the models of one owner; 0 for no limit.
-    rollout
-        Tells workers of a new version under an alias.
     is_template
         Says whether a bundle of an owner is a template, which serves models without depending on
         any.
@@ -63,15 +73,18 @@ class ModelRegistry:
         self,
         services: ServiceRegistry,
         store: Callable[[], Store],
+        users: UserDirectory,
+        tokens: ModelTokens,
         quota: int,
-        rollout: Rollout,
         is_template: Callable[[str, str], bool] = lambda bundle, owner: False,
     ) -> None:
-        self.rollout = rollout
+        self.rollout = Rollout()
+        self.tokens = tokens
         self._is_template = is_template
         self.quota = quota
         self._services = services
         self._store = store
+        self._users = users
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -83,6 +96,13 @@ class ModelRegistry:
     def store(self) -> Store:
         """The open store; raises why it is not open."""
         return self._store()
+
+    async def close(self) -> None:
+        """Tell workers of no more changes: this process no longer serves them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rollout.close()
 
     # names and rights
 
@@ -210,20 +230,38 @@ class ModelRegistry:
     def subscribe(
         self,
         link: WorkerLink,
+        worker: WorkerIdentity,
         services: Callable[[], tuple[str, ...]],
-        token: str,
         loaded: tuple[LoadedModel, ...],
     ) -> None:
         """Note what a worker has loaded, and let it load what has changed meanwhile."""
-        self.rollout.subscribe(link, services, token, loaded)
-        for name in {model for model, _, _ in loaded}:
-            task = asyncio.create_task(self._catch_up(name))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        task = asyncio.create_task(self._subscribe(link, worker, services, loaded))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _catch_up(self, name: str) -> None:
-        with contextlib.suppress(EasyMLNBError):  # deleted since
-            await self.moved(name)
+    async def _subscribe(
+        self,
+        link: WorkerLink,
+        worker: WorkerIdentity,
+        services: Callable[[], tuple[str, ...]],
+        loaded: tuple[LoadedModel, ...],
+    ) -> None:
+        caller, token = await self.caller_of(worker), self.tokens.make(worker)
+        for model, ref, version in loaded:
+            try:
+                await self.find(model, caller, Action.SEE)
+                if not self._is_template(worker.bundle, worker.owner):
+                    await _thread(self.rows.note_use, worker.bundle, model, ref)
+                self.rollout.subscribe(link, services, token, ((model, ref, version),))
+                await self.moved(model)
+            except EasyMLNBError as error:  # deleted since, or no longer the worker's to see
+                log.warning("A worker loads the model %s: %s", model, error)
+
+    async def caller_of(self, worker: WorkerIdentity) -> Caller | None:
+        """Return the user in whose name a worker acts; ``None`` if that user is gone."""
+        if not self._services.shared:
+            return self._services.user
+        return await self._users.find(worker.account)
 
     async def moved(self, name: str) -> None:
         """Tell workers which versions the aliases of a model name now."""
@@ -231,11 +269,6 @@ class ModelRegistry:
             return
         found = await _thread(self.rows.get, name)
         self.rollout.move(name, targets(found))
-
-    async def note_use(self, requester: Requester, model: str, ref: str) -> None:
-        """Note that the bundle of a worker loads a model."""
-        if requester.bundle and not self._is_template(requester.bundle, requester.owner):
-            await _thread(self.rows.note_use, requester.bundle, model, ref)
 
 
 def targets(found: ModelOverview) -> Mapping[str, int]:

@@ -106,11 +106,11 @@ class Rollout:
 
     async def close(self) -> None:
         """Stop telling workers."""
-        for task in self._moving.values():
+        self._workers.clear()  # so that no task starts again
+        tasks = list(self._moving.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._moving.values(), return_exceptions=True)
-        self._moving.clear()
-        self._workers.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, model: str) -> None:
         if model not in self._moving:

@@ -113,8 +113,6 @@ class ModelVersionHandler(VersionBase, BodyHandler):
     @web.authenticated
     async def get(self, name: str, ref: str) -> None:
         found, row = await self.version(name, ref)
-        if self.worker is not None:
-            await self.models.note_use(self.requester, row.model, ref)
         self.write_json(await self.details(found, row))
 
     @web.authenticated

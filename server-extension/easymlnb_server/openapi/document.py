@@ -28,6 +28,8 @@ TEXT: Schema = {"type": "string"}
 HTML: Content = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+EVENT_STREAM: Schema = {"description": "Server-sent events."}
+"""Without a type: tools disagree whether it is that of the text or of one event."""
 
 ANYWHERE = {401, 403, 500}
 """Statuses that every route can answer with."""
@@ -57,6 +59,7 @@ class Operation:
     query: parameters in the query string.
     headers: parameters in headers.
     open: whether it is answered without credentials.
+    error: the schema of its errors, if it is not ours.
     """
 
     id: str
@@ -70,6 +73,12 @@ class Operation:
     headers: tuple[Schema, ...] = ()
     description: str = ""
     open: bool = False
+    error: Schema | None = None
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the answer is a page for people."""
+        return any("text/html" in content for _, content in self.answers.values())
 
     def all_errors(self, path: str) -> set[int]:
         """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
@@ -113,7 +122,23 @@ def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Sche
     components = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
     # Defaults are Python values, such as tuples.
     schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(components))
-    return schemas
+    return {name: _without_false_items(schema) for name, schema in schemas.items()}
+
+
+def _without_false_items(schema: Any) -> Any:
+    """Return a schema whose tuples are limited by ``maxItems`` only.
+
+    Generators of clients do not know that ``items`` can be false.
+    """
+    if isinstance(schema, list):
+        return [_without_false_items(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_false_items(one)
+        for key, one in schema.items()
+        if key != "items" or one is not False
+    }
 
 
 def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
@@ -195,7 +220,8 @@ def _document(
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {f"Error{status}": _error(status) for status in _STATUSES},
+            "responses": {f"Error{status}": _error(status) for status in _STATUSES}
+            | {f"PageError{status}": _error(status, page=True) for status in _STATUSES},
             "headers": HEADERS,
             "securitySchemes": SECURITY,
         },
@@ -225,7 +251,7 @@ def _fixed(method: str, path: str, route: Operation) -> dict[str, Any]:
             str(status): _response(sentence, content, *(["Location"] if status == 202 else ()))
             for status, (sentence, content) in route.answers.items()
         }
-        | _errors(route.all_errors(path)),
+        | _errors_of(route, path),
     }
     if route.description:
         operation["description"] = route.description
@@ -234,6 +260,14 @@ def _fixed(method: str, path: str, route: Operation) -> dict[str, Any]:
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     return operation | ({"security": []} if route.open else _security(method))
+
+
+def _errors_of(route: Operation, path: str) -> dict[str, Any]:
+    statuses = route.all_errors(path)
+    if route.error is None:
+        return _errors(statuses, page=route.is_page)
+    body: Content = {JSON: route.error}
+    return {str(status): _response("An error of the protocol.", body) for status in statuses}
 
 
 def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
@@ -257,17 +291,20 @@ def _content(content: Content) -> dict[str, Any]:
 _STATUSES = sorted({kind.status for code, kind in BY_CODE.items() if code not in NEVER_SENT})
 
 
-def _error(status: int) -> dict[str, Any]:
+def _error(status: int, *, page: bool = False) -> dict[str, Any]:
+    """Return the response for a status; errors of pages are pages, but for those of limits."""
     kinds = [k for code, k in BY_CODE.items() if k.status == status and code not in NEVER_SENT]
     # Docstrings mark code the way of reStructuredText, descriptions that of Markdown.
     lines = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
     headers = ("Retry-After",) if status == 503 else ()
-    return _response("\n".join(lines), {JSON: ErrorResponse}, *headers)
+    content: Content = {JSON: ErrorResponse} | (HTML if page else {})
+    return _response("\n".join(lines), content, *headers)
 
 
-def _errors(statuses: Iterable[int]) -> dict[str, Any]:
+def _errors(statuses: Iterable[int], *, page: bool = False) -> dict[str, Any]:
+    kind = "PageError" if page else "Error"
     return {
-        str(status): {"$ref": f"#/components/responses/Error{status}"}
+        str(status): {"$ref": f"#/components/responses/{kind}{status}"}
         for status in sorted(statuses)
     }
 
@@ -288,7 +325,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
-    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
+    answers["text/event-stream"] = {"description": EVENTS}
     sentence = "The result in parts for display." if view else "The result."
     if spec.stream:
         sentence = "The results: one `item` event each, or one list as JSON."
@@ -349,11 +386,20 @@ def _component(owner: str, name: str) -> str:
 
 
 def _components(owner: str, schema: Schema) -> dict[str, Schema]:
-    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``."""
+    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``.
+
+    They have no titles: generators name classes after them, and two services may have a ``Point``.
+    """
     rewrite = _rewriter(owner)
     root = rewrite(schema)
     defs = root.pop("$defs", {})
-    return {owner: root} | {_component(owner, name): found for name, found in defs.items()}
+    found = {owner: root} | {_component(owner, name): one for name, one in defs.items()}
+    return {
+        name: {key: value for key, value in one.items() if key != "title"}
+        if isinstance(one, dict)
+        else one
+        for name, one in found.items()
+    }
 
 
 def _rewriter(owner: str) -> Callable[[Any], Any]:

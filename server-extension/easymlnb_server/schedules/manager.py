@@ -16,7 +16,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, Forbidden, ScheduleNotFound
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    Forbidden,
+    InternalError,
+    ScheduleNotFound,
+)
 from easymlnb_server.identity.access import Caller, UserDirectory
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import Job, JobInput, new_id
@@ -30,6 +36,7 @@ from easymlnb_server.schedules.models import (
 )
 from easymlnb_server.schedules.repository import OVERLAPPED, NotDue, ScheduleRepository
 from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.store import Store
 
 MOST = 200
@@ -204,6 +211,11 @@ class Schedules:
                 log.warning("The schedule %s has to wait (%s).", schedule.id, error)
                 return False
             await self._pass(schedule, error.message, pause=error.status != 429)
+        except LeaseLost:
+            raise
+        except Exception:
+            log.exception("The schedule %s could not be run.", schedule.id)
+            await self._pass(schedule, InternalError().message, pause=True)
         return True
 
     async def _make_job(self, schedule: Schedule) -> None:

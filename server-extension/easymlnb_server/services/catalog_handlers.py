@@ -51,6 +51,9 @@ PICTURES = ("image/webp", "image/png", "image/jpeg")
 MAX_LIMIT = 1000
 """Maximum ``limit`` of a list."""
 
+MAX_START = 10**9
+"""Maximum ``start`` of a list."""
+
 
 def query(handler: EasyHandler) -> Query:
     """Return the query of a request; raises ``BadRequest``."""
@@ -70,7 +73,7 @@ def query(handler: EasyHandler) -> Query:
         me=handler.caller.name if handler.caller is not None else "",
         input=get("input", ""),
         sort=sort,
-        start=_number(get("start", "0"), 0, 10**9, "start"),
+        start=_number(get("start", "0"), 0, MAX_START, "start"),
         limit=_number(limit, 1, MAX_LIMIT, "limit") if (limit := get("limit", "")) else None,
     )
 
@@ -299,8 +302,14 @@ LISTING = (
     query_parameter("whose", "Yours, or those of others.", {**TEXT, "enum": ["mine", "others"]}),
     query_parameter("input", "A kind of value that it takes: `image`, `time series`, ...", TEXT),
     query_parameter("sort", "Order.", {**TEXT, "enum": ["name", "called", "newest"]}),
-    query_parameter("start", "How many to leave out before the first.", COUNT),
-    query_parameter("limit", "How many at most; default: all.", {"type": "integer", "minimum": 1}),
+    query_parameter(
+        "start", "How many to leave out before the first.", COUNT | {"maximum": MAX_START}
+    ),
+    query_parameter(
+        "limit",
+        "How many at most; default: all.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    ),
 )
 """The parameters of a list of services."""
 

@@ -59,7 +59,9 @@ if (form instanceof HTMLFormElement) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const versions = chosen().map((box) => box.value);
+    const versions = chosen()
+      .map((box) => Number(box.value))
+      .sort((first, second) => first - second);
     location.assign(`${form.action}?versions=${versions.join(",")}`);
   });
 }

@@ -10,7 +10,7 @@ from easymlnb.contract.json_values import decode_body
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.pages import PageHandler
-from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.jobs.handlers import job_owner, number
 from easymlnb_server.openapi.document import (
     COUNT,
@@ -86,6 +86,8 @@ class WebhooksHandler(WebhookHandlerBase, BodyHandler):
     @web.authenticated
     async def post(self) -> None:
         request = decode_body(self.read_body(), WebhookRequest, ADVICE)
+        if request.service:
+            self.target(request.service, Action.SEE)
         webhook, secret = await self.webhooks.create(request, self.user(), self.owner)
         await self.record("webhook.create", webhook.id, owner=webhook.user)
         self.set_header("Location", f"{self.address}webhooks/{webhook.id}")
@@ -215,7 +217,8 @@ OPERATIONS = {
     ),
     "POST /webhooks": Operation(
         "createWebhook", "Have a URL called, or mail sent, when your jobs end",
-        ok("The webhook, with the secret that signs its messages.", WebhookShown, 201), (409, 503),
+        ok("The webhook, with the secret that signs its messages.", WebhookShown, 201),
+        (404, 409, 503),
         tag="Webhooks", body={JSON: WebhookRequest},
         description="Messages follow Standard Webhooks.",
     ),

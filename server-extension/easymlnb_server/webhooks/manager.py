@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, WebhookNotFound
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, InternalError, WebhookNotFound
 from easymlnb_server.credentials.encryption import NO_KEY, Cipher, KeySource
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs.models import new_id
@@ -251,7 +251,13 @@ class Webhooks:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Try a delivery once, and write how that ended."""
-        outcome = await self._send(delivery)
+        try:
+            outcome = await self._send(delivery)
+        except EasyMLNBError:
+            raise  # such as a database that is away
+        except Exception:
+            log.exception("The delivery %s could not be sent.", delivery.id)
+            outcome = rules.Outcome(error=InternalError().message)
         now = self._clock()
         values = rules.after_try(delivery, outcome, now)
         if outcome.error:

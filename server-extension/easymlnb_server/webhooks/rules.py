@@ -7,11 +7,8 @@ from typing import Any
 import msgspec
 
 from easymlnb_server.jobs.models import Job
-from easymlnb_server.jobs.rules import Change
+from easymlnb_server.jobs.rules import PREEMPTED, Change
 from easymlnb_server.webhooks.models import TEST, Delivery, DeliveryState, Event, Webhook
-
-PREEMPTED = "preempted"
-"""The outcome of an attempt that was ended by its node, not by its function."""
 
 HOUR = 3600.0
 PAUSES = (5.0, 300.0, 1800.0, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR)

@@ -24,6 +24,9 @@ from easymlnb_server.workers import runtime_copy
 TIMEOUT = 3600.0
 """Seconds for one run of uv, which may download gigabytes."""
 
+EVERY = 86400.0
+"""Seconds between two removals of unused environments."""
+
 UNUSED = 86400.0
 """Seconds after its last use until an environment that no bundle needs is removed."""
 
@@ -139,6 +142,13 @@ class LockedEnvironments:
             if found and (await _run([found, "-c", code], lambda text: None)).strip() == version:
                 return found
         return version
+
+    async def run(self, needed: Callable[[], Collection[str]]) -> None:
+        """Remove unused environments every day; ``needed`` blocks."""
+        while True:
+            names = await asyncio.to_thread(needed)
+            await asyncio.to_thread(self.collect, names)
+            await asyncio.sleep(EVERY)
 
     def collect(self, needed: Collection[str]) -> int:
         """Remove environments that are unused and not ``needed``; return how many. Blocks."""

@@ -10,8 +10,11 @@ import socket
 import stat
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from support.hub.networks import Network
 
@@ -188,3 +191,25 @@ class Cluster:
         (self.folder / "cgroup.conf").write_text(
             f"CgroupPlugin={'cgroup/v1' if old else 'disabled'}\n"
         )
+
+
+def job_of(process: psutil.Process) -> str:
+    """Return the job that a process belongs to; empty for none."""
+    with suppress(psutil.Error):
+        for parent in process.parents():
+            title = " ".join(parent.cmdline())
+            if title.startswith("slurmstepd: ["):
+                return title.partition("[")[2].partition(".")[0]
+    return ""
+
+
+def processes(job: str) -> list[psutil.Process]:
+    """Return the processes of a job, parents first."""
+    return [process for process in psutil.process_iter() if job_of(process) == job]
+
+
+def kill(job: str) -> None:
+    """Kill all processes of a job, without the signals that Slurm sends before."""
+    for process in processes(job):
+        with suppress(psutil.Error):
+            process.kill()

@@ -34,6 +34,7 @@ def fit(folder: str, steps: int, seed: int) -> list[float]:
         weights = 0.9 * weights + numpy.random.standard_normal(weights.shape)
         step += 1
         checkpoint.save(step, weights=weights)
+        time.sleep(0.06)  # progress is sent no more often
         ml.progress(step / steps)
         with (marks / "steps").open("a") as file:
             print(attempt, step, os.getpid(), file=file)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from easymlnb.forms.call_protocol import Event, JobStatus, Succeeded
+from easymlnb.contract.training import Training
+from easymlnb.forms.call_protocol import Event, JobModel, JobStatus, Succeeded
 from easymlnb.forms.form import UPLOAD_FIRST, Form
 from easymlnb.forms.job_cards import MAX_CARDS
+from easymlnb.forms.learning_curves import curves, read_curves
 from easymlnb.services.definition import define
 
 ID = "01JQ0000000000000000000000"
@@ -53,6 +55,9 @@ class Caller:
     def read_job(self, id: str, on_event: Callable[[Event], None]) -> Running:
         on_event(Succeeded([{"kind": "text", "title": "", "data": f"result of {id}"}], 3.0))
         return Running()
+
+    def use_model(self, id: str, on_done: Callable[[str], None]) -> None:
+        on_done("" if id == ID else "There is no model.")
 
 
 def half(value: float = 3.0) -> float:
@@ -158,3 +163,45 @@ def test_no_button_where_jobs_are_not_allowed(may: bool) -> None:
     caller.may_run_jobs = may
     form = Form(define(half, timeout=100).spec, caller)
     assert (form.jobs is not None) is may
+
+
+def test_the_form_of_a_training_has_its_button_curves_and_model() -> None:
+    caller = Caller()
+    spec = define(half, training=Training(model="line"), on_timeout="job").spec
+    form = Form(spec, caller)
+    assert form.run_bar._run.description == "Train" and not offered(form)
+    assert form.jobs is not None
+    form.jobs.base = "/easymlnb/"
+    form.run_bar._run.click()
+    (job,) = caller.jobs
+    found = read_curves([{"name": "loss", "step": n, "value": 1 / (n + 1)} for n in range(3)])
+    job.status(JobStatus(ID, "running", 0.5, curves=found))
+    assert "Training: Running" in cards(form) and "loss 0.3333 at step 2" in cards(form)
+    assert "<polyline" in cards(form)
+
+    model = JobModel("line", 4, "model/model.skops", may_use=True)
+    job.status(JobStatus(ID, "succeeded", 1.0, model=model, curves=found))
+    assert "Made version 4 of the model line." in cards(form)
+    assert f"/easymlnb/jobs/{ID}/files/model/model.skops" in cards(form)
+    form.actions["job-use"]("1")
+    assert "now in production" in cards(form) and "Use this one" not in cards(form)
+
+
+def test_only_those_who_manage_a_model_can_use_it() -> None:
+    form, caller = made()
+    form.run_in_background()
+    caller.jobs[0].status(JobStatus(ID, "succeeded", model=JobModel("line", 4)))
+    assert "version 4 of the model line" in cards(form) and "Use this one" not in cards(form)
+
+
+def test_curves_leave_out_what_cannot_be_drawn() -> None:
+    assert curves(()) is None
+    found = read_curves(
+        [
+            {"name": "loss", "step": 0, "value": float("nan")},
+            {"name": "many", "step": 0, "value": 1.0},
+            *({"name": "many", "step": n, "value": n} for n in range(1, 5000)),
+        ]
+    )
+    assert [curve.name for curve in found] == ["many"]
+    assert len(found[0].points) == 300 and found[0].points[-1] == (4999, 4999.0)

@@ -4,6 +4,7 @@ import json
 import operator
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
@@ -12,6 +13,7 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from easymlnb.contract.errors import NotLoggedIn
 from easymlnb.contract.worker_protocol import ReconnectGrant
 from easymlnb.runtime import server_address
 from easymlnb.runtime.link import LinkLost
@@ -23,10 +25,11 @@ pytestmark = pytest.mark.slow
 class Listener:
     """A server that takes note of the secrets it is dialled with.
 
-    With ``refuses`` it refuses until ``accept`` is called.
+    With ``refuses`` it refuses with ``text`` until ``accept`` is called.
     """
 
-    def __init__(self, *, refuses: bool = False) -> None:
+    def __init__(self, *, refuses: bool = False, text: str = "") -> None:
+        self._text = text
         self.secrets: Queue[str] = Queue()
         self._connections: list[ServerConnection] = []
         self._refuses = refuses
@@ -44,7 +47,7 @@ class Listener:
             pass
 
     def _look(self, connection: ServerConnection, request: Request) -> Response | None:
-        return connection.respond(401, "") if self._refuses else None
+        return connection.respond(401, self._text) if self._refuses else None
 
     def accept(self) -> None:
         self._refuses = False
@@ -127,6 +130,19 @@ def test_nobody_is_dialled_who_only_has_the_old_address(data: Data, first: Liste
     made = data.start(first.url)
     assert made.dial_again(BRIEFLY) is None
     assert first.secrets.empty()
+
+
+def test_a_server_that_runs_and_does_not_expect_the_worker_ends_it(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_address, "GIVE_UP_AFTER", 0.2)
+    for text, gives_up in ((json.dumps(NotLoggedIn().to_dict()), True), ("A proxy.", False)):
+        listener = Listener(refuses=True, text=text)
+        made = data.start(listener.url, with_file=False)
+        began = time.monotonic()
+        assert made.dial_again(BACK if gives_up else BRIEFLY) is None
+        assert time.monotonic() - began < BACK.seconds
+        listener.close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])

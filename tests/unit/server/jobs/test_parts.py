@@ -2,15 +2,25 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, Forbidden
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.calls.options import preferred_wait
+from easymlnb_server.identity.access import Caller, owner_key, pass_key
 from easymlnb_server.jobs import lanes
 from easymlnb_server.jobs.events import CHANGED, MAX_PENDING, JobEvents
 from easymlnb_server.jobs.logs import JobLogs
+from easymlnb_server.jobs.submission import (
+    VISITOR_RETENTION,
+    JobFactory,
+    Submission,
+    kept_seconds,
+)
 
 
 def test_lanes_are_checked() -> None:
@@ -90,3 +100,34 @@ def test_a_slow_follower_is_cut_off() -> None:
         events.publish("j", CHANGED)
 
     asyncio.run(follow())
+
+
+def factory() -> JobFactory:
+    spec = ServiceSpec(name="f", title="", input={}, output={}, timeout=60.0)
+    target = SimpleNamespace(name="f", version="1", spec=spec)
+    published = {"f": SimpleNamespace(versions={1: SimpleNamespace(bundle="b")}, owner="ann")}
+    invoker: Any = SimpleNamespace(find=lambda *given, **how: target)
+    lanes_of: Any = lanes.parse({"jobs": {}, "train": {}})
+    return JobFactory(invoker, published, lanes_of, 86400.0, lambda name: None)  # type: ignore[arg-type]
+
+
+def test_the_job_of_a_user_and_of_a_visitor() -> None:
+    asked: dict[str, Any] = {"service": "f", "body": b"", "lane": "train", "attempts": 3}
+    made = factory().make(
+        Submission(caller=Caller("ann"), owner=owner_key("ann"), timeout=600.0, **asked)
+    )
+    assert (made.lane, made.attempts, made.timeout) == ("train", 3, 600.0)
+    assert kept_seconds(made, 10 * VISITOR_RETENTION) == 10 * VISITOR_RETENTION
+    # It runs once, in the default lane, not longer than a call, and is kept for a day.
+    made = factory().make(Submission(caller=None, owner=pass_key("x"), timeout=600.0, **asked))
+    assert (made.lane, made.attempts, made.timeout) == ("jobs", 1, 60.0)
+    assert (made.options.user, kept_seconds(made, 10 * VISITOR_RETENTION)) == (
+        "",
+        VISITOR_RETENTION,
+    )
+    with pytest.raises(Forbidden, match="need a login"):
+        factory().make(Submission(caller=None, owner="visitor 127.0.0.1", **asked))
+    with pytest.raises(BadRequest, match="attempts must be from 1 to 20, not 99"):
+        factory().make(
+            Submission(caller=Caller("ann"), owner=owner_key("ann"), **asked | {"attempts": 99})
+        )

@@ -11,6 +11,7 @@ import pytest
 from easymlnb.contract.errors import (
     BadRequest,
     EasyMLNBError,
+    InternalError,
     LimitExceeded,
     NotReady,
     ScheduleNotFound,
@@ -42,6 +43,7 @@ class FakeJobs:
         self.repository = JobRepository(store.database)
         self.refusal: EasyMLNBError | None = None
         self.kill = False
+        self.defect = False
 
     def check(self, submission: Submission) -> None:
         if self.refusal is not None:
@@ -49,6 +51,8 @@ class FakeJobs:
 
     async def submit(self, submission: Submission, store: Callable[[Job], Job]) -> Job:
         self.check(submission)
+        if self.defect:
+            raise ZeroDivisionError
         job = make_job(owner=submission.owner, service=submission.service, key=submission.key)
         stored = await asyncio.to_thread(store, msgspec.structs.replace(job, key=job.key or None))
         if self.kill:
@@ -177,6 +181,13 @@ async def test_why_a_tick_makes_no_job(world: World) -> None:
     found = await tick(LimitExceeded("this user", "calls_per_day", 5, 60))
     assert (found.next, found.skipped) == (world.now + 3600, 1)
     assert "calls_per_day" in found.reason
+    world.jobs.defect = True
+    world.now += 3600
+    await world.schedules.tick()
+    world.jobs.defect = False
+    found = await world.current(schedule)
+    assert found.next is None and found.reason == InternalError().message
+    await world.schedules.change(schedule.id, OWNER, ScheduleChange(paused=False), ANN)
     found = await tick(ServiceNotFound("train"))
     assert found.next is None and "train" in found.reason
     world.now += 3600

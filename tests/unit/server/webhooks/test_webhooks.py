@@ -14,9 +14,8 @@ from easymlnb.contract.errors import BadRequest, CredentialsDisabled, WebhookNot
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs import rules as job_rules
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.repository import JobRepository
-from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.store import Store
 from easymlnb_server.webhooks.hosts import AllowedHosts
 from easymlnb_server.webhooks.mail import MailServer
@@ -29,7 +28,7 @@ from easymlnb_server.webhooks.models import (
     WebhookChange,
     WebhookRequest,
 )
-from easymlnb_server.webhooks.rules import PAUSES, PREEMPTED
+from easymlnb_server.webhooks.rules import PAUSES
 from easymlnb_server.webhooks.sending import HttpSender
 from support.webhook_receiver import Receiver
 
@@ -168,15 +167,14 @@ async def test_only_the_wanted_events_of_the_owner_are_sent(world: World) -> Non
     world.jobs.apply(job, job_rules.fail(job, BOOM, world.now))
     assert await world.all() == []
     job = world.running(service="train", attempts=2)
-    leaving = {"state": State.QUEUED, "holder": None, "changed": world.now}
-    world.jobs.apply(job, Change(leaving, PREEMPTED, event=State.QUEUED))
+    world.jobs.apply(job, job_rules.preempt(job, 0, world.now))
     (job,) = world.jobs.claim("jobs", "me", 1, world.now)
     job = world.jobs.apply(job, job_rules.fail(job, BOOM, world.now)) or job
     (job,) = world.jobs.claim("jobs", "me", 1, world.now + 60)
     world.jobs.apply(job, job_rules.fail(job, BOOM, world.now))
-    failed, left = await world.all()
-    assert (left.event, failed.event) == ("job.preempted", "job.failed")
-    assert json.loads(failed.body)["data"]["error"] == BOOM
+    bodies = {one.event: json.loads(one.body) for one in await world.all()}
+    assert bodies.keys() == {"job.preempted", "job.failed"}
+    assert bodies["job.failed"]["data"]["error"] == BOOM
 
 
 async def test_jobs_that_end_while_they_wait_are_told_too(world: World) -> None:
