@@ -119,7 +119,8 @@ class Form:
             self.jobs = self._job_cards(caller)
             self.run_bar = self._run_bar(spec)
             self.flag_bar = self._flag_bar(caller)
-            self.result_panel = ResultPanel(spec.stream, self.flag_bar)
+            run = "Run" if spec.training is None else "Train"
+            self.result_panel = ResultPanel(spec.stream, self.flag_bar, run)
             self.code_panel = CodePanel(assistant_link(spec.name, url))
             self.script = FormScript(self.actions, app_page=app_page)
             self.fields.widget.remove_class("em-group")

@@ -58,9 +58,12 @@ class CodePanel:
 
 
 class ResultPanel:
-    """The result of the last call. An old result stays, dimmed, until there is a new one."""
+    """The result of the last call. An old result stays, dimmed, until there is a new one.
 
-    def __init__(self, stream: bool, flags: FlagBar | None = None) -> None:
+    ``run`` is the label of the button that makes a result.
+    """
+
+    def __init__(self, stream: bool, flags: FlagBar | None = None, run: str = "Run") -> None:
         self._stream = stream
         self._flags = flags
         self._outdated = True
@@ -71,7 +74,7 @@ class ResultPanel:
         self.log_widget = W.HTML()
         line = () if flags is None else (flags.widget,)
         self.widget = W.box(self._failure, self._parts, self._about, *line)
-        self._show_message("No result yet. Fill in the fields and press Run.")
+        self._show_message(f"No result yet. Fill in the fields and press {run}.")
         self._set_log("")
 
     def _show_message(self, message: str) -> None:

@@ -29,7 +29,7 @@ HTML: Content = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 EVENT_STREAM: Schema = {"description": "Server-sent events."}
-"""Without a type: tools disagree whether it is that of the text or of one event."""
+"""Without a type, where nothing else is the answer: some tools check each event by it."""
 
 ANYWHERE = {401, 403, 500}
 """Statuses that every route can answer with."""
@@ -83,7 +83,7 @@ class Operation:
     def all_errors(self, path: str) -> set[int]:
         """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
         statuses = {*self.errors} | (set() if self.open else ANYWHERE)
-        statuses |= {404} if "{" in path else set()
+        statuses |= {400, 404} if "{" in path else set()
         statuses |= {400} if self.query or self.body else set()
         return statuses | ({413} if self.body else set())
 
@@ -325,7 +325,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
-    answers["text/event-stream"] = {"description": EVENTS}
+    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
     sentence = "The result in parts for display." if view else "The result."
     if spec.stream:
         sentence = "The results: one `item` event each, or one list as JSON."
