@@ -55,7 +55,7 @@ class MlaasHandler(EasyHandler):
         return f"{self.address}{key}/{quoted(self.name)}/"
 
     async def _identify(self) -> Any:
-        if not self.with_key:
+        if not self.with_key or self.request.method == "OPTIONS":
             return None
         key = self.state.keys.find(self.path_args[0])
         caller = None if key is None else await self.state.keys.caller(key)
