@@ -74,10 +74,11 @@ class RowError(BatchMessage, array_like=True):
 
 
 class RowsRequest(BatchMessage):
-    """Run the rows of a block from ``start`` on, for at most ``seconds`` and ``limit`` rows.
+    """Run the rows of a block from ``start`` on, for at most ``seconds``.
 
-    ``first`` is the number of rows before the block. ``failed`` are rows that must not run, because
-    a worker was lost or stuck with them.
+    ``first`` is the number of rows before the block. After a worker was lost, ``careful`` runs them
+    one by one and reports each before it runs. ``failed`` are rows that must not run, because a
+    worker was lost or stuck with them.
     """
 
     plan: bytes
@@ -85,7 +86,7 @@ class RowsRequest(BatchMessage):
     first: int
     start: int
     seconds: float
-    limit: int = 0
+    careful: bool = False
     failed: list[RowError] = []
 
 

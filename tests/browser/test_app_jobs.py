@@ -241,7 +241,7 @@ def test_a_table_without_code(apps: RunningServer, chromium: Any, tmp_path: Path
     table = tmp_path / "people.csv"
     table.write_text("id,x\nann,3\nbob,no\n")
     with visit(chromium, apps, user=True) as ann:
-        page = ann.open("services/half/page")
+        page = ann.open("services/half/page", wait=False)
         page.get_by_role("link", name="Run on a table").click()
         page.get_by_label("File").set_input_files(table)
         page.get_by_role("button", name="Run", exact=True).click()
@@ -264,7 +264,7 @@ def test_a_table_without_code(apps: RunningServer, chromium: Any, tmp_path: Path
 def test_the_page_of_a_sweep_draws_its_results(apps: RunningServer, chromium: Any) -> None:
     sent = apps.http.post("services/half/sweeps", json={"grid": {"x": [1, 2], "digits": [0, 1]}})
     with visit(chromium, apps, user=True) as ann:
-        page = ann.open(f"jobs/{sent.json()['id']}/page")
+        page = ann.open(f"jobs/{sent.json()['id']}/page", wait=False)
         page.get_by_role("heading", name="Sweep of half").wait_for()
         page.locator("#plot svg[aria-label='result over x and digits'] rect").nth(3).wait_for(
             state="attached"

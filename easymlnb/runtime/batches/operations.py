@@ -102,7 +102,6 @@ def run_rows(
     """Run rows of a block until the time is over, in groups as large as the service's batches."""
     plan = plans.decode(request.plan)
     cells = rows_in(plan, request.data)
-    stop = min(len(cells), request.start + (request.limit or len(cells)))
     row_call = msgspec.structs.replace(
         call, progress=False, view=False, accept=_accept(service, plan)
     )
@@ -111,14 +110,15 @@ def run_rows(
     failed = {error.row: error for error in request.failed}
     errors: list[RowError] = []
     log: list[str] = []
-    size = service.spec.batch.max_size if service.spec.batch is not None else 1
+    batch = None if request.careful else service.spec.batch
+    size = batch.max_size if batch is not None else 1
     until, reported = time.monotonic() + request.seconds, 0.0
     at = request.start
-    while at < stop:
-        if (now := time.monotonic()) - reported >= REPORT_EVERY:
+    while at < len(cells):
+        if (now := time.monotonic()) - reported >= REPORT_EVERY or request.careful:
             reported = now
             emit(Progress(id=call.id, fraction=-1.0, text=str(at)), b"")
-        end = min(stop, at + size)
+        end = min(len(cells), at + size)
         numbers = range(at, end)
         attempts = _loaded(reader, row_call, cells, numbers, request.first, failed)
         _run_group(service, [a for a in attempts if a.failure is None], emit, guard, log)

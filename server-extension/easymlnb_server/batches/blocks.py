@@ -24,6 +24,9 @@ from easymlnb_server.uploads.spool import SpooledFile
 ROWS_SECONDS = 0.25
 """Seconds of rows in one call, which interactive calls may have to wait for."""
 
+CAREFUL_SECONDS = 5.0
+"""The same after a worker was lost, when rows run one by one to find the one that ended it."""
+
 STORE_SECONDS = 2.0
 STORE_BYTES = 8 * 2**20
 """Results are stored when a block ends, and after this time or size."""
@@ -152,33 +155,22 @@ class BatchWork:
 
     async def _run_rows(self, block: Block, data: bytes, pending: "_Pending") -> RowsReply:
         """Run the next rows; find the row with which workers are lost, and leave it out."""
-        start = block.done + pending.rows
-        limit, failed = 0, list[RowError]()
+        start = at = block.done + pending.rows
+        request = RowsRequest(
+            plan=self._plan, data=data, first=block.first, start=start, seconds=ROWS_SECONDS
+        )
+
+        def on_row(row: int) -> None:
+            nonlocal at
+            at = row
+
         while True:
-            request = RowsRequest(
-                plan=self._plan,
-                data=data,
-                first=block.first,
-                start=start,
-                seconds=ROWS_SECONDS,
-                limit=limit,
-                failed=failed,
-            )
-            at = start
-
-            def on_row(row: int) -> None:
-                nonlocal at
-                at = max(at, row)
-
             try:
                 return await self._calls.rows(request, on_row)
             except (WorkerLost, DeadlineExceeded) as error:
-                if limit == 1:
-                    failed = [self._give_up(block.first + start + 1, error)]
-                elif at > start:
-                    limit = at - start  # these rows ended well
-                else:
-                    limit = max(1, (limit or 16) // 4)
+                if request.careful:
+                    request.failed.append(self._give_up(block.first + at + 1, error))
+                request.careful, request.seconds, at = True, CAREFUL_SECONDS, start
 
     def _give_up(self, row: int, error: EasyMLNBError) -> RowError:
         self._lost += 1

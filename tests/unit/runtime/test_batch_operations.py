@@ -200,14 +200,18 @@ def test_rows_that_ended_their_worker_are_left_out() -> None:
     (block,) = scanned.blocks
     lost = RowError(row=2, code="worker_lost", message="The worker was lost.")
     request = RowsRequest(
-        plan=scanned.plan, data=block.data, first=0, start=1, seconds=60, limit=1, failed=[lost]
+        plan=scanned.plan, data=block.data, first=0, start=1, seconds=0, failed=[lost]
     )
     reply = ask(ADD, "rows", request)
     assert (reply.stop, reply.errors, reply.piece) == (2, [lost], b"2,\n")
     events.clear()
-    assert ask(ADD, "rows", msgspec.structs.replace(request, start=0, limit=0)).stop == 3
+    assert ask(ADD, "rows", msgspec.structs.replace(request, start=0, seconds=60)).stop == 3
     (reported,) = [message for message, _ in events if isinstance(message, Progress)]
     assert reported.text == "0"
+    events.clear()
+    careful = msgspec.structs.replace(request, start=0, seconds=60, careful=True)
+    assert ask(ADD, "rows", careful).stop == 3
+    assert [m.text for m, _ in events if isinstance(m, Progress)] == ["0", "1", "2"]
 
 
 def test_a_call_with_rows_ends_when_its_time_is_over() -> None:
@@ -275,9 +279,7 @@ def test_parquet_keeps_its_types_and_pieces_are_joined() -> None:
     (block,) = scanned.blocks
     pieces = []
     for start in range(3):
-        request = RowsRequest(
-            plan=scanned.plan, data=block.data, first=0, start=start, seconds=60, limit=1
-        )
+        request = RowsRequest(plan=scanned.plan, data=block.data, first=0, start=start, seconds=0)
         pieces.append(ask(ADD, "rows", request).piece)
     joined = ask(ADD, "join", JoinRequest(sizes=[len(piece) for piece in pieces]), b"".join(pieces))
     found = pq.read_table(io.BytesIO(joined))
