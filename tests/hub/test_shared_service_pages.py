@@ -44,7 +44,7 @@ def test_keys_usage_versions_and_app_through_the_proxy(
     page.get_by_label("Password").fill(service_hub.password)
     page.locator("#login_submit").click()
 
-    page.get_by_label("Services").fill("alice/louder")
+    page.get_by_label("Services", exact=True).fill("alice/louder")
     page.get_by_role("button", name="Create key").click()
     page.locator("#new-key").wait_for()
     key = page.locator("#new-key-text").inner_text()
