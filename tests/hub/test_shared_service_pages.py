@@ -44,7 +44,7 @@ def test_keys_usage_versions_and_app_through_the_proxy(
     page.get_by_label("Password").fill(service_hub.password)
     page.locator("#login_submit").click()
 
-    page.get_by_label("Services").fill("alice/louder")
+    page.get_by_label("Services", exact=True).fill("alice/louder")
     page.get_by_role("button", name="Create key").click()
     page.locator("#new-key").wait_for()
     key = page.locator("#new-key-text").inner_text()
@@ -58,7 +58,7 @@ def test_keys_usage_versions_and_app_through_the_proxy(
 
     page.goto(f"{root}services/alice/louder/page")
     page.locator("#version-card").get_by_role("button", name="Roll back to version 1").click()
-    page.locator("#version-card").get_by_text("version 1: 100 %").wait_for()
+    page.locator("#version-card .legend").get_by_text("version 1: 100 %").wait_for()
     assert httpx.post(call, json={}, headers=with_key, timeout=60).json() == "HEY"
     page.locator("#ownership").get_by_role("button", name="Change maintainers").wait_for()
 
