@@ -1,6 +1,6 @@
 """Models under load: an alias moves while calls arrive, and every answer names its version.
 
-    python benchmarks/hot_swap.py [--moves 200] [--rate 100] [--trees 100] [--workers 2]
+    python benchmarks/hot_swap.py [--moves 200] [--rate 100] [--trees 20] [--workers 2]
 
 Each call predicts twice, so that a call with two versions is found; the forests answer with the
 number of their version. A broken version is among the targets: it must never answer. At the end,
@@ -35,6 +35,8 @@ def predict(x: list[float]) -> list[float]:
 """
 HEADERS = {"Authorization": f"token {TOKEN}"}
 VERSIONS = 3
+MOST = 48
+"""Calls that wait at the same time; fewer than the queue of a service takes."""
 
 
 def save(url: str, trees: int) -> None:
@@ -69,7 +71,7 @@ class Load:
         ) as http:
             began, sent, tasks = time.monotonic(), 0, set[asyncio.Task[None]]()
             while not self.over.is_set():
-                while sent < (time.monotonic() - began) * self._rate:
+                while sent < (time.monotonic() - began) * self._rate and len(tasks) < MOST:
                     task = asyncio.create_task(self._call(http))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
@@ -138,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moves", type=int, default=200)
     parser.add_argument("--rate", type=float, default=100)
-    parser.add_argument("--trees", type=int, default=100)
+    parser.add_argument("--trees", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, easymlnb(Path(folder), app_kernels=0) as url:

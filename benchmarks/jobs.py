@@ -104,7 +104,7 @@ def end_to_end(folder: Path, count: int) -> list[float]:
     return seconds[1:]  # the first one starts the kernel
 
 
-def beside_jobs(folder: Path, calls: int, queued: int) -> tuple[float, float]:
+def beside_jobs(folder: Path, calls: int, queued: int, rounds: int = 3) -> tuple[float, float]:
     """Return the median seconds of a plain call without jobs, and with ``queued`` of them.
 
     Both are measured in turns; the jobs wait for one that fills their lane.
@@ -120,7 +120,7 @@ def beside_jobs(folder: Path, calls: int, queued: int) -> tuple[float, float]:
         longest = http.post("services/pause/jobs?lane=train", json={"seconds": 3600}).json()
         while http.get(f"jobs/{longest['id']}").json()["state"] != "running":
             time.sleep(0.1)
-        for _ in range(3):
+        for _ in range(rounds):
             without += caller.times(calls)
             store = Store.open("", database)
             store.database.write(lambda connection: fill(connection, queued), lock=False)

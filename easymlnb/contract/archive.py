@@ -36,8 +36,8 @@ RATIO_FROM = 20 * 2**20
 class Limits:
     """Limits of a zip: its bytes, those of its files unpacked, and what it is in messages."""
 
-    packed: int = MAX_ZIP
-    unpacked: int = MAX_UNPACKED
+    packed: int
+    unpacked: int
     what: str = "bundle"
 
 
@@ -95,7 +95,7 @@ class Archive:
 
     def __init__(self, data: bytes | Path, limits: Limits | None = None) -> None:
         """Open a zip; raises ``BundleRejected`` or ``TooLarge`` with the reason."""
-        limits = limits or Limits()
+        limits = limits or Limits(MAX_ZIP, MAX_UNPACKED)
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         check_size(size, limits.packed, "The zip")
         stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")

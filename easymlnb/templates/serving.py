@@ -26,7 +26,7 @@ TEMPLATES: Mapping[str, ModuleType] = {
     images.NAME: images,
 }
 
-_PREDICTORS = {
+_PREDICTORS: Mapping[str, Callable[[Any, dict[str, Any]], Predictor]] = {
     tabular.NAME: tabular.TabularPredictor,
     forecast.NAME: forecast.ForecastPredictor,
     images.NAME: images.ImagePredictor,
@@ -102,8 +102,7 @@ def predictor(model: str, version: int) -> Predictor:
 
 def _load(model: str, version: int) -> Loaded[Predictor]:
     estimator, signature, size = storage.load(model, version)
-    make: Callable[[Any, dict[str, Any]], Predictor] = _PREDICTORS[signature["template"]]
-    return Loaded(make(estimator, signature), size)
+    return Loaded(_PREDICTORS[signature["template"]](estimator, signature), size)
 
 
 def _data(file: File) -> Data:

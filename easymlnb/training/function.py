@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,13 @@ SMALLER_IS_BETTER = ("mae", "mse", "rmse", "mape", "loss", "log_loss", "error")
 """Names, or ends of names, of metrics of which smaller values are better."""
 
 _FINISHED: dict[str, dict[str, Any]] = {}
-"""Finished trials and units of this kernel, with which a repeated call goes on."""
+"""Finished trials and units of this kernel, with which a repeated call continues."""
 
 MAX_KEPT = 20
+
+
+class DataWarning(UserWarning):
+    """Something about the data that may make a comparison say too much."""
 
 
 def compare(
@@ -46,7 +51,9 @@ def compare(
 ) -> "Comparison":
     """Compare parameters of a training function; see ``TrainFunction.compare``."""
     from easymlnb.training.candidates import Candidate
+    from easymlnb.training.checks import check
     from easymlnb.training.datasets import dataset
+    from easymlnb.training.findings import WARNING
     from easymlnb.training.progress import compare_with_progress
 
     if not is_a(type(data), "pandas.DataFrame"):
@@ -61,6 +68,9 @@ def compare(
         values["target"] = target
     for name, options in candidates.items():
         _check_parameters(function.__name__, names, {**values, **options}, f" of {name!r}")
+    for finding in check(data, target, time=time, groups=groups):
+        if finding.level == WARNING:  # for an error, ``dataset`` raises
+            warnings.warn(finding.message, DataWarning, stacklevel=2)
     made = dataset(data, target, time=time, groups=groups, horizon=horizon)
     known = [
         Candidate(name, _maker(function, names[0], target, {**values, **options}))

@@ -160,8 +160,9 @@ def _check_classes(made: ImageFolders, expected: set[str], least: int) -> None:
     if few:
         unreadable = ""
         if made.unreadable:
-            unreadable = f" {len(made.unreadable)} files, such as {made.unreadable[0]!r}, are no "
-            unreadable += "readable images."
+            unreadable = (
+                f" {len(made.unreadable)} files, such as {made.unreadable[0]!r}, cannot be read."
+            )
         raise CallerError(
             f"Each class needs {least} images at least; too few are in: {', '.join(few[:5])}."
             + unreadable

@@ -1,4 +1,4 @@
-"""Comparisons that report their progress, and go on after an interruption or a lost node."""
+"""Comparisons that report their progress, and continue after an interruption or a lost node."""
 
 import json
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Sample parameters at random, or with optuna if it is installed.
 
-A sampler is a function of the finished trials: nothing else has to be stored to go on with a
+A sampler is a function of the finished trials: nothing else has to be stored to continue a
 search.
 """
 

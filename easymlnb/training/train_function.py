@@ -97,7 +97,8 @@ class TrainFunction(Protocol[P]):
 
         Each candidate is trained on the rows of a fold and predicts the others, so its model must
         predict from a table without the target. The split follows the data: by time, groups or
-        classes. A comparison that was interrupted goes on when it is called again.
+        classes. What is suspicious about the data, such as a column that gives the target away, is
+        a warning before the first fit. After an interruption, the same call continues.
 
         Parameters
         ----------
@@ -145,7 +146,7 @@ class TrainFunction(Protocol[P]):
         """Train with sampled parameters, and return the trials, best first.
 
         Trials are compared by a metric of their models, so the function must measure on rows that
-        it does not train on. A search that was interrupted goes on when it is called again.
+        it does not train on. A search that was interrupted continues when it is called again.
 
         Parameters
         ----------

@@ -37,7 +37,6 @@ from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.submission import JobLimits
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.model_registry.tokens import ModelTokens
 from easymlnb_server.observability.activity import Activity
@@ -63,8 +62,6 @@ from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.store import Store
 from easymlnb_server.supervisor import Work
-from easymlnb_server.training.repository import TrainedModels
-from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
@@ -168,12 +165,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         spool,
         folder,
         settings.parsed_lanes,
-        JobLimits(
-            settings.job_timeout,
-            settings.job_stay,
-            settings.job_node_stay,
-            settings.job_retention,
-        ),
+        settings.job_limits,
     )
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
@@ -226,10 +218,6 @@ def build(settings: Settings, server: ServerApp) -> Components:
         mlaas=models.mlaas,
         user_servers=hub.user_servers if hub is not None else None,
     )
-    trained = TrainedModels(lambda: context.jobs.store.files)
-    context.jobs.checks.append(trained.check)
-    context.jobs.on_outcome.append(trained.register)
-    context.jobs.on_ended.append(partial(announce, context.models))
     revoker = AccessRevoker(
         services,
         context.publisher.refresh_access,

@@ -1,6 +1,7 @@
 """Builds what trains, stores and serves models."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.identity.access import UserDirectory
@@ -15,6 +16,8 @@ from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
+from easymlnb_server.training.repository import TrainedModels
+from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
 
 
@@ -45,7 +48,7 @@ def model_parts(
     spool: Spool,
     access: ModelAccess,
 ) -> ModelParts:
-    """Return the parts of a server that are about models."""
+    """Return the parts of a server that are about models; trainings are jobs that make versions."""
     hosts = TemplateHosts(publisher, shared=settings.shared)
     exposing = Exposing(publisher, traffic)
     templates = ModelTemplates(hosts, invoker, jobs, spool, exposing, lambda: publisher.store)
@@ -57,4 +60,9 @@ def model_parts(
         settings.model_quota,
         hosts.is_template,
     )
-    return ModelParts(registry, templates, MlaasTraining(templates, invoker, jobs, spool))
+    trained = TrainedModels(lambda: jobs.store.files)
+    jobs.checks.append(trained.check)
+    jobs.on_outcome.append(trained.register)
+    jobs.on_ended += (partial(announce, registry), templates.on_ended)
+    mlaas = MlaasTraining(templates, invoker, jobs, spool)
+    return ModelParts(registry, templates, mlaas)

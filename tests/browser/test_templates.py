@@ -12,7 +12,8 @@ from support.server import RunningServer, running_server
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 HOUSES = "id;area;rooms;district;price\n" + "".join(
-    f"h{n};{40 + n},5;{n % 5 + 1};{'north' if n % 3 else 'south'};{3000 * n + 20_000 * (n % 3 == 0) + n * 7919 % 9000}\n"
+    f"h{n};{40 + n},5;{n % 5 + 1};{'north' if n % 3 else 'south'};"
+    f"{3000 * n + 20_000 * (n % 3 == 0) + n * 7919 % 9000}\n"
     for n in range(60)
 )
 

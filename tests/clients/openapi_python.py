@@ -28,7 +28,12 @@ from generated.models import (
     ApiTableInputTableType0Item,
 )
 
-client = AuthenticatedClient(base_url=sys.argv[2], token=sys.argv[3], prefix="token")
+client = AuthenticatedClient(
+    base_url=sys.argv[2],
+    token=sys.argv[3],
+    prefix="token",
+    headers={"Accept": "application/json"},  # else a stream is JSON lines
+)
 rows = [ApiTableInputTableType0Item.from_dict({"a": a, "b": "x"}) for a in (1, 2)]
 picture = sys.argv[4]
 product = ApiNumbersInput(a=2, b=3.5, way=ApiNumbersInputWay.PRODUCT)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from easymlnb.contract import api_keys
+from easymlnb_server.store.store import DATABASE
 from support.notebooks import make_notebook
 from support.server import RunningServer, free_port
 
@@ -232,7 +233,7 @@ def test_limits_answer_429_with_the_reason(server: RunningServer) -> None:
 
 def test_calls_are_answered_while_the_database_is_locked(server: RunningServer) -> None:
     key = create(server)["key"]
-    database = next(server.folder.rglob("easymlnb.db"))
+    database = next(server.folder.rglob(DATABASE))
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:

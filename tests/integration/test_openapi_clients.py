@@ -136,7 +136,6 @@ def test_typescript_clients(server: RunningServer, work: Path, client: str) -> N
     assert checked == ""
     bundle = ("--bundle", "--format=esm", "--platform=node", f"--outfile={client}.mjs")
     foreign_clients.run(
-        node,
         packages / "esbuild/bin/esbuild",
         "--log-level=error",
         f"{client}.ts",

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from easymlnb.contract.names import url_path
+from easymlnb_server.http.model_routes import API_KEY, MODEL_ALIAS, MODEL_REF
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
@@ -23,8 +24,6 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
-    MODEL_ALIAS,
-    MODEL_REF,
     REQUEST,
     SESSION,
     SHARED_ROUTES,
@@ -32,7 +31,6 @@ from easymlnb_server.http.routes import (
     USER,
     VERSION,
 )
-from easymlnb_server.http.template_routes import API_KEY
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port

@@ -3,14 +3,14 @@
 from typing import Any
 
 from easymlnb_server.jobs.models import JobAccepted
-from easymlnb_server.openapi.document import CALLING, EVENT_STREAM, JSON, Operation, ok
+from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 
-_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": EVENT_STREAM}) | ok(
+_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT}) | ok(
     "With `Prefer`, or where the service allows it: the call continues as a job.", JobAccepted, 202
 )
-_VIEW = ok("What a person should see.", {JSON: View, "text/event-stream": EVENT_STREAM})
+_VIEW = ok("What a person should see.", {JSON: View, "text/event-stream": TEXT})
 _CALL: dict[str, Any] = {
     "tag": "Call",
     "body": {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}},

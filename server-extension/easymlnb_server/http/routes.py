@@ -23,10 +23,10 @@ from easymlnb_server.comparisons.handlers import (
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
 from easymlnb_server.http.base import NotFoundHandler
+from easymlnb_server.http.model_routes import OPERATIONS as MODELS
+from easymlnb_server.http.model_routes import OWN_MODEL, model_routes
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.http.template_routes import OPERATIONS as TEMPLATES
-from easymlnb_server.http.template_routes import template_routes
 from easymlnb_server.hub.handlers import ROUTES as HUB
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler
@@ -54,28 +54,7 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
-from easymlnb_server.model_registry.handlers import OPERATIONS as MODELS
-from easymlnb_server.model_registry.handlers import (
-    AliasHandler,
-    CompareHandler,
-)
-from easymlnb_server.model_registry.mlflow_handlers import OPERATIONS as MLFLOW
-from easymlnb_server.model_registry.mlflow_handlers import MlflowArtifactsHandler, MlflowHandler
-from easymlnb_server.model_registry.page_handlers import PAGES as MODEL_PAGES
-from easymlnb_server.model_registry.page_handlers import (
-    ComparePageHandler,
-    ModelPageHandler,
-    ModelsPageHandler,
-    ModelVersionPageHandler,
-)
-from easymlnb_server.model_registry.version_handlers import OPERATIONS as MODEL_VERSIONS
-from easymlnb_server.model_registry.version_handlers import (
-    ExportHandler,
-    ModelFileHandler,
-    ModelVersionHandler,
-    ModelVersionsHandler,
-)
-from easymlnb_server.model_templates import handlers as templates
+from easymlnb_server.model_templates.handlers import DataUploadsHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
 from easymlnb_server.openapi.document import Operations
@@ -197,12 +176,8 @@ OPERATIONS: Operations = {
     **MCP,
     **ASSISTANTS,
     **MODELS,
-    **TEMPLATES,
-    **MODEL_VERSIONS,
-    **MODEL_PAGES,
     **SCHEDULES,
     **WEBHOOKS,
-    **MLFLOW,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -217,11 +192,6 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
-OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
-MLFLOW_PREFIX = r"mlflow/api/2\.0"
-MODEL_REF = r"([A-Za-z0-9_-]{1,63})"
-MODEL_ALIAS = r"([A-Za-z0-9_-]{1,64})"
-MLFLOW_CALL = r"([a-z-]+)/([a-z-]+)"
 ASSET = r"([a-z]+\.[a-z]+)"
 KEY = r"(key_[0-9a-f]{16})"
 SESSION = r"([0-9a-f-]{36})"
@@ -241,30 +211,6 @@ def _apps(prefix: str, name: str, public: bool) -> Routes:
         (rf"{prefix}/{name}/leave/{SESSION}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
-
-
-def _models(name: str) -> Routes:
-    """Return the routes of models; ``~/name`` is a model of the caller's own."""
-    own = OWN_MODEL if name == NAME else name
-    model = rf"models/{own}"
-    return (
-        *template_routes(name, own),
-        (r"models", templates.TemplateModelsHandler),
-        (r"models/page", ModelsPageHandler),
-        (model, templates.TemplateModelHandler),
-        (rf"{model}/aliases/{MODEL_ALIAS}", AliasHandler),
-        (rf"{model}/page", ModelPageHandler),
-        (rf"{model}/compare", CompareHandler),
-        (rf"{model}/compare/page", ComparePageHandler),
-        (rf"{model}/versions", ModelVersionsHandler),
-        (rf"{model}/versions/{MODEL_REF}", ModelVersionHandler),
-        (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
-        (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
-        (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
-        (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
-        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
-        (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),
-    )
 
 
 def _common_routes(name: str) -> Routes:
@@ -288,7 +234,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/thumbnail", ThumbnailHandler),
         (rf"services/{name}/credentials", CredentialsHandler),
         (rf"services/{name}/credentials/{CREDENTIAL}", CredentialHandler),
-        (r"uploads", templates.DataUploadsHandler),
+        (r"uploads", DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
@@ -358,7 +304,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/mcp", McpHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
-        *_models(name),
+        *model_routes(name, OWN_MODEL if name == NAME else name),
         (r"schedules", SchedulesHandler),
         (r"schedules/page", SchedulesPageHandler),
         (rf"schedules/{JOB}", ScheduleHandler),

@@ -113,6 +113,12 @@ class OwnerlessService(msgspec.Struct, frozen=True):
     gone: list[str]
 
 
+class OwnerlessList(msgspec.Struct, frozen=True):
+    """The services without an owner."""
+
+    services: list[OwnerlessService]
+
+
 async def ownerless(handler: EasyHandler) -> list[OwnerlessService]:
     """Return the services without an owner; raises ``Forbidden`` unless for administrators."""
     if handler.caller is None or not handler.caller.admin:
@@ -135,7 +141,7 @@ class OwnerlessHandler(EasyHandler):
 
     @web.authenticated
     async def get(self) -> None:
-        self.write_json({"services": await ownerless(self)})
+        self.write_json(OwnerlessList(await ownerless(self)))
 
 
 class OwnerlessPageHandler(PageHandler):

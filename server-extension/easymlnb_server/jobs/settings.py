@@ -5,6 +5,7 @@ from typing import Any
 from traitlets import Dict, Float, HasTraits, TraitError, validate
 
 from easymlnb_server.jobs.lanes import Lane, parse
+from easymlnb_server.jobs.submission import JobLimits
 
 
 class JobSettings(HasTraits):
@@ -40,3 +41,8 @@ class JobSettings(HasTraits):
     def parsed_lanes(self) -> dict[str, Lane]:
         """The lanes by name."""
         return parse(self.lanes)
+
+    @property
+    def job_limits(self) -> JobLimits:
+        """Limits of attempts, of waits for a server, and of how long results are kept."""
+        return JobLimits(self.job_timeout, self.job_stay, self.job_node_stay, self.job_retention)

@@ -115,6 +115,8 @@ class JobFactory:
                 f"{submission.service!r} is a streaming service; a job returns one result."
             )
         is_visitor = submission.caller is None
+        if is_visitor and target.spec.training is not None:
+            raise Forbidden("Training needs a login, because it adds a version to a model.")
         kind = submission.kind
         training = target.spec.training or NO_TRAINING
         if kind == CALL and target.spec.training is not None:

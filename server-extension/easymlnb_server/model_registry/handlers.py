@@ -43,7 +43,19 @@ CHANGE_ADVICE = 'Send what changes as JSON, such as {"description": "..."}'
 ALIAS_ADVICE = 'Send the version as JSON, such as {"version": 4, "if": 3}'
 
 
-class ModelsHandler(ModelHandlerBase, BodyHandler):
+class ModelBodyHandler(ModelHandlerBase, BodyHandler):
+    """A route of models whose body subclasses may read before it does."""
+
+    _read: bytes | None = None
+
+    def read_body(self) -> bytes:
+        """Return the whole body, each time."""
+        if self._read is None:
+            self._read = super().read_body()
+        return self._read
+
+
+class ModelsHandler(ModelBodyHandler):
     """``GET`` and ``POST models``."""
 
     actions: ClassVar[dict[str, str]] = {"POST": "write"}
@@ -89,7 +101,7 @@ async def described(handler: ModelHandlerBase, found: ModelOverview) -> ModelDet
     return responses.details(found, aliases.values(), uses, serving, access, handler.address)
 
 
-class ModelHandler(ModelHandlerBase, BodyHandler):
+class ModelHandler(ModelBodyHandler):
     """``GET``, ``PATCH`` and ``DELETE models/{name}``."""
 
     body_method = "PATCH"

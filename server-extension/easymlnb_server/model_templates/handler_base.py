@@ -62,7 +62,7 @@ class TemplateHandlerBase(ModelHandlerBase):
             title=model.title,
             options=config.options,
             data=config.data.name if config.data is not None else "",
-            exposed=config.exposed,
+            exposed=config.exposed and self.state.services.is_published(model.name),
             public_training=config.public_training,
             latest=found.latest,
             production=rules.predicting(found.aliases, found.latest),

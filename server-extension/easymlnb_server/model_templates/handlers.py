@@ -17,7 +17,7 @@ from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs import responses as job_responses
 from easymlnb_server.jobs.models import JobAccepted
-from easymlnb_server.model_registry.handlers import ModelHandler, ModelsHandler
+from easymlnb_server.model_registry.handlers import AliasHandler, ModelHandler, ModelsHandler
 from easymlnb_server.model_templates.bundles import TEMPLATES, Template, template_named
 from easymlnb_server.model_templates.handler_base import TemplateHandlerBase
 from easymlnb_server.model_templates.models import (
@@ -186,6 +186,20 @@ class TemplateModelHandler(TemplateHandlerBase, ModelHandler):
         if found.model.template:
             await self.templates.withdraw(found.model.name)
         await cast("Awaitable[None]", super().delete(name))
+
+
+class TemplateAliasHandler(TemplateHandlerBase, AliasHandler):
+    """``PUT`` and ``DELETE models/{name}/aliases/{alias}``: the service of a model follows."""
+
+    @web.authenticated
+    async def put(self, name: str, alias: str) -> None:
+        await cast("Awaitable[None]", super().put(name, alias))
+        self.templates.follow(self.full_name(name))
+
+    @web.authenticated
+    async def delete(self, name: str, alias: str) -> None:
+        await cast("Awaitable[None]", super().delete(name, alias))
+        self.templates.follow(self.full_name(name))
 
 
 class TemplateDetailsHandler(TemplateHandlerBase):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,10 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import Job
+from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.model_templates import calling, rules
-from easymlnb_server.model_templates.bundles import Template, template_named
+from easymlnb_server.model_templates.bundles import PREFIX, Template, template_named
 from easymlnb_server.model_templates.exposing import Exposing
 from easymlnb_server.model_templates.hosting import TemplateHosts
 from easymlnb_server.model_templates.models import (
@@ -38,6 +39,8 @@ from easymlnb_server.model_templates.models import (
 from easymlnb_server.store.model_records import ModelOverview, ModelRow
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool, SpooledFile
+
+log = logging.getLogger("easymlnb.templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,14 @@ class ModelTemplates:
         self._spool = spool
         self._exposing = exposing
         self._store = store
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def prepare(self, store: Store) -> None:
         """Keep the data of models from now on."""
 
         def needed() -> set[str]:
             configs = (TemplateConfig.read(one.model.config) for one in store.models.all())
-            return {config.data.file for config in configs if config.data is not None}
+            return {file for config in configs for file in config.files}
 
         store.more_files.append(needed)
 
@@ -154,26 +158,23 @@ class ModelTemplates:
         template = template_named(found.model.template or "")
         owner = found.model.owner
         author = Author(owner, calling.author(self._invoker, owner), author.jobs)
-        job = None
-        if rules.trains(change):
-            options = rules.changed_options(config.options, change)
-            kept = config.data if data is None else await self._keep(data)
-            if kept is None:
-                raise BadRequest("The model has no data yet. Send the id of an upload as 'data'.")
-            config = msgspec.structs.replace(config, options=options, data=kept)
-            await self._ensure(template, author.name)
-            file = data.file if data is not None else await self._spooled(kept)
-            job = await self._train(author, template, name, config, file)
-            _, stored = await self.get(name)
-            config = msgspec.structs.replace(config, job=stored.job)
         if change.public_training is not UNSET:
             config = msgspec.structs.replace(config, public_training=change.public_training)
-        if change.exposed is not UNSET and change.exposed != config.exposed:
-            await self._ensure(template, author.name)
+        if change.exposed is not UNSET:
+            await self._ensure(template, owner)
             await self._expose(found, template, change.exposed)
             config = msgspec.structs.replace(config, exposed=change.exposed)
-        await self._set_config(name, config)
-        return job
+        if not rules.trains(change):
+            await self._set_config(name, config)
+            return None
+        options = rules.changed_options(config.options, change)
+        kept = config.data if data is None else await self._keep(data)
+        if kept is None:
+            raise BadRequest("The model has no data yet. Send the id of an upload as 'data'.")
+        await self._ensure(template, owner)
+        file = data.file if data is not None else await self._spooled(kept)
+        config = rules.with_choices(config, options, kept)
+        return await self._train(author, template, name, config, file)
 
     async def predict(self, name: str, rows: list[Any], version: int = 0) -> dict[str, Any]:
         """Predict rows with a model; raises what the template says about them."""
@@ -207,6 +208,36 @@ class ModelTemplates:
                 model.config
             ).exposed:
                 await self._expose(found, template, True)
+
+    async def on_ended(self, job: Job) -> None:
+        """Note how the training of a model has ended, and let its service have the new inputs."""
+        if not naming.short_name(job.service).startswith(PREFIX):
+            return
+        succeeded = job.state is State.SUCCEEDED
+        try:
+            for found in await self.all():
+                config = TemplateConfig.read(found.model.config)
+                if config.job == job.id:
+                    await self._set_config(
+                        found.model.name, rules.after_training(config, succeeded=succeeded)
+                    )
+                    self.follow(found.model.name)
+        except EasyMLNBError as error:
+            log.warning("The end of the training %s is not noted: %s", job.id, error)
+
+    def follow(self, name: str) -> None:
+        """Describe the service of a model again, as another version may predict now."""
+        task = asyncio.create_task(self._follow(name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, name: str) -> None:
+        try:
+            found, config = await self.get(name)
+            if config.exposed:
+                await self._expose(found, template_named(found.model.template or ""), True)
+        except EasyMLNBError as error:
+            log.warning("The service of the model %s is not described again: %s", name, error)
 
     def _untrained(self, found: ModelOverview, version: int) -> EasyMLNBError:
         name = naming.short_name(found.model.name)

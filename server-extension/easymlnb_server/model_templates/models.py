@@ -99,11 +99,19 @@ class DataFile(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class FormerChoices(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model was trained with before the training that is under way."""
+
+    options: Options
+    data: DataFile
+
+
 class TemplateConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The configuration of a model in the registry.
 
     - ``options``: what the template gets
     - ``data``: what it was trained with last
+    - ``former``: both as they were before a training that has not ended; a failed one restores them
     - ``job``: the training that was submitted last
     - ``exposed``: whether the model is a service of its name
     - ``public_training``: whether visitors without a login may train it
@@ -111,6 +119,7 @@ class TemplateConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     options: Options = {}
     data: DataFile | None = None
+    former: FormerChoices | None = None
     job: str = ""
     exposed: bool = False
     public_training: bool = False
@@ -127,6 +136,12 @@ class TemplateConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         """Return plain JSON values."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
+
+    @property
+    def files(self) -> set[str]:
+        """The stored files that are needed."""
+        kept = (self.data, self.former.data if self.former is not None else None)
+        return {data.file for data in kept if data is not None}
 
 
 class TemplateShown(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,10 @@ from easymlnb_server.model_templates.bundles import PREFIX, Template
 from easymlnb_server.model_templates.models import (
     CHANGES_OPTIONS,
     Choices,
+    DataFile,
+    FormerChoices,
     Options,
+    TemplateConfig,
     TemplateModelChange,
 )
 
@@ -60,6 +63,22 @@ def trains(change: TemplateModelChange) -> bool:
     return change.data is not UNSET or any(
         getattr(change, name) is not UNSET for name in CHANGES_OPTIONS
     )
+
+
+def with_choices(config: TemplateConfig, options: Options, data: DataFile) -> TemplateConfig:
+    """Return a configuration for a training, which keeps the choices of the one before."""
+    former = config.former
+    if former is None and config.data is not None:
+        former = FormerChoices(options=config.options, data=config.data)
+    return msgspec.structs.replace(config, options=options, data=data, former=former)
+
+
+def after_training(config: TemplateConfig, *, succeeded: bool) -> TemplateConfig:
+    """Return the configuration after a training: a failed one leaves the former choices."""
+    former = config.former
+    if former is None or succeeded:
+        return msgspec.structs.replace(config, former=None)
+    return msgspec.structs.replace(config, options=former.options, data=former.data, former=None)
 
 
 def predicting(aliases: Mapping[str, int], latest: int | None) -> int | None:

@@ -4,11 +4,10 @@ The handlers describe their routes as ``Operation``; schemas of bodies come from
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -16,6 +15,7 @@ from easymlnb.contract.errors import BY_CODE
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.identity import names as naming
+from easymlnb_server.openapi.components import components, rewriter, without_false_items
 from easymlnb_server.openapi.headers import CALL, HEADERS, SECURITY, STREAM
 from easymlnb_server.openapi.schemas import ErrorResponse, View
 
@@ -29,7 +29,7 @@ HTML: Content = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 EVENT_STREAM: Schema = {"description": "Server-sent events."}
-"""Without a type: tools disagree whether it is that of the text or of one event."""
+"""Without a type, where nothing else is the answer: some tools check each event by it."""
 
 ANYWHERE = {401, 403, 500}
 """Statuses that every route can answer with."""
@@ -83,7 +83,7 @@ class Operation:
     def all_errors(self, path: str) -> set[int]:
         """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
         statuses = {*self.errors} | (set() if self.open else ANYWHERE)
-        statuses |= {404} if "{" in path else set()
+        statuses |= {400, 404} if "{" in path else set()
         statuses |= {400} if self.query or self.body else set()
         return statuses | ({413} if self.body else set())
 
@@ -119,26 +119,10 @@ def ref(name: str) -> Schema:
 @cache
 def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Schema]:
     """Return the component schemas of structs and of all structs in them."""
-    components = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
+    found = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
     # Defaults are Python values, such as tuples.
-    schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(components))
-    return {name: _without_false_items(schema) for name, schema in schemas.items()}
-
-
-def _without_false_items(schema: Any) -> Any:
-    """Return a schema whose tuples are limited by ``maxItems`` only.
-
-    Generators of clients do not know that ``items`` can be false.
-    """
-    if isinstance(schema, list):
-        return [_without_false_items(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: _without_false_items(one)
-        for key, one in schema.items()
-        if key != "items" or one is not False
-    }
+    schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
+    return {name: without_false_items(schema) for name, schema in schemas.items()}
 
 
 def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
@@ -206,8 +190,8 @@ def _document(
     for spec in specs:
         tags.append({"name": spec.name, "description": spec.description or spec.title})
         key = naming.slug(spec.name)
-        schemas |= _components(f"{key}.Input", spec.input)
-        schemas |= _components(f"{key}.Output", spec.output)
+        schemas |= components(f"{key}.Input", spec.input)
+        schemas |= components(f"{key}.Output", spec.output)
         for way in ("call", "view"):
             paths[f"/services/{quoted(spec.name)}/{way}"] = {"post": _call(spec, way)}
     names = dict.fromkeys(operation.tag for operation in operations.values())
@@ -325,7 +309,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
-    answers["text/event-stream"] = {"description": EVENTS}
+    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
     sentence = "The result in parts for display." if view else "The result."
     if spec.stream:
         sentence = "The results: one `item` event each, or one list as JSON."
@@ -360,7 +344,7 @@ def _bodies(spec: ServiceSpec) -> dict[str, Any]:
 
 def _form(spec: ServiceSpec) -> dict[str, Any]:
     """Describe the input as multipart: files as they are, all else as text or JSON."""
-    form = _rewriter(f"{naming.slug(spec.name)}.Input")(spec.input)
+    form = rewriter(f"{naming.slug(spec.name)}.Input")(spec.input)
     form.pop("$defs", None)
     encoding: dict[str, Any] = {}
     for name, field in form.get("properties", {}).items():
@@ -371,64 +355,3 @@ def _form(spec: ServiceSpec) -> dict[str, Any]:
             types = [media for media in hints.get("accept", ()) if "/" in media]
             encoding[name] = {"contentType": ", ".join(types) or "application/octet-stream"}
     return {"schema": form} | ({"encoding": encoding} if encoding else {})
-
-
-# JSON Schema documents become components
-
-_MAPS = {"properties", "patternProperties", "dependentSchemas", "$defs"}
-"""Keywords whose value maps names, which may look like keywords, to schemas."""
-_DATA = {"default", "enum", "const", "examples", "example", "x-easymlnb", "required"}
-"""Keywords whose value is no schema."""
-
-
-def _component(owner: str, name: str) -> str:
-    return f"{owner}.{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
-
-
-def _components(owner: str, schema: Schema) -> dict[str, Schema]:
-    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``.
-
-    They have no titles: generators name classes after them, and two services may have a ``Point``.
-    """
-    rewrite = _rewriter(owner)
-    root = rewrite(schema)
-    defs = root.pop("$defs", {})
-    found = {owner: root} | {_component(owner, name): one for name, one in defs.items()}
-    return {
-        name: {key: value for key, value in one.items() if key != "title"}
-        if isinstance(one, dict)
-        else one
-        for name, one in found.items()
-    }
-
-
-def _rewriter(owner: str) -> Callable[[Any], Any]:
-    """Return a function that copies a schema with its references pointing at the components."""
-
-    def target(pointer: str) -> str:
-        if not pointer.startswith("#"):
-            return pointer
-        parts = pointer.removeprefix("#").removeprefix("/").split("/")
-        if parts[0] != "$defs" or len(parts) < 2:
-            return "/".join(["#/components/schemas", owner, *filter(None, parts)])
-        name = unquote(parts[1]).replace("~1", "/").replace("~0", "~")
-        return "/".join(["#/components/schemas", _component(owner, name), *parts[2:]])
-
-    def one(key: str, value: Any) -> Any:
-        if key == "$ref" and isinstance(value, str):
-            return target(value)
-        if key == "discriminator" and isinstance(value, dict):
-            mapping = {k: target(v) for k, v in value.get("mapping", {}).items()}
-            return value | ({"mapping": mapping} if mapping else {})
-        if key in _DATA:
-            return value
-        if key in _MAPS and isinstance(value, dict):
-            return {name: schema(found) for name, found in value.items()}
-        return schema(value)
-
-    def schema(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: one(key, found) for key, found in value.items()}
-        return [schema(found) for found in value] if isinstance(value, list) else value
-
-    return schema

@@ -149,12 +149,12 @@ class DeploymentSet:
         self.settle()
 
     def specs(self, deployment: Deployment) -> list[ServiceSpec]:
-        """Return the services of its notebook that a deployment answers for."""
+        """Return the services that a deployment answers for."""
         versions = self._published.versions()
         found = {
             version.spec.name: version.spec
             for version in versions
-            if version.deployment is deployment and not version.spec.template
+            if version.deployment is deployment
         }
         return naming.with_short_names(found.values())
 

@@ -130,6 +130,9 @@ def facets(services: Iterable[ServiceSummary]) -> dict[str, list[str]]:
     }
 
 
+TEMPLATE = "template"
+"""Tag, and start of the names, of the services behind models without code."""
+
 SORTS: dict[str, Callable[[ServiceSummary], Any]] = {
     "name": lambda service: (service.title.casefold(), service.full_name),
     "called": lambda service: service.called or "",
@@ -138,7 +141,15 @@ SORTS: dict[str, Callable[[ServiceSummary], Any]] = {
 """Sort order -> its key; all but the name sort from the latest to the earliest."""
 
 
+def _is_internal(service: ServiceSummary, query: Query) -> bool:
+    """Return whether a service is part of a template, and nobody asks for its tag."""
+    part = TEMPLATE in service.tags and service.name.startswith(f"{TEMPLATE}_")
+    return part and TEMPLATE not in query.tags
+
+
 def _matches(service: ServiceSummary, query: Query) -> bool:
+    if _is_internal(service, query):
+        return False
     words = (*service.tags, *service.inputs, service.author, service.description, service.summary)
     text = " ".join((service.full_name, service.title, *words)).casefold()
     return (

@@ -43,7 +43,7 @@ async def announce(models: ModelRegistry, job: Job) -> None:
         for name, _ in await asyncio.to_thread(models.rows.of_job, job.id):
             await models.moved(name)
     except EasyMLNBError as error:
-        log.warning("Workers were not told of the model of the job %s: %s", job.id, error.message)
+        log.warning("Workers do not know the model of the job %s: %s", job.id, error.message)
 
 
 async def put_in_production(

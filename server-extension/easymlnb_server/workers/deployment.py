@@ -25,7 +25,7 @@ from easymlnb_server.workers.demand import Demand
 from easymlnb_server.workers.liveness import wait_idle, wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
-from easymlnb_server.workers.starter import LoadBundle, Starter, select_specs
+from easymlnb_server.workers.starter import LoadBundle, Starter, notebook_services, select_specs
 from easymlnb_server.workers.worker_set import Replica, Worker, WorkerSet, clean_up
 
 TICK = 0.5
@@ -153,7 +153,7 @@ class Deployment:
         """
         served = tuple(specs)
         self.demand.serving = serving
-        self._names = tuple(spec.name for spec in served)
+        self._names = notebook_services(served)
         self.specs = {spec.name: spec for spec in served}
         self.starter.require(served)
         self._checks.set_memory_limit(served)
@@ -170,7 +170,7 @@ class Deployment:
     def include(self, specs: Iterable[ServiceSpec]) -> None:
         """Answer for further services of the bundle."""
         self.specs |= {spec.name: spec for spec in specs}
-        self._names = tuple(self.specs)
+        self._names = notebook_services(self.specs.values())
         self.starter.require(tuple(self.specs.values()))
         self._rescale()
 

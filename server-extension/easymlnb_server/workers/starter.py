@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -389,3 +389,8 @@ def required_gpus(specs: tuple[ServiceSpec, ...], *, training: bool = False) -> 
     requested = [spec.resources.gpu for spec in specs if training or spec.training is None]
     required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
     return required or (PREFER if PREFER in requested else 0.0)
+
+
+def notebook_services(specs: Iterable[ServiceSpec]) -> tuple[str, ...]:
+    """Return the services that a notebook defines; those of models follow from its code."""
+    return tuple(spec.name for spec in specs if not spec.template)

@@ -394,6 +394,11 @@ def test_names_of_services_are_read_from_the_code() -> None:
     assert code.services == ("roll", "cast")
 
 
+def test_trainings_are_services_whose_gpus_workers_do_not_need() -> None:
+    code = read_cells([cell("@ml.train(model='m', gpu=2)\ndef fit(): ...")])
+    assert code.services == ("fit",) and code.gpu == 0
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

@@ -103,7 +103,7 @@ def test_names_of_columns_become_different_parameters() -> None:
 
 def test_exact_relations_are_found_exactly() -> None:
     data = json.dumps([{"x1": n, "y": n} for n in range(12)]).encode()
-    config = parse({"target": "y", "question": "regression", "time": "-"})
+    config = parse({"target": "y", "question": "regression", "time": "-", "folds": 2})
     learned = tabular.train(data, config, _silent)
     assert learned.report["algorithm"] == "linear"
     predictor = tabular.TabularPredictor(learned.model, learned.signature)
@@ -112,7 +112,7 @@ def test_exact_relations_are_found_exactly() -> None:
 
 def test_a_classification_has_probabilities() -> None:
     rows = "".join(f"{n},{'yes' if n >= 30 else 'no'}\n" for n in range(60))
-    config = parse({"target": "bought", "algorithm": "boosting", "folds": 3})
+    config = parse({"target": "bought", "algorithm": "boosting", "folds": 2})
     learned = tabular.train(f"age,bought\n{rows}".encode(), config, _silent)
     predictor = tabular.TabularPredictor(learned.model, learned.signature)
     result = predictor.predict([{"age": 5}, {"age": 55}])

@@ -55,7 +55,7 @@ def test_a_zip_and_a_folder_give_the_same(tmp_path: Path) -> None:
         (packed(folders("cats") | {"dogs/1.png": png()}), "too few are in: 'dogs' (1)"),
         (
             packed(folders("cats") | {"dogs/1.png": b"no image", "dogs/2.png": b""}),
-            "2 files, such as 'dogs/1.png', are no readable images",
+            "2 files, such as 'dogs/1.png', cannot be read",
         ),
         ("/no/such/folder", "no folder or zip '/no/such/folder'"),
     ],

@@ -15,6 +15,13 @@ from websockets.sync.client import connect
 
 from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.http.base import retry_after
+from easymlnb_server.http.model_routes import (
+    API_KEY,
+    MLFLOW_CALL,
+    MODEL_ALIAS,
+    MODEL_REF,
+    OWN_MODEL,
+)
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
@@ -23,11 +30,7 @@ from easymlnb_server.http.routes import (
     JOB,
     KERNEL,
     KEY,
-    MLFLOW_CALL,
-    MODEL_ALIAS,
-    MODEL_REF,
     NAME,
-    OWN_MODEL,
     REQUEST,
     ROUTES,
     SESSION,
@@ -35,7 +38,6 @@ from easymlnb_server.http.routes import (
     UPLOAD,
     VERSION,
 )
-from easymlnb_server.http.template_routes import API_KEY
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of

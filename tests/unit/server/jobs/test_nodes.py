@@ -130,7 +130,7 @@ class World:
             lambda job, handle, result: self.recorded.append(job),
             60.0,
         )
-        self.runner = JobRunner(parts, {"jobs": Lane()}, lambda name: True)
+        self.runner = JobRunner(parts, {"jobs": Lane()}, lambda name: True, {})
 
     def submit(self, **values: Any) -> Job:
         file = self.files.put(b"{}")

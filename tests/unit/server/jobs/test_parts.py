@@ -1,6 +1,7 @@
 """Lanes, logs, followers and the header that makes a call a job."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import BadRequest, Forbidden
+from easymlnb.contract.resources import WorkerResources
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.training import Training
 from easymlnb_server.calls.options import preferred_wait
 from easymlnb_server.identity.access import Caller, owner_key, pass_key
 from easymlnb_server.jobs import lanes
@@ -21,6 +24,7 @@ from easymlnb_server.jobs.submission import (
     Submission,
     kept_seconds,
 )
+from easymlnb_server.workers.starter import required_gpus
 
 
 def test_lanes_are_checked() -> None:
@@ -102,8 +106,8 @@ def test_a_slow_follower_is_cut_off() -> None:
     asyncio.run(follow())
 
 
-def factory() -> JobFactory:
-    spec = ServiceSpec(name="f", title="", input={}, output={}, timeout=60.0)
+def factory(training: Training | None = None) -> JobFactory:
+    spec = ServiceSpec(name="f", title="", input={}, output={}, timeout=60.0, training=training)
     target = SimpleNamespace(name="f", version="1", spec=spec)
     published = {"f": SimpleNamespace(versions={1: SimpleNamespace(bundle="b")}, owner="ann")}
     invoker: Any = SimpleNamespace(find=lambda *given, **how: target)
@@ -131,3 +135,27 @@ def test_the_job_of_a_user_and_of_a_visitor() -> None:
         factory().make(
             Submission(caller=Caller("ann"), owner=owner_key("ann"), **asked | {"attempts": 99})
         )
+
+
+def test_the_job_of_a_training() -> None:
+    training = Training(model="forest", attempts=2, timeout=3600.0)
+    asked: dict[str, Any] = {"service": "f", "body": b""}
+    ann = Submission(caller=Caller("ann"), owner=owner_key("ann"), **asked)
+    made = factory(training).make(ann)
+    assert (made.kind, made.lane, made.attempts, made.losses) == ("train", "train", 2, 3)
+    assert made.timeout == 3600.0
+    made = factory(training).make(dataclasses.replace(ann, lane="jobs", attempts=5, timeout=9.0))
+    assert (made.lane, made.attempts, made.timeout) == ("jobs", 5, 9.0)
+    with pytest.raises(Forbidden, match="Training needs a login"):
+        factory(training).make(Submission(caller=None, owner=pass_key("x"), **asked))
+
+
+def test_gpus_of_a_training_are_for_its_jobs() -> None:
+    def spec(gpu: float, training: Training | None = None) -> ServiceSpec:
+        resources = WorkerResources(gpu=gpu)
+        return ServiceSpec(
+            name="f", title="", input={}, output={}, resources=resources, training=training
+        )
+
+    specs = (spec(0.5), spec(2.0, Training(model="forest")))
+    assert required_gpus(specs) == 0.5 and required_gpus(specs, training=True) == 2.0

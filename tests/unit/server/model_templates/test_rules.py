@@ -7,7 +7,7 @@ from easymlnb_server.model_templates import rules
 from easymlnb_server.model_templates.bundles import TEMPLATES, bundle_id, bundle_of, template_named
 from easymlnb_server.model_templates.mlaas import training
 from easymlnb_server.model_templates.mlaas.limits import HOUR, PER_HOUR, TrainingLimiter
-from easymlnb_server.model_templates.models import TemplateConfig, TemplateModelChange
+from easymlnb_server.model_templates.models import DataFile, TemplateConfig, TemplateModelChange
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -54,6 +54,17 @@ def test_a_stored_configuration_that_is_unreadable_counts_as_empty() -> None:
     assert TemplateConfig.read(kept.to_dict()) == kept
     assert TemplateConfig.read({"exposed": "what"}) == TemplateConfig()
     assert TemplateConfig.read(None) == TemplateConfig()
+
+
+def test_a_failed_training_leaves_the_former_choices() -> None:
+    old, new = (DataFile(file=name, name=f"{name}.csv", size=1) for name in ("old", "new"))
+    first = rules.with_choices(TemplateConfig(), {"target": "y"}, old)
+    assert first.former is None
+    trained = rules.after_training(first, succeeded=True)
+    second = rules.with_choices(trained, {"target": "z"}, new)
+    assert second.files == {"old", "new"}
+    assert rules.after_training(second, succeeded=False) == trained
+    assert rules.after_training(second, succeeded=True).files == {"new"}
 
 
 @pytest.mark.parametrize(
