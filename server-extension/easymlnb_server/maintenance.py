@@ -20,9 +20,9 @@ from traitlets.config import Application, Config
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server import needed_files
 from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.identity.audit.log import new_event
-from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.backup.restore import restore
 from easymlnb_server.store.backup.save import save
@@ -172,7 +172,7 @@ def run_gc(settings: EasyMLNB, options: argparse.Namespace) -> None:
     # Refuses a missing database: this command must not create an empty one.
     Database.connect(settings.database_url or default_url(folder)).close()
     store = settings.open_store()
-    store.more_files.append(JobRepository(store.database).needed_files)
+    needed_files.register(store)
     try:
         found = store.unused(older=older)
         if options.yes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_server.serverapp import ServerApp
 
+from easymlnb_server import needed_files
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
 from easymlnb_server.batches.manager import Batches
@@ -239,11 +240,11 @@ def build_lifecycle(
     folder, hub, context = Path(settings.state_dir), components.hub, components.context
 
     async def prepare(store: Store) -> None:
+        needed_files.register(store)
         context.audit.open(store.audit)
         await context.keys.open(store.api_keys)
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
-        await context.model_templates.prepare(store)
         context.schedules.prepare(store)
         await context.webhooks.prepare(store)
         if hub is not None:

@@ -39,7 +39,6 @@ class Batches:
 
     def _prepare(self, store: Store) -> None:
         self._repository = BatchRepository(store.database)
-        store.more_files.append(self._repository.needed_files)
 
     async def submit(self, submission: Submission, options: BatchOptions, table: Table) -> Job:
         """Store a batch and return its job; raises what ``Jobs.submit`` does.

@@ -106,7 +106,6 @@ class Jobs:
         """Use a store, before anything is served or removed."""
         self._store = store
         self._repository = JobRepository(store.database, self.on_outcome)
-        store.more_files.append(self._repository.needed_files)
         for prepare in self.on_prepare:
             prepare(store)
         await asyncio.to_thread(self.logs.open)

@@ -80,15 +80,6 @@ class ModelTemplates:
         self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def prepare(self, store: Store) -> None:
-        """Keep the data of models from now on."""
-
-        def needed() -> set[str]:
-            configs = (TemplateConfig.read(one.model.config) for one in store.models.all())
-            return {file for config in configs for file in config.files}
-
-        store.more_files.append(needed)
-
     async def look(
         self, author: Author, template: Template, data: Data, choices: Choices
     ) -> dict[str, Any]:

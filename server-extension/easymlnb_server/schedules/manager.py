@@ -80,7 +80,6 @@ class Schedules:
     def prepare(self, store: Store) -> None:
         """Use a store, before anything is served or removed."""
         self._rows = ScheduleRepository(store.database)
-        store.more_files.append(self._rows.needed_files)
 
     async def create(self, request: ScheduleRequest, caller: Caller, owner: str) -> Schedule:
         """Store a new schedule; raises ``BadRequest`` or ``ServiceNotFound``."""
