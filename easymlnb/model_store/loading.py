@@ -9,6 +9,7 @@ from easymlnb.client import Client
 from easymlnb.model_store import cache, source
 from easymlnb.model_store.format_base import FILES, MLFLOW, LoadOptions
 from easymlnb.model_store.formats import load_model
+from easymlnb.runtime import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ def _kept(folder: Path) -> Path:
     import shutil
     import tempfile
 
-    kept = Path(tempfile.mkdtemp(prefix="easymlnb-model-"))
+    # A worker's own folder is removed with it, also if it is killed.
+    parent = Path.cwd() if environment.in_worker() else None
+    kept = Path(tempfile.mkdtemp(prefix="easymlnb-model-", dir=parent))
     shutil.copytree(folder, kept, dirs_exist_ok=True)
     atexit.register(shutil.rmtree, kept, ignore_errors=True)
     return kept

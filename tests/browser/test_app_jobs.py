@@ -270,4 +270,4 @@ def test_the_page_of_a_sweep_draws_its_results(apps: RunningServer, chromium: An
             state="attached"
         )
         assert page.locator("#trials tbody tr").count() == 4
-        page.get_by_role("link", name="CSV").wait_for()
+        page.get_by_role("link", name="CSV", exact=True).wait_for()

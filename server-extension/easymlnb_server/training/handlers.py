@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from tornado import web
 
+from easymlnb.contract.training import PRODUCTION
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.jobs.handlers import JobHandlerBase
 from easymlnb_server.jobs.models import JobModelShown
@@ -23,6 +24,9 @@ class UseModelHandler(JobHandlerBase):
     async def post(self, id: str) -> None:
         job = await self.found(id)
         made = await put_in_production(self.state.models, job, self.caller)
+        details = {"alias": PRODUCTION, "version": made.version, "job": job.id}
+        await self.record("model.alias", made.name, owner=job.author, details=details)
+        self.state.model_templates.follow(made.name)
         self.write_json(made)
 
 

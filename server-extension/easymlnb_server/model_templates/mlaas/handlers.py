@@ -55,12 +55,12 @@ class MlaasHandler(EasyHandler):
         return f"{self.address}{key}/{quoted(self.name)}/"
 
     async def _identify(self) -> Any:
-        if not self.with_key:
+        if not self.with_key or self.request.method == "OPTIONS":
             return None
         key = self.state.keys.find(self.path_args[0])
         caller = None if key is None else await self.state.keys.caller(key)
         if caller is None or not caller.key or not caller.key.matches(self.name):
-            raise NotLoggedIn
+            return None
         self.caller = caller
         self._token_authenticated = True
         return User(username=caller.name)
@@ -70,7 +70,9 @@ class MlaasHandler(EasyHandler):
         self.is_visitor = True
 
     async def check_model(self) -> None:
-        """Raise ``ModelNotFound`` unless the model may be trained by this request."""
+        """Raise ``NotLoggedIn`` for an invalid key, ``ModelNotFound`` unless one may train it."""
+        if self.with_key and self.caller is None:
+            raise NotLoggedIn
         found, config = await self.state.model_templates.get(self.name)
         if self.with_key:
             if self.caller is None or not self.caller.owns(found.model.owner):

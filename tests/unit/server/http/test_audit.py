@@ -13,7 +13,10 @@ from easymlnb_server import maintenance
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
 from easymlnb_server.identity.api_keys import keys
+from easymlnb_server.model_registry.handlers import AliasHandler, ModelHandler
+from easymlnb_server.model_templates.handlers import TemplateModelsHandler
 from easymlnb_server.publishing import promotions
+from easymlnb_server.schedules.handlers import ScheduleHandlerBase
 
 REFERENCE = Path(__file__).parents[4] / "docs" / "reference" / "rest.md"
 METHODS = ("post", "put", "patch", "delete")
@@ -21,13 +24,24 @@ METHODS = ("post", "put", "patch", "delete")
 EXCEPTIONS = {
     "CallHandler.post": "calls are in the usage and the log of calls",
     "RunningCallHandler.delete": "a caller cancels their own call",
-    "UploadsHandler.post": "a caller's own file, which expires",
+    "DataUploadsHandler.post": "a caller's own file, which expires",
     "UploadHandler.put": "a caller's own file, which expires",
     "UploadHandler.delete": "a caller's own file, which expires",
     "SubmitHandler.post": "jobs are in the usage, with their events",
     "JobHandler.delete": "a caller's own job",
     "CancelJobHandler.post": "a caller's own job, which has the event",
     "RetryJobHandler.post": "a caller's own job, which has the event",
+    "BatchesHandler.post": "jobs are in the usage, with their events",
+    "SweepsHandler.post": "jobs are in the usage, with their events",
+    "RunScheduleHandler.post": "jobs are in the usage, with their events",
+    "MlaasTrainHandler.post": "jobs are in the usage, with their events",
+    "MlaasPredictHandler.post": "calls are in the usage and the log of calls",
+    "PredictHandler.post": "calls are in the usage and the log of calls",
+    "McpHandler.post": "calls are in the usage and the log of calls",
+    "LookHandler.post": "changes nothing: it describes data",
+    "MlflowHandler.post": "changes nothing: the facade is read-only",
+    "TestWebhookHandler.post": "the delivery is in the list of deliveries",
+    "RetryDeliveryHandler.post": "the delivery is in the list of deliveries",
     "FlagHandler.post": "a caller keeps their own call; the record says who and why",
     "LeaveHandler.post": "a page closes",
     "NodeKernelsHandler.post": "the shared service starts workers by itself",
@@ -38,8 +52,14 @@ EXCEPTIONS = {
 ELSEWHERE: dict[str, Any] = {
     "KeysHandler.post": keys.ApiKeys.create,
     "KeyHandler.delete": keys.ApiKeys.revoke,
+    "ScheduleHandler.patch": ScheduleHandlerBase.change,
+    "PauseScheduleHandler.post": ScheduleHandlerBase.change,
+    "TemplateModelsHandler.post": TemplateModelsHandler._create,
+    "TemplateModelHandler.delete": ModelHandler.delete,
+    "TemplateAliasHandler.put": AliasHandler.put,
+    "TemplateAliasHandler.delete": AliasHandler.delete,
 }
-"""Handlers whose events are stored in the transaction of the change itself."""
+"""Handlers whose events are recorded by what they call: this function."""
 
 
 def changing() -> dict[str, Any]:
