@@ -147,7 +147,7 @@ def test_a_preview_of_a_table_moves_nothing(apps: RunningServer, chromium: Any) 
         for width in (390, 1280):
             page = anybody.context.new_page()
             page.set_viewport_size({"width": width, "height": 844})
-            page.add_init_script(SHIFTS.replace("!entry.hadRecentInput", "true"))
+            page.add_init_script(SHIFTS)
             page.goto(f"{apps.url}easymlnb/public/count")
             page.locator("html[data-ready] .em-example").wait_for()
             before = page.locator(".em-file").evaluate_all(heights)
