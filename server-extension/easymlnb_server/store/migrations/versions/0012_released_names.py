@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008_released_names"
-down_revision = "0008_batches"
+revision = "0012_released_names"
+down_revision = "0011_batches"
 branch_labels = None
 depends_on = None
 

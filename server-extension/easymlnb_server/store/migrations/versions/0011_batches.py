@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008_batches"
-down_revision = "0008_schedules"
+revision = "0011_batches"
+down_revision = "0010_schedules"
 branch_labels = None
 depends_on = None
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008_models"
+revision = "0009_models"
 down_revision = "0008_jobnodes"
 branch_labels = None
 depends_on = None

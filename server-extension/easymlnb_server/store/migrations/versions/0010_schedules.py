@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008_schedules"
-down_revision = "0008_models"
+revision = "0010_schedules"
+down_revision = "0009_models"
 branch_labels = None
 depends_on = None
 
