@@ -214,7 +214,7 @@ def test_what_is_published_there_has_its_owners_name_and_the_public_address(
     inside: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example.org/jhub/user/alice/")
-    status = {"services": [{"name": "alice/segment", "version": 2}]}
+    status = {"services": [{"name": "segment", "full_name": "alice/segment", "version": 2}]}
     made = _published("segment", inside.server, status)
     assert (made.service, made.version) == ("alice/segment", 2)
     assert made.url == f"https://hub.example.org{PATH}services/alice/segment"
