@@ -68,7 +68,7 @@ class Registry:
             Results of the training, such as ``{"mae": 1.6}``.
         params : dict, optional
             Parameters of the training.
-        example : table or array, optional
+        example : pandas.DataFrame or numpy.ndarray, optional
             Some rows of the input, which describe the columns or the shape.
         tags : dict, optional
             Words of your own.

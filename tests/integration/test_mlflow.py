@@ -159,14 +159,14 @@ def test_mlflow_reads_our_models_and_we_read_its_folders(
 def test_a_version_is_a_crate(server: RunningServer, tmp_path: Path) -> None:
     forest = RandomForestRegressor(3).fit(ROWS, ROWS["a"])
     saved = ml.registry.save(
-        forest, "crated", metrics={"mae": 0.5}, lineage={"data": [{"name": "load.csv"}]}
+        forest, "wheat", metrics={"mae": 0.5}, lineage={"data": [{"name": "load.csv"}]}
     )
     zipped = tmp_path / "crate.zip"
-    invoke("export", "crated@1", str(zipped), "--as", "crate")
+    invoke("export", "wheat@1", str(zipped), "--as", "crate")
     with zipfile.ZipFile(zipped) as archive:
         archive.extractall(tmp_path / "crate")
     crate = ROCrate(tmp_path / "crate")
-    assert "crated, version 1" in crate.root_dataset["name"]
+    assert "wheat, version 1" in crate.root_dataset["name"]
     entity = crate.dereference("model.skops")
     assert entity is not None and entity["sha256"] == saved["files"][0]["sha256"]
     (training,) = crate.get_by_type("CreateAction")

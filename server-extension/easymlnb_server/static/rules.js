@@ -15,6 +15,7 @@ const problem = byId("problem");
  */
 export async function send(url, method, body) {
   problem.textContent = "";
+  /** @type {Record<string, string>} */
   const json = body === undefined ? {} : { "Content-Type": "application/json" };
   try {
     const response = await fetch(url, {
