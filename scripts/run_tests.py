@@ -28,7 +28,8 @@ INTERRUPTED = 130
 GRACE = 8.0
 """Seconds that interrupted parts have to end what they started."""
 
-FAST = ("-m", "not slow")
+FAST = ("-m", "not slow and not nightly")
+DAILY = ("-m", "not nightly")
 UNITS = {
     "unit/server": ("tests/unit/server",),
     "unit": ("tests/unit", "--ignore=tests/unit/server"),
@@ -181,13 +182,15 @@ def all_parts() -> dict[str, tuple[str, ...]]:
     return {name: found[name] for name in order}
 
 
-def parts_of(arguments: list[str], *, fast: bool, named: bool, folder: Path) -> list[Part]:
-    """Return what to run: the tests that are named, quick units only, or everything."""
-    if named:
+def parts_of(options: argparse.Namespace, folder: Path) -> list[Part]:
+    """Return what to run: the tests that are named, quick units only, or all kinds."""
+    arguments: list[str] = options.arguments
+    if any(Path(each.partition("::")[0]).exists() for each in arguments):
         return [Part("tests", arguments)]
-    found = {name: (*FAST, *given) for name, given in UNITS.items()} if fast else all_parts()
+    marks = () if options.nightly else FAST if options.fast else DAILY
+    found = UNITS if options.fast else all_parts()
     return [
-        Part(name, [*arguments, *given], folder / f"{number}.log")
+        Part(name, [*marks, *arguments, *given], folder / f"{number}.log")
         for number, (name, given) in enumerate(found.items())
     ]
 
@@ -195,17 +198,17 @@ def parts_of(arguments: list[str], *, fast: bool, named: bool, folder: Path) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fast", action="store_true", help="units only")
+    parser.add_argument("--nightly", action="store_true", help="also the tests that take longest")
     parser.add_argument("--skipped", action="append", default=[], help="a kind of tests left out")
     parser.add_argument("arguments", nargs="*", help="for pytest")
     options = parser.parse_args()
     if os.environ.get("EASYMLNB_TEST_VERSIONS") == "oldest":
         options.arguments += [f"-Wignore::{name}" for name in OLD]
-    named = any(Path(each.partition("::")[0]).exists() for each in options.arguments)
     started = time.monotonic()
     # Training does not spin while other parts want the processor.
     os.environ["OMP_WAIT_POLICY"] = "passive"
     with tempfile.TemporaryDirectory(prefix="easymlnb-tests-") as folder:
-        parts = parts_of(options.arguments, fast=options.fast, named=named, folder=Path(folder))
+        parts = parts_of(options, Path(folder))
         try:
             with interrupts():
                 status, passed = run_parts(parts)

@@ -70,7 +70,7 @@ async def test_silent_kernel_is_given_up() -> None:
 async def test_silent_kernel_with_a_call_is_waited_for() -> None:
     async with dialled() as (table, kernel):
         service = table.all()[0]
-        pending = service.pool.submit(Call(id=0, service="f", seconds=3), b"{}")
+        pending = service.dispatcher.submit(Call(id=0, service="f", seconds=3), b"{}")
         kernel.transport.pause_reading()
         await asyncio.sleep(1.2)
         assert table.all() == [service]
@@ -90,7 +90,7 @@ async def test_what_a_broken_link_held_begins_anew_unless_a_proxy_lost_its_answe
 async def _begins_anew(**passed_on: str) -> bool:
     """Say whether a call that waits on a kernel goes to the next one when the link breaks."""
     async with dialled(**passed_on) as (table, kernel):
-        pool, other = table.all()[0].pool, FakeLink()
+        pool, other = table.all()[0].dispatcher, FakeLink()
         pending = pool.submit(Call(id=0, service="f", seconds=30), b"{}")
         pending.prefetched = True
         pool.join(other, 1)
