@@ -50,6 +50,7 @@ def gina(
     slurm_hub.wait_for(lambda: len(cluster.jobs()) < before, "jobs were left in the queue")
 
 
+@pytest.mark.nightly
 def test_trainings_survive_their_nodes_and_their_server(
     slurm_hub: Hub, cluster: Cluster, gina: User, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def run_mlflow(
     return found
 
 
+@pytest.mark.nightly
 def test_mlflow_reads_our_models_and_we_read_its_folders(
     environment: Installed, server: RunningServer, tmp_path: Path
 ) -> None:

@@ -125,7 +125,9 @@ def test_openapi_python_client(server: RunningServer, document: Path, tmp_path: 
     check(foreign_clients.run_python("openapi_python.py", *arguments), server)
 
 
-@pytest.mark.parametrize("client", ["openapi_fetch", "openapi_hey"])
+@pytest.mark.parametrize(
+    "client", ["openapi_fetch", pytest.param("openapi_hey", marks=pytest.mark.nightly)]
+)
 def test_typescript_clients(server: RunningServer, work: Path, client: str) -> None:
     node, packages = foreign_clients.node(), foreign_clients.installed() / "node_modules"
     options = ("--strict", "--noEmit", "--skipLibCheck", "--target", "es2022", "--module", "esnext",

@@ -89,6 +89,7 @@ def test_server_does_what_its_document_says(session_server: RunningServer) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_all_routes_do_what_the_document_says(session_server: RunningServer) -> None:
     document = session_server.http.get("openapi.json").json()
     assert check(session_server, document, FEW, "GET") > 40

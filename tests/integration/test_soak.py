@@ -12,6 +12,7 @@ SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_mixed_calls_while_workers_are_killed() -> None:
     # Less load than the long form: a small machine that runs other tests, too, has less to give.
     command = [sys.executable, SOAK.name, "--minutes", "1.2", "--load", "0.3", "--kill-every", "20"]
