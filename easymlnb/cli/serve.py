@@ -138,11 +138,12 @@ def _forwarding(process: "subprocess.Popen[bytes]") -> Any:
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Server:
-    """Return the server as soon as it responds."""
+    """Return the server as soon as it can publish; one that never can says why when asked."""
     from jupyter_core.paths import jupyter_runtime_dir
 
     file = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
     deadline = time.monotonic() + START_SECONDS
+    alive: discovery.Server | None = None
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServerUnreachable(
@@ -151,9 +152,12 @@ def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Serve
         with contextlib.suppress(OSError, ValueError, KeyError):
             found = json.loads(file.read_text(encoding="utf-8"))
             server = discovery.Server(discovery.api_base(found["url"]), token)
-            if discovery.is_alive(server):
+            if discovery.is_ready(server):
                 return server
+            alive = server if discovery.is_alive(server) else None
         time.sleep(0.1)
+    if alive is not None:
+        return alive
     raise ServerUnreachable(f"The server did not respond within {START_SECONDS:g} s.")
 
 

@@ -98,6 +98,12 @@ def is_alive(server: Server, seconds: float = PROBE_SECONDS) -> bool:
     return response is not None and response.status_code == 200
 
 
+def is_ready(server: Server, seconds: float = PROBE_SECONDS) -> bool:
+    """Return whether easymlnb there serves published services."""
+    response = probe(server, "health/ready", seconds)
+    return response is not None and response.status_code == 200
+
+
 def probe(server: Server, path: str, seconds: float) -> "httpx.Response | None":
     """Get a route of a server; ``None`` if the server cannot be reached within ``seconds``."""
     import httpx

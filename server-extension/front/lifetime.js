@@ -16,6 +16,7 @@ const MAX_REJECTIONS = 5;
 const LOST = "Connection lost. Your input is kept; the page reconnects automatically.";
 const ACTIVITIES = ["pointerdown", "pointermove", "keydown", "touchstart"];
 const STOPPED = `easymlnb-stopped:${location.pathname}`;
+const RUNNING = `easymlnb-running:${location.pathname}`; // written by the script of the form
 const headers = { "X-XSRFToken": xsrf };
 
 /** @type {(ms: number) => Promise<void>} */
@@ -33,12 +34,13 @@ function showNotice(text) {
 }
 
 /**
- * A run stops when its page is left. The next page at this address says so, until something is run.
+ * The run of a stream stops when its page is left. The next page at this address says so, until
+ * something is run. Other runs go on, and the form takes them up.
  * @param {boolean} running
  */
 function remember(running) {
   try {
-    if (running) sessionStorage.setItem(STOPPED, "1");
+    if (running && !sessionStorage.getItem(RUNNING)) sessionStorage.setItem(STOPPED, "1");
     else sessionStorage.removeItem(STOPPED);
   } catch {
     // The browser blocks storage: then the message is not shown.

@@ -26,10 +26,12 @@ NO_NOTICE = "document.getElementById('notice').hidden"
 """The page reports nothing; one notice alone may be replaced by another."""
 
 SLOW = """
+from collections.abc import Iterator
+
 @ml.service(public=True, timeout=120)
-def slow(seconds: float = 100) -> str:
+def slow(seconds: float = 100) -> Iterator[str]:
     time.sleep(seconds)
-    return "done"
+    yield "done"
 """
 
 

@@ -58,7 +58,9 @@ print(json.dumps(sorted(installed - closure(["ipykernel", "ipywidgets"]) - {"eas
 IMPORT_ALL = """
 import importlib, pkgutil, easymlnb
 for module in pkgutil.walk_packages(easymlnb.__path__, "easymlnb."):
-    importlib.import_module(module.name)
+    # Functions import the modules of training; they need the extra [train].
+    if not module.name.startswith("easymlnb.training."):
+        importlib.import_module(module.name)
 """
 
 OTHER_VERSION = """

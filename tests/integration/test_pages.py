@@ -167,7 +167,9 @@ def test_every_route_is_described():
     for pattern, *_ in ROUTES:
         if pattern == r".*" or INSIDE.match(pattern):
             continue
-        path = "/" + re.sub(r"\([^)]*\)", "{}", pattern).replace("\\", "").removesuffix("/?")
+        path = "/" + re.sub(r"\((?:[^()]|\([^()]*\))*\)", "{}", pattern).replace(
+            "\\", ""
+        ).removesuffix("/?")
         assert path in {re.sub(r"{\w+}", "{}", known) for known in described}, pattern
 
 
@@ -241,4 +243,5 @@ def test_calls_that_their_callers_stopped_or_left_are_no_errors(http, session_se
     assert log.count("</span> stopped</span>") == 2
     assert log.count('class="dot bad"') == 1
     circles = [attributes["class"] for tag, attributes in tags(page) if tag == "circle"]
-    assert sorted(circles) == ["bad", "stopped", "stopped"]
+    # The chart of versions has circles, too, once two minutes are complete.
+    assert sorted(c for c in circles if "series" not in c) == ["bad", "stopped", "stopped"]

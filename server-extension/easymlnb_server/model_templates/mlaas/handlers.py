@@ -154,14 +154,14 @@ class MlaasPredictHandler(MlaasBodyHandler):
         self.write_json(await self.mlaas.predict(self.name, self.values()))
 
 
-def _operations(path: str, suffix: str) -> dict[str, Operation]:
+def _operations(path: str, suffix: str, more: tuple[int, ...] = ()) -> dict[str, Operation]:
     body: Content = {JSON: {"type": "object"}, "application/octet-stream": BYTES}
     return {
         f"POST {path}/train": Operation(
             f"mlaasTrain{suffix}",
             "Train a model, as the client of the MLaaS paper does",
             {200: ("HTML with the address of the training's status.", HTML)},
-            (409, 413, 422, 503),
+            (409, 413, 422, 503, *more),
             tag="Models",
             body=body,
             open=True,
@@ -173,7 +173,7 @@ def _operations(path: str, suffix: str) -> dict[str, Operation]:
                 200: ("`true` or `false`.", {"text/plain": TEXT}),
                 410: ("`true`: the training failed.", {"text/plain": TEXT}),
             },
-            (503,),
+            (503, *more),
             tag="Models",
             query=(query_parameter("id", "The id of the training.", TEXT, required=True),),
             open=True,
@@ -182,7 +182,7 @@ def _operations(path: str, suffix: str) -> dict[str, Operation]:
             f"mlaasPredict{suffix}",
             "Predict with the latest version",
             {200: ("The predictions.", {JSON: {"type": "array"}})},
-            (409, 413, 422, 503),
+            (409, 413, 422, 503, *more),
             tag="Models",
             body=body,
             open=True,
@@ -192,5 +192,5 @@ def _operations(path: str, suffix: str) -> dict[str, Operation]:
 
 OPERATIONS = {
     **_operations("/mlaas/{name}", ""),
-    **_operations("/k/{key}/{name}", "WithKey"),
+    **_operations("/k/{key}/{name}", "WithKey", (401,)),
 }
