@@ -277,7 +277,9 @@ class Form:
             # The form must stay usable; the cell's output shows the traceback.
             monitor.on_event(Failed(InternalError("The call could not be started.")))
             raise
-        if isinstance(self._running, LeavableCall):
+        caller = self._caller
+        may_resume = isinstance(caller, ResumingCaller) and caller.may_resume
+        if may_resume and isinstance(self._running, LeavableCall):
             self.on_started(self._running.id, values)
 
     def resume(self, id: str, values: dict[str, Any]) -> None:
