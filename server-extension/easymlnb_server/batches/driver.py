@@ -20,7 +20,7 @@ from easymlnb_server.batches.models import BatchOptions, Progress
 from easymlnb_server.batches.pool_calls import PoolCalls
 from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.calls.invoker import Invoker
-from easymlnb_server.jobs import rules
+from easymlnb_server.jobs import endings, rules
 from easymlnb_server.jobs.bodies import load_body
 from easymlnb_server.jobs.models import State, StoredFile
 from easymlnb_server.jobs.run import JobRun
@@ -136,11 +136,7 @@ async def end(run: JobRun, change: rules.Change | None) -> None:
     if change is None:
         return
     parts, job = run.parts, run.job
-    if change.values["state"].ended:
-        text = await asyncio.to_thread(parts.logs.read, job.id, job.attempt)
-        change.values["log"] = await asyncio.to_thread(parts.files.put, text)
-        change.values["expires"] = time.time() + parts.retention
-    if await run.apply(change) and run.job.state.ended:
+    if await run.apply(await endings.with_end(parts, job, change)) and run.job.state.ended:
         parts.logs.remove(job.id, job.attempt)
 
 

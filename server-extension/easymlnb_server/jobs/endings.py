@@ -40,7 +40,7 @@ async def end_change(
     if result.result is not None:
         refusal = await asyncio.to_thread(_refusal, parts, job)
         if refusal is not None:
-            return await _with_end(parts, job, _refuse(job, refusal, now))
+            return await with_end(parts, job, _refuse(job, refusal, now))
         stored = await asyncio.to_thread(_store_result, parts, job, result.result, result.body)
         return _with_expiry(parts, job, rules.succeed(job, stored, now))
     error = overdue or result.error
@@ -51,7 +51,7 @@ async def end_change(
         change = rules.fail(job, error.to_dict()["error"], now)
     else:
         change = await _lost(parts, job, gone, now)
-    return await _with_end(parts, job, change)
+    return await with_end(parts, job, change)
 
 
 def _refusal(parts: RunParts, job: Job) -> EasyMLNBError | None:
@@ -117,7 +117,8 @@ def _store_log(parts: RunParts, job: Job) -> str:
     return parts.files.put(parts.logs.read(job.id, job.attempt))
 
 
-async def _with_end(parts: RunParts, job: Job, change: Change) -> Change:
+async def with_end(parts: RunParts, job: Job, change: Change) -> Change:
+    """Add the log and the expiry to a change that ends a job."""
     if change.values["state"].ended:
         change.values["log"] = await asyncio.to_thread(_store_log, parts, job)
     return _with_expiry(parts, job, change)

@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 
 from easymlnb.contract.errors import JobNotFound, ScheduleNotFound
 from easymlnb_server.jobs import rows
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.schedules.models import Overlap, Schedule
 from easymlnb_server.store.database import Repository, reading, writing
+from easymlnb_server.store.owned_rows import add_owned
 from easymlnb_server.store.tables import schedules
 
 OVERLAPPED = "The job of the last tick had not ended."
@@ -26,13 +27,7 @@ class ScheduleRepository(Repository):
     @writing
     def add(self, connection: Connection, schedule: Schedule, most: int) -> bool:
         """Add a schedule; ``False`` if its owner has ``most`` already."""
-        own = select(func.count()).select_from(schedules).where(schedules.c.owner == schedule.owner)
-        same = connection.scalar(select(schedules.c.id).where(schedules.c.id == schedule.id))
-        if same is None and (connection.scalar(own) or 0) >= most:
-            return False
-        if same is None:
-            connection.execute(insert(schedules), msgspec.to_builtins(schedule))
-        return True
+        return add_owned(connection, schedules, msgspec.to_builtins(schedule), most)
 
     @reading
     def get(self, connection: Connection, id: str) -> Schedule:

@@ -10,6 +10,7 @@ from easymlnb.contract.errors import DeliveryNotFound, WebhookNotFound
 from easymlnb_server.jobs.models import Job, new_id
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.database import Repository, reading, writing
+from easymlnb_server.store.owned_rows import add_owned
 from easymlnb_server.store.tables import deliveries, webhooks
 from easymlnb_server.webhooks import rules
 from easymlnb_server.webhooks.models import Delivery, DeliveryState, Event, Webhook
@@ -72,13 +73,7 @@ class WebhookRepository(Repository):
     @writing
     def add(self, connection: Connection, webhook: Webhook, most: int) -> bool:
         """Add a webhook; ``False`` if its owner has ``most`` already."""
-        own = select(func.count()).select_from(webhooks).where(webhooks.c.owner == webhook.owner)
-        same = connection.scalar(select(webhooks.c.id).where(webhooks.c.id == webhook.id))
-        if same is None and (connection.scalar(own) or 0) >= most:
-            return False
-        if same is None:
-            connection.execute(insert(webhooks), msgspec.to_builtins(webhook))
-        return True
+        return add_owned(connection, webhooks, msgspec.to_builtins(webhook), most)
 
     @reading
     def get(self, connection: Connection, id: str) -> Webhook:
