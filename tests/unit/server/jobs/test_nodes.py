@@ -231,6 +231,7 @@ async def test_a_job_leaves_its_node_and_continues_on_another(world: World) -> N
     assert world.outcomes(job) == ["preempted", "succeeded"]
     found = world.job(job)
     assert (found.raised, found.lost) == (0, 0)
+    await until(lambda: world.kernels.released)  # follows the stored state
     assert len(world.recorded) == 1 and len(world.kernels.released) == 1
 
 
