@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import ipywidgets as W
@@ -200,6 +201,7 @@ def box(*children: Any, kind: Any = None, classes: str = "") -> Any:
 Link = _shared(JSLink)
 
 
+@cache
 def __getattr__(name: str) -> Any:
     """Return a class of ipywidgets with shared layout and style; it is made on first use."""
-    return globals().setdefault(name, _shared(getattr(W, name)))
+    return _shared(getattr(W, name))
