@@ -202,6 +202,11 @@ Link = _shared(JSLink)
 
 
 @cache
-def __getattr__(name: str) -> Any:
+def _shared_kind(name: str) -> Any:
     """Return a class of ipywidgets with shared layout and style; it is made on first use."""
     return _shared(getattr(W, name))
+
+
+def __getattr__(name: str) -> Any:
+    """Return a class of ipywidgets with shared layout and style."""
+    return _shared_kind(name)
