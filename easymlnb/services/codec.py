@@ -11,7 +11,7 @@ from easymlnb.contract.errors import (
     ResultNotEncodable,
     UnsupportedMediaType,
 )
-from easymlnb.contract.tensors import is_tensors
+from easymlnb.contract.tensors import LENGTH_SIZE, is_tensors, parameters_of
 from easymlnb.services.schema import Schema
 from easymlnb.types import inference
 from easymlnb.types.base import Type, Upload
@@ -77,6 +77,13 @@ def encode_rows(schema: Schema, values: Sequence[Any], accept: str) -> EncodedBo
 
     rows = [results.outputs(schema, value) for value in values]
     return EncodedBody(*results.write(results.stack(rows), accept))
+
+
+def encode_item(schema: Schema, item: Any, accept: str) -> bytes:
+    """Encode an item of a stream as tensors, after the length of their head."""
+    encoded = encode_response(schema, item, accept)
+    length = int(parameters_of(encoded.content_type)["head"])
+    return length.to_bytes(LENGTH_SIZE, "little") + bytes(encoded.body)
 
 
 def _utf8(content_type: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,12 +11,13 @@ import pytest
 
 from support import foreign_clients
 from support.notebooks import make_notebook
-from support.server import RunningServer
+from support.server import RunningServer, free_port, running_server
 
 pytestmark = pytest.mark.timeout(300)
 
 SERVICES = """
 import time
+from pathlib import Path
 from typing import Annotated, Literal
 
 import easymlnb as ml
@@ -58,6 +60,16 @@ def oip_batched(x: ml.Batched[NDArray[np.float32]]) -> list[float]:
 def oip_count(to: int):
     yield from range(to)
 
+@ml.service(timeout=120)
+def oip_nap(folder: str) -> None:
+    marks = Path(folder)
+    try:
+        (marks / "started").touch()
+        for _ in range(1000):
+            time.sleep(0.02)
+    finally:
+        (marks / "stopped").touch()
+
 @ml.service
 def oip_fail(how: Literal["told", "bug", "slow"]) -> str:
     if how == "told":
@@ -70,16 +82,17 @@ NOOP = "import easymlnb as ml\n\n@ml.service\ndef oip_noop() -> None:\n    pass"
 
 
 @pytest.fixture(scope="module")
-def server(session_server: RunningServer) -> Iterator[RunningServer]:
-    found = [
-        session_server.publish(make_notebook(SERVICES), "models.ipynb"),
-        session_server.publish(make_notebook(NOOP), "noop.ipynb"),
-    ]
-    assert all(one["state"] == "ready" for one in found), found
-    yield session_server
-    for bundle in found:
-        for one in bundle["services"]:
-            session_server.http.delete(f"services/{one['name']}")
+def grpc_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, grpc_port: int) -> Iterator[RunningServer]:
+    notebooks = make_notebook(SERVICES), make_notebook(NOOP)
+    options = (f"--EasyMLNB.grpc_port={grpc_port}", "--EasyMLNB.grpc_ip=127.0.0.1")
+    folder = tmp_path_factory.mktemp("models")
+    with running_server(folder, *notebooks, options=options, base="/user/alice/") as server:
+        yield server
 
 
 def infer(server: RunningServer, model: str, body: Any, **headers: str) -> httpx.Response:
@@ -98,6 +111,40 @@ def test_tritons_http_clients(server: RunningServer) -> None:
         check_description(one)
         check_values(one)
         check_errors(one["errors"])
+
+
+def test_tritons_grpc_clients(server: RunningServer, grpc_port: int, tmp_path: Path) -> None:
+    url = f"127.0.0.1:{grpc_port}"
+    found = foreign_clients.run_python("oip_grpc.py", url, server.token, tmp_path)
+    assert found["loaded"] is found["stopped"] is True
+    assert found["stream"][:3] == [[0], [1], [2]] and "no service" in found["stream"][3]
+    assert found["streamed"] == [[0], [1], [0]]
+    for one in (found["sync"], found["async"]):
+        assert one["live"] is one["ready"] is True and one["server"] == "easymlnb"
+        assert one["model"]["inputs"][0] == {"name": "x", "datatype": "FP32", "shape": ["-1"]}
+        assert "oip_scale" in [model["name"] for model in one["index"]["models"]]
+        assert one["value"] == one["half"] == [[0, 2, 4], [6, 8, 10]]
+        assert one["large"] == [[1000, 1000], 2.0, 2.0]
+        assert one["about"] == ["oip_scale", "1", "mine"]
+        assert (one["words"], one["stats"], one["noop"]) == (["é", "é"], [3], 0)
+        assert one["rows"] == [[3], [12]]
+        for name, (status, text) in GRPC_ERRORS.items():
+            found_status, found_text = one["errors"][name]
+            assert found_status == f"StatusCode.{status}" and text in found_text, (name, one)
+
+
+GRPC_ERRORS = {
+    "input": ("INVALID_ARGUMENT", "no input 'x'"),
+    "unknown": ("NOT_FOUND", "no service named 'nosuch'"),
+    "stream": ("INVALID_ARGUMENT", "streaming service"),
+    "author": ("INTERNAL", "The service's function failed"),
+    "told": ("INVALID_ARGUMENT", "Take another one."),
+    "limit": ("DEADLINE_EXCEEDED", ""),
+    "deadline": ("DEADLINE_EXCEEDED", ""),
+    "login": ("UNAUTHENTICATED", "token"),
+    "wrong": ("UNAUTHENTICATED", "token"),
+    "version": ("NOT_FOUND", "no version '9'"),
+}
 
 
 def check_description(found: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, NotLoggedIn
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.calls.handlers import MODEL, VERSION
@@ -153,6 +153,9 @@ class LoadHandler(OipHandler):
         super().initialize()
         self._load = load
 
+    def on_anonymous(self) -> None:
+        raise NotLoggedIn
+
     @custom_access_check
     async def post(self, name: str) -> None:
         if self._load:
@@ -200,10 +203,7 @@ class InferHandler(OipHandler):
     @custom_access_check
     async def post(self, name: str, version: str = "") -> None:
         if self._target is not None and self._target.spec.stream:
-            raise BadRequest(
-                f"{name!r} is a streaming service. Call it with ModelStreamInfer of gRPC, or by "
-                f"'POST services/{name}/call'."
-            )
+            raise models.streams(name)
         body = await self._unpacked(self.read_spooled_body())
         inference = await self._inference(body)
         request = self.call_request(

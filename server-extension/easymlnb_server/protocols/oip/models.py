@@ -6,6 +6,7 @@ import msgspec
 
 from easymlnb._version import __version__
 from easymlnb.contract import tensors
+from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.tensors import TensorMetadata
 
@@ -69,6 +70,14 @@ class InferenceError(msgspec.Struct, frozen=True, kw_only=True):
     """An error of the protocol: one sentence."""
 
     error: str
+
+
+def streams(name: str) -> BadRequest:
+    """Return why a plain inference request of a streaming service is refused."""
+    return BadRequest(
+        f"{name!r} is a streaming service. Call it with ModelStreamInfer of gRPC, or by "
+        f"'POST services/{name}/call'."
+    )
 
 
 def config(metadata: ModelMetadata, spec: ServiceSpec) -> dict[str, Any]:
