@@ -72,6 +72,8 @@ from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTAN
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
 from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
+from easymlnb_server.protocols.oip.handlers import oip_routes
+from easymlnb_server.protocols.oip.operations import OPERATIONS as OIP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -174,6 +176,7 @@ OPERATIONS: Operations = {
     **RECORDS,
     **COMPARISONS,
     **MCP,
+    **OIP,
     **ASSISTANTS,
     **MODELS,
     **SCHEDULES,
@@ -302,6 +305,7 @@ def _common_routes(name: str) -> Routes:
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
+        *oip_routes(name, VERSION),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
         *model_routes(name, OWN_MODEL if name == NAME else name),
