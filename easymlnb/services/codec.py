@@ -10,6 +10,7 @@ from easymlnb.contract.errors import (
     ResultNotEncodable,
     UnsupportedMediaType,
 )
+from easymlnb.contract.spec import LENIENT_JSON
 from easymlnb.services.schema import Schema
 from easymlnb.types import inference
 from easymlnb.types.base import Type, Upload
@@ -41,6 +42,8 @@ def decode_request(
             _utf8(content_type)
             return schema.load_json(bytes(body))
         return schema.load({})
+    if media_type == LENIENT_JSON:
+        return schema.load_leniently(bytes(body))
     if not body and not media_type:
         return schema.load({})
     if media_type == MULTIPART:

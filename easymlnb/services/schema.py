@@ -1,13 +1,19 @@
 """A function's schema: JSON Schema for clients, and compiled checks for calls."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from easymlnb.contract import jsonschema
-from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
+from easymlnb.contract.errors import (
+    DefinitionError,
+    EasyMLNBError,
+    InvalidInput,
+    ResultNotEncodable,
+)
 from easymlnb.contract.json_values import check_keys
 from easymlnb.services import signature, validation_errors, validators, whole_numbers
 from easymlnb.services.signature import MISSING, Signature
@@ -89,6 +95,21 @@ class Schema:
         if body.count(b":") != len(values):
             check_keys(body, len(values))
         return {**self.defaults, **values} if self.defaults else values
+
+    def load_leniently(self, body: bytes) -> dict[str, Any]:
+        """Decode a JSON body as FastAPI does: ``"4"`` is a number, unknown names are ignored.
+
+        Raises ``InvalidInput`` with the place of each error.
+        """
+        try:
+            values: dict[str, Any] = self._lenient_reader.validator.validate_json(body)
+        except ValidationError as error:
+            raise InvalidInput(validation_errors.with_locations(error)) from None
+        return {**self.defaults, **values}
+
+    @cached_property
+    def _lenient_reader(self) -> TypeAdapter[Any]:
+        return validators.input_adapter(self.hints, unknown="ignore")
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values from Python, or the parts of a form, and return keyword arguments.

@@ -203,6 +203,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
@@ -212,6 +213,7 @@ OPEN_TO_VISITORS = {
     (f"{OWN}/call", "post"),
     (f"{OWN}/view", "post"),
     (f"{OWN}/mcp", "post"),
+    (f"{OWN}/process", "post"),
 }
 """Route and method of what visitors may do with a public service."""
 

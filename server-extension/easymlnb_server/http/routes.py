@@ -70,6 +70,8 @@ from easymlnb_server.placement.node.handlers import (
 )
 from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.easymlserve.handlers import ProcessHandler
+from easymlnb_server.protocols.easymlserve.operations import OPERATIONS as EASYMLSERVE
 from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
@@ -175,6 +177,7 @@ OPERATIONS: Operations = {
     **COMPARISONS,
     **MCP,
     **ASSISTANTS,
+    **EASYMLSERVE,
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
@@ -302,6 +305,7 @@ def _common_routes(name: str) -> Routes:
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
+        (rf"services/{name}/process", ProcessHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
         *model_routes(name, OWN_MODEL if name == NAME else name),

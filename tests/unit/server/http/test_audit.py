@@ -38,6 +38,7 @@ EXCEPTIONS = {
     "MlaasPredictHandler.post": "calls are in the usage and the log of calls",
     "PredictHandler.post": "calls are in the usage and the log of calls",
     "McpHandler.post": "calls are in the usage and the log of calls",
+    "ProcessHandler.post": "calls are in the usage and the log of calls",
     "LookHandler.post": "changes nothing: it describes data",
     "MlflowHandler.post": "changes nothing: the facade is read-only",
     "TestWebhookHandler.post": "the delivery is in the list of deliveries",

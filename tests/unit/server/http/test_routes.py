@@ -209,6 +209,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
     "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
     "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
+    "services/NAME/process": {"POST": Probe((NOBODY, WRONG, USER, HOLDER))},
     "assistants": {"GET": Probe(LOGIN)},
     "services/NAME/assistant": {"GET": Probe(LOGIN)},
     "models": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
