@@ -135,7 +135,7 @@ def _parameter(name: str, field: "FieldInfo") -> inspect.Parameter:
     default = EMPTY
     if not field.is_required():
         default = MADE_PER_CALL if field.default_factory is not None else field.get_default()
-    hint = Annotated[(field.annotation, *field.metadata, Field(**about))]  # type: ignore[misc]
+    hint: Any = Annotated.__class_getitem__((field.annotation, *field.metadata, Field(**about)))  # type: ignore[attr-defined]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 

@@ -43,6 +43,7 @@ class EasyMLServer:
                 f"EasyMLServer needs an instance of an EasyMLService, not {service!r}. Write "
                 "EasyMLServer(MyService())."
             )
+        self._origin = registration.origin_of(type(service))
         self.service = service
         self.api_keys = api_keys
         self.uvicorn_args = dict(uvicorn_args or {})
@@ -59,8 +60,7 @@ class EasyMLServer:
 
         ``options`` are those of ``ml.service``, such as ``timeout`` or ``workers``.
         """
-        kind, given = type(self.service), self.service.route_args
-        origin = registration.origin_of(kind)
+        origin, given = self._origin, self.service.route_args
         name = options.pop("name", None) or registration.as_name(str(given.get("name") or ""))
         name = name or registration.default_name(origin, "Service")
         function = service_function(calling_method(self.service), name, given)

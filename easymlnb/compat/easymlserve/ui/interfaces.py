@@ -49,6 +49,8 @@ class BaseEasyMLUI:
         service: str = "",
         **kwargs: Any,
     ) -> None:
+        # Now, because only `run` knows the file of a class that it runs.
+        self._origin = registration.origin_of(type(self))
         self.name = name
         self.input_schema = dict(input_schema)
         outputs = [output_schema] if isinstance(output_schema, BaseType) else output_schema
@@ -136,10 +138,6 @@ class BaseEasyMLUI:
             {"name": name, "title": title or None, **options},
             origin,
         )
-
-    @property
-    def _origin(self) -> registration.Origin:
-        return registration.origin_of(type(self))
 
 
 class GradioEasyMLUI(BaseEasyMLUI):

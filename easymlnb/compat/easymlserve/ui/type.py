@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from easymlnb import types
 from easymlnb.contract.errors import DefinitionError
@@ -319,7 +319,7 @@ class Plot(BaseType):
 class Figure(types.Plot):
     """A figure, or a picture in the place of one."""
 
-    natives = ()
+    natives: ClassVar[tuple[str, ...]] = ()
 
     def _plain(self, value: Any) -> types.Type | None:
         is_figure = is_a(type(value), *types.Plot.natives)
