@@ -45,6 +45,7 @@ def main() -> None:
             "plain": Peer(call.url, call.bodies, call.headers | {"X-Timeout": "20"}),
             "MCP 2026-07-28": mcp(url, CURRENT),
             "MCP 2025-11-25": mcp(url, "2025-11-25"),
+            "EasyMLServe": Peer(f"{url}services/noop/process", call.bodies, call.headers),
         }
         callers = {name: Caller(peer) for name, peer in peers.items()}
         times: dict[str, list[float]] = {name: [] for name in peers}

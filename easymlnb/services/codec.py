@@ -38,12 +38,12 @@ def decode_request(
     """
     media_type = strip_parameters(content_type)
     if media_type == JSON:
+        if content_type == LENIENT_JSON:
+            return schema.load_leniently(bytes(body))
         if body or schema.input.get("required"):
             _utf8(content_type)
             return schema.load_json(bytes(body))
         return schema.load({})
-    if media_type == LENIENT_JSON:
-        return schema.load_leniently(bytes(body))
     if not body and not media_type:
         return schema.load({})
     if media_type == MULTIPART:

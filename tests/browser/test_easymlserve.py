@@ -58,15 +58,37 @@ def looks(page: Any, name: str) -> None:
 
 
 def choose(page: Any, label: str, value: dict[str, Any]) -> None:
-    page.get_by_label(label, exact=True).locator("input[type=file]").or_(
-        page.locator(f"input[type=file][aria-label='{label}']")
-    ).first.set_input_files(value)
+    page.locator(f"input[type=file][aria-label^='{label}: choose']").set_input_files(value)
 
 
 def test_gallery(page: Any) -> None:
+    """Fill in nonsense, then values, and look at the page in between."""
     assert page.locator("h1").first.inner_text() == "UI Gallery"
     looks(page, "empty")
     page.get_by_label("ShortText", exact=True).fill("<b>nonsense</b> 💥")
+    page.get_by_label("Number", exact=True).fill("three")
+    page.get_by_label("Amount", exact=True).fill("1e999")
+    page.get_by_text("B", exact=True).first.click()
+    for label in ("File", "CSVFile"):
+        choose(page, label, file("x.csv", CSV, "text/csv"))
+    choose(page, "ImageFile", file("x.png", CSV, "image/png"))
+    choose(page, "Webcam", file("x.png", png(), "image/png"))
+    choose(page, "TimeSeries", file("x.csv", b"a,b\n1,2\n", "text/csv"))
     page.locator(".em-form .em-primary").click()
-    print(page.locator(".em-form").inner_text())
-    print(page.locator(".em-form").inner_html()[:20000])
+    page.locator(".em-error", has_text="number").first.wait_for()
+    looks(page, "nonsense")
+
+    page.get_by_label("Number", exact=True).fill("3")
+    page.get_by_label("Amount", exact=True).fill("1.26")
+    page.locator(".em-form .em-primary").click()
+    # What only the service finds out is at the fields, too.
+    page.locator(".em-error", has_text="must be an image").wait_for()
+    page.locator(".em-error", has_text="time").first.wait_for()
+    choose(page, "ImageFile", file("x.png", png(), "image/png"))
+    choose(page, "TimeSeries", file("x.csv", CSV, "text/csv"))
+    page.locator(".em-form .em-primary").click()
+    parts = page.locator(".em-form .em-parts")
+    parts.get_by_text("<b>nonsense</b> 💥").wait_for()
+    for title in ("ImageFile", "TimeSeries", "Webcam", "CSVFile"):
+        assert parts.get_by_text(title, exact=True).count(), title
+    looks(page, "result")

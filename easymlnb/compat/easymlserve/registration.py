@@ -9,7 +9,7 @@ from typing import Any
 
 from easymlnb.contract.errors import CallerError, DefinitionError, InvalidInput
 from easymlnb.contract.options import check
-from easymlnb.runtime import environment, event_loop
+from easymlnb.runtime import event_loop
 from easymlnb.services.decorator import attach, options_of_service
 from easymlnb.services.definition import SERVICES
 
@@ -82,8 +82,6 @@ def origin_of(kind: type) -> Origin:
 
 def _file_of(kind: type) -> Path | None:
     """Return the file of a class; ``None`` for a class of a cell."""
-    if kind.__module__ == "__main__" and not _running and environment.kernel_id() is not None:
-        return None
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return Path(file).resolve() if file else None
 

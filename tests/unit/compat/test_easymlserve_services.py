@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import linecache
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from easymlnb.compat import easymlserve
 from easymlnb.compat.easymlserve import EasyMLServer, EasyMLService, registration
 from easymlnb.contract.errors import CallerError, DefinitionError, EasyMLNBError, InvalidInput
 from easymlnb.contract.spec import LENIENT_JSON
+from easymlnb.publishing import publish
 from easymlnb.publishing.bundle.environment import imported_packages
 from easymlnb.publishing.bundle.static_analysis import read_module
 from easymlnb.services import codec
@@ -419,6 +421,15 @@ def test_install(monkeypatch: pytest.MonkeyPatch) -> None:
         easymlserve.install()
     with pytest.raises(EasyMLNBError, match="'deepaas'"):
         easymlserve.install("deepaas")
+
+
+def test_publishing_looks_for_the_method_in_the_notebook() -> None:
+    source = "class Cell(Base):\n    def process(self, x: int) -> int:\n        return x\n"
+    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")
+    names: dict[str, Any] = {"Base": EasyMLService, "__name__": "__main__"}
+    exec(compile(source, "<cell>", "exec"), names)
+    function = deploy(names["Cell"], name="cell")
+    assert [one.strip() for one in publish._sources(function)] == [source[18:].strip()]
 
 
 def test_bundles_know_the_folder_of_a_file() -> None:

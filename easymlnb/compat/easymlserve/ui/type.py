@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from easymlnb import types
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.types.base import is_a
+from easymlnb.types.base import Extra, is_a
 
 __all__ = [
     "BaseType",
@@ -65,9 +65,8 @@ class BaseType:
 
     def labeled(self, hint: Any) -> Any:
         """Return a hint with the label and the description."""
-        from pydantic import Field
-
-        return Annotated[hint, Field(title=self.name or None, description=self.description or None)]
+        about = {"title": self.name, "description": self.description}
+        return Annotated[hint, Extra({}, {key: text for key, text in about.items() if text})]
 
 
 class Text(BaseType):

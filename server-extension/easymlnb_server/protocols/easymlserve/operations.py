@@ -26,6 +26,11 @@ _ERROR: dict[str, Any] = {
         {"detail": [{"loc": ["body", "bins"], "msg": "Field required", "type": "missing"}]}
     ],
 }
+_HEADERS = tuple(
+    header
+    for header in CALL
+    if header["name"] in ("X-Timeout", "X-Priority", "X-Request-Id", "traceparent")
+)
 
 OPERATIONS = {
     "POST /services/{name}/process": Operation(
@@ -35,7 +40,7 @@ OPERATIONS = {
         CALLING,
         tag="Protocols",
         body={JSON: {"type": "object"}},
-        headers=CALL,
+        headers=_HEADERS,
         description=(
             'Values are converted as FastAPI does (`"4"` is a number), and unknown fields are '
             "ignored. Plain parameters may be in the query. Errors have FastAPI's form."
