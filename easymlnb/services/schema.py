@@ -145,17 +145,17 @@ class Schema:
         if self.untyped:
             return self._dump_plain(inference.to_json_value(value))
         try:
-            return self._to_json(value, warnings="error")
+            return self._to_json(value, warnings="error", by_alias=True)
         except (PydanticSerializationError, ValueError, TypeError):
             surrogates.refuse(value)
             fitting = self.coerce_result(value)
         try:
-            return self._to_json(fitting, warnings=False)
+            return self._to_json(fitting, warnings=False, by_alias=True)
         except (PydanticSerializationError, ValueError, TypeError) as error:
             encoded = inference.to_json_value(value)  # raises an error with the place
             try:
                 # A value of the hinted class that pydantic cannot encode, such as NaT.
-                return self._to_json(self.coerce_result(encoded), warnings=False)
+                return self._to_json(self.coerce_result(encoded), warnings=False, by_alias=True)
             except (PydanticSerializationError, ValueError, TypeError):
                 raise self._unsendable(value) from error
 

@@ -89,6 +89,7 @@ def test_gallery(page: Any) -> None:
     page.locator(".em-form .em-primary").click()
     parts = page.locator(".em-form .em-parts")
     parts.get_by_text("<b>nonsense</b> 💥").wait_for()
-    for title in ("ImageFile", "TimeSeries", "Webcam", "CSVFile"):
-        assert parts.get_by_text(title, exact=True).count(), title
     looks(page, "result")
+    shown = parts.inner_text()
+    for title in ("ShortText", "ImageFile", "TimeSeries", "Webcam", "result.csv"):
+        assert title in shown, shown

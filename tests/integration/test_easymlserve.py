@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nbformat
 import numpy as np
 import PIL.Image
@@ -39,6 +40,40 @@ FACES = """
 easymlserve.run("faces/service.py")
 easymlserve.run("faces/ui.py")
 """
+PLAIN = """
+import time
+import easymlnb as ml
+
+@ml.service
+def eml_count(to: int, step: int = 1, words: list[str] = []):
+    for number in range(0, to, step):
+        yield number
+    yield from words
+
+@ml.service
+def eml_wait(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+from easymlnb.compat.easymlserve import EasyMLServer, EasyMLService
+from easymlnb.compat.easymlserve.ui import GradioEasyMLUI
+from easymlnb.compat.easymlserve.ui.type import Number, Text
+
+class CellService(EasyMLService):
+    def process(self, n: int) -> dict[str, int]:
+        return {"twice": 2 * n}
+
+class CellUI(GradioEasyMLUI):
+    def prepare_request(self, n):
+        return {"n": n}
+
+    def process_response(self, request, response):
+        return response["twice"]
+
+server = EasyMLServer(CellService())
+server.deploy()
+CellUI(name="Twice", input_schema={"n": Number()}, output_schema=[Number(name="Twice")]).run()
+"""
 RGB = np.zeros((4, 6, 3), np.uint8) + np.array([0, 100, 200], np.uint8)
 
 
@@ -64,7 +99,7 @@ def work(session_server: RunningServer) -> Iterator[RunningServer]:
     """A notebook that runs the files of all examples, in its kernel and published."""
     folder = session_server.root / "easymlserve"
     shutil.copytree(EXAMPLES, folder)
-    cells = [CELL]
+    cells = [CELL, PLAIN]
     if HAS_OPENCV:
         (folder / "faces" / "model").mkdir()
         cascade = files("cv2") / "data" / "haarcascade_frontalface_default.xml"
@@ -78,11 +113,11 @@ def work(session_server: RunningServer) -> Iterator[RunningServer]:
             ran = kernel.run(cell)
             assert not ran.error, ran.error
             shown += ran.displays
-        assert len(shown) == 8 if HAS_OPENCV else 6  # a form for each
+        assert len(shown) == (12 if HAS_OPENCV else 10)  # a form for each
         yield session_server
     finally:
         kernel.close()
-        for name in NAMES:
+        for name in (*NAMES, "cell", "twice", "eml_count", "eml_wait"):
             for one in (name, f"{name}_ui"):
                 session_server.http.delete(f"services/{one}")
 
@@ -176,6 +211,46 @@ def check(server: RunningServer) -> None:
 def test_live(work: RunningServer) -> None:
     assert work.http.get("services/histogram").json()["live"]
     check(work)
+
+
+def test_requests_and_errors_of_fastapi(work: RunningServer) -> None:
+    http = work.http
+
+    def post(name: str, query: str = "", **sent: Any) -> Any:
+        answer = http.post(f"services/{name}/process{query}", **sent)
+        return answer.status_code, answer.json()
+
+    assert post("cell", "?n=4") == (200, {"twice": 8})
+    assert work.call("twice", n=4).json() == 8
+    assert post("eml_count", "?to=9&words=a&words=b", json={"step": "4"}) == (
+        200,
+        [0, 4, 8, "a", "b"],
+    )
+    assert post("cell", content=b'{"n": 2}') == (200, {"twice": 4})  # no content type is JSON
+    status, found = post("cell")
+    assert (status, found["detail"][0]["loc"]) == (422, ["body", "n"])
+    for sent, kind in (
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "json_invalid"),
+        ({"data": {"n": "1"}}, "model_attributes_type"),
+        ({"json": [1]}, "dict_type"),
+        ({"files": {"n": b"1"}}, "model_attributes_type"),
+    ):
+        status, found = post("cell", **sent)
+        assert (status, found["detail"][0]["type"]) == (422, kind)
+    status, found = post("no_such")
+    assert (status, list(found)) == (404, ["detail"])
+    wrong = http.get("services/cell/process")
+    assert (wrong.status_code, list(wrong.json()), wrong.headers["Allow"]) == (
+        405,
+        ["detail"],
+        "POST, OPTIONS",
+    )
+    status, found = post("eml_wait", json={"seconds": 60}, headers={"X-Timeout": "0.2"})
+    assert (status, "timeout" in found["detail"]) == (504, True)
+    status, found = post("cell", json={"n": 1}, headers={"X-Timeout": "soon"})
+    assert (status, "X-Timeout" in found["detail"]) == (400, True)
+    nobody = httpx.post(f"{http.base_url}services/cell/process", json={"n": 1})
+    assert (nobody.status_code, list(nobody.json())) == (401, ["detail"])
 
 
 def test_published(work: RunningServer) -> None:

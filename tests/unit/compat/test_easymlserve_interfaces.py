@@ -60,6 +60,7 @@ EVERY: dict[str, BaseType] = {
 @pytest.fixture(autouse=True)
 def nothing_deployed() -> Iterator[None]:
     before = dict(SERVICES)
+    SERVICES.clear()
     yield
     SERVICES.clear()
     SERVICES.update(before)

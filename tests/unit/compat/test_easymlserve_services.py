@@ -28,6 +28,7 @@ from easymlnb.services.definition import SERVICES
 @pytest.fixture(autouse=True)
 def nothing_deployed() -> Iterator[None]:
     before = dict(SERVICES)
+    SERVICES.clear()
     yield
     SERVICES.clear()
     SERVICES.update(before)
@@ -49,9 +50,11 @@ class Request(BaseModel):
 
 
 class Answer(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
     bins: int
     ratio: float
     shape: list[int] = []
+    size: int = Field(0, alias="total size")
 
 
 class Echo(EasyMLService):
