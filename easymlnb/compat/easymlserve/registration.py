@@ -125,19 +125,15 @@ def deployed(name: str, origin: Origin, port: Any) -> None:
 
 
 def find(folder: str, port: Any) -> str | None:
-    """Return the service of a user interface: of the same folder, else the port, else the latest.
+    """Return the service that a user interface calls; ``None`` without a service.
 
-    Returns ``None`` without a service.
+    It is one of the same folder, if there is any. Among several, it is the one with the port, else
+    the latest.
     """
-    found = [one for one in reversed(DEPLOYED) if one.name in SERVICES]
-    for fits in (
-        [one for one in found if folder and one.folder == folder],
-        [one for one in found if one.port == port],
-        found,
-    ):
-        if fits:
-            return fits[0].name
-    return None
+    known = [one for one in reversed(DEPLOYED) if one.name in SERVICES]
+    found = [one for one in known if one.folder == folder] or known
+    fitting = [one for one in found if one.port == port] or found
+    return fitting[0].name if fitting else None
 
 
 def accepts(name: str, values: Mapping[str, Any]) -> bool:

@@ -103,18 +103,24 @@ def _in_folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _own_modules(folder: Path) -> Iterator[None]:
     """Forget the modules of a folder: the next folder may have others with the same names."""
-    before = set(sys.modules)
-    hidden = {name: sys.modules.pop(name) for name in _named_in(folder) if name in sys.modules}
+    before, own = set(sys.modules), _named_in(folder)
+    hidden = {name: sys.modules.pop(name) for name in before if name.partition(".")[0] in own}
     try:
         yield
     finally:
         for name in sys.modules.keys() - before | hidden.keys():
-            file = getattr(sys.modules.get(name), "__file__", None)
-            if file and Path(file).is_relative_to(folder):
+            if name in sys.modules and _is_from(sys.modules[name], folder):
                 del sys.modules[name]
         sys.modules.update(hidden)
 
 
 def _named_in(folder: Path) -> set[str]:
-    """Return the names of the modules in a folder, without those that hide Python's own."""
-    return {path.stem for path in folder.glob("*.py")} - sys.stdlib_module_names
+    """Return the modules and packages in a folder, without those that hide Python's own."""
+    files = [*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py"))]
+    return {path.stem for path in files} - sys.stdlib_module_names - {"__main__"}
+
+
+def _is_from(module: ModuleType, folder: Path) -> bool:
+    """Return whether a module, or a package without a file, is from a folder."""
+    paths = (getattr(module, "__file__", None), *getattr(module, "__path__", ()))
+    return any(path and Path(path).is_relative_to(folder) for path in paths)

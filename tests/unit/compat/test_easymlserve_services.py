@@ -359,10 +359,13 @@ SERVICE = """
 from pathlib import Path
 from easymlserve import EasyMLServer, EasyMLService
 from api_schema import APIRequest
+from plain.net import WORD
+from packed import OTHER
 
 class SameService(EasyMLService):
     def load_model(self):
         self.word = Path("word.txt").read_text()
+        assert self.word == WORD == OTHER
 
     def process(self, request: APIRequest) -> str:
         return self.word + request.text
@@ -386,6 +389,9 @@ def test_files_run_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (folder / "service.py").write_text(SERVICE)
         (folder / "api_schema.py").write_text(SCHEMA.format(default=name))
         (folder / "word.txt").write_text(f"{name}: ")
+        for kind, file, word in (("plain", "net", "WORD"), ("packed", "__init__", "OTHER")):
+            (folder / kind).mkdir()
+            (folder / kind / f"{file}.py").write_text(f"{word} = '{name}: '")
     modules, path = set(sys.modules), list(sys.path)
     for name in ("first", "second"):
         easymlserve.run(f"{name}/service.py")
@@ -393,7 +399,8 @@ def test_files_run_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert SERVICES["second"].spec.input["properties"]["text"]["default"] == "second"
     assert Path.cwd() == tmp_path
     assert sys.path == path
-    assert not {"api_schema", "easymlserve"} & (sys.modules.keys() - modules)
+    left = {"api_schema", "easymlserve", "plain", "plain.net", "packed"}
+    assert not left & (sys.modules.keys() - modules)
     with pytest.raises(EasyMLNBError, match=r"third\.py"):
         easymlserve.run("third.py")
 
