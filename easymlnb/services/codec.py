@@ -11,8 +11,8 @@ from easymlnb.contract.errors import (
     ResultNotEncodable,
     UnsupportedMediaType,
 )
-from easymlnb.contract.tensors import LENGTH_SIZE, is_tensors, parameters_of
 from easymlnb.contract.spec import LENIENT_JSON
+from easymlnb.contract.tensors import LENGTH_SIZE, is_tensors, parameters_of
 from easymlnb.services.schema import Schema
 from easymlnb.types import inference
 from easymlnb.types.base import Type, Upload
