@@ -247,6 +247,38 @@ def test_a_service_may_turn_overdue_calls_into_jobs(server: RunningServer, tmp_p
         assert client.patient(folder=str(tmp_path)) == "done"
 
 
+def test_a_running_call_goes_on_as_a_job(server: RunningServer, tmp_path: Path) -> None:
+    def promoted(folder: Path, steps: int) -> tuple[str, int]:
+        values = {"folder": str(folder), "steps": steps}
+        answer = server.http.post("services/slow/call", json=values, headers={"Prefer": "wait=1"})
+        assert (answer.status_code, answer.json()["state"]) == (202, "running"), answer.text
+        return answer.json()["id"], pid(server, folder, 0)  # it began as a plain call
+
+    id, worker = promoted(tmp_path, 2)
+    assert server.call("double", x=1).json() == 2  # another worker serves in its place
+    (tmp_path / "go-0").touch()
+    server.wait_for(lambda: job(server, id)["progress"] == 0.5, "there is no progress")
+    server.stop(signal.SIGKILL)
+    (tmp_path / "go-1").touch()
+    server.wait_for((tmp_path / "done-1").exists, "the call waits for its server")
+    server.start()
+    done = ended(server, id)
+    assert [one["outcome"] for one in done["attempts"]] == ["succeeded"]
+    assert result(server, id).json() == [1, 1]
+    assert [state for _, state in states(server, id)] == ["running", "succeeded"]
+    assert server.http.get(f"jobs/{id}/log").text == "step 0\nstep 1\n"
+    assert [one["step"] for one in done["metrics"]] == [0, 1]
+    assert [one["label"] for one in done["files"]] == ["notes/log.txt"]
+    folder = tmp_path / "canceled"
+    folder.mkdir()
+    id, worker = promoted(folder, 1)
+    assert server.http.post(f"jobs/{id}/cancel").status_code == 202
+    assert ended(server, id)["state"] == "cancelled"
+    server.wait_for(lambda: not psutil.pid_exists(worker), "its worker is left")
+    assert server.http.post(f"jobs/{id}/retry").status_code == 202  # the input is stored
+    (folder / "go-0").touch()
+
+
 def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path) -> None:
     with ml.connect(server.url, server.token) as client:
         job = client.slow.options(attempts=2).submit(str(tmp_path), steps=2)
@@ -407,6 +439,8 @@ def test_plain_calls_make_no_statement(server: RunningServer) -> None:
         assert server.call("double", x=n).json() == 2 * n
         headers = {"Accept": "text/event-stream"}  # not on the fast path
         assert server.http.post("services/double/call", json={"x": n}, headers=headers).is_success
+        headers = {"Prefer": "wait=60"}  # a job only if it takes long
+        assert server.http.post("services/double/call", json={"x": n}, headers=headers).is_success
     assert statements_of_requests(server) == before
     for id in queued:
         server.http.delete(f"jobs/{id}")
@@ -426,6 +460,8 @@ def test_schedules_and_webhooks_outlive_their_server(
         receiver.answers = [503]
         secret = run("webhooks", "add", receiver.url, "--service", "double")
         client.admin.create_webhook("mailto:ann@example.org", service="double")
+        own = client.double.options(webhook=receiver.url, webhook_events=["job.failed"])
+        assert own.submit(x=1).wait().webhook_secret.startswith("whsec_")  # it does not fail
         schedule = run("schedules", "add", "double", "0 6 * * *", "x=21", "--zone", "Asia/Tokyo")
         first = run("schedules", "run", schedule)
         assert ended(server, first)["schedule"] == schedule
@@ -454,6 +490,17 @@ def test_schedules_and_webhooks_outlive_their_server(
         assert (now["runs"], now["last_job"], now["paused"]) == (2, missed[0].id, False)
         assert len(client.jobs.list(service="double")) >= 2 and len(missed) == 1
         assert len(receiver.messages) == 3 and len(set(receiver.ids)) == 2
+        own = client.double.options(webhook=receiver.url, webhook_secret=secret)
+        single = own.submit(x=2)
+        assert single.webhook_secret == secret
+        server.wait_for(
+            lambda: (
+                len(client.admin.deliveries(job=single.id)) == 3
+                and all(one["state"] == "delivered" for one in client.admin.deliveries())
+            ),
+            "the webhook of a single job was not called",
+        )
+        assert len(receiver.messages) == 6
         for headers, body in receiver.messages:
             assert Webhook(secret).verify(body, headers)["type"] == "job.succeeded"
         assert len(mailbox[0].messages) == 2

@@ -6,12 +6,13 @@ neither.
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from random import random
 from types import TracebackType
 from typing import Any, ClassVar
 from urllib.parse import unquote
+
+from msgspec import structs
 
 from easymlnb.contract.errors import (
     BadRequest,
@@ -26,7 +27,7 @@ from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
-from easymlnb_server.calls.idempotency import IdempotentCall
+from easymlnb_server.calls.idempotency import IdempotentCall, fingerprint
 from easymlnb_server.calls.invoker import Invocation, settle
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
@@ -38,10 +39,13 @@ from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.jobs.handlers import send_accepted, send_result, submit
+from easymlnb_server.jobs import promotion
+from easymlnb_server.jobs.handlers import send_accepted, send_result, submission
+from easymlnb_server.jobs.models import Job
+from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE, Selection
-from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
+from easymlnb_server.uploads.handlers import owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
 VERSION, MODEL = "X-Easymlnb-Version", "X-Easymlnb-Model"
@@ -176,16 +180,38 @@ class CallHandler(SpooledBodyHandler):
         """Submit the call as a job, and send its result if that is there in time."""
         if self._live:
             raise BadRequest("A live call cannot be a job. Remove the Prefer header.")
-        self._submitted = True
-        job = await submit(self, name, body, view=self._view, version=self._version)
-        if wait:
-            job = await self.state.jobs.wait(job.id, job.owner, wait)
+        jobs, target = self.state.jobs, self._target
+        assert target is not None
+        order = await submission(self, name, body, view=self._view, version=self._version)
         if "Prefer" in self.request.headers:
             self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
-        if job.state.ended:
-            await send_result(self, job)
+        if wait and promotion.may_start_plain(jobs, order, target):
+            found = await self._run_plain_first(order, wait)
         else:
-            send_accepted(self, job)
+            self._submitted = True
+            job = await jobs.submit(order)
+            found = await jobs.wait(job.id, job.owner, wait) if wait else job
+        if isinstance(found, CallResult):
+            await self._write(found)
+        elif found.state.ended:
+            await send_result(self, found)
+        else:
+            send_accepted(self, found)
+
+    async def _run_plain_first(self, order: Submission, wait: float) -> CallResult | Job:
+        """Run the call until it takes too long, and then as a job."""
+        jobs = self.state.jobs
+        request = structs.replace(
+            self._request(order.service, order.body),
+            accept=order.accept,
+            timeout=jobs.check(order).timeout,
+            progress=True,
+            may_become_job=True,
+        )
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        self._submitted = True
+        call = self._invocation = self.state.invoker.start(request, settle(done), self)
+        return await promotion.wait(jobs, call, done, order, wait)
 
     def _request(self, name: str, body: Body) -> CallRequest:
         headers = self.request.headers
@@ -236,7 +262,7 @@ class CallHandler(SpooledBodyHandler):
         if RESUME in self.request.headers:
             once, new = cache.resume(place), False
         else:
-            once, new = cache.join(place, await self._fingerprint(request.body))
+            once, new = cache.join(place, await fingerprint(self.request.headers, request.body))
         self._once = once
         if new:
             once.stop = self._cancel
@@ -268,19 +294,6 @@ class CallHandler(SpooledBodyHandler):
             if not once.result.done():
                 self._leave()
         raise DeadlineExceeded(limit)
-
-    async def _fingerprint(self, body: Body) -> bytes:
-        """Return what tells this request from others; the priority and deadline do not."""
-        headers = self.request.headers
-        named = "\n".join(headers.get(n, "") for n in ("Content-Type", "Accept", HEADER))
-        digest = hashlib.sha256(named.encode())
-        if isinstance(body, bytes):
-            digest.update(body)
-        elif body.file is None:
-            digest.update(body.data)
-        else:
-            await asyncio.to_thread(body.file.read_into, digest.update)
-        return digest.digest()
 
     def on_accepted(self, target: Target) -> None:
         """Begin the response; not before, as a refusal has its own status."""

@@ -4,11 +4,14 @@ The cache is in memory, bounded, and lost with the server.
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+
+from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import (
     CallCancelled,
@@ -18,6 +21,7 @@ from easymlnb.contract.errors import (
     InternalError,
 )
 from easymlnb.contract.worker_protocol import Progress
+from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.services.models import Target
 
@@ -203,6 +207,23 @@ class IdempotencyCache:
 
     def _remove(self, key: Key) -> None:
         self._bytes -= len(self._calls.pop(key).result.result().body)
+
+
+SAME = ("Content-Type", "Accept", "X-Easymlnb-Uploads")
+"""Headers that tell a request from others, besides its body."""
+
+
+async def fingerprint(headers: HTTPHeaders, body: Body) -> bytes:
+    """Return what tells a request from others; the priority and deadline do not."""
+    named = "\n".join(headers.get(name, "") for name in SAME)
+    digest = hashlib.sha256(named.encode())
+    if isinstance(body, bytes):
+        digest.update(body)
+    elif body.file is None:
+        digest.update(body.data)
+    else:
+        await asyncio.to_thread(body.file.read_into, digest.update)
+    return digest.digest()
 
 
 def _is_cacheable(result: CallResult) -> bool:

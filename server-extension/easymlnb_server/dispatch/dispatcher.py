@@ -184,6 +184,24 @@ class Dispatcher:
         worker.cancel(handle.call.id)
         self._check_later(worker, handle)
 
+    def worker_of(self, handle: CallHandle) -> WorkerLink | None:
+        """Return the worker that runs a call alone; ``None`` if there is none."""
+        worker, run = self._running.get(handle.call.id), handle.run
+        if worker is None or worker.lost or run is None or handle.prefetched:
+            return None
+        return None if run.size > 1 or run.is_async else worker
+
+    def detach(self, handle: CallHandle, worker: WorkerLink) -> None:
+        """Let go of a call that runs alone, with its worker, which gets no more calls."""
+        run = handle.run
+        assert run is not None
+        del self._running[handle.call.id]
+        run.calls.remove(handle)
+        self._scheduler.run_ended(run)
+        self.leave(worker)
+        worker.keep_only(handle)
+        self._dispatch()
+
     def acknowledge(self, handle: CallHandle, size: int) -> None:
         """Report that the reader of a stream has received ``size`` more bytes."""
         worker = self._running.get(handle.call.id)
