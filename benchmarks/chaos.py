@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from support.invariants import workers
 from support.notebooks import make_notebook
 from support.postgres import running
 from support.server import RunningServer, running_server
-from support.standby_pair import pair
+from support.standby_pair import Pair
 
 SOURCE = """
 import time
@@ -112,16 +112,28 @@ def _pause(pid: int, seconds: float) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
+def configure(folder: Path) -> None:
+    """Give the lane of jobs its kernels."""
+    file = folder / "config" / "jupyter_server_config.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"c.EasyMLNB.lanes = {{'jobs': {{'workers': {KERNELS}}}}}")
+
+
 @contextmanager
 def sqlite(folder: Path) -> Iterator[World]:
-    options = (f"--EasyMLNB.lanes=jobs={{'workers': {KERNELS}}}",)
-    with running_server(folder, make_notebook(SOURCE), options=options) as server:
+    configure(folder)
+    with running_server(folder, make_notebook(SOURCE)) as server:
         yield World((server,))
 
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[World]:
-    with running() as postgres, pair(folder, postgres) as both:
+    with running() as postgres, ExitStack() as stack:
+        both = Pair(folder, postgres)
+        stack.callback(both.stop)
+        for server in both.both:
+            configure(server.folder)
+        both.start()
         active, _ = both.roles()
         found = active.publish(make_notebook(SOURCE))
         assert found["state"] == "ready", found

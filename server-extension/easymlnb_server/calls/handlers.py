@@ -27,11 +27,12 @@ from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
-from easymlnb_server.calls.idempotency import IdempotentCall, fingerprint
+from easymlnb_server.calls.idempotency import PAGE_PATIENCE, RESUME, IdempotentCall, fingerprint
 from easymlnb_server.calls.invoker import Invocation, settle
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
+from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
@@ -50,12 +51,6 @@ from easymlnb_server.uploads.spool import SpooledFile
 
 VERSION, MODEL = "X-Easymlnb-Version", "X-Easymlnb-Model"
 """The header that names a version: in a request the wanted one, in a response that which ran."""
-
-RESUME = "X-Easymlnb-Resume"
-"""The header of a request that only waits for the call with its idempotency key."""
-
-PAGE_PATIENCE = 60.0
-"""Seconds that the call of a page continues without the page."""
 
 
 class CallHandler(SpooledBodyHandler):
@@ -83,6 +78,7 @@ class CallHandler(SpooledBodyHandler):
         self._version = ""
         self._answering = self._models = ""
         self._shared: IdempotentCall | None = None
+        self._reader: StreamReader | None = None
         self._left = False
 
     async def before_body(self) -> None:
@@ -252,7 +248,7 @@ class CallHandler(SpooledBodyHandler):
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
         name = request.service
         target = self._target = self._find(name)
-        if target.spec.stream:
+        if target.spec.stream and self.page_token is None:
             raise BadRequest(
                 f"{name!r} is a streaming service, and a stream cannot be replayed. Remove the "
                 "Idempotency-Key header."
@@ -268,6 +264,9 @@ class CallHandler(SpooledBodyHandler):
             once.stop = self._cancel
             if self.page_token is not None:
                 once.patience, self._shared = PAGE_PATIENCE, once
+            if target.spec.stream:
+                once.stream = SharedStream(self._acknowledge_worker)
+                self._reader = once.stream.attach()
             return await cache.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)
@@ -275,12 +274,10 @@ class CallHandler(SpooledBodyHandler):
         self.set_header("Idempotency-Replayed", "true")
         limit = min(request.timeout, target.spec.timeout)
         left = max(limit - (time.monotonic() - self._began), MIN_TIMEOUT)
-        if once.progress is not None:
-            self.on_event(once.progress, b"")
-        once.followers.append(self.on_event)
         try:
             with (
                 cache.waiting(once, self.request_id, request.owner, name) as waiter,
+                once.following(self.on_event) as self._reader,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):
@@ -290,7 +287,6 @@ class CallHandler(SpooledBodyHandler):
                 self.on_accepted(once.target or target)
                 return result
         finally:
-            once.followers.remove(self.on_event)
             if not once.result.done():
                 self._leave()
         raise DeadlineExceeded(limit)
@@ -307,8 +303,8 @@ class CallHandler(SpooledBodyHandler):
 
     def on_event(self, message: Progress | Item, body: bytes) -> None:
         """Write progress, or an item of the stream."""
-        if self._shared is not None and isinstance(message, Progress):
-            self._shared.report(message)
+        if self._shared is not None:
+            self._shared.report(message, body)
         if self._outbox is None or self._left:
             return
         try:
@@ -317,6 +313,9 @@ class CallHandler(SpooledBodyHandler):
             self._cancel(error)
 
     def _acknowledge(self, size: int) -> None:
+        (self._reader.acknowledge if self._reader else self._acknowledge_worker)(size)
+
+    def _acknowledge_worker(self, size: int) -> None:
         if self._invocation is not None:
             self._invocation.acknowledge(size)
 
@@ -395,5 +394,7 @@ class CallHandler(SpooledBodyHandler):
     def _leave(self) -> None:
         """Wait no longer for a call that others may wait for."""
         once, self._once = self._once, None
+        if self._reader is not None:
+            self._reader.leave()
         if once is not None:
             once.leave()
