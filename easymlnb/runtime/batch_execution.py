@@ -101,9 +101,12 @@ class _BatchContext(Context):
 
     def __init__(self, calls: list[Call], emit: Emit) -> None:
         super().__init__(calls[0], emit)
-        self._each = [Context(call, emit) for call in calls]
+        self._calls = calls
+        self._each: list[Context] = []
 
     def progress(self, fraction: float, text: str) -> None:
+        if not self._each:
+            self._each = [Context(call, self._emit) for call in self._calls if call.progress]
         for context in self._each:
             context.progress(fraction, text)
 

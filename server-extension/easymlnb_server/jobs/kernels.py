@@ -38,13 +38,15 @@ def is_job_kernel(orphan: OrphanedWorker) -> bool:
 class JobKernel:
     """A worker of a lane. ``timer`` ends it when it was idle for too long.
 
-    ``once``: whether it began as a worker that serves calls, and ends after its job.
+    ``seconds``: for how long a job it was started. ``once``: whether it began as a worker that
+    serves calls, and ends after its job.
     """
 
     lane: str
     bundle: str
     owner: str
     worker: Worker
+    seconds: float
     once: bool = False
     timer: asyncio.TimerHandle | None = None
 
@@ -129,13 +131,13 @@ class JobKernels:
         """
         for kernel in self._idle:
             same = (kernel.lane, kernel.bundle) == (job.lane, job.bundle)
-            if same and not kernel.worker.link.lost and _left(kernel) > 0:
+            if same and not kernel.worker.link.lost and _has_time(kernel, job):
                 self._idle.remove(kernel)
                 self._use(kernel)
                 return kernel
         await self._make_room(job.lane)
         worker = await self._start(job)
-        kernel = JobKernel(job.lane, job.bundle, job.author, worker)
+        kernel = JobKernel(job.lane, job.bundle, job.author, worker, job.timeout)
         self._use(kernel)
         await self._grant(kernel)
         return kernel
@@ -155,7 +157,7 @@ class JobKernels:
         if worker is None:
             return None
         self._workers.add(worker)
-        kernel = JobKernel(job.lane, job.bundle, job.author, worker)
+        kernel = JobKernel(job.lane, job.bundle, job.author, worker, job.timeout)
         self._use(kernel)
         await self._grant(kernel)
         return kernel
@@ -163,7 +165,7 @@ class JobKernels:
     def take_over(self, job: Job, worker: Worker) -> JobKernel:
         """Return the kernel of a job whose call runs in a worker that served calls until now."""
         self._workers.add(worker)
-        kernel = JobKernel(job.lane, job.bundle, job.author, worker, once=True)
+        kernel = JobKernel(job.lane, job.bundle, job.author, worker, job.timeout, once=True)
         self._use(kernel)
         return kernel
 
@@ -271,7 +273,12 @@ class JobKernels:
             lambda: self._load(job.bundle),
             self._workers,
             self._folder,
-            JobLane(lane.placement, max(1, (os.cpu_count() or 1) // lane.workers), self._node_stay),
+            JobLane(
+                lane.placement,
+                max(1, (os.cpu_count() or 1) // lane.workers),
+                self._node_stay,
+                job.timeout,
+            ),
         )
         with self._reported(job, starter):
             return await starter.start((short_name(job.service),))
@@ -296,3 +303,9 @@ class JobKernels:
 def _left(kernel: JobKernel) -> float:
     """Return the seconds until a kernel must leave its node."""
     return kernel.worker.kernel.replace_at - time.monotonic()
+
+
+def _has_time(kernel: JobKernel, job: Job) -> bool:
+    """Return whether an idle kernel may take a job; a node may be there for a shorter one only."""
+    fits = not kernel.worker.kernel.is_on_node or job.timeout <= kernel.seconds
+    return fits and _left(kernel) > 0
