@@ -176,6 +176,12 @@ class Submissions:
             self.answered += 1
 
 
+def queued(world: World) -> int:
+    """Return how many jobs wait."""
+    answer = world.ask(lambda http: http.get("jobs", params={"state": "queued", "limit": 1}))
+    return int(answer.json()["total"])
+
+
 def end_of(world: World, id: str) -> dict[str, Any]:
     """Return a job when it has ended, with how often it succeeded by its events."""
     while True:
@@ -199,14 +205,9 @@ def run(world: World, count: int, folder: Path) -> bool:
     submissions = Submissions(world, count, file)
     submissions.thread.start()
     done: Counter[str] = Counter()
-    ends: dict[str, dict[str, Any]] = {}
-    while len(ends) + submissions.answered < count:
+    while submissions.thread.is_alive() or queued(world) > KERNELS:
         time.sleep(random.uniform(*PAUSES))
         done[world.disturb()] += 1
-        running = world.ask(lambda http: http.get("jobs", params={"state": "queued", "limit": 1}))
-        if not submissions.thread.is_alive() and not running.json()["total"]:
-            break
-    submissions.thread.join()
     ends = {id: end_of(world, id) for id in submissions.ids}
     return report(ends, submissions, done, Counter(file.read_text().split()), began)
 

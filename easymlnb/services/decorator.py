@@ -87,7 +87,7 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     timeout : float, default 30
         Seconds that a call may take.
     on_timeout : {"job"}, optional
-        A call that takes longer than ``timeout`` goes on as a job, and its caller gets that job's
+        A call that takes longer than ``timeout`` continues as a job, and its caller gets that job's
         URL instead of an error.
     workers : int, default 1
         Calls that run at a time: threads of the kernel when live, kernels when published.

@@ -1,6 +1,7 @@
 """Jobs on a real server: submit, follow, cancel, retry, and survive kills of workers and server."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -332,6 +333,18 @@ def test_events_arrive_once_over_many_connections(server: RunningServer, tmp_pat
     assert stream.status_code == 204  # nothing is left
     assert seen == list(range(1, len(seen) + 1)) and len(seen) >= 3
     assert len(states(server, id)) == 3
+
+
+@pytest.mark.parametrize("route", ["jobs", "batches"])
+def test_gigabytes_are_refused_before_they_are_sent(server: RunningServer, route: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Content-Length": str(3 * 2**30), "Authorization": f"token {server.token}"}
+    connection.request("POST", f"/easymlnb/services/double/{route}", headers=headers)
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    assert (answer.status, error["code"]) == (413, "too_large")
+    assert "is over the limit of" in error["message"]
+    connection.close()
 
 
 def test_a_key_means_one_job(server: RunningServer) -> None:

@@ -143,7 +143,7 @@ class Invocation:
         self._admission = ()
 
     def detach(self) -> CallHandle:
-        """Let go of a call that continues as a job, which is counted and recorded as one."""
+        """Release a call that continues as a job, which is counted and recorded as one."""
         handle = self.handle
         assert handle is not None
         handle.on_done = handle.listener = self.handle = None

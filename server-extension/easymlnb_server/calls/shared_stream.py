@@ -15,7 +15,7 @@ class SharedStream:
     Parameters
     ----------
     acknowledge
-        Tells the worker that so many more bytes were read.
+        Tells the worker how many more bytes were read.
     """
 
     def __init__(self, acknowledge: Callable[[int], None]) -> None:

@@ -192,7 +192,7 @@ class Dispatcher:
         return None if run.size > 1 or run.is_async else worker
 
     def detach(self, handle: CallHandle, worker: WorkerLink) -> None:
-        """Let go of a call that runs alone, with its worker, which gets no more calls."""
+        """Release a call that runs alone, with its worker, which gets no more calls."""
         run = handle.run
         assert run is not None
         del self._running[handle.call.id]

@@ -1,7 +1,7 @@
 """A call that is a plain one at first, and a job as soon as it takes long.
 
 Who gets a result quickly pays nothing for the job: there is no row, and no statement. A call that
-runs goes on where it is: its worker leaves those that serve, and becomes the kernel of the job.
+runs continues where it is: its worker leaves those that serve, and becomes the kernel of the job.
 """
 
 import asyncio

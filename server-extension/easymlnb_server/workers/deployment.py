@@ -236,7 +236,7 @@ class Deployment:
             await self._workers.stop_all(detach=detach)
 
     def give_up(self, link: WorkerLink) -> Worker | None:
-        """Let go of a worker, whose call has become a job; another one starts in its place."""
+        """Release a worker, whose call has become a job; another one starts in its place."""
         worker = self._workers.get(link)
         if worker is not None:
             self._workers.release(worker)

@@ -78,7 +78,7 @@ class WorkerSet:
         self.add(new)
 
     def release(self, worker: Worker) -> None:
-        """Let go of a worker without ending it."""
+        """Remove a worker without ending it."""
         self._remove(worker)
 
     def end(self, worker: Worker) -> asyncio.Task[None]:

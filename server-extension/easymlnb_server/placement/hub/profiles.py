@@ -36,7 +36,7 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     slots: how many of them share a node, default 1.
     gpus: how many GPUs a node has, for services that request none; default: unknown.
     time_option: the user option in which the spawner gets how many minutes a node is needed: its
-        lifetime, or less for a node that runs one job; empty: it is not told.
+        lifetime, or less for a node that runs one job; empty: none.
     shared_files: whether nodes have the server's folder of locked environments, and its Python,
         under the same paths; only then do locked versions run there.
     """
