@@ -62,6 +62,7 @@ class World:
 
     def __init__(self, servers: tuple[RunningServer, ...]) -> None:
         self.servers = servers
+        self._starting: list[threading.Thread] = []
 
     def active(self) -> RunningServer:
         """Return the server that is active, once there is one."""
@@ -91,7 +92,7 @@ class World:
         if what == "kill server":
             server = self.active()
             server.stop(signal.SIGKILL)
-            server.start()
+            self._start(server)
         elif what == "pause server":
             process = self.active().process
             assert process is not None
@@ -104,6 +105,20 @@ class World:
                 else:
                     _pause(pid, random.uniform(0.2, 1.0))
         return what
+
+    def _start(self, server: RunningServer) -> None:
+        """Start a server again, meanwhile the other one takes over, if there is one."""
+        if len(self.servers) == 1:
+            server.start()
+            return
+        starting = threading.Thread(target=server.start)
+        starting.start()
+        self._starting.append(starting)
+
+    def settle(self) -> None:
+        """Wait until all servers run."""
+        for starting in self._starting:
+            starting.join()
 
 
 def _pause(pid: int, seconds: float) -> None:
@@ -154,7 +169,7 @@ class Submissions:
     def _run(self) -> None:
         for number in range(self._count):
             plain = random.random() < PLAIN
-            seconds = 1.6 if plain else random.uniform(0.05, 0.5)
+            seconds = random.uniform(1.2, 3.0) if plain else random.uniform(0.2, 2.0)
             values = {"number": number, "seconds": seconds, "file": self._file}
             self._submit(number, values, plain)
 
@@ -208,6 +223,7 @@ def run(world: World, count: int, folder: Path) -> bool:
     while submissions.thread.is_alive() or queued(world) > KERNELS:
         time.sleep(random.uniform(*PAUSES))
         done[world.disturb()] += 1
+    world.settle()
     ends = {id: end_of(world, id) for id in submissions.ids}
     return report(ends, submissions, done, Counter(file.read_text().split()), began)
 

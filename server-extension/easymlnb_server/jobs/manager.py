@@ -177,7 +177,7 @@ class Jobs:
         return stored
 
     async def promote(self, call: Invocation, submission: Submission) -> Job | None:
-        """Make a call a job, and return it: it continues where it runs, or in the queue of its lane.
+        """Make a call a job, and return it: it continues where it is, or in the queue of its lane.
 
         ``None`` if the call has just ended, or its lane is full. Raises what ``submit`` does.
         """
