@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -240,10 +241,14 @@ def test_prefer_waits_for_the_result_or_not(server: RunningServer, tmp_path: Pat
 
 
 def test_a_service_may_turn_overdue_calls_into_jobs(server: RunningServer, tmp_path: Path) -> None:
-    answer = server.call("patient", folder=str(tmp_path))
-    assert answer.status_code == 202
+    with ThreadPoolExecutor(2) as pool:  # the only worker runs one, and the other one waits
+        both = list(pool.map(lambda _: server.call("patient", folder=str(tmp_path)), range(2)))
+    assert [answer.status_code for answer in both] == [202, 202]
     (tmp_path / "go").touch()
-    assert ended(server, answer.json()["id"])["state"] == "succeeded"
+    done = [ended(server, answer.json()["id"]) for answer in both]
+    assert [one["state"] for one in done] == ["succeeded"] * 2
+    began = sorted(states(server, one["id"])[0][1] for one in done)
+    assert began == ["queued", "running"] and all(len(one["attempts"]) == 1 for one in done)
     with ml.connect(server.url, server.token) as client:
         assert client.patient(folder=str(tmp_path)) == "done"
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import count
 from random import SystemRandom
+from typing import Any
 
 import msgspec
 
@@ -66,6 +67,9 @@ class Dispatcher:
     ----------
     no_workers
         Why there are no workers, for callers that wait for one.
+    give_up
+        Removes the worker of a link, which continues with its call, and returns it; ``None`` if
+        that is not possible.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Dispatcher:
         on_starved: Callable[[], None] | None = None,
     ) -> None:
         self.no_workers = NoWorkers()
+        self.give_up: Callable[[WorkerLink], Any] = lambda link: None
         self._limit = limit
         self._on_stuck = on_stuck
         self._on_starved = on_starved

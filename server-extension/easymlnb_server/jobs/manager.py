@@ -37,12 +37,11 @@ from easymlnb_server.jobs.runner import JobRunner, Step
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool
-from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.factory import DeploymentFactory
+from easymlnb_server.workers.worker_set import Worker
 
 PURGE_EVERY = 3600.0
 
@@ -194,7 +193,7 @@ class Jobs:
             self.wake()
             return job
         link = target.dispatcher.worker_of(handle) if runner.has_room(job) else None
-        worker = self._deployment(target).give_up(link) if link is not None else None
+        worker: Worker | None = target.dispatcher.give_up(link) if link is not None else None
         if link is None or worker is None:
             return None
         target.dispatcher.detach(call.detach(), link)
@@ -206,11 +205,6 @@ class Jobs:
             raise
         await runner.take_over(job, handle, worker)
         return job
-
-    def _deployment(self, target: Target) -> Deployment:
-        service = self._published.get(target.name)
-        assert service is not None  # else the job of the call could not be made
-        return service.versions[int(target.version)].deployment
 
     def check(self, submission: Submission) -> Job:
         """Return the job of a submission without storing it; raises as ``submit`` does."""

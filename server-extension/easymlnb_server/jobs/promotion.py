@@ -7,6 +7,7 @@ runs continues where it is: its worker leaves those that serve, and becomes the 
 import asyncio
 import time
 
+from easymlnb.contract.errors import CallCancelled
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.jobs.manager import Jobs
@@ -50,7 +51,11 @@ async def wait(
     until = time.monotonic() + seconds
     limit = min(seconds, PLAIN_SECONDS, call.target.spec.timeout)
     while not (await asyncio.wait({done}, timeout=limit))[0]:
-        job = await jobs.promote(call, submission)
+        try:
+            job = await jobs.promote(call, submission)
+        except BaseException:
+            call.stop(CallCancelled())
+            raise
         if job is not None:
             return await jobs.wait(job.id, job.owner, max(0.0, until - time.monotonic()))
         limit = ROOM_EVERY

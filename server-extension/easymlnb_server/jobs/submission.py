@@ -7,7 +7,7 @@ from random import random
 
 import msgspec
 
-from easymlnb.contract.errors import BadRequest, DeploymentFailed, Forbidden
+from easymlnb.contract.errors import BadRequest, DeploymentFailed, Forbidden, VersionNotFound
 from easymlnb.contract.training import Training
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
@@ -220,7 +220,11 @@ class JobFactory:
                 f"{target.name!r} is not published, and jobs run published versions. Publish it: "
                 "ml.publish(...), or 'easymlnb publish'."
             )
-        return service.versions[int(target.version)].bundle, service.owner
+        number = int(target.version)
+        version = service.versions.get(number) or service.sleeping.get(number)
+        if version is None:
+            raise VersionNotFound(target.version)
+        return version.bundle, service.owner
 
 
 def check_attempts(attempts: int) -> None:

@@ -63,6 +63,7 @@ class Deployment:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
         self.dispatcher = Dispatcher(settings.queue_limit, self._end_stuck, self._wake)
+        self.dispatcher.give_up = self._give_up
         self.restarts: Counter[str] = Counter()
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
@@ -235,10 +236,9 @@ class Deployment:
             self.dispatcher.close(error)
             await self._workers.stop_all(detach=detach)
 
-    def give_up(self, link: WorkerLink) -> Worker | None:
+    def _give_up(self, link: WorkerLink) -> Worker | None:
         """Release a worker, whose call has become a job; another one starts in its place."""
-        worker = self._workers.get(link)
-        if worker is not None:
+        if (worker := self._workers.get(link)) is not None:
             self._workers.release(worker)
             for replica in [one for one in self._replicas if one.worker is worker]:
                 self._remove_replica(replica)
