@@ -21,6 +21,8 @@ LAYERS = int(os.environ.get("GPU_LAYERS", "24"))
 
 WORDS = 30_000
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    torch.set_num_threads(1)  # two processes share the cores
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
