@@ -64,6 +64,8 @@ SERVER_SIDE = [
     # Draws the plots of app pages that its two small bundles, which we include, do not know.
     "plotly>=6",
     "prometheus-client>=0.17",
+    # httpcore looks for it in each request, and not finding it takes a quarter of the time.
+    "sniffio>=1.3",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
     # Time zones where the system has none, such as in a slim image.
