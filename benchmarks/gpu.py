@@ -73,8 +73,11 @@ def train(steps: int, folder: str) -> str:
             (Path(folder) / "half").touch()
             time.sleep(600)
 
-    found = checkpoint.load()
-    return fit(found["state"] if found else None, steps, after)
+    def load():
+        found = checkpoint.load()
+        return found["state"] if found else None
+
+    return fit(load, steps, after)
 """
 
 SERVICE = """
@@ -103,7 +106,7 @@ TRAIN = """
 import sys
 from gpu_models import fit
 
-print(fit(None, int(sys.argv[1]), lambda step, state: None))
+print(fit(lambda: None, int(sys.argv[1]), lambda step, state: None))
 """
 
 

@@ -1,8 +1,11 @@
 """A U-Net and a transformer encoder with random weights, as they are served and in a bare loop."""
 
+import hashlib
 import os
 from functools import cache
 from typing import Any
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for the same weights again
 
 import numpy
 import torch
@@ -101,16 +104,17 @@ def items(name: str, count: int) -> list[Any]:
     return list(chance.integers(0, WORDS, (count, TOKENS), dtype="int32"))
 
 
-def fit(start: dict[str, Any] | None, steps: int, after: Any) -> str:
-    """Train a network with dropout; ``after`` gets each step. Return a digest of the weights."""
-    import hashlib
+def fit(load: Any, steps: int, after: Any) -> str:
+    """Train a network with dropout; return a digest of its weights.
 
+    ``load`` returns the state to continue with, or ``None``; ``after`` gets that of each step.
+    """
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(1)
     net = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Dropout(0.2), nn.Linear(512, 1))
     net.to(DEVICE)
     steps_of = torch.optim.Adam(net.parameters(), 1e-3)
-    done = 0
+    done, start = 0, load()  # after all that uses random numbers, whose state it sets
     if start is not None:
         net.load_state_dict(start["net"])
         steps_of.load_state_dict(start["steps_of"])
