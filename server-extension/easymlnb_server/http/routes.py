@@ -70,6 +70,8 @@ from easymlnb_server.placement.node.handlers import (
 )
 from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.deepaas.handlers import routes as deepaas_routes
+from easymlnb_server.protocols.deepaas.operations import OPERATIONS as DEEPAAS
 from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
@@ -178,6 +180,7 @@ OPERATIONS: Operations = {
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
+    **DEEPAAS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -319,6 +322,7 @@ def _common_routes(name: str) -> Routes:
         (r"deliveries", DeliveriesHandler),
         (rf"deliveries/{JOB}", DeliveryHandler),
         (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
+        *deepaas_routes(name),
     )
 
 

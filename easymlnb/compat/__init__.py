@@ -1,0 +1,1 @@
+"""Other systems' code and clients, unchanged on easymlnb."""
