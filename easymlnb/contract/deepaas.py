@@ -6,7 +6,7 @@ is in the media type. A worker reads both with the fields of the module.
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -15,7 +15,8 @@ from easymlnb.contract.errors import BadRequest
 MEDIA_TYPE = "application/vnd.easymlnb.deepaas"
 """Media type of a forwarded request, and of the response that it wants."""
 
-PREDICT, TRAIN = "predict", "train"
+PREDICT: Final = "predict"
+TRAIN: Final = "train"
 Method = Literal["predict", "train"]
 
 STATUS = "status"

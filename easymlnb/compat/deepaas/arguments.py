@@ -84,7 +84,7 @@ class Arguments:
         try:
             return self.load(found)
         except ValidationError as error:
-            messages = error.normalized_messages()
+            messages = messages_of(error)
             refused = InvalidInput(self.details(messages))
             refused.details = to_jsonable_python(messages, fallback=str)
             raise refused from None
@@ -108,7 +108,7 @@ class Arguments:
         try:
             return self.load(found)
         except ValidationError as error:
-            details = self.details(error.normalized_messages())
+            details = self.details(messages_of(error))
             raise CallerError(InvalidInput(details).message, details=details) from None
 
     def details(self, messages: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -147,6 +147,12 @@ class Arguments:
         }
         chosen = choose(header, (*offered, *of_pattern)) or preferred
         return of_pattern.get(chosen, chosen)
+
+
+def messages_of(error: ValidationError) -> dict[str, Any]:
+    """Return the messages of marshmallow by argument."""
+    found: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    return found
 
 
 def _schema(declared: Any) -> Schema:

@@ -21,7 +21,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from easymlnb.compat.deepaas import responses
-from easymlnb.compat.deepaas.arguments import ACCEPT, Arguments
+from easymlnb.compat.deepaas.arguments import ACCEPT, Arguments, messages_of
 from easymlnb.compat.deepaas.fields import choices, default, description, is_file
 from easymlnb.compat.deepaas.files import UploadedFile
 from easymlnb.compat.deepaas.module import METHODS, Module, load, names
@@ -180,7 +180,7 @@ def _values(module: Module, method: Method, parsed: argparse.Namespace) -> dict[
         return arguments.load(found)
     except ValidationError as error:
         problems = "; ".join(
-            f"--{name}: {messages}" for name, messages in error.normalized_messages().items()
+            f"--{name}: {messages}" for name, messages in messages_of(error).items()
         )
         raise CommandError(f"The arguments are invalid. {problems}") from None
 

@@ -158,10 +158,10 @@ def _bounds(validator: Any, numeric: bool) -> Json:
         high = "le" if validator.max_inclusive else "lt"
         return {low: validator.min, high: validator.max}
     if isinstance(validator, validate.Length) and not numeric:
-        low, high = (validator.equal, validator.equal)
+        exact = validator.equal
         return {
-            "min_length": validator.min if low is None else low,
-            "max_length": validator.max if high is None else high,
+            "min_length": validator.min if exact is None else exact,
+            "max_length": validator.max if exact is None else exact,
         }
     return {}
 

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 from pydantic_core import to_json
 
-from easymlnb.compat.deepaas.arguments import ACCEPT, ANYTHING
+from easymlnb.compat.deepaas.arguments import ACCEPT, ANYTHING, messages_of
 from easymlnb.compat.deepaas.fields import media_of
 from easymlnb.compat.deepaas.files import is_file
 from easymlnb.contract.errors import ResultNotEncodable
@@ -55,7 +55,7 @@ def encode(values: dict[str, Any], result: Any, schema: Schema | None) -> tuple[
         schema.load(result)
     except ValidationError as error:
         raise ResultNotEncodable(
-            f"The prediction does not match the module's schema: {error.normalized_messages()}"
+            f"The prediction does not match the module's schema: {messages_of(error)}"
         ) from error
     return JSON, as_json(result)
 

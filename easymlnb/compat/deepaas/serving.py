@@ -3,9 +3,10 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from marshmallow import missing
+from marshmallow import Schema, missing
 from pydantic import WithJsonSchema
 
 from easymlnb.compat.deepaas import fields, responses
@@ -47,7 +48,7 @@ class DeepaasServices:
         The services, which are functions too; ``None`` if a method is off or missing.
     """
 
-    def __init__(self, name: str, services: Mapping[str, ServiceFunction[..., Any]]) -> None:
+    def __init__(self, name: str, services: Mapping[Method, ServiceFunction[..., Any]]) -> None:
         self.name = name
         self.predict = services.get(PREDICT)
         self.train = services.get(TRAIN)
@@ -163,12 +164,12 @@ def _service(calls: MethodCalls, name: str, model: DeepaasModel, options: Option
     function.service.schema.wire_forms[MEDIA_TYPE] = calls
     schema = calls.module.response
     if calls.method == PREDICT and schema is not None and responses.has_media(schema):
-
-        @function.view
-        def view(result: Any) -> Any:
-            return responses.shown(result, schema)
-
+        function.view(partial(_shown, schema))
     return function
+
+
+def _shown(schema: Schema, result: Any) -> Any:
+    return responses.shown(result, schema)
 
 
 def _text(model: DeepaasModel, *keys: str) -> str | None:

@@ -112,7 +112,9 @@ def test_a_training_that_runs(state: State) -> None:
 def test_trainings_that_ended() -> None:
     done = trainings.shown(job(State.SUCCEEDED, ended=1_700_000_061.5), b'{"loss": 0.5}')
     assert done["status"] == "done"
-    assert done["result"]["output"] == {"loss": 0.5} and done["result"]["duration"] == "0:01:01.250000"
+    assert (
+        done["result"]["output"] == {"loss": 0.5} and done["result"]["duration"] == "0:01:01.250000"
+    )
     failed = trainings.shown(job(State.FAILED, error={"message": "Too many epochs."}, ended=2.0))
     assert (failed["status"], failed["message"]) == ("error", "Too many epochs.")
     cancelled = job(State.CANCELLED)

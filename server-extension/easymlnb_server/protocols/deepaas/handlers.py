@@ -160,7 +160,7 @@ class DeepaasHandler(ProtocolHandler):
 class DeepaasDocumentHandler(DeepaasHandler):
     """``GET``: one of the documents about the model, which the route names."""
 
-    def initialize(self, document: str) -> None:
+    def initialize(self, document: str = "") -> None:
         super().initialize()
         self._document = document
 

@@ -44,7 +44,8 @@ def of_error(error: EasyMLNBError) -> tuple[int, str, str]:
         return error.status, JSON, json.dumps(details)
     if isinstance(error, STANDARD):
         return error.status, PLAIN, plain(error.status)
-    chosen = details.get(STATUS) if isinstance(details, dict) else None
-    is_own = isinstance(error, CallerError) and isinstance(chosen, int) and 400 <= chosen < 600
-    status = chosen if is_own else error.status
+    status = error.status
+    if isinstance(error, CallerError) and isinstance(details, dict):
+        chosen = details.get(STATUS)
+        status = chosen if isinstance(chosen, int) and 400 <= chosen < 600 else status
     return status, PLAIN, plain(status, error.message)
