@@ -36,15 +36,36 @@ def mcp(url: str, version: str) -> Peer:
     return Peer(f"{url}services/noop/mcp", [json.dumps(message).encode()], headers)
 
 
+def install_module(folder: Path) -> str:
+    """Write a DEEPaaS module that does nothing, and return the cell that serves it."""
+    info = folder / "noop_module-1.dist-info"
+    info.mkdir(parents=True)
+    (folder / "noop_module.py").write_text("def predict():\n    return None\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noop_module\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[deepaas.v2.model]\nnoop = noop_module\n")
+    return (
+        f"import sys\nsys.path.insert(0, {str(folder)!r})\n"
+        "from easymlnb.compat import deepaas\ndeepaas.serve('noop', name='deep')"
+    )
+
+
+def deepaas(url: str) -> Peer:
+    """Return the same service as a DEEPaaS module."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    return Peer(f"{url}services/deep/deepaas/v2/models/noop/predict/", [b"{}"], headers)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, easymlnb(Path(name), app_kernels=0) as url:
         publish(url, SOURCE, "noop")
+        publish(url, install_module(Path(name) / "site"), "deep")
         call = service(url, "noop", [b"{}"])
         peers = {
             "JSON call": call,
             "plain": Peer(call.url, call.bodies, call.headers | {"X-Timeout": "20"}),
             "MCP 2026-07-28": mcp(url, CURRENT),
             "MCP 2025-11-25": mcp(url, "2025-11-25"),
+            "DEEPaaS": deepaas(url),
         }
         callers = {name: Caller(peer) for name, peer in peers.items()}
         times: dict[str, list[float]] = {name: [] for name in peers}

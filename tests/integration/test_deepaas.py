@@ -38,13 +38,16 @@ def cells(folder: Path, *calls: str) -> list[str]:
 @pytest.fixture(scope="module")
 def http(session_server: RunningServer, folder: Path) -> Iterator[httpx.Client]:
     """A client of a server with two published modules."""
-    notebook = make_notebook(
-        *cells(folder, 'demo = deepaas.serve("deep-demo")', 'deepaas.serve("deep_small")')
+    served = (
+        'demo = deepaas.serve("deep-demo")',
+        'deepaas.serve("deep_small")',
+        'deepaas.serve("deep-demo", name="deep_quiet", train=False)',
     )
+    notebook = make_notebook(*cells(folder, *served))
     found = session_server.publish(notebook, "deepaas.ipynb")
     assert found["state"] == "ready", found
     names = [one["name"] for one in found["services"]]
-    assert sorted(names) == ["deep_demo", "deep_demo_train", "deep_small"]
+    assert sorted(names) == ["deep_demo", "deep_demo_train", "deep_quiet", "deep_small"]
     yield session_server.http
     for name in names:
         session_server.http.delete(f"services/{name}")
@@ -99,6 +102,8 @@ def test_paths_and_methods(http: httpx.Client) -> None:
     assert text(http.get("services/none/deepaas/"))[0] == 404
     answer = http.post("services/deep_small/deepaas/v2/models/deep_small/train/")
     assert text(answer)[0] == 501 and "Not implemented by underlying model" in answer.text
+    quiet = http.post("services/deep_quiet/deepaas/v2/models/deep-demo/train/")
+    assert text(quiet) == (402, "402: Payment Required")
     anonymous = httpx.post(f"{http.base_url}{MODEL}/predict/")
     assert text(anonymous)[0] == 401 and "WWW-Authenticate" in anonymous.headers
 

@@ -12,8 +12,8 @@ class UploadedFile(NamedTuple):
     - ``original_filename``: the sender's name for it
     """
 
-    name: str
-    filename: str
+    name: str | None = None
+    filename: str | None = None
     content_type: str | None = None
     original_filename: str | None = None
 
@@ -21,8 +21,8 @@ class UploadedFile(NamedTuple):
 class ReturnedFile(NamedTuple):
     """A file that a model returns; the fields are those of an ``UploadedFile``."""
 
-    name: str
-    filename: str
+    name: str | None = None
+    filename: str | None = None
     content_type: str | None = None
     original_filename: str | None = None
 

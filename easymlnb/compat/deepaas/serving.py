@@ -23,7 +23,8 @@ from easymlnb.contract.deepaas import (
     Method,
 )
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.services.decorator import attach
+from easymlnb.contract.options import check
+from easymlnb.services.decorator import attach, options_of_service
 from easymlnb.services.service_function import ServiceFunction
 from easymlnb.types.media_types import JSON
 from easymlnb.types.uploaded_files import Data
@@ -97,6 +98,9 @@ def serve(
     DefinitionError
         No such module is installed, or an argument cannot be a parameter.
     """
+    own = options_of_service()
+    check("deepaas.serve", options, own)
+    check("deepaas.serve", train_options or {}, own)
     module = load(entry_point)
     base = name or re.sub(r"\W", "_", entry_point).lower()
     offered: dict[Method, str] = {}

@@ -338,6 +338,8 @@ def test_what_cannot_be_served_is_a_sentence(installed: None) -> None:
         deepaas.serve("none")
     with pytest.raises(DefinitionError, match="are both 'a_b'"):
         deepaas.serve("deep_clash")
+    with pytest.raises(DefinitionError, match="timout"):
+        deepaas.serve("deep-demo", timout=3)
     with pytest.raises(DefinitionError, match="no method"):
         deepaas.serve("deep_small", predict=False)
     served = deepaas.serve("deep-demo", name="quiet", train=False)

@@ -257,6 +257,17 @@ class TrainingBase(DeepaasHandler):
 
     key_scopes: ClassVar = dict.fromkeys(("GET", "POST", "DELETE"), (Scope.JOBS,))
 
+    def training(self) -> str | None:
+        """Return the service that trains, or answer that there is none and return ``None``.
+
+        Raises ``ServiceNotFound``, or ``NotLoggedIn`` for an API key of other services.
+        """
+        if (method := self.available(TRAIN)) is None:
+            return None
+        service = self.service_of(method)
+        self.target(service, Action.CALL)
+        return service
+
     async def described(self, job: Job, status: str = "") -> Any:
         """Return a training with its result, if it has one."""
         output = None
@@ -271,9 +282,9 @@ class DeepaasTrainHandler(TrainingBase):
 
     @web.authenticated
     async def post(self, *args: str) -> None:
-        if (method := self.available(TRAIN)) is None:
+        if (service := self.training()) is None:
             return
-        service, body = self.service_of(method), self.read_spooled_body()
+        body = self.read_spooled_body()
         checked = await self.run(service, body, self.forwarded(check=True))
         arguments = await asyncio.to_thread(_read, checked)
         headers = self.request.headers
@@ -295,10 +306,10 @@ class DeepaasTrainHandler(TrainingBase):
 
     @web.authenticated
     async def get(self, *args: str) -> None:
-        if (method := self.available(TRAIN)) is None:
+        if (service := self.training()) is None:
             return
         found, _ = await self.state.jobs.find(
-            owner=job_owner(self), service=self.service_of(method), limit=MAX_LISTED
+            owner=job_owner(self), service=service, limit=MAX_LISTED
         )
         current = [self.state.jobs.current(job) for job in reversed(found)]
         self.send_json([await self.described(job) for job in current if not trainings.is_gone(job)])
@@ -323,7 +334,7 @@ class DeepaasTrainingHandler(TrainingBase):
 
     async def _find(self) -> Job | None:
         """Return the training of the path; ``None`` if there is no method to train."""
-        if (method := self.available(TRAIN)) is None:
+        if (service := self.training()) is None:
             return None
         id = trainings.job_of(self.path_args[2])
         if id is None:
@@ -332,7 +343,7 @@ class DeepaasTrainingHandler(TrainingBase):
             job = await self.state.jobs.get(id, job_owner(self))
         except JobNotFound:
             raise RouteNotFound from None
-        if job.service != self.service_of(method) or trainings.is_gone(job):
+        if job.service != service or trainings.is_gone(job):
             raise RouteNotFound
         return job
 
