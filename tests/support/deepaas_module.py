@@ -110,11 +110,11 @@ def predict(**kwargs):
     kwargs["demo-image"] = base64.b64encode(data).decode()
     kwargs["demo-audio"] = str(kwargs["demo-audio"])
     if kwargs["accept"] == "application/zip":
-        folder = Path(tempfile.mkdtemp())
-        (folder / "args.json").write_text(json.dumps([kwargs, image]))
-        with zipfile.ZipFile(folder / "all.zip", "w") as found:
-            found.write(folder / "args.json", "args.json")
-        return open(folder / "all.zip", "rb")
+        file = tempfile.TemporaryFile()
+        with zipfile.ZipFile(file, "w") as found:
+            found.writestr("args.json", json.dumps([kwargs, image]))
+        file.seek(0)
+        return file
     return kwargs
 
 

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import shutil
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -28,6 +27,7 @@ from easymlnb.compat.deepaas.module import METHODS, Module, load, names
 from easymlnb.compat.deepaas.package import VERSION
 from easymlnb.contract.deepaas import PREDICT, TRAIN, Method
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.types import temp_files
 from easymlnb.types.media_types import JSON
 
 MODEL = "DEEPAAS_V2_MODEL"
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = _parser(module).parse_args(given)
         if parsed.deepaas_with_multiprocessing:
             multiprocessing.set_start_method("spawn", force=True)
-        _run(module, parsed)
+        with temp_files.scratch():
+            _run(module, parsed)
     except (CommandError, EasyMLNBError) as error:
         _say(f"[ERROR]: {error}")
         return 1
@@ -186,10 +187,9 @@ def _values(module: Module, method: Method, parsed: argparse.Namespace) -> dict[
 
 
 def _copied(path: str) -> UploadedFile:
-    """Return a copy of a file, which the model may delete."""
+    """Return a copy of a file, which the model may delete; it is gone at the end of the command."""
     try:
-        handle, copy = tempfile.mkstemp(suffix=Path(path).suffix)
-        os.close(handle)
+        copy = str(temp_files.create(Path(path).name, b""))
         shutil.copyfile(path, copy)
     except OSError as error:
         raise CommandError(f"The file {path!r} cannot be read: {error.strerror}.") from None
