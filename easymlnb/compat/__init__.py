@@ -1,1 +1,1 @@
-"""Other systems' code and clients, unchanged on easymlnb."""
+"""Stand-ins for other projects, so that code written for them runs here."""

@@ -68,9 +68,9 @@ def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody
     """
     if not accept or accept == "*/*":
         return EncodedBody(JSON, schema.dump(value))
+    marker = (inference.infer_type(value) if schema.untyped else schema.result) or None
     if (wire := schema.wire_forms.get(accept)) is not None:
         return EncodedBody(*wire.encode(value))
-    marker = (inference.infer_type(value) if schema.untyped else schema.result) or None
     offered: tuple[str, ...] = (JSON,)
     if marker is not None and value is not None:
         try:
