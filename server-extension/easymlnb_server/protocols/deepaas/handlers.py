@@ -57,8 +57,13 @@ class DeepaasHandler(ProtocolHandler):
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         await super().prepare(_redirect_to_login=_redirect_to_login)
-        if self.request.method not in ("POST", "OPTIONS"):
+        if self.request.method in ("POST", "OPTIONS"):
+            return
+        try:
             self._check_model()
+        except EasyMLNBError:
+            await self._discard_body()  # else the connection would be closed
+            raise
 
     async def before_body(self) -> None:
         await super().before_body()
