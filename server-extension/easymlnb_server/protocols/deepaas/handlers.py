@@ -24,6 +24,7 @@ from easymlnb.contract.errors import (
     RouteNotFound,
     StorageDamaged,
 )
+from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.calls import options
 from easymlnb_server.calls.handlers import VERSION
@@ -55,6 +56,10 @@ class DeepaasHandler(ProtocolHandler):
 
     key_scopes: ClassVar = {"GET": (Scope.CALL, Scope.READ), "POST": (Scope.CALL,)}
 
+    def initialize(self) -> None:
+        super().initialize()
+        self._spec: ServiceSpec | None = None
+
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         await super().prepare(_redirect_to_login=_redirect_to_login)
         if self.request.method in ("POST", "OPTIONS"):
@@ -75,7 +80,10 @@ class DeepaasHandler(ProtocolHandler):
 
     @property
     def spec(self) -> ServiceSpec:
-        return self.target(self.path_args[0], Action.CALL).spec
+        """The service of the path, if the caller may call it; raises ``ServiceNotFound``."""
+        if self._spec is None:
+            self._spec = self.target(self.path_args[0], Action.CALL).spec
+        return self._spec
 
     @property
     def model(self) -> DeepaasModel:
@@ -88,7 +96,7 @@ class DeepaasHandler(ProtocolHandler):
     @property
     def root(self) -> str:
         """The path of the API, without a slash at its end."""
-        return self.request.path.partition("/deepaas")[0] + "/deepaas"
+        return f"{self.base_url}easymlnb/services/{quoted(self.path_args[0])}/deepaas"
 
     def _check_model(self) -> None:
         """Raise ``RouteNotFound`` for an unknown model, whatever the method of the request."""
