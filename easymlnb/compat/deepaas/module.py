@@ -104,14 +104,17 @@ def _declared(model: Any, name: str) -> Any:
         return {}
 
 
+def no_description(name: str) -> str:
+    """Return the description of a model whose module says nothing about itself."""
+    return f"Could not load description from underlying model (loaded '{name}')"
+
+
 def _metadata(name: str, model: Any) -> dict[str, Any]:
-    found = _declared(model, "get_metadata")
-    if not found:
-        found = {
-            "id": "0",
-            "name": name,
-            "description": f"Could not load description from underlying model (loaded '{name}')",
-        }
+    found = _declared(model, "get_metadata") or {
+        "id": "0",
+        "name": name,
+        "description": no_description(name),
+    }
     return {str(key): value if is_json(value) else str(value) for key, value in found.items()}
 
 

@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema
 
 from easymlnb.compat.deepaas import fields, responses
 from easymlnb.compat.deepaas.arguments import ACCEPT, Arguments
-from easymlnb.compat.deepaas.module import Module, load
+from easymlnb.compat.deepaas.module import Module, load, no_description
 from easymlnb.contract.deepaas import (
     MEDIA_TYPE,
     PREDICT,
@@ -178,7 +178,8 @@ def _shown(schema: Schema, result: Any) -> Any:
 
 def _text(model: DeepaasModel, *keys: str) -> str | None:
     found = (model.metadata.get(key) for key in keys)
-    return next((text for text in found if isinstance(text, str) and text), None)
+    texts = (text for text in found if isinstance(text, str) and text)
+    return next((text for text in texts if text != no_description(model.name)), None)
 
 
 def _function(calls: MethodCalls, name: str) -> Callable[..., Any]:

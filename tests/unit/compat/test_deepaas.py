@@ -288,6 +288,7 @@ def test_the_spec_describes_the_model(
     tiny = small.predict.service.spec.deepaas
     assert tiny is not None and tiny.missing == ("train",) and tiny.response["labels"]["items"]
     assert tiny.metadata["description"].startswith("Could not load description")
+    assert small.predict.service.spec.description == ""
 
 
 def test_services_are_functions(
