@@ -97,6 +97,8 @@ BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 # Locks the packages of a version, and builds locked environments.
 LOCKED = ["uv>=0.9"]
+# What modules for DEEPaaS declare their arguments with; they refuse marshmallow 4.
+DEEPAAS = ["marshmallow>=3.26,<4", "webargs>=8.7"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
@@ -204,6 +206,7 @@ setup(
     extras_require={
         "arrow": ARROW,
         "data": DATA,
+        "deepaas": DEEPAAS,
         "docs": DOCS,
         "grpc": GRPC,
         "examples": EXAMPLES,
@@ -216,7 +219,7 @@ setup(
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + DEEPAAS),
         ],
         "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GRPC,
     },

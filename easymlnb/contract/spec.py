@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from easymlnb.contract import units
+from easymlnb.contract.deepaas import DeepaasModel
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import check_whole, named_options
@@ -146,6 +147,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.
     - ``template``: of a model that was made without code, the template whose workers answer.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
+    - ``deepaas``: the model of a DEEPaaS module whose method it runs, if it runs one.
     """
 
     name: str
@@ -185,6 +187,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     record: Record | None = None
     template: str = ""
     app: dict[str, Any] | None = None
+    deepaas: DeepaasModel | None = None
 
     @property
     def min_workers(self) -> int:

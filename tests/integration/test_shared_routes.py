@@ -31,6 +31,8 @@ from easymlnb_server.http.routes import (
     USER,
     VERSION,
 )
+from easymlnb_server.protocols.deepaas.handlers import MODEL as DEEPAAS_MODEL
+from easymlnb_server.protocols.deepaas.handlers import UUID
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port
@@ -139,6 +141,19 @@ class Probe:
 OWN, MODEL = "services/NAME", "v2/models/NAME"
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
+OF_DEEPAAS: dict[str, tuple[Probe, ...]] = {
+    **dict.fromkeys(("/", "/swagger\\.json", "/v2/", "/v2/models/"), (Probe("get", "call", 404),)),
+    **dict.fromkeys(("", "/v2", "/v2/models"), (Probe("get", "call", 308),)),
+    "/v2/models/DEEP/": (Probe("get", "call", 404),),
+    "/v2/models/DEEP": (Probe("get", "call", 308),),
+    "/v2/models/DEEP/predict/": (Probe("post", "call", 404),),
+    "/v2/models/DEEP/predict": (Probe("post", "call", 308),),
+    "/v2/models/DEEP/train/": (Probe("get", "call", 404), Probe("post", "call", 404)),
+    "/v2/models/DEEP/train": (Probe("get", "call", 308), Probe("post", "call", 308)),
+    "/v2/models/DEEP/train/UUID": (Probe("get", "call", 404), Probe("delete", "call", 404)),
+}
+"""The routes of a service that is of no DEEPaaS module."""
+
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
     f"{OWN}/access": (
@@ -205,6 +220,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
     f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
+    **{f"{OWN}/deepaas{at}": probes for at, probes in OF_DEEPAAS.items()},
     MODEL: (Probe("get", "see"),),
     f"{MODEL}/ready": (Probe("get", "see"),),
     f"{MODEL}/config": (Probe("get", "see"),),
@@ -338,6 +354,8 @@ STANDS_FOR = {
     API_KEY: "SECRET",
     KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
+    DEEPAAS_MODEL: "DEEP",
+    UUID: "UUID",
     VERSION: "1",
     KERNEL: ID,
     MODEL_ALIAS: "REF",

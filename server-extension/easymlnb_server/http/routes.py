@@ -70,6 +70,8 @@ from easymlnb_server.placement.node.handlers import (
 )
 from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.deepaas.handlers import routes as deepaas_routes
+from easymlnb_server.protocols.deepaas.operations import OPERATIONS as DEEPAAS
 from easymlnb_server.protocols.easymlserve.handlers import ProcessHandler
 from easymlnb_server.protocols.easymlserve.operations import OPERATIONS as EASYMLSERVE
 from easymlnb_server.protocols.mcp.handlers import McpHandler
@@ -184,6 +186,7 @@ OPERATIONS: Operations = {
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
+    **DEEPAAS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -327,6 +330,7 @@ def _common_routes(name: str) -> Routes:
         (r"deliveries", DeliveriesHandler),
         (rf"deliveries/{JOB}", DeliveryHandler),
         (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
+        *deepaas_routes(name),
     )
 
 

@@ -20,7 +20,7 @@ SWEEP, TRIAL = "sweep", "trial"
 TRAIN = "train"
 """The kind of a job that trains a model: its success adds a version to the model."""
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class State(StrEnum):
@@ -273,4 +273,4 @@ def new_id(now: float | None = None) -> str:
     """Return a ULID: 26 characters that sort by time."""
     milliseconds = int((time.time() if now is None else now) * 1000)
     number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

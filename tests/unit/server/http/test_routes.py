@@ -38,6 +38,8 @@ from easymlnb_server.http.routes import (
     UPLOAD,
     VERSION,
 )
+from easymlnb_server.protocols.deepaas.handlers import MODEL as DEEPAAS_MODEL
+from easymlnb_server.protocols.deepaas.handlers import UUID
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
@@ -90,6 +92,19 @@ OF_PLACES = {
     "{at}/leave/PLACE": {"POST": Probe(LOGIN, 404)},
 }
 """The page of an app and what it finds below itself, for somebody whose place it is not."""
+
+OF_DEEPAAS = {
+    **{at: {"GET": Probe(READERS, 404)} for at in ("/", "/swagger.json", "/v2/", "/v2/models/")},
+    **{at: {"GET": Probe(READERS, 308)} for at in ("", "/v2", "/v2/models")},
+    "/v2/models/DEEP/": {"GET": Probe(READERS, 404)},
+    "/v2/models/DEEP": {"GET": Probe(READERS, 308)},
+    "/v2/models/DEEP/predict/": {"POST": Probe(READERS, 404)},
+    "/v2/models/DEEP/predict": {"POST": Probe(READERS, 308)},
+    "/v2/models/DEEP/train/": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 404)},
+    "/v2/models/DEEP/train": {"GET": Probe(LOGIN, 308), "POST": Probe(LOGIN, 308)},
+    "/v2/models/DEEP/train/UUID": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+}
+"""The routes of a service that is of no DEEPaaS module."""
 
 EXPECTED: dict[str, dict[str, Probe]] = {
     "/?": {"GET": Probe(LOGIN)},
@@ -212,6 +227,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
     "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
     "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
+    **{f"services/NAME/deepaas{at}": found for at, found in OF_DEEPAAS.items()},
     "v2": {"GET": Probe(KEYS)},
     "v2/health/live": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/health/ready": {"GET": Probe((NOBODY, WRONG, *KEYS))},
@@ -287,6 +303,8 @@ STANDS_FOR = {
     REQUEST: "REQUEST",
     VERSION: "VERSION",
     CREDENTIAL: "CREDENTIAL",
+    DEEPAAS_MODEL: "DEEP",
+    UUID: "UUID",
 }
 EXAMPLES = {
     "/?": "",
@@ -302,6 +320,7 @@ EXAMPLES = {
     "REQUEST": "some-request",
     "VERSION": "1",
     "CREDENTIAL": "NONE",
+    "UUID": "0" * 32,
     "MODEL": "absent",
     "ALIAS": "production",
     "REF": "1",
