@@ -118,6 +118,8 @@ DEV = [
     "pytest>=8.2",
     "pytest-cov",
     "pytest-timeout",
+    # Reads the JSON-LD of the catalog.
+    "rdflib>=7",
     # Reads the crates that versions are exported as.
     "rocrate>=0.16",
     "ruff>=0.9",
@@ -132,6 +134,15 @@ DEV = [
     # Writes the lock file; also the extra `locked`.
     "uv>=0.9",
     "uvicorn",
+]
+
+# The tools of the quality gate.
+GATE = [
+    "bandit>=1.8",
+    "detect-secrets>=1.5",
+    # Knows the SPDX names of licenses.
+    "packaging>=24.2",
+    "ruff>=0.9",
 ]
 
 setup(
@@ -199,6 +210,7 @@ setup(
         "data": DATA,
         "docs": DOCS,
         "examples": EXAMPLES,
+        "gate": GATE,
         "hub": HUB,
         "locked": LOCKED,
         "otel": OTEL,
@@ -208,8 +220,8 @@ setup(
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GATE),
         ],
-        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
+        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GATE,
     },
 )

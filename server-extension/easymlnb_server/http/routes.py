@@ -86,6 +86,7 @@ from easymlnb_server.publishing.provenance_handlers import (
     VersionDiffHandler,
     VersionNotebookHandler,
     VersionPageHandler,
+    VersionQualityHandler,
 )
 from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
 from easymlnb_server.recordings.handlers import (
@@ -107,6 +108,7 @@ from easymlnb_server.schedules.handlers import (
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
+    CatalogMetadataHandler,
     MetadataHandler,
     ServicePageHandler,
     ThumbnailHandler,
@@ -217,6 +219,7 @@ def _common_routes(name: str) -> Routes:
     """Return the routes of both kinds of server; ``name`` is the pattern of a service's name."""
     return (
         (r"/?", CatalogHandler),
+        (r"metadata", CatalogMetadataHandler),
         (r"docs", DocsHandler),
         (r"openapi\.json", OpenapiHandler, {"operations": OPERATIONS}),
         (rf"static/{ASSET}", AssetHandler),
@@ -284,6 +287,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/versions/{VERSION}/call", CallHandler),
         (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/quality", VersionQualityHandler),
         (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
         (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
         (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),

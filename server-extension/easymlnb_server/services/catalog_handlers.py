@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec import to_builtins
 from tornado import web
 from tornado.escape import url_escape
@@ -14,6 +15,7 @@ from tornado.escape import url_escape
 from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb.contract.names import quoted
+from easymlnb.contract.quality import QualityReport
 from easymlnb.contract.snippets import snippets
 from easymlnb_server.http import charts, version_charts
 from easymlnb_server.http.base import EasyHandler
@@ -24,6 +26,7 @@ from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
     HTML,
+    JSON,
     TEXT,
     Operation,
     list_of,
@@ -32,8 +35,9 @@ from easymlnb_server.openapi.document import (
 )
 from easymlnb_server.publishing.provenance import VersionProvenance
 from easymlnb_server.publishing.traffic import view_of
-from easymlnb_server.services import catalog, metadata_formats, summaries
+from easymlnb_server.services import catalog, metadata_formats, mldcat_ap, summaries
 from easymlnb_server.services.catalog import Query
+from easymlnb_server.services.described_service import DescribedService
 from easymlnb_server.services.responses import MetadataForms
 from easymlnb_server.traffic.responses import promotion_view
 
@@ -46,6 +50,8 @@ SHOWN_TAGS = 16
 FAILED_SHOWN = 7 * 86400.0
 """Seconds for which the catalog lists a failed publication, unless a later one succeeds."""
 WHOSE = ("", "mine", "others")
+LINKED = ("mldcat-ap", "schema.org")
+"""Formats that are JSON-LD."""
 PICTURES = ("image/webp", "image/png", "image/jpeg")
 """Media types of a service's picture."""
 MAX_LIMIT = 1000
@@ -72,6 +78,9 @@ def query(handler: EasyHandler) -> Query:
         whose=whose,
         me=handler.caller.name if handler.caller is not None else "",
         input=get("input", ""),
+        license=get("license", ""),
+        task=get("task", ""),
+        library=get("library", ""),
         sort=sort,
         start=_number(get("start", "0"), 0, MAX_START, "start"),
         limit=_number(limit, 1, MAX_LIMIT, "limit") if (limit := get("limit", "")) else None,
@@ -87,6 +96,9 @@ def query_string(query: Query, start: int) -> str:
         ("owner", query.owner),
         ("whose", query.whose),
         ("input", query.input),
+        ("license", query.license),
+        ("task", query.task),
+        ("library", query.library),
         ("sort", query.sort if query.sort != "name" else ""),
         ("limit", str(query.limit or "")),
         ("start", str(start or "")),
@@ -179,6 +191,7 @@ class ServicePageHandler(PageHandler):
             versions=versions,
             json_ld=metadata_formats.schema_org(about),
             made=await self._provenance(name, state.version),
+            quality=await self._quality(name),
             traffic=await self._traffic(name),
             **self._calls(name, target.version),
             **self._access(name),
@@ -190,6 +203,13 @@ class ServicePageHandler(PageHandler):
         if version is None or not self.can_manage(name):
             return None
         return await self.state.version_archive.describe(name, str(version), "")
+
+    async def _quality(self, name: str) -> QualityReport | None:
+        """Return what the quality gate found in the current version to those who manage it."""
+        service = self.state.published.get(name)
+        if service is None or not self.can_manage(name):
+            return None
+        return await self.state.publisher.gate.report(service.current.bundle)
 
     async def _traffic(self, name: str) -> dict[str, Any] | None:
         """Return what the page shows of the traffic to those who manage a published service."""
@@ -257,7 +277,46 @@ class MetadataHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        self.write_json(MetadataForms(**metadata_formats.document(described(self, name))))
+        subject = described(self, name)
+        wanted = self.get_query_argument("format", "")
+        if not wanted:
+            self.write_json(MetadataForms(**metadata_formats.document(subject)))
+            return
+        self.write_document(metadata_formats.FORMATS[_format(wanted)](subject), wanted)
+
+    def write_document(self, document: Any, format: str) -> None:
+        """Write a document of another catalog under its media type."""
+        media = mldcat_ap.MEDIA if format in LINKED else JSON
+        self.set_header("Content-Type", media)
+        self.finish(msgspec.json.encode(document))
+
+
+class CatalogMetadataHandler(MetadataHandler):
+    """``GET metadata``: all services for another catalog."""
+
+    @web.authenticated
+    def get(self) -> None:
+        wanted = _format(self.get_query_argument("format", "") or "mldcat-ap")
+        services = self.state.services
+        subjects = [described(self, name) for name in services.names(self.caller)]
+        if wanted == "mldcat-ap":
+            owner = self.caller.name if self.caller is not None else ""
+            found: Any = mldcat_ap.catalog(
+                subjects,
+                url=self.address,
+                title="easymlnb",
+                publisher=owner or "easymlnb",
+            )
+        else:
+            found = [metadata_formats.FORMATS[wanted](one) for one in subjects]
+        self.write_document(found, wanted)
+
+
+def _format(name: str) -> str:
+    if name not in metadata_formats.FORMATS:
+        known = ", ".join(metadata_formats.FORMATS)
+        raise BadRequest(f"There is no metadata format {name[:40]!r}. Choose one of {known}.")
+    return name
 
 
 class ThumbnailHandler(EasyHandler):
@@ -279,13 +338,13 @@ class ThumbnailHandler(EasyHandler):
         self.finish(base64.b64decode(data))
 
 
-def described(handler: EasyHandler, name: str) -> metadata_formats.DescribedService:
+def described(handler: EasyHandler, name: str) -> DescribedService:
     """Return what metadata describe of a service; raises ``ServiceNotFound``."""
     services = handler.state.services
     target = handler.target(name, Action.SEE)
     created = services.created(name)
     entry = catalog.entry(services, handler.state.call_log.last, name, handler.caller)
-    return metadata_formats.DescribedService(
+    return DescribedService(
         target.spec,
         target.version,
         datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
@@ -301,6 +360,9 @@ LISTING = (
     query_parameter("owner", "Its owner, exactly.", TEXT),
     query_parameter("whose", "Yours, or those of others.", {**TEXT, "enum": ["mine", "others"]}),
     query_parameter("input", "A kind of value that it takes: `image`, `time series`, ...", TEXT),
+    query_parameter("license", "Its license, such as `CC-BY-4.0`, in any case.", TEXT),
+    query_parameter("task", "A task in its metadata, such as `Computer Vision`.", TEXT),
+    query_parameter("library", "A library in its metadata, such as `PyTorch`.", TEXT),
     query_parameter("sort", "Order.", {**TEXT, "enum": ["name", "called", "newest"]}),
     query_parameter(
         "start", "How many to leave out before the first.", COUNT | {"maximum": MAX_START}
@@ -313,6 +375,12 @@ LISTING = (
 )
 """The parameters of a list of services."""
 
+_FORMAT = query_parameter(
+    "format",
+    "One format only; for all services `mldcat-ap` is the default.",
+    {**TEXT, "enum": list(metadata_formats.FORMATS)},
+)
+
 OPERATIONS = {
     "GET /services/{name}/page": Operation(
         "getServicePage", "Open a service's page", ok("A page for people.", HTML), tag="Documents"
@@ -320,7 +388,14 @@ OPERATIONS = {
     "GET /services/{name}/metadata": Operation(
         "getMetadata",
         "Read a service's metadata",
-        ok("In the formats of several catalogs.", MetadataForms),
+        ok("In the formats of several catalogs; with `format` as one file.", MetadataForms),
+        query=(_FORMAT,),
+    ),
+    "GET /metadata": Operation(
+        "exportCatalog",
+        "Export the metadata of all services",
+        ok("A file for another catalog.", {mldcat_ap.MEDIA: {}, JSON: {}}),
+        query=(_FORMAT,),
     ),
     "GET /services/{name}/thumbnail": Operation(
         "getThumbnail",
