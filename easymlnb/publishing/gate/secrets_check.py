@@ -31,7 +31,12 @@ def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Find
             get_settings().disable_filters(ALLOWED)
         for source in sources:
             found = list(scan_file(str(folder / source.name)))
-            findings += [_finding(one.type, one.line_number, source) for one in found]
+            certain = {one.line_number for one in found if one.type not in WEAK}
+            findings += [
+                _finding(one.type, one.line_number, source)
+                for one in found
+                if one.type not in WEAK or one.line_number not in certain
+            ]
     return findings
 
 
