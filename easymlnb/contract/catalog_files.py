@@ -64,6 +64,8 @@ def _of_ai4os(document: Mapping[str, Any]) -> Fields:
     links, dates = (_mapping(document.get(key)) for key in ("links", "dates"))
     needs = _mapping(_mapping(document.get("resources")).get("inference"))
     names = ("title", "summary", "description", "doi", "license", "tags")
+    # In JSON-LD, AI4OS writes the names of concepts.
+    linked = "@context" in document
     return {name: document.get(name) for name in names} | {
         "source": links.get("source_code"),
         "documentation": links.get("documentation"),
@@ -71,8 +73,8 @@ def _of_ai4os(document: Mapping[str, Any]) -> Fields:
         "citation": links.get("citation"),
         "doi": document.get("doi") or links.get("zenodo_doi"),
         "date": dates.get("created"),
-        "libraries": _known(document.get("libraries")),
-        "tasks": _known(document.get("tasks")),
+        "libraries": _known(document.get("libraries"), linked=linked),
+        "tasks": _known(document.get("tasks"), linked=linked),
         "resources": _resources(needs),
     }
 
@@ -160,11 +162,12 @@ def _concepts(value: Any) -> list[str]:
     return list(_known(found))
 
 
-def _known(value: Any) -> Any:
-    """Return a list without ``Other``, which says nothing."""
+def _known(value: Any, *, linked: bool = False) -> Any:
+    """Return a list without ``Other``, which says nothing; ``linked`` names have no blanks."""
     if not isinstance(value, list):
         return value
-    return [one for one in value if one not in (ai4os.OTHER, "")]
+    named = [one.replace("_", " ") if linked and isinstance(one, str) else one for one in value]
+    return [one for one in named if one not in (ai4os.OTHER, "")]
 
 
 def _resources(needs: Mapping[str, Any]) -> Fields:

@@ -106,26 +106,35 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
     """Return the findings in cells and files."""
     unpacked = folder / "files"
     bundle.extract(unpacked)
-    modules, texts = _files(bundle, unpacked)
-    code, sources = code_of(cells), cells_of(cells)
+    modules, texts, all_texts = _files(bundle, unpacked)
+    code, (sources, complete) = code_of(cells), cells_of(cells)
     for source in (code, sources, *modules, *texts):
         source.write(folder)
     return [
         *_of_notebook(bundle, cells),
+        *_cut("cells", complete),
+        *_cut("files", all_texts),
         *ruff_check.run(folder, cells, modules, comments=comments),
         *bandit_check.run(folder, (code, *modules), comments=comments),
-        *secrets_check.run(folder, (sources, *modules, *texts), comments=comments),
+        *secrets_check.run(folder, (sources, *modules), comments=comments),
+        *secrets_check.run(folder, texts, comments=comments, code=False),
     ]
 
 
 def _of_outputs(cells: Cells, folder: Path, *, comments: bool) -> list[Finding]:
     source, complete = outputs_of(cells)
     source.write(folder)
-    found = secrets_check.run(folder, [source], comments=comments)
-    if not complete:
-        text = f"The outputs after the first {MAX_TEXT:,} characters were not searched for secrets."
-        found.append(_finding("notebook", "large-outputs", text, severity="warning"))
-    return found
+    found = secrets_check.run(folder, [source], comments=comments, code=False)
+    return [*found, *_cut("outputs", complete)]
+
+
+def _cut(what: str, complete: bool) -> list[Finding]:
+    if complete:
+        return []
+    text = f"The {what} after the first {MAX_TEXT:,} characters were not searched for secrets."
+    return [
+        _finding("notebook", f"large-{what}", text, severity="warning", output=what == "outputs")
+    ]
 
 
 def _of_notebook(bundle: Bundle, cells: Cells) -> list[Finding]:
@@ -155,19 +164,23 @@ def _finding(check: str, code: str, message: str, **more: Any) -> Finding:
     return Finding(check=check, code=code, message=message, **{"severity": "error", **more})
 
 
-def _files(bundle: Bundle, folder: Path) -> tuple[list[Source], list[Source]]:
-    """Return the modules, and the other texts, of a bundle; large files are data."""
-    modules, texts = [], []
+def _files(bundle: Bundle, folder: Path) -> tuple[list[Source], list[Source], bool]:
+    """Return the modules, the other texts, and whether these are all; large files are data."""
+    modules, texts, left = [], [], MAX_TEXT
     for number, path in enumerate(sorted(bundle.manifest.files)):
         file = folder.joinpath(*path.split("/"))
-        if not path.lower().endswith(TEXTS) or file.stat().st_size > MAX_TEXT:
+        size = file.stat().st_size
+        if not path.lower().endswith(TEXTS) or size > MAX_TEXT:
             continue
-        text = file.read_text(encoding="utf-8", errors="replace")
         if path.endswith(".py"):
+            text = file.read_text(encoding="utf-8", errors="replace")
             modules.append(module_of(f"module_{number}.py", path, text))
-        else:
+            continue
+        left -= size
+        if left >= 0:
+            text = file.read_text(encoding="utf-8", errors="replace")
             texts.append(module_of(f"text_{number}.txt", path, text))
-    return modules, texts
+    return modules, texts, left >= 0
 
 
 def _packages(bundle: Bundle) -> dict[str, str]:

@@ -12,12 +12,17 @@ WEAK = ("Hex High Entropy String", "Base64 High Entropy String")
 
 LEFT_OUT = ("IPPublicDetector",)
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
+REFERENCE = "detect_secrets.filters.heuristic.is_indirect_reference"
+"""Leaves out ``password = read()``; slow."""
 
 
-def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Finding]:
+def run(
+    folder: Path, sources: Iterable[Source], *, comments: bool, code: bool = True
+) -> list[Finding]:
     """Return the findings; the sources are already in the folder.
 
     A line with the comment ``# pragma: allowlist secret`` is left out if ``comments`` count.
+    ``code``: whether the sources may be code.
     """
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.core.scan import scan_file
@@ -29,6 +34,8 @@ def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Find
     with transient_settings({"plugins_used": used}):
         if not comments:
             get_settings().disable_filters(ALLOWED)
+        if not code:
+            get_settings().disable_filters(REFERENCE)
         for source in sources:
             found = list(scan_file(str(folder / source.name)))
             certain = {one.line_number for one in found if one.type not in WEAK}

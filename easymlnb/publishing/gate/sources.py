@@ -9,11 +9,11 @@ from typing import Any
 from easymlnb.contract.notebook import tags_of, text_of
 from easymlnb.publishing.bundle.static_analysis import expand_magics, parse
 
-MAX_TEXT = 20 * 2**20
-"""Characters of outputs or files that are searched for secrets."""
+MAX_TEXT = 4 * 2**20
+"""Characters of all outputs, all cells or one file that are searched for secrets."""
 
-MAX_LINE = 10_000
-"""Characters of a line that are searched; a longer one is data."""
+PIECE, OVERLAP = 400, 120
+"""Longer lines are searched in pieces: some expressions need time for the square of a length."""
 
 Place = Mapping[str, Any]
 """Fields of a finding that say where it is: ``cell`` or ``file``, ``line``, ``output``."""
@@ -97,14 +97,18 @@ def code_of(cells: Iterable[Mapping[str, Any]]) -> Source:
     return Source("notebook.py", tuple(lines), tuple(places))
 
 
-def cells_of(cells: Iterable[Mapping[str, Any]]) -> Source:
-    """Return the sources of all cells, also of texts and of cells that do not run."""
-    found = [
-        (line, {"cell": index, "line": number})
-        for index, cell in enumerate(cells)
-        for number, line in enumerate(lines_of(text_of(cell["source"])), start=1)
-    ]
-    return _source("cells.py", found)
+def cells_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
+    """Return the sources of all cells, also of texts, and whether they are complete."""
+    found: list[tuple[str, Place]] = []
+    left = MAX_TEXT
+    for index, cell in enumerate(cells):
+        text = text_of(cell["source"])
+        for number, line in enumerate(lines_of(text[:left]), start=1):
+            found.append((line, {"cell": index, "line": number}))
+        left -= len(text)
+        if left < 0:
+            return _source("cells.py", found), False
+    return _source("cells.py", found), True
 
 
 def module_of(name: str, path: str, text: str) -> Source:
@@ -119,16 +123,23 @@ def outputs_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
     left = MAX_TEXT
     for index, cell in enumerate(cells):
         for text in _texts(cell.get("outputs")):
+            place = {"cell": index, "output": True}
+            found += [(line, place) for line in lines_of(text[:left])]
             left -= len(text)
             if left < 0:
                 return _source("outputs.txt", found), False
-            found += [(line, {"cell": index, "output": True}) for line in lines_of(text)]
     return _source("outputs.txt", found), True
 
 
 def _source(name: str, found: Iterable[tuple[str, Place]]) -> Source:
-    kept = [(line[:MAX_LINE], place) for line, place in found]
+    kept = [(piece, place) for line, place in found for piece in _pieces(line)]
     return Source(name, tuple(line for line, _ in kept), tuple(place for _, place in kept))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    yield line[:PIECE]
+    for start in range(PIECE - OVERLAP, len(line) - OVERLAP, PIECE - OVERLAP):
+        yield line[start : start + PIECE]
 
 
 def _texts(outputs: Any) -> Iterator[str]:

@@ -68,7 +68,7 @@ class _Checker:
     def _required(self) -> Iterator[Finding]:
         """Check the fields that AI4OS requires, and those that catalogs show."""
         about, spec = self._about, self._spec
-        shown, required = "Catalogs show the {}", f"{SCHEMA} requires {{}}"
+        shown, required = "Catalogs show this.", f"{SCHEMA} requires this."
         wanted: tuple[tuple[str, object, Severity, str, str], ...] = (
             ("description", spec.description, "warning", required, "Write a docstring."),
             ("source", about.source, "warning", required, "Set metadata={'source': URL}."),
@@ -80,7 +80,7 @@ class _Checker:
             option = "metadata" if field == "source" else field
             if not value and option not in self._described.unknown:
                 name = "links.source_code" if field == "source" else field
-                message = f"{text.format(name)}, which is missing. {advice}"
+                message = f"Missing: {name}. {text} {advice}"
                 yield self._finding("metadata", field, severity, message)
 
     def _license(self) -> Iterator[Finding]:

@@ -50,6 +50,8 @@ FIELDS = {
 
 def test_ai4os() -> None:
     assert catalog_files.read(AI4OS) == (FIELDS, [])
+    linked = AI4OS | {"@context": "https://x", "tasks": ["Computer_Vision"], "uri": "https://x"}
+    assert catalog_files.read(linked) == (FIELDS, [])
 
 
 def test_deep() -> None:
