@@ -17,7 +17,6 @@ UNKNOWN = (
     "metadata_version, links, date_creation, sources nor @context."
 )
 MODEL = "MachineLearningModel"
-_LOCAL = re.compile(r"(?:.*[/#]|[a-z0-9]+:)(?=[A-Za-z]\w*\Z)")
 _SPDX = re.compile(r"https?://spdx\.org/licenses/([A-Za-z0-9.+-]+?)(?:\.html|\.json)?\Z")
 
 Fields = dict[str, Any]
@@ -143,12 +142,17 @@ def _named(node: Any) -> dict[str, Any]:
     """Return a node with the local names of its properties: ``dct:title`` is ``title``."""
     if not isinstance(node, Mapping):
         return {}
-    return {_LOCAL.sub("", str(key)): value for key, value in node.items()}
+    return {_local(str(key)): value for key, value in node.items()}
+
+
+def _local(name: str) -> str:
+    """Return a name without the prefix or the address of its vocabulary."""
+    return re.split("[/#:]", name)[-1]
 
 
 def _has_type(node: Mapping[str, Any], wanted: str) -> bool:
     kinds = _list(node.get("@type", node.get("type")))
-    return any(isinstance(kind, str) and _LOCAL.sub("", kind) == wanted for kind in kinds)
+    return any(isinstance(kind, str) and _local(kind) == wanted for kind in kinds)
 
 
 def _concepts(value: Any) -> list[str]:

@@ -108,10 +108,7 @@ from easymlnb_server.schedules.handlers import (
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
-    CatalogMetadataHandler,
-    MetadataHandler,
     ServicePageHandler,
-    ThumbnailHandler,
 )
 from easymlnb_server.services.handlers import OPERATIONS as SERVICES
 from easymlnb_server.services.handlers import (
@@ -120,6 +117,12 @@ from easymlnb_server.services.handlers import (
     MaintainersHandler,
     ServiceHandler,
     VersionsHandler,
+)
+from easymlnb_server.services.metadata_handlers import OPERATIONS as METADATA
+from easymlnb_server.services.metadata_handlers import (
+    CatalogMetadataHandler,
+    MetadataHandler,
+    ThumbnailHandler,
 )
 from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
 from easymlnb_server.traffic.handlers import (
@@ -154,6 +157,7 @@ OPERATIONS: Operations = {
     **CALLS,
     **CANCEL,
     **CATALOG,
+    **METADATA,
     **OPENAPI,
     **PAGES,
     **APPS,

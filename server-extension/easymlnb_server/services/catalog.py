@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +16,7 @@ from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.services import summaries
+from easymlnb_server.services.described_service import DescribedService
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.services.responses import ServiceSummary, ServiceText, timestamp
 
@@ -84,6 +86,29 @@ def entry(
         url=f"services/{quoted(name)}",
         called=(last_call(name) or None) if own else None,
         created=timestamp(created) if created else None,
+    )
+
+
+def described(
+    services: ServiceRegistry,
+    last_call: LastCall,
+    name: str,
+    caller: Caller | None,
+    address: str,
+) -> DescribedService:
+    """Return what metadata describe of a service; raises ``ServiceNotFound``.
+
+    ``address`` is the URL of all routes, as the caller sees it.
+    """
+    target = services.resolve(name, caller, Action.SEE)
+    created = services.created(name)
+    thumbnail = entry(services, last_call, name, caller).thumbnail
+    return DescribedService(
+        target.spec,
+        target.version,
+        datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
+        f"{address}services/{quoted(name)}/page",
+        f"{address}{thumbnail}" if thumbnail else "",
     )
 
 

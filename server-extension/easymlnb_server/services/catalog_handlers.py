@@ -1,19 +1,17 @@
 """The catalog page, a service's page, and a service's metadata."""
 
 import asyncio
-import base64
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
-import msgspec
 from msgspec import to_builtins
 from tornado import web
 from tornado.escape import url_escape
 
 from easymlnb.contract.access_text import describe_access
-from easymlnb.contract.errors import BadRequest, RouteNotFound
+from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.names import quoted
 from easymlnb.contract.quality import QualityReport
 from easymlnb.contract.snippets import snippets
@@ -21,12 +19,9 @@ from easymlnb_server.http import charts, version_charts
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import PRIVATE, Action
-from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import (
-    BYTES,
     COUNT,
     HTML,
-    JSON,
     TEXT,
     Operation,
     list_of,
@@ -35,10 +30,8 @@ from easymlnb_server.openapi.document import (
 )
 from easymlnb_server.publishing.provenance import VersionProvenance
 from easymlnb_server.publishing.traffic import view_of
-from easymlnb_server.services import catalog, metadata_formats, mldcat_ap, summaries
+from easymlnb_server.services import catalog, metadata_formats, summaries
 from easymlnb_server.services.catalog import Query
-from easymlnb_server.services.described_service import DescribedService
-from easymlnb_server.services.responses import MetadataForms
 from easymlnb_server.traffic.responses import promotion_view
 
 PAGE_SIZE = 48
@@ -50,10 +43,6 @@ SHOWN_TAGS = 16
 FAILED_SHOWN = 7 * 86400.0
 """Seconds for which the catalog lists a failed publication, unless a later one succeeds."""
 WHOSE = ("", "mine", "others")
-LINKED = ("mldcat-ap", "schema.org")
-"""Formats that are JSON-LD."""
-PICTURES = ("image/webp", "image/png", "image/jpeg")
-"""Media types of a service's picture."""
 MAX_LIMIT = 1000
 """Maximum ``limit`` of a list."""
 
@@ -176,7 +165,9 @@ class ServicePageHandler(PageHandler):
         versions = []
         if state.version is not None:
             versions = await self.state.publisher.versions(name)
-        about = described(self, name)
+        about = catalog.described(
+            self.state.services, self.state.call_log.last, name, self.caller, self.address
+        )
         self.page(
             "service.html",
             spec=spec,
@@ -270,89 +261,6 @@ def _choice(access: dict[str, Any]) -> str:
     return "some" if access["users"] or access["groups"] else "nobody"
 
 
-class MetadataHandler(EasyHandler):
-    """``GET services/{name}/metadata``: also in the formats of other catalogs."""
-
-    key_scopes: ClassVar = {"GET": (Scope.READ,)}
-
-    @web.authenticated
-    def get(self, name: str) -> None:
-        subject = described(self, name)
-        wanted = self.get_query_argument("format", "")
-        if not wanted:
-            self.write_json(MetadataForms(**metadata_formats.document(subject)))
-            return
-        self.write_document(metadata_formats.FORMATS[_format(wanted)](subject), wanted)
-
-    def write_document(self, document: Any, format: str) -> None:
-        """Write a document of another catalog under its media type."""
-        media = mldcat_ap.MEDIA if format in LINKED else JSON
-        self.set_header("Content-Type", media)
-        self.finish(msgspec.json.encode(document))
-
-
-class CatalogMetadataHandler(MetadataHandler):
-    """``GET metadata``: all services for another catalog."""
-
-    @web.authenticated
-    def get(self) -> None:
-        wanted = _format(self.get_query_argument("format", "") or "mldcat-ap")
-        services = self.state.services
-        subjects = [described(self, name) for name in services.names(self.caller)]
-        if wanted == "mldcat-ap":
-            owner = self.caller.name if self.caller is not None else ""
-            found: Any = mldcat_ap.catalog(
-                subjects,
-                url=self.address,
-                title="easymlnb",
-                publisher=owner or "easymlnb",
-            )
-        else:
-            found = [metadata_formats.FORMATS[wanted](one) for one in subjects]
-        self.write_document(found, wanted)
-
-
-def _format(name: str) -> str:
-    if name not in metadata_formats.FORMATS:
-        known = ", ".join(metadata_formats.FORMATS)
-        raise BadRequest(f"There is no metadata format {name[:40]!r}. Choose one of {known}.")
-    return name
-
-
-class ThumbnailHandler(EasyHandler):
-    """``GET services/{name}/thumbnail``: the picture of a service's card."""
-
-    key_scopes: ClassVar = {"GET": (Scope.READ,)}
-
-    @web.authenticated
-    def get(self, name: str) -> None:
-        about = self.target(name, Action.SEE).spec.metadata
-        media, separator, data = (about.thumbnail if about else "").partition(";base64,")
-        media = media.removeprefix("data:")
-        # A live kernel can send anything; a browser gets only pictures without scripts.
-        if not separator or media not in PICTURES:
-            raise RouteNotFound("This service has no thumbnail.")
-        self.set_header("Content-Type", media)
-        tagged = self.get_query_argument("v", "")
-        self.set_header("Cache-Control", "private, max-age=31536000" if tagged else "no-cache")
-        self.finish(base64.b64decode(data))
-
-
-def described(handler: EasyHandler, name: str) -> DescribedService:
-    """Return what metadata describe of a service; raises ``ServiceNotFound``."""
-    services = handler.state.services
-    target = handler.target(name, Action.SEE)
-    created = services.created(name)
-    entry = catalog.entry(services, handler.state.call_log.last, name, handler.caller)
-    return DescribedService(
-        target.spec,
-        target.version,
-        datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
-        f"{handler.address}services/{quoted(name)}/page",
-        f"{handler.address}{entry.thumbnail}" if entry.thumbnail else "",
-    )
-
-
 LISTING = (
     query_parameter("q", "Words that must all match names, texts, tags or authors.", TEXT),
     query_parameter("tag", "A required tag; may be repeated.", list_of(TEXT)),
@@ -375,32 +283,9 @@ LISTING = (
 )
 """The parameters of a list of services."""
 
-_FORMAT = query_parameter(
-    "format",
-    "One format only; for all services `mldcat-ap` is the default.",
-    {**TEXT, "enum": list(metadata_formats.FORMATS)},
-)
-
 OPERATIONS = {
     "GET /services/{name}/page": Operation(
         "getServicePage", "Open a service's page", ok("A page for people.", HTML), tag="Documents"
-    ),
-    "GET /services/{name}/metadata": Operation(
-        "getMetadata",
-        "Read a service's metadata",
-        ok("In the formats of several catalogs; with `format` as one file.", MetadataForms),
-        query=(_FORMAT,),
-    ),
-    "GET /metadata": Operation(
-        "exportCatalog",
-        "Export the metadata of all services",
-        ok("A file for another catalog.", {mldcat_ap.MEDIA: {}, JSON: {}}),
-        query=(_FORMAT,),
-    ),
-    "GET /services/{name}/thumbnail": Operation(
-        "getThumbnail",
-        "Fetch a service's picture",
-        ok("A small picture.", dict.fromkeys(PICTURES, BYTES)),
     ),
     "GET /": Operation(
         "getCatalog",
