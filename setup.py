@@ -230,15 +230,9 @@ setup(
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
             *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + GATE),
         ],
-        "all": SERVER_SIDE
-        + EXAMPLES
-        + TRAIN
-        + TORCH
-        + ARROW
-        + OTEL
-        + POSTGRES
-        + LOCKED
-        + GRPC
-        + GATE,
+        "all": [
+            *(SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES),
+            *(LOCKED + GRPC + GATE),
+        ],
     },
 )

@@ -63,6 +63,9 @@ async def test_a_report_goes_through_all_steps() -> None:
     assert {one.rule for one in report.findings} >= {"examples:missing", "metadata:source"}
     assert {(one.cell, one.line) for one in report.findings if one.service} == {(1, 2)}
     assert summaries["b"] == report.summary
+    summaries.clear()
+    await gate.open(gate._store())  # as after a restart
+    assert summaries["b"] == report.summary
     # The code is checked again; what only running it showed is kept.
     await gate.recheck("b", await gate.check_bundle(zipped(f"import os\n{IMPORT}", SERVICE), {}))
     again = await gate.report("b")
