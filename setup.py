@@ -126,6 +126,8 @@ DEV = [
     "pytest>=8.2",
     "pytest-cov",
     "pytest-timeout",
+    # Reads the JSON-LD of the catalog.
+    "rdflib>=7",
     # Reads the crates that versions are exported as.
     "rocrate>=0.16",
     "ruff>=0.9",
@@ -140,6 +142,15 @@ DEV = [
     # Writes the lock file; also the extra `locked`.
     "uv>=0.9",
     "uvicorn",
+]
+
+# The tools of the quality gate.
+GATE = [
+    "bandit>=1.8",
+    "detect-secrets>=1.5",
+    # Knows the SPDX names of licenses.
+    "packaging>=24.2",
+    "ruff>=0.9",
 ]
 
 setup(
@@ -210,6 +221,7 @@ setup(
         "docs": DOCS,
         "grpc": GRPC,
         "examples": EXAMPLES,
+        "gate": GATE,
         "hub": HUB,
         "locked": LOCKED,
         "otel": OTEL,
@@ -219,8 +231,11 @@ setup(
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + DEEPAAS),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + DEEPAAS + GATE),
         ],
-        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GRPC,
+        "all": [
+            *(SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES),
+            *(LOCKED + GRPC + GATE),
+        ],
     },
 )

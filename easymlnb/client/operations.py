@@ -125,16 +125,17 @@ def get_listed(path: str, params: Mapping[str, Any], key: str) -> Operation[list
     return list(raise_for_error((yield Request("GET", path, params=given))).json()[key])
 
 
-def services() -> Operation[list[dict[str, Any]]]:
-    """Get all pages of the list of services."""
+def services(query: Mapping[str, Any]) -> Operation[list[dict[str, Any]]]:
+    """Get all pages of the list of services; empty parameters are left out."""
     found: list[dict[str, Any]] = []
-    params: dict[str, Any] = {}
+    given = {name: value for name, value in query.items() if value}
+    params: dict[str, Any] = dict(given)
     while True:
         page = raise_for_error((yield Request("GET", "services", params=params))).json()
         found += page["services"]
         if not page.get("next") or page["next"] == params.get("after"):
             return found
-        params = {"after": page["next"]}
+        params = {**given, "after": page["next"]}
 
 
 def service_path(name: str, *more: str) -> str:

@@ -22,12 +22,12 @@
     +-- 413  TooLarge, UploadQuota, ModelQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
-    |        IncompatibleVersions
+    |        IncompatibleVersions, QualityGateFailed
     +-- 429  TooManyFlags, LimitExceeded
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
-    |        WorkerLost), Preempted, Draining, StorageBusy
+    |        WorkerLost), Preempted, Draining, StorageBusy, GateUnavailable
     +-- 504  DeadlineExceeded
     +-- 507  StorageFull
     +-- 508  CallCycle
@@ -523,6 +523,10 @@ class LimitExceeded(EasyMLNBError, code="limit_exceeded", status=429):
         )
 
 
+class QualityGateFailed(EasyMLNBError, code="quality_gate_failed", status=422):
+    """The quality gate found errors in the notebook; ``details`` has the report."""
+
+
 class IncompatibleVersions(EasyMLNBError, code="incompatible_versions", status=422):
     """The versions do not take the same inputs, or their results are of different kinds."""
 
@@ -622,6 +626,10 @@ class WorkerOutOfMemory(WorkerLost, code="worker_out_of_memory"):
             "raise memory=.",
             details={"retryable": False, "limit": limit},
         )
+
+
+class GateUnavailable(EasyMLNBError, code="gate_unavailable", status=503):
+    """A tool of the quality gate is missing or did not work, so that nothing was published."""
 
 
 class Draining(EasyMLNBError, code="draining", status=503):

@@ -16,6 +16,7 @@ from easymlnb.services.service_function import P, R, ServiceFunction, V
 
 if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
+    from easymlnb.publishing.checking import NotebookReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.scheduling import ServiceSchedule
     from easymlnb.publishing.sharing import ServiceAccess
@@ -178,6 +179,7 @@ def attach(function: Any, options: dict[str, Any], run: Callable[..., Any] | Non
     decorated.view = lambda view: _view(service, view)
     decorated.app = lambda page: _app(service, page)
     decorated.publish = lambda **given: _publish(service, given)
+    decorated.check = partial(_check, service)
     decorated.stage = lambda **given: _publish(service, {**given, "stage": True})
     decorated.traffic = lambda **given: _versions(service, "traffic", given)
     decorated.promote = lambda version, **given: _versions(service, "promote", given, version)
@@ -241,6 +243,12 @@ def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     from easymlnb.publishing.publish import publish
 
     return publish(service.name, **options)
+
+
+def _check(service: Service, **options: Any) -> "NotebookReport":
+    from easymlnb.publishing.publish import check_notebook
+
+    return check_notebook(service.name, **options)
 
 
 def _versions(service: Service, what: str, options: dict[str, Any], *values: Any) -> Any:

@@ -55,6 +55,7 @@ class EasyMLNB(Settings, ExtensionApp):
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.check_lanes()
+            self.check_gate()
         except TraitError as error:
             self._refusal = str(error)
             raise

@@ -5,7 +5,7 @@ from typing import Any
 
 from traitlets import Bool, Enum, Float, Integer, List, TraitError, Unicode, validate
 
-from easymlnb.contract import units
+from easymlnb.contract import installation, units
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.http.connection_settings import InboundSettings
@@ -15,6 +15,7 @@ from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.placement.registry import LOCAL
 from easymlnb_server.protocols.settings import ProtocolSettings
+from easymlnb_server.publishing.settings import GateTraits
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
 
@@ -22,6 +23,7 @@ from easymlnb_server.webhooks.settings import WebhookSettings
 class Settings(
     AppSettings,
     CredentialSettings,
+    GateTraits,
     HubSettings,
     IdentitySettings,
     InboundSettings,
@@ -107,6 +109,15 @@ class Settings(
             check_placements(self.parsed_lanes, [LOCAL, *self.placements])
         except ValueError as error:
             raise TraitError(f"EasyMLNB.lanes: {error}.") from error
+
+    def check_gate(self) -> None:
+        """Raise ``TraitError`` if the quality gate is required and a tool is missing."""
+        absent = installation.missing("ruff", "bandit", "detect_secrets")
+        if self.quality_gate == "required" and absent:
+            raise TraitError(
+                f"EasyMLNB.quality_gate = 'required' needs {' and '.join(absent)}, which are not "
+                "installed in the server's environment: pip install 'easymlnb[gate]'"
+            )
 
     @property
     def worker_memory_bytes(self) -> int:

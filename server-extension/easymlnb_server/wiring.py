@@ -133,6 +133,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         shared=settings.shared,
         require_locked=settings.require_locked_environments,
         accounts=deployments.accounts,
+        gate=settings.gate_settings,
     )
     traffic = TrafficManager(publisher)
     services = ServiceRegistry(

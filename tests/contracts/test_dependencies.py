@@ -23,7 +23,7 @@ OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "optuna", "tqdm"}
 BETTER_WITH = {"numpy"}
 """Used by the server if they are there: comparisons then measure how far images are apart."""
 
-WHERE_USED = {"arrow", "data", "deepaas", "torch", "train"}
+WHERE_USED = {"arrow", "data", "deepaas", "gate", "torch", "train"}
 """Extras whose packages the kernel side may import inside a function."""
 
 LAZY = (KERNEL / "training", KERNEL / "compat")

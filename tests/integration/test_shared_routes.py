@@ -184,6 +184,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("put", "manage", send={"json": {"all": {"concurrent": 9}}}, harms=True),
     ),
     f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/quality": (Probe("get", "manage", 404),),  # the gate did not run
     f"{OWN}/versions/1/diff": (Probe("get", "manage"),),
     f"{OWN}/versions/1/bundle": (Probe("get", "manage"),),
     f"{OWN}/versions/1/notebook": (Probe("get", "manage"),),
@@ -262,6 +263,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "v2/repository/index": {"post": 200},
     "assistants": {"get": 200},
     "docs": {"get": 200},
+    "metadata": {"get": 200},
     "me": {"get": 200},
     "keys": {"get": 200, "post": 400},
     "keys/page": {"get": 200},

@@ -92,6 +92,7 @@ from easymlnb_server.publishing.provenance_handlers import (
     VersionDiffHandler,
     VersionNotebookHandler,
     VersionPageHandler,
+    VersionQualityHandler,
 )
 from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
 from easymlnb_server.recordings.handlers import (
@@ -113,9 +114,7 @@ from easymlnb_server.schedules.handlers import (
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
-    MetadataHandler,
     ServicePageHandler,
-    ThumbnailHandler,
 )
 from easymlnb_server.services.handlers import OPERATIONS as SERVICES
 from easymlnb_server.services.handlers import (
@@ -124,6 +123,12 @@ from easymlnb_server.services.handlers import (
     MaintainersHandler,
     ServiceHandler,
     VersionsHandler,
+)
+from easymlnb_server.services.metadata_handlers import OPERATIONS as METADATA
+from easymlnb_server.services.metadata_handlers import (
+    CatalogMetadataHandler,
+    MetadataHandler,
+    ThumbnailHandler,
 )
 from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
 from easymlnb_server.traffic.handlers import (
@@ -158,6 +163,7 @@ OPERATIONS: Operations = {
     **CALLS,
     **CANCEL,
     **CATALOG,
+    **METADATA,
     **OPENAPI,
     **PAGES,
     **APPS,
@@ -226,6 +232,7 @@ def _common_routes(name: str) -> Routes:
     """Return the routes of both kinds of server; ``name`` is the pattern of a service's name."""
     return (
         (r"/?", CatalogHandler),
+        (r"metadata", CatalogMetadataHandler),
         (r"docs", DocsHandler),
         (r"openapi\.json", OpenapiHandler, {"operations": OPERATIONS}),
         (rf"static/{ASSET}", AssetHandler),
@@ -293,6 +300,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/versions/{VERSION}/call", CallHandler),
         (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/quality", VersionQualityHandler),
         (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
         (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
         (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),

@@ -529,3 +529,13 @@ deliveries = Table(
     Index("ix_deliveries_owner", "owner", "created"),
     Index("ix_deliveries_job", "job"),
 )
+
+# What the quality gate found in a bundle, as JSON.
+quality_reports = Table(
+    "quality_reports",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("summary", JSON, nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("changed", Float(53), nullable=False),
+)

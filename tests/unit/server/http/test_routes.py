@@ -127,6 +127,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/live/view": {"POST": Probe(LOGIN)},
     "services/NAME/versions": {"GET": Probe(READERS)},
     "services/NAME/versions/VERSION/provenance": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/quality": {"GET": Probe(LOGIN, 404)},
     "services/NAME/versions/VERSION/diff": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/bundle": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/notebook": {"GET": Probe(LOGIN)},
@@ -136,6 +137,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/openapi.json": {"GET": Probe(READERS)},
     "services/NAME/page": {"GET": Probe(LOGIN)},
     "services/NAME/metadata": {"GET": Probe(READERS)},
+    "metadata": {"GET": Probe(KEYS)},
     "services/NAME/thumbnail": {"GET": Probe(READERS, 404)},
     "uploads": {"POST": Probe((*HERE, HOLDER), 201, ANNOUNCED, "?service=walked")},
     # A session of the visitor: only their page's token may know of it.
