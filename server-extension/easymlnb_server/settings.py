@@ -13,7 +13,9 @@ from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
+from easymlnb_server.messaging.settings import MessagingSettings
 from easymlnb_server.placement.registry import LOCAL
+from easymlnb_server.storage_events.settings import StorageEventSettings
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
 
@@ -25,6 +27,8 @@ class Settings(
     IdentitySettings,
     InboundSettings,
     JobSettings,
+    MessagingSettings,
+    StorageEventSettings,
     StorageSettings,
     WebhookSettings,
 ):

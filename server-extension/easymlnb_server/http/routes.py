@@ -54,6 +54,8 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.messaging.handlers import OPERATIONS as MESSAGING
+from easymlnb_server.messaging.handlers import BridgeHandler, BridgesHandler
 from easymlnb_server.model_templates.handlers import DataUploadsHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
@@ -119,6 +121,12 @@ from easymlnb_server.services.handlers import (
     ServiceHandler,
     VersionsHandler,
 )
+from easymlnb_server.storage_events.handlers import OPERATIONS as STORAGE_EVENTS
+from easymlnb_server.storage_events.handlers import (
+    NotificationHandler,
+    SourceHandler,
+    SourcesHandler,
+)
 from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
 from easymlnb_server.traffic.handlers import (
     PromotionHandler,
@@ -178,6 +186,8 @@ OPERATIONS: Operations = {
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
+    **MESSAGING,
+    **STORAGE_EVENTS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -192,6 +202,7 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+SOURCE = r"([A-Za-z_][A-Za-z0-9_]{0,62})"
 ASSET = r"([a-z]+\.[a-z]+)"
 KEY = r"(key_[0-9a-f]{16})"
 SESSION = r"([0-9a-f-]{36})"
@@ -319,6 +330,11 @@ def _common_routes(name: str) -> Routes:
         (r"deliveries", DeliveriesHandler),
         (rf"deliveries/{JOB}", DeliveryHandler),
         (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
+        (r"bridges", BridgesHandler),
+        (rf"bridges/{SOURCE}", BridgeHandler),
+        (r"storage-events", SourcesHandler),
+        (rf"storage-events/{SOURCE}", SourceHandler),
+        (rf"services/{name}/events", NotificationHandler),
     )
 
 
