@@ -17,7 +17,6 @@ from support.server import RunningServer, free_port
 pytestmark = pytest.mark.slow
 
 SOURCE = """
-from pathlib import Path
 import time
 import easymlnb as ml
 
@@ -28,11 +27,11 @@ def double(x: float) -> float:
 
 @ml.service(idempotent=True)
 def lines(data: ml.File, least: int = 0) -> dict:
-    text = Path(data).read_text()
+    text = data.data.decode()
     if "bad" in text:
         raise ml.CallerError("The file is bad.")
     time.sleep(0.3)
-    return {"name": Path(data).name, "lines": len(text.splitlines()), "least": least}
+    return {"name": data.name, "lines": len(text.splitlines()), "least": least}
 """
 
 EVENT = {"specversion": "1.0", "source": "/plant/7", "type": "sample"}
@@ -115,7 +114,7 @@ def test_devices_get_answers_over_mqtt(world: World) -> None:
     device.send("plant/9/in", b'{"x": "no"}', EVENT | {"id": "event-0002"}, ResponseTopic="plant/1")
     found = {message.topic: message for message in (device.receive(), device.receive())}
     assert found["dead"].payload == b'{"x": "no"}'
-    assert properties(found["dead"])["easymlnberror"] == "invalid_input"
+    assert properties(found["dead"])["easymlnb-error"] == "invalid_input"
     assert properties(found["plant/results"])["type"] == "org.easymlnb.error"
     assert json.loads(found["plant/results"].payload)["error"]["request_id"] == "event-0002"
     device.close()
@@ -145,7 +144,7 @@ def test_records_get_answers_over_kafka(world: World) -> None:
     assert dict(found["results", b"7"].headers())["ce_easymlnberror"] == b"invalid_input"
     letter = found["dead", b"7"]
     assert letter.value() == b'{"x": "no"}'
-    assert dict(letter.headers())["easymlnberror"] == b"invalid_input"
+    assert dict(letter.headers())["easymlnb-error"] == b"invalid_input"
 
 
 def test_a_folder_feeds_a_service(world: World) -> None:

@@ -44,9 +44,13 @@ class Mosquitto:
         with (self.folder / "mosquitto.log").open("ab") as log:
             self.process = subprocess.Popen([MOSQUITTO, "-c", config], stdout=log, stderr=log)
         until = time.monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
+        while not self._answers():
             assert time.monotonic() < until, (self.folder / "mosquitto.log").read_text()
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         if self.process is not None:

@@ -144,9 +144,9 @@ class BridgeRunner:
     ) -> None:
         topic = rules.reply_topic(self.bridge, message)
         if topic:
-            headers = cloudevents.answer(self.bridge.service, event.attributes)
+            attributes = cloudevents.answer(self.bridge.service, event.attributes)
             await connection.publish(
-                _reply(topic, message, answer.body, answer.content_type, headers)
+                _reply(topic, message, answer.body, answer.content_type, attributes)
             )
 
     async def _send_error(
@@ -158,17 +158,17 @@ class BridgeRunner:
             self.bridge.dead_letters,
             message.body,
             message.content_type,
-            rules.dead_headers(message, error),
-            message.correlation,
-            message.key,
+            headers=rules.dead_headers(message, error),
+            correlation=message.correlation,
+            key=message.key,
         )
         await connection.publish(letter)
         self.counts["dead"] += 1
         topic = rules.reply_topic(self.bridge, message)
         if topic:
-            headers = cloudevents.answer(self.bridge.service, event.attributes, error)
+            attributes = cloudevents.answer(self.bridge.service, event.attributes, error)
             body = cloudevents.error_body(error)
-            await connection.publish(_reply(topic, message, body, cloudevents.JSON, headers))
+            await connection.publish(_reply(topic, message, body, cloudevents.JSON, attributes))
         self.counts["failed"] += 1
 
     def _has_to_wait(self, reason: str) -> None:
@@ -197,9 +197,16 @@ class BridgeRunner:
 
 
 def _reply(
-    topic: str, message: Message, body: bytes, content_type: str, headers: dict[str, str]
+    topic: str, message: Message, body: bytes, content_type: str, attributes: dict[str, str]
 ) -> Outgoing:
-    return Outgoing(topic, body, content_type, headers, message.correlation, message.key)
+    return Outgoing(
+        topic,
+        body,
+        content_type,
+        attributes,
+        correlation=message.correlation,
+        key=message.key,
+    )
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

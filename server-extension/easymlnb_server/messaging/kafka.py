@@ -89,7 +89,8 @@ class KafkaConnection:
         """Send a record; raises ``ConnectionLost``, or ``TooLarge`` for one Kafka refuses."""
         from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-        headers = [(_header(name), value.encode()) for name, value in message.headers.items()]
+        names = {f"{PREFIX}{name}": value for name, value in message.attributes.items()}
+        headers = [(name, text.encode()) for name, text in {**names, **message.headers}.items()]
         if message.content_type:
             headers.append(("content-type", message.content_type.encode()))
         try:
@@ -140,9 +141,3 @@ def _common(bridge: Bridge) -> dict[str, Any]:
         }
         protocol = protocol.replace("PLAINTEXT", "SASL_PLAINTEXT").replace("SSL", "SASL_SSL")
     return options | {"security_protocol": protocol}
-
-
-def _header(name: str) -> str:
-    """Return the name of a header: attributes have a prefix, the message's own headers do not."""
-    plain = name.isalnum() and not name.startswith("easymlnb")
-    return f"{PREFIX}{name}" if plain else name

@@ -1,7 +1,7 @@
 """What a bridge to a broker is, what it carries, and what callers see of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -134,12 +134,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message for a broker."""
+    """A message for a broker.
+
+    ``attributes`` are those of a CloudEvent, which each transport writes in its own way; ``headers``
+    are written as they are.
+    """
 
     subject: str
     body: bytes
     content_type: str
-    headers: Mapping[str, str]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     correlation: bytes = b""
     key: bytes | None = None
 

@@ -75,7 +75,7 @@ class MqttConnection:
         from paho.mqtt.properties import Properties
 
         properties = Properties(PacketTypes.PUBLISH)
-        properties.UserProperty = list(message.headers.items())
+        properties.UserProperty = [*message.attributes.items(), *message.headers.items()]
         if message.content_type:
             properties.ContentType = message.content_type
         if message.correlation:
@@ -105,10 +105,11 @@ class MqttConnection:
     def _make_client(self) -> "Client":
         try:
             from paho.mqtt import client as mqtt
+            from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as error:
             raise NotReady(MISSING_PACKAGE) from error
         client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id=self._bridge.group or f"easymlnb-{self._name}",
             protocol=mqtt.MQTTv5,
             manual_ack=True,

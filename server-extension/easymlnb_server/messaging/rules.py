@@ -99,5 +99,9 @@ def reply_topic(bridge: Bridge, message: Message) -> str:
 
 def dead_headers(message: Message, error: EasyMLNBError) -> dict[str, str]:
     """Return the headers of a dead letter: the message's own, and why it failed."""
-    about = {"easymlnberror": error.code, "easymlnbmessage": error.message[:LONGEST_TEXT]}
-    return {**message.headers, **about, "easymlnbsubject": message.subject}
+    return {
+        **message.headers,
+        "easymlnb-error": error.code,
+        "easymlnb-message": error.message[:LONGEST_TEXT],
+        "easymlnb-subject": message.subject,
+    }

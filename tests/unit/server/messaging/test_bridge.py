@@ -139,7 +139,7 @@ async def test_a_message_is_answered_then_acknowledged(broker: FakeBroker) -> No
         shown = runner.shown()
     (sent,) = broker.sent
     assert (sent.subject, sent.body, sent.content_type) == ("out", b"A", "text/plain")
-    assert (sent.correlation, sent.key, sent.headers["causationid"]) == (b"7", b"k", "abcdefgh")
+    assert (sent.correlation, sent.key, sent.attributes["causationid"]) == (b"7", b"k", "abcdefgh")
     assert (shown.state, shown.received, shown.answered, shown.failed) == ("connected", 1, 1, 0)
 
 
@@ -160,9 +160,9 @@ async def test_a_message_that_fails_is_a_dead_letter(
     assert len(calls.made) == tries
     letter, answer = broker.sent
     assert (letter.subject, letter.body, letter.content_type) == ("dead", b"a", "text/plain")
-    assert letter.headers["easymlnberror"] == error.code
+    assert letter.headers["easymlnb-error"] == error.code
     assert letter.headers["ce-id"] == "abcdefgh"
-    assert (answer.subject, answer.headers["type"]) == ("out", "org.easymlnb.error")
+    assert (answer.subject, answer.attributes["type"]) == ("out", "org.easymlnb.error")
     assert error.code.encode() in answer.body
     assert (shown.failed, shown.dead, shown.retried) == (1, 1, tries - 1)
 
@@ -205,7 +205,7 @@ async def test_an_answer_that_the_broker_refuses_is_an_error(broker: FakeBroker)
     broker.put(b"a", content_type="application/cloudevents+json")
     async with running(broker, calls):
         await broker.until(lambda: len(broker.acknowledged) == 1)
-    assert broker.sent[0].headers["easymlnberror"] == "bad_request"
+    assert broker.sent[0].headers["easymlnb-error"] == "bad_request"
     assert calls.made == []
 
 
