@@ -10,6 +10,7 @@ from easymlnb.cli import (
     batch,
     compare,
     credentials,
+    events,
     hub,
     jobs,
     maintenance,
@@ -49,7 +50,7 @@ app.add_typer(models.app, name="models")
 template_models.register(models.app)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
-for part in (maintenance, ownership, traffic, usage):
+for part in (events, maintenance, ownership, traffic, usage):
     part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]

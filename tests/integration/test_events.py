@@ -1,6 +1,7 @@
 """Messages of real brokers and files of a real folder, through kills of the server."""
 
 import json
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import easymlnb as ml
 from support.brokers import Device, MockKafka, Mosquitto, mosquitto
 from support.notebooks import make_notebook
 from support.server import RunningServer, free_port
@@ -124,6 +126,33 @@ def test_devices_get_answers_over_mqtt(world: World) -> None:
     assert "broker" in json.dumps(log)
 
 
+def test_calls_arrive_as_cloud_events(world: World) -> None:
+    http, path = world.server.http, "services/double/call"
+    headers = {f"ce-{name}": value for name, value in EVENT.items()} | {"ce-id": "http 0001"}
+    for replayed in (None, "true"):
+        answer = http.post(path, json={"x": 2}, headers=headers)
+        assert (answer.status_code, answer.json()) == (200, 4.0)
+        assert (answer.headers["ce-id"], answer.headers["ce-type"]) == (
+            "http%200001.answer", "org.easymlnb.result",
+        )  # fmt: skip
+        assert answer.headers.get("Idempotency-Replayed") == replayed
+    structured = {"Content-Type": "application/cloudevents+json"}
+    document = EVENT | {"id": "http-0002", "data": {"x": 3}}
+    answer = http.post(path, content=json.dumps(document), headers=structured)
+    assert answer.headers["Content-Type"] == "application/cloudevents+json"
+    assert answer.headers["X-Request-Id"] == "http-0002"
+    found = answer.json()
+    assert (found["data"], found["causationid"]) == (6.0, "http-0002")
+    document |= {"id": "http-0003", "data": {"x": "no"}}
+    refused = http.post(path, content=json.dumps(document), headers=structured)
+    assert (refused.status_code, refused.headers["ce-type"]) == (422, "org.easymlnb.error")
+    assert refused.json()["error"]["code"] == "invalid_input"
+    broken = http.post(path, content="{", headers=structured)
+    assert (broken.status_code, broken.json()["error"]["code"]) == (400, "bad_request")
+    missing = http.post(path, json={"x": 2}, headers={"ce-specversion": "1.0"})
+    assert "lacks the attribute 'id'" in missing.json()["error"]["message"]
+
+
 def test_records_get_answers_over_kafka(world: World) -> None:
     for number in range(20):
         headers = {f"ce_{name}": value for name, value in EVENT.items()}
@@ -200,7 +229,17 @@ def test_nothing_is_lost_when_the_server_is_killed(world: World) -> None:
     world.kafka.flush()
     world.until(lambda: world.bridge("plant")["received"] > before + 3, "no message")
     world.until(lambda: list((world.inbox / ".working").glob("*/*.txt")), "no claim")
+    client = ml.connect(world.server.url, world.server.token)
+    stored, copy = (world.inbox.parent / name for name in ("outbox.db", "copy.db"))
+    outbox = client.outbox(stored)
+    calls = {outbox.put("double", x=100 + number): 200 + 2 * number for number in range(6)}
+    outbox.close()
+    shutil.copy(stored, copy)
+    with client.outbox(stored) as sent:
+        assert sent.flush() == 6
+    outbox = client.outbox(copy)  # as after a crash of the device
     world.server.stop(signal.SIGKILL)
+    assert outbox.flush() == 0
     (world.inbox / "12.txt").write_text("a\n" * 12)
     world.server.start()
     done = world.inbox / "done"
@@ -216,6 +255,13 @@ def test_nothing_is_lost_when_the_server_is_killed(world: World) -> None:
         cause = dict(record.headers())["ce_causationid"].decode()
         records |= {cause} if cause.startswith("killed") else set()
     consumer.close()
+    assert outbox.flush() == 6
+    ended: dict[str, Any] = {}
+    while len(ended) < 6:
+        ended |= {one.key: one.result for one in outbox.results()}
+    assert ended == calls
+    assert world.server.http.get("jobs", params={"service": "double"}).json()["total"] == 6
+    outbox.close()
     world.until(lambda: all(path.exists() for path in results), "a result is missing")
     world.until(lambda: (done / "12.txt").exists(), "not moved")
     assert [json.loads(path.read_text())["lines"] for path in results] == list(range(13))

@@ -27,6 +27,7 @@ from easymlnb_server.http.routes import (
     REQUEST,
     SESSION,
     SHARED_ROUTES,
+    SOURCE,
     UPLOAD,
     USER,
     VERSION,
@@ -204,6 +205,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
+    f"{OWN}/events": (Probe("post", "call", 400),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
@@ -276,6 +278,10 @@ OF_NONE: dict[str, dict[str, int]] = {
     "deliveries": {"get": 200},
     "deliveries/JOB": {"get": 404},
     "deliveries/JOB/retry": {"post": 404},
+    "bridges": {"get": 200},
+    "bridges/SOURCE": {"get": 404},
+    "storage-events": {"get": 200},
+    "storage-events/SOURCE": {"get": 404},
     "models": {"get": 200, "post": 400},
     "models/page": {"get": 200},
     "models/NAME": {"get": 404, "patch": 400, "delete": 404},
@@ -310,6 +316,7 @@ OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 STANDS_FOR = {
     FULL_NAME: "NAME",
     BUNDLE: "BUNDLE",
+    SOURCE: "SOURCE",
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
     JOB: "JOB",
@@ -424,6 +431,7 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("([a-z-]+)/([a-z-]+)", "registered-models/none")
             .replace("NAME", NOWHERE)
             .replace("KEY", f"key_{'0' * 16}")
+            .replace("SOURCE", "absent")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)

@@ -99,6 +99,8 @@ class Device:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        if (open_socket := self._client.socket()) is not None:
+            open_socket.close()
 
 
 class MockKafka:

@@ -46,7 +46,7 @@ class CloudEvent:
 def is_structured(content_type: str) -> bool:
     """Return whether a body is an event; raises ``BadRequest`` for several in one body."""
     if content_type.lower().startswith(BATCHED):
-        raise BadRequest("A batch of events is not supported. Send each event by itself.")
+        raise BadRequest("A batch of events is not supported. Send one event per request.")
     return content_type.partition(";")[0].strip().lower() == STRUCTURED
 
 

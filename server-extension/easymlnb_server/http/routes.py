@@ -10,6 +10,7 @@ from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
+from easymlnb_server.calls.event_handlers import EventCallHandler
 from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
@@ -235,7 +236,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}", ServiceHandler),
         (rf"services/{name}/access", AccessHandler),
         (rf"services/{name}/maintainers", MaintainersHandler),
-        (rf"services/{name}/call", CallHandler),
+        (rf"services/{name}/call", EventCallHandler),
         (rf"services/{name}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions", VersionsHandler),
         (rf"services/{name}/log", LogHandler),
@@ -292,7 +293,7 @@ def _common_routes(name: str) -> Routes:
             {"paused": False},
         ),
         (rf"services/{name}/versions/{VERSION}", VersionHandler),
-        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/call", EventCallHandler),
         (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
         (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),

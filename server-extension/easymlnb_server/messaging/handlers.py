@@ -30,7 +30,7 @@ OPERATIONS = {
         ok("All of them.", BridgeList), tag="Messaging",
         description="The administrator configures them; you see those that run in your name.",
     ),
-    "GET /bridges/{bridge}": Operation(
+    "GET /bridges/{source}": Operation(
         "getBridge", "A bridge to a broker of messages", ok("The bridge.", BridgeShown),
         tag="Messaging",
     ),

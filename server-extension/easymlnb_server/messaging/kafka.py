@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MISSING_PACKAGE = "A bridge to Kafka needs the package aiokafka: pip install 'easymlnb[kafka]'."
 
 LONGEST_CALL = 3600.0
-"""Seconds for which a bridge without a timeout may be busy before its group goes on without it."""
+"""Seconds that a bridge without a timeout may be busy before its group continues without it."""
 
 PREFIX = "ce_"
 """Begins the names of headers that are attributes of an event."""

@@ -136,8 +136,8 @@ class Message:
 class Outgoing:
     """A message for a broker.
 
-    ``attributes`` are those of a CloudEvent, which each transport writes in its own way; ``headers``
-    are written as they are.
+    ``attributes`` are those of a CloudEvent, which each transport writes in its own way;
+    ``headers`` are written as they are.
     """
 
     subject: str

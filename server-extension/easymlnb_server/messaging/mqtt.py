@@ -99,6 +99,8 @@ class MqttConnection:
         self._end("The bridge was stopped.")
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+        if (socket := self._client.socket()) is not None:  # the thread ended before it was closed
+            socket.close()
 
     # in the library's thread
 

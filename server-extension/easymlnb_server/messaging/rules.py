@@ -25,7 +25,7 @@ LONGEST_TEXT = 500
 PREFIXES = ("ce-", "ce_")
 """Begin the names of an event's attributes; in MQTT, there may be none."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+_REQUEST_ID = re.compile(r"(?!emnb_)[A-Za-z0-9._-]{8,64}\Z")
 _SETTINGS = (ServiceNotFound, VersionNotFound, Forbidden, NotLoggedIn)
 _FAILURES = (CallFailed, DeadlineExceeded, WorkerLost)
 

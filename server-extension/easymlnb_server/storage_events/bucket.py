@@ -76,7 +76,7 @@ class BucketPlace:
         self._receipts.clear()
 
     async def watch(self, notify: Callable[[], None]) -> None:
-        """Return: the queue is asked at intervals, and webhooks call by themselves."""
+        """Return: the queue is asked at intervals, and webhooks do not ask."""
 
     def wanted(self, objects: Iterable[ObjectEvent]) -> list[Found]:
         """Return those of these objects that the service gets."""
@@ -146,7 +146,7 @@ class BucketPlace:
             yield from answer["Body"].iter_chunks(CHUNK)
 
     def target(self, item: Item) -> str:
-        """Return the key beside which the result is put."""
+        """Return the key to which the result's ending is added."""
         source = self._source
         return source.results + item.path[len(source.prefix) :] if source.results else item.path
 

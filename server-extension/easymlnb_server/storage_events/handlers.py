@@ -62,7 +62,7 @@ class NotificationHandler(BodyHandler):
     @web.authenticated
     async def post(self, name: str) -> None:
         self.target(name, Action.CALL)
-        taken = await self.state.storage_events.notify(name, self.read_body())
+        taken = await self.state.storage_events.notify(name, self.read_body(), self.caller)
         self.write_json(EventsTaken(taken=taken))
 
 

@@ -95,19 +95,19 @@ class StorageEvents:
         """Return the latest files of a source."""
         return await asyncio.to_thread(self.repository.latest, name, limit)
 
-    async def notify(self, service: str, body: bytes) -> int:
+    async def notify(self, service: str, body: bytes, caller: Caller | None) -> int:
         """Take the new objects that a notification names; return how many were new.
 
         Raises ``BadRequest`` for what is no notification, or names a bucket of no source.
         """
         taken = 0
         for bucket, objects in objects_of(body).items():
-            sources = [one for one in self.watchers.values() if one.source.service == service]
+            sources = [one for one in self.visible(caller) if one.source.service == service]
             found = [one for one in sources if one.source.bucket == bucket]
             if not found:
                 raise BadRequest(
-                    f"No source of {service!r} has the bucket {bucket[:80]!r}. Add one to "
-                    "EasyMLNB.storage_events."
+                    f"You have no source of {service!r} with the bucket {bucket[:80]!r}. An "
+                    "administrator adds one to EasyMLNB.storage_events."
                 )
             for watcher in found:
                 assert isinstance(watcher.place, BucketPlace)

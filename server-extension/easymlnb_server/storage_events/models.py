@@ -158,7 +158,9 @@ class ItemShown(msgspec.Struct, kw_only=True):
     size: int
     state: ItemState
     job: str | None
-    target: Annotated[str | None, Meta(description="Name beside which its result is.")]
+    target: Annotated[
+        str | None, Meta(description="Name to which the ending of its result is added.")
+    ]
     error: dict[str, Any] | None
     created: float
     ended: float | None
