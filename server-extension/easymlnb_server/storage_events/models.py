@@ -69,8 +69,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("service is missing")
         if self.folder:
             _check_folder(Path(self.folder), Path(self.results) if self.results else None)
-        elif self.results and self.results.startswith(self.prefix or self.results):
-            raise ValueError("results must be a prefix outside of the watched one")
+        elif self.results and self.prefix.startswith(self.results):
+            raise ValueError("results must not be a prefix of the watched objects")
 
     @property
     def place(self) -> str:

@@ -110,7 +110,7 @@ def test_notifications_name_new_objects() -> None:
         ({"service": "f", "folder": "a"}, "absolute"),
         ({"service": "f", "folder": "/a", "results": "/a"}, "another folder"),
         ({"service": "f", "folder": "/a", "sevice": "g"}, "sevice"),
-        ({"service": "f", "bucket": "b", "prefix": "in/", "results": "in/x"}, "outside"),
+        ({"service": "f", "bucket": "b", "prefix": "in/", "results": "in/"}, "not be a prefix"),
     ],
 )
 def test_wrong_settings_are_named(values: dict[str, Any], message: str) -> None:
