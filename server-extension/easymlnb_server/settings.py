@@ -110,6 +110,11 @@ class Settings(
         except ValueError as error:
             raise TraitError(f"EasyMLNB.lanes: {error}.") from error
 
+    def check_events(self) -> None:
+        """Raise ``TraitError`` if a bridge or a source of files names no user and must."""
+        self.parsed_bridges(shared=self.shared)
+        self.sources(shared=self.shared)
+
     @property
     def worker_memory_bytes(self) -> int:
         """The default memory limit of a worker in bytes; 0: none."""

@@ -1,7 +1,43 @@
 """As whom the server does work that no request asked for, such as the files of a folder."""
 
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
 from easymlnb.contract.errors import Forbidden
 from easymlnb_server.identity.access import SINGLE_USER, Caller, UserDirectory, owner_key
+
+LONGEST_NAME = 63
+
+
+class NamesUser(Protocol):
+    """What an administrator configures, with the user as whom it runs."""
+
+    @property
+    def user(self) -> str: ...
+
+
+T = TypeVar("T", bound=NamesUser)
+
+
+def parse_configured(
+    configured: Mapping[str, Any], kind: type[T], noun: str, *, shared: bool
+) -> dict[str, T]:
+    """Return the records of a setting by name; raises ``ValueError`` that names the wrong one."""
+    found: dict[str, T] = {}
+    for name, values in configured.items():
+        if not name.isidentifier() or not name.isascii() or len(name) > LONGEST_NAME:
+            raise ValueError(f"{name!r} is no name of a {noun}; use letters, digits and _")
+        try:
+            one = found[name] = msgspec.convert(values, kind)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"the {noun} {name!r} is invalid: {error}") from error
+        if shared and not one.user:
+            raise ValueError(
+                f"the {noun} {name!r} is invalid: user is missing; a shared server needs it"
+            )
+    return found
 
 
 class Principals:

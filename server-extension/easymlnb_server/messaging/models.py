@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from easymlnb_server.identity.principals import parse_configured
+
 Transport = Literal["mqtt", "kafka"]
 SCHEMES = {"mqtt": ("mqtt", "mqtts"), "kafka": ("kafka", "kafkas")}
 
@@ -97,18 +99,7 @@ def covers(pattern: str, topic: str) -> bool:
 
 def parse_bridges(configured: Mapping[str, Any], *, shared: bool) -> dict[str, Bridge]:
     """Return the bridges of a setting; raises ``ValueError`` that names the bridge."""
-    bridges: dict[str, Bridge] = {}
-    for name, values in configured.items():
-        try:
-            bridge = msgspec.convert(values, Bridge)
-            if shared and not bridge.user:
-                raise ValueError("user is missing; a shared server needs it")
-        except (msgspec.ValidationError, ValueError) as error:
-            raise ValueError(f"the bridge {name!r} is invalid: {error}") from error
-        if not name.isidentifier() or len(name) > 63:
-            raise ValueError(f"{name!r} is no name of a bridge; use letters, digits and _")
-        bridges[name] = bridge
-    return bridges
+    return parse_configured(configured, Bridge, "bridge", shared=shared)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

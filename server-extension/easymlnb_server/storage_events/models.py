@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from easymlnb_server.identity.principals import parse_configured
+
 MAX_SETTLE = 3600.0
 
 
@@ -91,17 +93,7 @@ def _check_folder(folder: Path, results: Path | None) -> None:
 
 def parse_sources(configured: Mapping[str, Any], *, shared: bool) -> dict[str, Source]:
     """Return the sources of a setting; raises ``ValueError`` that names the source."""
-    sources: dict[str, Source] = {}
-    for name, values in configured.items():
-        try:
-            source = msgspec.convert(values, Source)
-            if shared and not source.user:
-                raise ValueError("user is missing; a shared server needs it")
-        except (msgspec.ValidationError, ValueError) as error:
-            raise ValueError(f"the source {name!r} is invalid: {error}") from error
-        if not name.isidentifier() or len(name) > 63:
-            raise ValueError(f"{name!r} is no name of a source; use letters, digits and _")
-        sources[name] = source
+    sources = parse_configured(configured, Source, "source", shared=shared)
     folders = [one.folder for one in sources.values() if one.folder]
     if len(set(folders)) < len(folders):
         raise ValueError("two sources have the same folder")
