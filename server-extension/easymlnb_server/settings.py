@@ -15,6 +15,7 @@ from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.messaging.settings import MessagingSettings
 from easymlnb_server.placement.registry import LOCAL
+from easymlnb_server.protocols.settings import ProtocolSettings
 from easymlnb_server.storage_events.settings import StorageEventSettings
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
@@ -28,6 +29,7 @@ class Settings(
     InboundSettings,
     JobSettings,
     MessagingSettings,
+    ProtocolSettings,
     StorageEventSettings,
     StorageSettings,
     WebhookSettings,

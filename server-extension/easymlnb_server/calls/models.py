@@ -30,6 +30,7 @@ class Entry(StrEnum):
     JOB = "job"
     MCP = "mcp"
     BROKER = "broker"
+    OIP = "oip"
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
