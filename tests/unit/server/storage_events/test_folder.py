@@ -1,6 +1,7 @@
 """Files of a folder: each is claimed once, read whole, and left with its result."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,3 +184,14 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     claimed.unlink()
     with pytest.raises(Gone):
         list(place.read(one))
+
+
+async def test_a_missing_package_is_named(
+    place: FolderPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    with pytest.raises(NotReady, match=r"pip install 'easymlnb\[storage\]'"):
+        await place.watch(lambda: None)
+    polled = FolderPlace(Source(service="f", folder=str(tmp_path), polling=True))
+    await polled.watch(lambda: None)
+    assert polled.pause < 1.0
