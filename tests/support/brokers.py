@@ -101,6 +101,8 @@ class Device:
         self._client.loop_stop()
         if (open_socket := self._client.socket()) is not None:
             open_socket.close()
+        # They lead back here, and would keep the client's other sockets open.
+        self._client.on_message = self._client.on_subscribe = None
 
 
 class MockKafka:

@@ -101,6 +101,9 @@ class MqttConnection:
         await asyncio.to_thread(self._client.loop_stop)
         if (socket := self._client.socket()) is not None:  # the thread ended before it was closed
             socket.close()
+        # They lead back here: without them, the client's other sockets are closed at once.
+        for name in ("connect", "subscribe", "message", "publish", "disconnect"):
+            setattr(self._client, f"on_{name}", None)
 
     # in the library's thread
 
