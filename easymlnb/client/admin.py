@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from easymlnb.client import operations
+from easymlnb.client.admin_events import EventOperations
 from easymlnb.client.admin_jobs import JobRuleOperations
 from easymlnb.client.admin_keys import KeyOperations
 from easymlnb.client.admin_method import Awaited, Blocking, operation
@@ -26,7 +27,9 @@ HUB_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 
 
-class _Operations(TrafficOperations, RecordedOperations, KeyOperations, JobRuleOperations):
+class _Operations(
+    TrafficOperations, RecordedOperations, KeyOperations, JobRuleOperations, EventOperations
+):
     @operation
     def full_name(self, name: str) -> Operation[str]:
         """Return the name with its owner on a shared service; a short name is your own."""

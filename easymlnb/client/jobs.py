@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from easymlnb.client import decoding, job_tables, operations
+from easymlnb.client import job_tables, operations
 from easymlnb.client.decoding import DownloadedFile
 from easymlnb.client.job_events import ENDED, Event, JobEventReader
 from easymlnb.client.messages import Operation, Request, raise_for_error
@@ -74,8 +74,7 @@ def find(chosen: Mapping[str, Any]) -> Operation[list[dict[str, Any]]]:
 def result(id: str, output: Schema) -> Operation[Any]:
     """Get the result of a job that has ended; raises its error."""
     response = raise_for_error((yield Request("GET", path(id, "result"), 300.0)))
-    name = operations.filename(response.headers.get("content-disposition", ""))
-    return decoding.decode(response.content_type, response.body, output, name)
+    return operations.decode_result(response, output)
 
 
 def raw_result(id: str) -> Operation[tuple[bytes, str]]:

@@ -18,6 +18,7 @@ from easymlnb.client.signatures import parameters
 from easymlnb.client.sse import OnProgress
 from easymlnb.contract import names
 from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
+from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.units import parse_duration
@@ -250,6 +251,12 @@ def fetch(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[Ra
         response.headers.get("x-easymlnb-version", ""),
         response.headers.get("x-request-id", ""),
     )
+
+
+def decode_result(response: Response, output: Schema) -> Any:
+    """Return the value in a response with a result."""
+    name = filename(response.headers.get("content-disposition", ""))
+    return decoding.decode(response.content_type, response.body, output, name)
 
 
 def _result_of_job(job: Mapping[str, Any]) -> Operation[Response]:

@@ -9,7 +9,7 @@
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
     |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
     |        CredentialNotFound, JobNotFound, ApiKeyNotFound, ModelNotFound,
-    |        ModelVersionNotFound, AliasNotFound
+    |        ModelVersionNotFound, AliasNotFound, SourceNotFound, BridgeNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
@@ -196,6 +196,22 @@ class DeliveryNotFound(EasyMLNBError, code="delivery_not_found", status=404):
     """The caller has no delivery with this id."""
 
     text = "You have no delivery with this id; it may have been deleted."
+
+
+class SourceNotFound(EasyMLNBError, code="source_not_found", status=404):
+    """No folder or bucket of this name feeds services, or it is another user's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no source of files named {name[:63]!r}. 'GET storage-events' lists yours."
+        )
+
+
+class BridgeNotFound(EasyMLNBError, code="bridge_not_found", status=404):
+    """No bridge to a broker has this name, or it is another user's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no bridge named {name[:63]!r}. 'GET bridges' lists yours.")
 
 
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):

@@ -56,6 +56,7 @@ class EasyMLNB(Settings, ExtensionApp):
             super()._link_jupyter_server_extension(serverapp)
             self.check_lanes()
             self.check_gate()
+            self.check_events()
         except TraitError as error:
             self._refusal = str(error)
             raise

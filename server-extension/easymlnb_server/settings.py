@@ -13,9 +13,11 @@ from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
+from easymlnb_server.messaging.settings import MessagingSettings
 from easymlnb_server.placement.registry import LOCAL
 from easymlnb_server.protocols.settings import ProtocolSettings
 from easymlnb_server.publishing.settings import GateTraits
+from easymlnb_server.storage_events.settings import StorageEventSettings
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
 
@@ -28,7 +30,9 @@ class Settings(
     IdentitySettings,
     InboundSettings,
     JobSettings,
+    MessagingSettings,
     ProtocolSettings,
+    StorageEventSettings,
     StorageSettings,
     WebhookSettings,
 ):
@@ -118,6 +122,11 @@ class Settings(
                 f"EasyMLNB.quality_gate = 'required' needs {' and '.join(absent)}, which are not "
                 "installed in the server's environment: pip install 'easymlnb[gate]'"
             )
+
+    def check_events(self) -> None:
+        """Raise ``TraitError`` if a bridge or a source of files names no user and must."""
+        self.parsed_bridges(shared=self.shared)
+        self.sources(shared=self.shared)
 
     @property
     def worker_memory_bytes(self) -> int:

@@ -30,7 +30,7 @@ LAZY = (KERNEL / "training", KERNEL / "compat")
 """Imported by functions or authors only, so that their modules may import the packages of
 ``WHERE_USED``."""
 
-OF_SERVER = {"server", "grpc", "hub", "otel", "postgres"}
+OF_SERVER = {"server", "grpc", "hub", "kafka", "mqtt", "otel", "postgres", "storage"}
 
 
 @cache

@@ -27,6 +27,7 @@ from easymlnb_server.http.routes import (
     REQUEST,
     SESSION,
     SHARED_ROUTES,
+    SOURCE,
     UPLOAD,
     USER,
     VERSION,
@@ -222,6 +223,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
     **{f"{OWN}/deepaas{at}": probes for at, probes in OF_DEEPAAS.items()},
+    f"{OWN}/events": (Probe("post", "call", 400),),
     MODEL: (Probe("get", "see"),),
     f"{MODEL}/ready": (Probe("get", "see"),),
     f"{MODEL}/config": (Probe("get", "see"),),
@@ -313,6 +315,10 @@ OF_NONE: dict[str, dict[str, int]] = {
     "deliveries": {"get": 200},
     "deliveries/JOB": {"get": 404},
     "deliveries/JOB/retry": {"post": 404},
+    "bridges": {"get": 200},
+    "bridges/SOURCE": {"get": 404},
+    "storage-events": {"get": 200},
+    "storage-events/SOURCE": {"get": 404},
     "models": {"get": 200, "post": 400},
     "models/page": {"get": 200},
     "models/NAME": {"get": 404, "patch": 400, "delete": 404},
@@ -348,6 +354,7 @@ OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 STANDS_FOR = {
     FULL_NAME: "NAME",
     BUNDLE: "BUNDLE",
+    SOURCE: "SOURCE",
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
     JOB: "JOB",
@@ -464,6 +471,7 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("([a-z-]+)/([a-z-]+)", "registered-models/none")
             .replace("NAME", NOWHERE)
             .replace("KEY", f"key_{'0' * 16}")
+            .replace("SOURCE", "absent")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)

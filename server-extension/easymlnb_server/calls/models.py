@@ -29,6 +29,7 @@ class Entry(StrEnum):
     HTTP = "http"
     JOB = "job"
     MCP = "mcp"
+    BROKER = "broker"
     OIP = "oip"
 
 

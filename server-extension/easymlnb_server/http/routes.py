@@ -10,6 +10,7 @@ from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
+from easymlnb_server.calls.event_handlers import EventCallHandler
 from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
@@ -54,6 +55,8 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.messaging.handlers import OPERATIONS as MESSAGING
+from easymlnb_server.messaging.handlers import BridgeHandler, BridgesHandler
 from easymlnb_server.model_templates.handlers import DataUploadsHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
@@ -130,6 +133,12 @@ from easymlnb_server.services.metadata_handlers import (
     MetadataHandler,
     ThumbnailHandler,
 )
+from easymlnb_server.storage_events.handlers import OPERATIONS as STORAGE_EVENTS
+from easymlnb_server.storage_events.handlers import (
+    NotificationHandler,
+    SourceHandler,
+    SourcesHandler,
+)
 from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
 from easymlnb_server.traffic.handlers import (
     PromotionHandler,
@@ -193,6 +202,8 @@ OPERATIONS: Operations = {
     **SCHEDULES,
     **WEBHOOKS,
     **DEEPAAS,
+    **MESSAGING,
+    **STORAGE_EVENTS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -207,6 +218,7 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+SOURCE = r"([A-Za-z_][A-Za-z0-9_]{0,62})"
 ASSET = r"([a-z]+\.[a-z]+)"
 KEY = r"(key_[0-9a-f]{16})"
 SESSION = r"([0-9a-f-]{36})"
@@ -240,7 +252,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}", ServiceHandler),
         (rf"services/{name}/access", AccessHandler),
         (rf"services/{name}/maintainers", MaintainersHandler),
-        (rf"services/{name}/call", CallHandler),
+        (rf"services/{name}/call", EventCallHandler),
         (rf"services/{name}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions", VersionsHandler),
         (rf"services/{name}/log", LogHandler),
@@ -297,7 +309,7 @@ def _common_routes(name: str) -> Routes:
             {"paused": False},
         ),
         (rf"services/{name}/versions/{VERSION}", VersionHandler),
-        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/call", EventCallHandler),
         (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
         (rf"services/{name}/versions/{VERSION}/quality", VersionQualityHandler),
@@ -339,6 +351,11 @@ def _common_routes(name: str) -> Routes:
         (rf"deliveries/{JOB}", DeliveryHandler),
         (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
         *deepaas_routes(name),
+        (r"bridges", BridgesHandler),
+        (rf"bridges/{SOURCE}", BridgeHandler),
+        (r"storage-events", SourcesHandler),
+        (rf"storage-events/{SOURCE}", SourceHandler),
+        (rf"services/{name}/events", NotificationHandler),
     )
 
 
