@@ -74,6 +74,8 @@ from easymlnb_server.protocols.easymlserve.handlers import ProcessHandler
 from easymlnb_server.protocols.easymlserve.operations import OPERATIONS as EASYMLSERVE
 from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
+from easymlnb_server.protocols.oip.handlers import oip_routes
+from easymlnb_server.protocols.oip.operations import OPERATIONS as OIP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -176,6 +178,7 @@ OPERATIONS: Operations = {
     **RECORDS,
     **COMPARISONS,
     **MCP,
+    **OIP,
     **ASSISTANTS,
     **EASYMLSERVE,
     **MODELS,
@@ -305,6 +308,7 @@ def _common_routes(name: str) -> Routes:
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
+        *oip_routes(name, VERSION),
         (rf"services/{name}/process", ProcessHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),

@@ -37,6 +37,8 @@ EXCEPTIONS = {
     "MlaasTrainHandler.post": "jobs are in the usage, with their events",
     "MlaasPredictHandler.post": "calls are in the usage and the log of calls",
     "PredictHandler.post": "calls are in the usage and the log of calls",
+    "InferHandler.post": "calls are in the usage and the log of calls",
+    "IndexHandler.post": "changes nothing: it lists states",
     "McpHandler.post": "calls are in the usage and the log of calls",
     "ProcessHandler.post": "calls are in the usage and the log of calls",
     "LookHandler.post": "changes nothing: it describes data",
