@@ -47,7 +47,7 @@ SERVER_SIDE = [
     "cryptography>=42",
     "fsspec>=2024.2",
     # Parses the requests of the fast path.
-    "httptools>=0.6",
+    "httptools>=0.6.4",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
     # Formulas in descriptions and results as MathML.
@@ -86,7 +86,7 @@ DATA = [
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # Trained models in formats that run no code; imported only where a model is saved or loaded.
-TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
+TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.14"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
@@ -201,7 +201,7 @@ setup(
         "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
-        "websockets>=13",
+        "websockets>=15",
     ],
     extras_require={
         "arrow": ARROW,
