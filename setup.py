@@ -34,15 +34,13 @@ def data_files() -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-# What a Jupyter server with the extension needs beside the kernel side.
-SERVER_SIDE = [
+# What a server for given bundles needs, as container images run it: no pages.
+CONTAINER = [
     "alembic>=1.13",
     # Packs the script of app pages; gzip needs a tenth more bytes.
     "brotli>=1.1",
     # The times of schedules, also when clocks change.
     "cronsim>=2.6",
-    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
-    "anywidget>=0.9.13",
     # Encrypts the credentials of published code.
     "cryptography>=42",
     "fsspec>=2024.2",
@@ -55,14 +53,10 @@ SERVER_SIDE = [
     "markupsafe>=2.1",
     "mdit-py-plugins>=0.4.1",
     "nbclient>=0.10",
-    # Compares the notebooks of two versions.
-    "nbdime>=4",
     "nbformat>=5.10",
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
     "pillow>=11",
-    # Draws the plots of app pages that its two small bundles, which we include, do not know.
-    "plotly>=6",
     "prometheus-client>=0.17",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
@@ -70,6 +64,16 @@ SERVER_SIDE = [
     "tzdata>=2024.1",
     # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
     "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
+]
+# What a Jupyter server with the extension needs beside the kernel side.
+SERVER_SIDE = [
+    *CONTAINER,
+    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
+    "anywidget>=0.9.13",
+    # Compares the notebooks of two versions.
+    "nbdime>=4",
+    # Draws the plots of app pages that its two small bundles, which we include, do not know.
+    "plotly>=6",
     "voila>=0.5.13,<0.6",
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
@@ -196,6 +200,7 @@ setup(
     ],
     extras_require={
         "arrow": ARROW,
+        "container": CONTAINER,
         "data": DATA,
         "docs": DOCS,
         "examples": EXAMPLES,

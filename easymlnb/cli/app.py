@@ -10,6 +10,8 @@ from easymlnb.cli import (
     batch,
     compare,
     credentials,
+    export,
+    export_manifests,
     hub,
     jobs,
     maintenance,
@@ -18,6 +20,7 @@ from easymlnb.cli import (
     ownership,
     placement,
     schedules,
+    serve_bundle,
     template_models,
     traffic,
     usage,
@@ -42,6 +45,8 @@ app = typer.Typer(
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
+export_manifests.register(export.app)
+app.add_typer(export.app, name="export")
 app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
@@ -49,7 +54,7 @@ app.add_typer(models.app, name="models")
 template_models.register(models.app)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
-for part in (maintenance, ownership, traffic, usage):
+for part in (maintenance, ownership, serve_bundle, traffic, usage):
     part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]

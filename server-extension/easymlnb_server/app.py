@@ -21,7 +21,8 @@ from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
 from easymlnb_server.http.fastpath.listener import install
-from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
+from easymlnb_server.http.root_routes import serve_at_root
+from easymlnb_server.http.routes import BUNDLE_ROUTES, PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import extend_path
 from easymlnb_server.identity.revocation import EVERY
 from easymlnb_server.lifecycle import ServingLifecycle
@@ -54,6 +55,7 @@ class EasyMLNB(Settings, ExtensionApp):
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.check_lanes()
+            self.check_bundles()
         except TraitError as error:
             self._refusal = str(error)
             raise
@@ -91,7 +93,8 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def initialize_handlers(self) -> None:
         login = getattr(self._server.identity_provider, "routes", ())
-        for path, *rest in (*login, *(SHARED_ROUTES if self.shared else ROUTES)):
+        routes = SHARED_ROUTES if self.shared else BUNDLE_ROUTES if self.bundles else ROUTES
+        for path, *rest in (*login, *routes):
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
         if self.kernel_nodelay and not self.shared:
             self.handlers.append((kernel_channels.PATTERN, kernel_channels.KernelChannelsHandler))
@@ -163,14 +166,18 @@ class EasyMLNB(Settings, ExtensionApp):
     def _install_fast_path(self, server: ServerApp) -> Connections:
         """Watch all connections, and answer simple calls on the fast path if it is enabled."""
         call = SHARED_CALL if self.shared else CALL
-        return install(
+        prefix = f"(?:{PREFIX}/)?" if self.bundles else f"{PREFIX}/"
+        connections = install(
             server.http_server,
             server.web_app,
-            url_path_join(re.escape(server.base_url), PREFIX, call),
+            f"{re.escape(server.base_url)}{prefix}{call}",
             self._state,
             self.make_inbound(proxied=server.trust_xheaders),
             fast_path=self.fast_path,
         )
+        if self.bundles:
+            serve_at_root(server.web_app, server.base_url, PREFIX)
+        return connections
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state

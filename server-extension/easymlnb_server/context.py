@@ -29,6 +29,7 @@ from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.publishing.ownership import Ownership
+from easymlnb_server.publishing.preloading import PreloadedBundles
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -57,6 +58,7 @@ class ServerContext:
     services: ServiceRegistry
     published: PublishedServices
     publisher: Publisher
+    preloaded: PreloadedBundles
     ownership: Ownership
     live: LiveServices
     registration: WorkerRegistration

@@ -56,7 +56,12 @@ from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.model_templates.handlers import DataUploadsHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
-from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
+from easymlnb_server.observability.handlers import (
+    CallMetricsHandler,
+    LiveHandler,
+    MetricsHandler,
+    ReadyHandler,
+)
 from easymlnb_server.openapi.document import Operations
 from easymlnb_server.openapi.handlers import OPERATIONS as OPENAPI
 from easymlnb_server.openapi.handlers import OpenapiHandler, ServiceOpenapiHandler
@@ -340,3 +345,6 @@ SHARED_ROUTES: Routes = (
     (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )
+
+BUNDLE_ROUTES: Routes = ((r"metrics", CallMetricsHandler), *ROUTES)
+"""The routes of a server for given bundles, which are also at its root."""
