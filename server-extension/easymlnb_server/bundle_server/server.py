@@ -28,10 +28,6 @@ BOTH = (
     "A token is set, and --trust-cluster says that callers need none. Remove one of them: with "
     "--trust-cluster, everyone who reaches this port may call."
 )
-TRUSTED = (
-    "TRUSTING THE CLUSTER: everyone who can reach port %d may call all services, without a login. "
-    "Restrict access with the cluster's network policies or gateway."
-)
 
 
 def config_from(folder: Path, *, trusted: bool) -> Config:
@@ -103,6 +99,5 @@ class BundleServerApp(ServerApp):
         if extension.trust_cluster:
             if given:
                 raise ValueError(BOTH)
-            self.log.warning(TRUSTED, self.port)
         elif not given:
             raise ValueError(NO_TOKEN)

@@ -25,7 +25,9 @@ class _RootRoutes(Router):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> None:
         path = request.path
-        if path.startswith(self._prefix) or not path.startswith(self._base_url):
+        if path.startswith(self._prefix):
             return
-        request.path = self._prefix + path.removeprefix(self._base_url)
+        # Nothing of ours has a name with two slashes: what is elsewhere is not found.
+        below = path.removeprefix(self._base_url) if path.startswith(self._base_url) else f"/{path}"
+        request.path = self._prefix + below
         request.uri = f"{request.path}?{request.query}" if request.query else request.path
