@@ -12,7 +12,7 @@ TEMPLATE = """\
 # Calls the service {service} with the file of an event, and stores its result.
 set -eu
 export PORT={port} EASYMLNB_IP=127.0.0.1 EASYMLNB_TRUST_CLUSTER=1 EASYMLNB_BASE_URL=/
-easymlnb serve-bundle "${{EASYMLNB_BUNDLE:-{bundle}}}" &
+easymlnb serve-bundle {bundle} &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" || true' EXIT
 ready='import urllib.request as u; u.urlopen("http://127.0.0.1:{port}/health/ready", timeout=5)'

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from jupyter_core import paths
+
 from easymlnb_server.__main__ import complete, use_uvloop
 
 with complete():
@@ -23,9 +25,9 @@ def main(arguments: Sequence[str]) -> None:
     given = [one.removeprefix(STATE_DIR) for one in arguments if one.startswith(STATE_DIR)]
     with tempfile.TemporaryDirectory(prefix="easymlnb-") as temporary:
         folder = Path([temporary, *given][-1]).absolute()
-        isolate(folder)
         try:
             config = config_from(folder, trusted=TRUST in arguments)
+            isolate(folder)
             app = BundleServerApp.instance(config=config)
             app.prepare([*arguments])
         except ValueError as error:
@@ -38,6 +40,10 @@ def main(arguments: Sequence[str]) -> None:
 def isolate(folder: Path) -> None:
     """Keep the configuration and files of the account's other Jupyter servers out of this one."""
     os.environ["JUPYTER_NO_CONFIG"] = "1"
+    # Jupyter makes an empty folder for its configuration, which it would leave behind.
+    tempfile.tempdir = str(folder)
+    paths.jupyter_config_dir()
+    tempfile.tempdir = None
     for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         os.environ[name] = str(folder / name.lower())
 

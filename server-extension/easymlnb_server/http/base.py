@@ -162,7 +162,8 @@ class EasyHandler(JupyterHandler):
         if method not in ("GET", "HEAD", "OPTIONS") and not self.is_visitor:
             self.check_xsrf_cookie()
         if self.caller is not None and self.caller.key is not None:
-            if not getattr(verb, "__allow_unauthenticated", False):
+            # Callers without a login can see what is open to everyone, such as health checks.
+            if self.caller.key.id or not getattr(verb, "__allow_unauthenticated", False):
                 self._check_scope(method, self.caller.key)
         elif user is not None and self.page_token is None:
             await self._authorize(method)

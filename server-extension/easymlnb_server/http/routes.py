@@ -346,5 +346,9 @@ SHARED_ROUTES: Routes = (
     (r".*", NotFoundHandler),
 )
 
-BUNDLE_ROUTES: Routes = ((r"metrics", CallMetricsHandler), *ROUTES)
-"""The routes of a server for given bundles, which are also at its root."""
+# A server for given bundles has no live services either, and runs no kernels for others.
+BUNDLE_ROUTES: Routes = (
+    *_common_routes(NAME),
+    (r"metrics", CallMetricsHandler),
+    (r".*", NotFoundHandler),
+)
