@@ -14,6 +14,7 @@ from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.placement.registry import LOCAL
+from easymlnb_server.protocols.settings import ProtocolSettings
 from easymlnb_server.publishing.settings import PublishingSettings
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
@@ -26,6 +27,7 @@ class Settings(
     IdentitySettings,
     InboundSettings,
     JobSettings,
+    ProtocolSettings,
     PublishingSettings,
     StorageSettings,
     WebhookSettings,

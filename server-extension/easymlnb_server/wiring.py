@@ -49,6 +49,7 @@ from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.protocols.mcp.manager import McpServer
+from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.preloading import PreloadedBundles
 from easymlnb_server.publishing.promotions import Promotions
@@ -220,6 +221,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
+        oip=ModelRepository(services, published),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         models=models.registry,
