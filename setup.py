@@ -111,11 +111,15 @@ DEV = [
     "anyio>=4.12",
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
+    # Validates manifests for Knative.
+    "cloudcoil-models-knative-serving>=1.17",
     "codespell>=2.4",
     "fastapi",
     "hypothesis>=6.100",
     "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
+    # Validates manifests for Kubernetes.
+    "kubernetes-validate>=1.30",
     "matplotlib>=3.8",
     "mypy>=1.15",
     # Node.js: JupyterHub's proxy in tests/hub runs on it.

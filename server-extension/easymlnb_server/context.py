@@ -97,3 +97,8 @@ class ServerContext:
     webhooks: Webhooks
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether this process answers calls of published services."""
+        return self.published.ready and self.preloaded.ready and not self.services.draining

@@ -81,6 +81,10 @@ def test_calls_rights_and_a_graceful_end(server: BundleServer, tmp_path: Path) -
         for path in ("services/multiply/call", "easymlnb/services/multiply/call"):
             answer = client.post(path, json={"value": 4}, headers=login)
             assert (answer.status_code, answer.json()) == (200, 8.0)
+        tensor = {"name": "value", "datatype": "FP64", "shape": [1], "data": [4.0]}
+        answer = client.post("v2/models/multiply/infer", json={"inputs": [tensor]}, headers=login)
+        assert answer.json()["outputs"][0]["data"] == [8.0], answer.text
+        assert client.get("v2/health/ready").status_code == 200
         assert client.post("services/password/call", json={}, headers=login).json() == "hsifdrows"
         assert client.post("services/multiply/call", json={"value": 4}).status_code == 401
         assert client.get("health/live").status_code == 200

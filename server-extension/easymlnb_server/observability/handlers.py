@@ -34,8 +34,7 @@ class ReadyHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        state = self.state
-        ready = state.published.ready and state.preloaded.ready and not state.services.draining
+        ready = self.state.ready
         self.write_json(Health(status="ok" if ready else "not_ready"), 200 if ready else 503)
 
 
