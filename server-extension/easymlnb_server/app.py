@@ -98,6 +98,8 @@ class EasyMLNB(Settings, ExtensionApp):
         routes = SHARED_ROUTES if self.shared else BUNDLE_ROUTES if self.bundles else ROUTES
         for path, *rest in (*login, *routes):
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
+        if self.bundles:  # before the server listens: Jupyter's routes must never be open
+            serve_at_root(self._server.web_app, self._server.base_url, PREFIX)
         if self.kernel_nodelay and not self.shared:
             self.handlers.append((kernel_channels.PATTERN, kernel_channels.KernelChannelsHandler))
 
@@ -170,7 +172,7 @@ class EasyMLNB(Settings, ExtensionApp):
         """Watch all connections, and answer simple calls on the fast path if it is enabled."""
         call = SHARED_CALL if self.shared else CALL
         prefix = f"(?:{PREFIX}/)?" if self.bundles else f"{PREFIX}/"
-        connections = install(
+        return install(
             server.http_server,
             server.web_app,
             f"{re.escape(server.base_url)}{prefix}{call}",
@@ -178,9 +180,6 @@ class EasyMLNB(Settings, ExtensionApp):
             self.make_inbound(proxied=server.trust_xheaders),
             fast_path=self.fast_path,
         )
-        if self.bundles:
-            serve_at_root(server.web_app, server.base_url, PREFIX)
-        return connections
 
     async def _open_grpc(self, server: ServerApp) -> None:
         if not self.grpc_port or self.is_node:
