@@ -56,6 +56,8 @@ class EasyMLNB(Settings, ExtensionApp):
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.check_lanes()
+            self.check_gate()
+            self.check_events()
             self.check_bundles()
         except TraitError as error:
             self._refusal = str(error)

@@ -1,34 +1,48 @@
-"""Traits of a server that serves given bundles, and for how it stops."""
+"""The traits of the quality gate."""
 
-from traitlets import Bool, Float, HasTraits, List, TraitError, Unicode
+from typing import Any
+
+from traitlets import Bool, Dict, Enum, HasTraits, TraitError, Unicode, validate
+
+from easymlnb.contract.quality import check_severities
+from easymlnb_server.publishing.gate import GateSettings
 
 
-class PublishingSettings(HasTraits):
-    """Traits of the extension for ``easymlnb serve-bundle`` and for stopping."""
+class GateTraits(HasTraits):
+    """How bundles are checked before they are published."""
 
-    bundles = List(
-        Unicode(),
-        help="Bundles to serve, and nothing else: files, or folders with zip files. Callers can "
-        "only call services, and all routes are also at the root. Set by easymlnb serve-bundle.",
+    quality_gate = Enum(
+        ["optional", "required"],
+        "optional",
+        help="'required' accepts only bundles that pass the quality gate.",
     ).tag(config=True)
-    trust_cluster = Bool(
-        False,
-        help="With bundles: everyone who reaches the port may call, without a login. The cluster "
-        "decides who can reach it.",
+    gate_severities = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Severities (error, warning, info, ignore) of checks and rules of the quality gate, "
+        "such as {'bandit:B301': 'error'}. They precede those of authors.",
     ).tag(config=True)
-    credentials_folder = Unicode(
-        help="With bundles: folder with one file for each credential of the services, such as a "
-        "mounted Kubernetes secret."
+    gate_comments = Bool(
+        True, help="Whether comments such as '# nosec' and '# noqa' hide findings."
     ).tag(config=True)
-    drain_seconds = Float(
-        5.0, min=0.0, help="Seconds that running calls have to finish when the server stops."
+    gate_advisories = Unicode(
+        help="File with known vulnerabilities of packages: OSV records (JSON or ZIP), or "
+        "pip-audit's JSON report. It is read for each check."
     ).tag(config=True)
 
-    def check_bundles(self) -> None:
-        """Raise ``TraitError`` for settings that need ``bundles``, without any."""
-        for name in ("trust_cluster", "credentials_folder"):
-            if getattr(self, name) and not self.bundles:
-                raise TraitError(
-                    f"EasyMLNB.{name} is only for servers that serve given bundles. Start one: "
-                    "easymlnb serve-bundle BUNDLE"
-                )
+    @validate("gate_severities")
+    def _gate_severities(self, proposal: Any) -> dict[str, str]:
+        try:
+            return check_severities(proposal["value"], "EasyMLNB.gate_severities")
+        except ValueError as error:
+            raise TraitError(str(error)) from error
+
+    @property
+    def gate_settings(self) -> GateSettings:
+        """The settings of the gate."""
+        return GateSettings(
+            self.quality_gate == "required",
+            self.gate_severities,
+            self.gate_comments,
+            self.gate_advisories,
+        )
