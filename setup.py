@@ -34,15 +34,13 @@ def data_files() -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-# What a Jupyter server with the extension needs beside the kernel side.
-SERVER_SIDE = [
+# What a server for given bundles needs, as container images run it: no pages.
+CONTAINER = [
     "alembic>=1.13",
     # Packs the script of app pages; gzip needs a tenth more bytes.
     "brotli>=1.1",
     # The times of schedules, also when clocks change.
     "cronsim>=2.6",
-    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
-    "anywidget>=0.9.13",
     # Encrypts the credentials of published code.
     "cryptography>=42",
     "fsspec>=2024.2",
@@ -55,14 +53,10 @@ SERVER_SIDE = [
     "markupsafe>=2.1",
     "mdit-py-plugins>=0.4.1",
     "nbclient>=0.10",
-    # Compares the notebooks of two versions.
-    "nbdime>=4",
     "nbformat>=5.10",
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
     "pillow>=11",
-    # Draws the plots of app pages that its two small bundles, which we include, do not know.
-    "plotly>=6",
     "prometheus-client>=0.17",
     # httpcore looks for it in each request, and not finding it takes a quarter of the time.
     "sniffio>=1.3",
@@ -72,6 +66,16 @@ SERVER_SIDE = [
     "tzdata>=2024.1",
     # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
     "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
+]
+# What a Jupyter server with the extension needs beside the kernel side.
+SERVER_SIDE = [
+    *CONTAINER,
+    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
+    "anywidget>=0.9.13",
+    # Compares the notebooks of two versions.
+    "nbdime>=4",
+    # Draws the plots of app pages that its two small bundles, which we include, do not know.
+    "plotly>=6",
     "voila>=0.5.13,<0.6",
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
@@ -113,6 +117,8 @@ DEV = [
     "anyio>=4.12",
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
+    # Validates manifests for Knative.
+    "cloudcoil-models-knative-serving>=1.17",
     "codespell>=2.4",
     # Its mock cluster is the Kafka of tests.
     "confluent-kafka>=2.6",
@@ -120,6 +126,8 @@ DEV = [
     "hypothesis>=6.100",
     "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
+    # Validates manifests for Kubernetes.
+    "kubernetes-validate>=1.30",
     "matplotlib>=3.8",
     # S3 and SQS for tests; its server runs on Flask.
     "flask>=3",
@@ -226,6 +234,7 @@ setup(
     ],
     extras_require={
         "arrow": ARROW,
+        "container": CONTAINER,
         "data": DATA,
         "deepaas": DEEPAAS,
         "docs": DOCS,

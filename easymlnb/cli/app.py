@@ -13,6 +13,8 @@ from easymlnb.cli import (
     credentials,
     deepaas,
     events,
+    export,
+    export_manifests,
     hub,
     jobs,
     listing,
@@ -23,6 +25,7 @@ from easymlnb.cli import (
     ownership,
     placement,
     schedules,
+    serve_bundle,
     template_models,
     traffic,
     usage,
@@ -47,6 +50,8 @@ app = typer.Typer(
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
+export_manifests.register(export.app)
+app.add_typer(export.app, name="export")
 app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
@@ -55,7 +60,7 @@ template_models.register(models.app)
 app.add_typer(metadata.app, name="metadata")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
-for part in (listing, maintenance, ownership, traffic, usage, deepaas, events):
+for part in (listing, maintenance, ownership, serve_bundle, traffic, usage, deepaas, events):
     part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]

@@ -31,6 +31,7 @@ from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
+from easymlnb_server.publishing.preloading import PreloadedBundles
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -60,6 +61,7 @@ class ServerContext:
     services: ServiceRegistry
     published: PublishedServices
     publisher: Publisher
+    preloaded: PreloadedBundles
     ownership: Ownership
     live: LiveServices
     registration: WorkerRegistration
@@ -99,3 +101,8 @@ class ServerContext:
     storage_events: StorageEvents
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether this process answers calls of published services."""
+        return self.published.ready and self.preloaded.ready and not self.services.draining

@@ -16,6 +16,7 @@ from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.messaging.settings import MessagingSettings
 from easymlnb_server.placement.registry import LOCAL
 from easymlnb_server.protocols.settings import ProtocolSettings
+from easymlnb_server.publishing.bundle_settings import BundleSettings
 from easymlnb_server.publishing.settings import GateTraits
 from easymlnb_server.storage_events.settings import StorageEventSettings
 from easymlnb_server.store.settings import StorageSettings
@@ -24,6 +25,7 @@ from easymlnb_server.webhooks.settings import WebhookSettings
 
 class Settings(
     AppSettings,
+    BundleSettings,
     CredentialSettings,
     GateTraits,
     HubSettings,

@@ -30,10 +30,12 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
+from easymlnb_server.credentials.mounted import read_mounted
 from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
+from easymlnb_server.identity.grants import CALLS_ONLY
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.identity.usage.meter import UsageMeter
@@ -49,6 +51,7 @@ from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
+from easymlnb_server.publishing.preloading import PreloadedBundles
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -122,7 +125,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
     common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
     keys = _key_source(settings, folder)
-    stored_credentials = CredentialStore(keys, shared=settings.shared)
+    stored_credentials = CredentialStore(
+        keys, shared=settings.shared, mounted=read_mounted(settings.credentials_folder)
+    )
     environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
@@ -142,6 +147,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         published,
         shared=settings.shared,
         account=account(),
+        grant=CALLS_ONLY if settings.bundles else None,
+        everyone=settings.trust_cluster,
         wake_version=traffic.wake_version,
     )
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -184,6 +191,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         services=services,
         published=published,
         publisher=publisher,
+        preloaded=PreloadedBundles(publisher, settings.bundles, services.user.name),
         ownership=Ownership(publisher),
         live=live,
         registration=registration,
@@ -275,6 +283,7 @@ def build_lifecycle(
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
+        yield "bundles", partial(context.preloaded.run, server.stop)
         yield "webhooks", components.context.webhooks.run
         yield "bridges", context.bridges.run
         yield "storage events", context.storage_events.run
@@ -289,6 +298,7 @@ def build_lifecycle(
         orphaned_workers=placements.orphaned_workers,
         prepare=prepare,
         duties=duties,
+        drain=settings.drain_seconds,
     )
 
 

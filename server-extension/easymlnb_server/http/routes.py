@@ -59,7 +59,12 @@ from easymlnb_server.messaging.handlers import OPERATIONS as MESSAGING
 from easymlnb_server.messaging.handlers import BridgeHandler, BridgesHandler
 from easymlnb_server.model_templates.handlers import DataUploadsHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
-from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
+from easymlnb_server.observability.handlers import (
+    CallMetricsHandler,
+    LiveHandler,
+    MetricsHandler,
+    ReadyHandler,
+)
 from easymlnb_server.openapi.document import Operations
 from easymlnb_server.openapi.handlers import OPERATIONS as OPENAPI
 from easymlnb_server.openapi.handlers import OpenapiHandler, ServiceOpenapiHandler
@@ -375,5 +380,12 @@ SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     *HUB,
     (r"metrics", MetricsHandler),
+    (r".*", NotFoundHandler),
+)
+
+# A server for given bundles has no live services either, and runs no kernels for others.
+BUNDLE_ROUTES: Routes = (
+    *_common_routes(NAME),
+    (r"metrics", CallMetricsHandler),
     (r".*", NotFoundHandler),
 )

@@ -35,9 +35,6 @@ from easymlnb_server.store.store import Store
 from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.deployment import Deployment
 
-STOP_DRAIN = 5.0
-"""Seconds that calls have to finish when the server stops."""
-
 REPLACE = "replace"
 STAGE = "stage"
 FORCE = "force"
@@ -256,7 +253,7 @@ class Publisher:
         self,
         *,
         reason: EasyMLNBError = STOPPING,
-        drain: float = STOP_DRAIN,
+        drain: float,
         hand_over: bool = False,
     ) -> None:
         """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.

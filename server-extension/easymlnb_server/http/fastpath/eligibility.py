@@ -167,6 +167,8 @@ class Eligibility:
             if credentials or not api_keys.is_key(key):
                 return None
             scheme, token = "bearer", key
+        if not credentials and key is None and self._state.services.everyone:
+            return "" if self._is_host(headers.get("host", "")) else None
         if (
             scheme.lower() not in ("token", "bearer")
             or not token
