@@ -16,6 +16,7 @@ from easymlnb.contract.errors import (
     EasyMLNBError,
     IdempotencyKeyConflict,
     InternalError,
+    LimitExceeded,
 )
 from easymlnb.contract.worker_protocol import Progress
 from easymlnb_server.dispatch.call import CallResult
@@ -207,5 +208,5 @@ class IdempotencyCache:
 
 def _is_cacheable(result: CallResult) -> bool:
     if result.error is not None:
-        return result.error.status < 500
+        return result.error.status < 500 and not isinstance(result.error, LimitExceeded)
     return isinstance(result.body, bytes) and len(result.body) <= MAX_RESULT_BYTES
