@@ -209,7 +209,7 @@ setup(
         "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
-        "websockets>=13",
+        "websockets>=15",
     ],
     extras_require={
         "arrow": ARROW,

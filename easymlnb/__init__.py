@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from easymlnb.model_store.registry import registry
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
-    from easymlnb.runtime.jobs import checkpoint, job, metric
+    from easymlnb.runtime.current_job import checkpoint, job, metric
     from easymlnb.services.batching import Batched
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
@@ -68,7 +68,7 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
-    "runtime.jobs": "checkpoint job metric",
+    "runtime.current_job": "checkpoint job metric",
     "training": "plots",
     "training.decorator": "train",
     "training.image_folders": "read_image_folders",

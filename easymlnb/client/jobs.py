@@ -48,6 +48,12 @@ def submit_request(spec: ServiceSpec, request: Request, options: CallOptions) ->
         params["attempts"] = options.attempts
     if options.timeout is not None:
         params["timeout"] = f"{options.timeout:g}"
+    wanted = {
+        "X-Easymlnb-Webhook": options.webhook,
+        "X-Easymlnb-Webhook-Events": ",".join(options.webhook_events),
+        "X-Easymlnb-Webhook-Secret": options.webhook_secret,
+    }
+    headers |= {name: text for name, text in wanted.items() if text}
     where = operations.service_path(spec.name, "jobs")
     seconds = operations.EXTRA_SECONDS + 30
     return replace(request, path=where, headers=headers, params=params, seconds=seconds)
@@ -140,6 +146,7 @@ class _JobBase:
     def __init__(self, client: JobClient, info: dict[str, Any]) -> None:
         self._client = client
         self._info = info
+        self._webhook_secret = str(info.get("webhook_secret", ""))
 
     @property
     def id(self) -> str:
@@ -150,6 +157,11 @@ class _JobBase:
     def url(self) -> str:
         """The job's permanent URL."""
         return str(self._info["url"])
+
+    @property
+    def webhook_secret(self) -> str:
+        """The secret that signs the messages of this job's webhook, known to who submitted it."""
+        return self._webhook_secret
 
     def __repr__(self) -> str:
         return f"<job {self.id}: {self._info['state']}>"

@@ -4,7 +4,7 @@ The sync and the async client run the same operations, so every rule exists once
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Any
@@ -48,6 +48,9 @@ class CallOptions:
     ``lane``, ``attempts``: of ``submit``, the kernels that run the job, and how often its function
     may raise before the job fails. Its ``timeout`` is that of one attempt.
     ``version``: the number or alias of the published version that must answer.
+    ``webhook``: of ``submit``, a URL that is called, or ``"mailto:..."``, when the job ends;
+    ``webhook_events`` are its events, by default all ends, and ``webhook_secret`` signs, by default
+    a new one (``Job.webhook_secret``).
     """
 
     timeout: float | None = None
@@ -59,6 +62,9 @@ class CallOptions:
     lane: str = ""
     attempts: int = 1
     version: int | str = ""
+    webhook: str = ""
+    webhook_events: Sequence[str] = ()
+    webhook_secret: str = ""
 
     def __post_init__(self) -> None:
         if self.timeout is not None:

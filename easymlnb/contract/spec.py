@@ -140,7 +140,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``concurrency``: calls that one worker runs at once, 1 unless the function is async.
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
-    - ``on_timeout``: ``"job"`` makes every call a job, so that none is lost at its timeout.
+    - ``on_timeout``: ``"job"`` lets a call continue as a job, so that none is lost at its timeout.
     - ``training``: how its jobs run, if it trains models: all its calls are jobs.
     - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.

@@ -87,8 +87,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     timeout : float, default 30
         Seconds that a call may take.
     on_timeout : {"job"}, optional
-        Run the calls of a published service as jobs: a caller who gets no result within ``timeout``
-        gets the job's URL instead of an error.
+        A call that takes longer than ``timeout`` continues as a job, and its caller gets that job's
+        URL instead of an error.
     workers : int, default 1
         Calls that run at a time: threads of the kernel when live, kernels when published.
     min_workers, max_workers : int, optional

@@ -31,7 +31,8 @@ from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.services.responses import Stats
 from easymlnb_server.traffic.promotions import Sample
-from easymlnb_server.workers.deployment import REASONS, Deployment
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.worker_set import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 __all__ = ["CONTENT_TYPE", "CallMetrics", "Histogram", "Metrics", "exposition"]
