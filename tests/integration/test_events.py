@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import easymlnb as ml
+from easymlnb.cli.app import app
 from support.brokers import Device, MockKafka, Mosquitto, mosquitto
 from support.notebooks import make_notebook
 from support.server import RunningServer, free_port
@@ -212,6 +214,18 @@ def test_bridges_and_sources_are_listed(world: World) -> None:
     assert world.server.http.get("bridges/nobody").json()["error"]["code"] == "bridge_not_found"
     missing = world.server.http.get("storage-events/nobody").json()
     assert missing["error"]["code"] == "source_not_found"
+    with ml.connect(world.server.url, world.server.token) as client:
+        assert [one["name"] for one in client.admin.bridges()] == ["away", "plant", "stream"]
+        assert [one["name"] for one in client.admin.storage_events()] == ["scans"]
+        assert client.admin.storage_source("scans")["pattern"] == "*.txt"
+    where = ["--url", world.server.url, "--token", world.server.token]
+    for command, found in (
+        (["bridges"], "does not respond"),
+        (["sources"], "watching"),
+        (["sources", "scans"], "good.txt"),
+    ):
+        ran = CliRunner().invoke(app, [*command, *where])
+        assert (ran.exit_code, found in ran.output) == (0, True), ran.output
     metrics = world.server.http.get(f"{world.server.url}metrics").text
     assert 'easymlnb_bridge_messages_total{bridge="plant",outcome="answered"}' in metrics
 
@@ -262,6 +276,7 @@ def test_nothing_is_lost_when_the_server_is_killed(world: World) -> None:
     assert ended == calls
     assert world.server.http.get("jobs", params={"service": "double"}).json()["total"] == 6
     outbox.close()
+    client.close()
     world.until(lambda: all(path.exists() for path in results), "a result is missing")
     world.until(lambda: (done / "12.txt").exists(), "not moved")
     assert [json.loads(path.read_text())["lines"] for path in results] == list(range(13))

@@ -19,6 +19,7 @@ from easymlnb.contract.errors import (
     EasyMLNBError,
     IdempotencyKeyConflict,
     InternalError,
+    LimitExceeded,
 )
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
@@ -259,5 +260,5 @@ async def fingerprint(headers: HTTPHeaders, body: Body) -> bytes:
 
 def _is_cacheable(result: CallResult) -> bool:
     if result.error is not None:
-        return result.error.status < 500
+        return result.error.status < 500 and not isinstance(result.error, LimitExceeded)
     return isinstance(result.body, bytes) and len(result.body) <= MAX_RESULT_BYTES

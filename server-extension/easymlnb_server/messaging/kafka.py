@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ MISSING_PACKAGE = "A bridge to Kafka needs the package aiokafka: pip install 'ea
 
 LONGEST_CALL = 3600.0
 """Seconds that a bridge without a timeout may be busy before its group continues without it."""
+
+CLOSE_SECONDS = 5.0
 
 PREFIX = "ce_"
 """Begins the names of headers that are attributes of an event."""
@@ -119,7 +122,10 @@ class KafkaConnection:
 
     async def close(self) -> None:
         """Leave the group; what is not committed is delivered again."""
-        await asyncio.gather(self._consumer.stop(), self._producer.stop(), return_exceptions=True)
+        stopping = (self._consumer.stop(), self._producer.stop())
+        with suppress(TimeoutError):  # a broker that is away does not answer
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*stopping, return_exceptions=True)
 
 
 def _common(bridge: Bridge) -> dict[str, Any]:

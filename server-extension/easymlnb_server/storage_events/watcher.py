@@ -75,7 +75,6 @@ class Watcher:
                 await self._follow()
         finally:
             self.state, self.reason = STOPPED, ""
-            await asyncio.shield(asyncio.to_thread(self.place.close))
 
     async def _follow(self) -> None:
         """Look at the source after each event, until something prevents it."""
@@ -101,6 +100,8 @@ class Watcher:
             if watching is not None:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+            # The next look opens it again: a folder may have been replaced.
+            await asyncio.to_thread(self.place.close)
         self._woken.clear()
         await self._wait(RETRY)
 

@@ -12,6 +12,7 @@ from easymlnb.contract.errors import (
     IdempotencyKeyConflict,
     InternalError,
     InvalidInput,
+    LimitExceeded,
     WorkerLost,
 )
 from easymlnb.contract.worker_protocol import Item, Progress, Result
@@ -80,7 +81,13 @@ async def test_another_request_under_the_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kept"), [(WorkerLost(), False), (CallCancelled(), False), (InvalidInput([]), True)]
+    ("error", "kept"),
+    [
+        (WorkerLost(), False),
+        (CallCancelled(), False),
+        (LimitExceeded("you", "concurrent", 1, 1), False),
+        (InvalidInput([]), True),
+    ],
 )
 async def test_errors_are_kept_only_if_trying_again_is_no_use(error: Any, kept: bool) -> None:
     keys = IdempotencyCache()

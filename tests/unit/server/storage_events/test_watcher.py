@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,11 @@ from easymlnb_server.jobs import rules as job_rules
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.submission import Submission
+from easymlnb_server.storage_events import watcher as watcher_module
 from easymlnb_server.storage_events.folder import FolderPlace
 from easymlnb_server.storage_events.models import ItemState, Source
 from easymlnb_server.storage_events.repository import StorageRepository
+from easymlnb_server.storage_events.rules import Settling
 from easymlnb_server.storage_events.watcher import Watcher, WatcherParts
 from easymlnb_server.store.store import Store
 
@@ -194,6 +199,42 @@ async def test_the_same_object_is_taken_once(world: World) -> None:
     assert world.rows.add([msgspec.structs.replace(item, id="0" * 26)]) == 0
     world.rows.purge(10.0**10)
     assert len(world.rows.latest("scans", 10)) == 1  # it has not ended
+
+
+async def until(done: Callable[[], object]) -> None:
+    """Give other tasks and threads time until ``done``."""
+    async with asyncio.timeout(30):
+        while not done():
+            await asyncio.to_thread(threading.Event().wait, 0.01)
+
+
+async def test_a_source_runs_until_it_is_canceled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes wake it; a folder that is replaced is opened again."""
+    monkeypatch.setattr(watcher_module, "RETRY", 0.02)
+    world.place.close()
+    shutil.rmtree(world.folder)
+    world.place._clock = time.monotonic
+    world.place._settling = Settling(0.1)
+    world.place._source = msgspec.structs.replace(world.watcher.source, settle=0.1)
+    task = asyncio.create_task(world.watcher.run())
+    await until(lambda: "no folder" in world.watcher.reason)
+    for name in ("a.csv", "b.csv"):
+        world.folder.mkdir()
+        await until(lambda: world.watcher.state == "watching")
+        (world.folder / name).write_text("1")
+        await until(lambda: "running" in world.states())
+        world.jobs.run_all()
+        world.watcher.wake()
+        await until(lambda: "running" not in world.states())
+        assert f"{name}.result.json" in world.done()
+        shutil.rmtree(world.folder)
+        world.watcher.wake()
+        await until(lambda: world.watcher.state == "waiting")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.watcher.state == "stopped"
 
 
 STEPS = ("add", "confirm", "submit", "set_target", "finish", "end", "rename")
