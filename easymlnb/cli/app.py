@@ -10,6 +10,7 @@ from easymlnb.cli import (
     batch,
     compare,
     credentials,
+    from_mlflow,
     hub,
     jobs,
     maintenance,
@@ -46,6 +47,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
 app.add_typer(models.app, name="models")
+app.command("from-mlflow")(from_mlflow.from_mlflow)
 template_models.register(models.app)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")

@@ -137,6 +137,7 @@ class Probe:
 
 
 OWN = "services/NAME"
+NO_ROWS: dict[str, Any] = {"dataframe_records": []}
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
@@ -203,6 +204,10 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/invocations": (Probe("post", "call", send={"json": NO_ROWS}),),
+    f"{OWN}/ping": (Probe("get", "call"),),
+    f"{OWN}/health": (Probe("get", "call"),),
+    f"{OWN}/version": (Probe("get", "call"),),
     f"{OWN}/assistant": (Probe("get", "call"),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
@@ -212,6 +217,10 @@ OPEN_TO_VISITORS = {
     (f"{OWN}/call", "post"),
     (f"{OWN}/view", "post"),
     (f"{OWN}/mcp", "post"),
+    (f"{OWN}/invocations", "post"),
+    (f"{OWN}/ping", "get"),
+    (f"{OWN}/health", "get"),
+    (f"{OWN}/version", "get"),
 }
 """Route and method of what visitors may do with a public service."""
 

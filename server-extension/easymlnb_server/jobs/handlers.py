@@ -124,6 +124,8 @@ async def send_result(handler: EasyHandler, job: Job) -> None:
     # An HTML or SVG result must not run as a page of this origin.
     handler.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
     handler.set_header("X-Easymlnb-Version", job.version)
+    if job.models:
+        handler.set_header("X-Easymlnb-Model", job.models)
     await send_stored(handler, job.result)
 
 

@@ -69,7 +69,7 @@ def _fields(job: Job, address: str, position: int | None) -> dict[str, Any]:
     url = job_url(address, job.id)
     same = (
         *("id", "service", "version", "kind", "lane", "progress", "progress_text", "reason"),
-        *("attempt", "created", "began", "ended", "expires", "error", "retry_of"),
+        *("attempt", "created", "began", "ended", "expires", "error", "retry_of", "models"),
     )
     return {name: getattr(job, name) for name in same} | {
         "state": job.state.shown,

@@ -37,6 +37,7 @@ EXCEPTIONS = {
     "MlaasTrainHandler.post": "jobs are in the usage, with their events",
     "MlaasPredictHandler.post": "calls are in the usage and the log of calls",
     "PredictHandler.post": "calls are in the usage and the log of calls",
+    "InvocationsHandler.post": "calls are in the usage and the log of calls",
     "McpHandler.post": "calls are in the usage and the log of calls",
     "LookHandler.post": "changes nothing: it describes data",
     "MlflowHandler.post": "changes nothing: the facade is read-only",

@@ -77,6 +77,7 @@ CALLS = (*HERE, NOBODY, WRONG, HOLDER)
 """The service is public, so it needs no login. A key is never less than what it says."""
 
 ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
+NO_ROWS = {"json": {"dataframe_records": []}}
 LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -209,6 +210,10 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
     "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
     "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
+    "services/NAME/invocations": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=NO_ROWS)},
+    "services/NAME/ping": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
+    "services/NAME/health": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
+    "services/NAME/version": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
     "assistants": {"GET": Probe(LOGIN)},
     "services/NAME/assistant": {"GET": Probe(LOGIN)},
     "models": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},
