@@ -147,6 +147,7 @@ def test_the_alias_moves_between_two_calls(server: RunningServer) -> None:
     for caller in callers:
         caller.start()
     try:
+        server.wait_for(lambda: len(answers) >= 3, "no call was answered")
         for number in range(20):
             ml.registry.alias("level", "production", number % 3 + 1)
         moved(server, 2)
