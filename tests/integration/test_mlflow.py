@@ -3,6 +3,7 @@
 import importlib
 import json
 import subprocess
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,9 +205,11 @@ def test_a_model_folder_becomes_a_service_that_mlflows_client_reads(
     deployments = importlib.import_module("mlflow.deployments")
     fitted = LinearRegression().fit(ROWS, ROWS["a"] * 2 + ROWS["b"])
     name = f"line_{form}"
-    mlflow.sklearn.save_model(
-        fitted, tmp_path / name, serialization_format=form, input_example=ROWS
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.sklearn.save_model(
+            fitted, tmp_path / name, serialization_format=form, input_example=ROWS
+        )
     made = CliRunner().invoke(
         app, ["from-mlflow", str(tmp_path / name), str(tmp_path / "out"), "--json"]
     )

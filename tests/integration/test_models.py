@@ -166,7 +166,7 @@ def test_the_alias_moves_between_two_calls(server: RunningServer) -> None:
     assert entries[-1]["models"] == "level=2"
 
 
-def test_streams_and_jobs_name_their_models(server: RunningServer) -> None:
+def test_streams_name_their_models(server: RunningServer) -> None:
     ml.registry.alias("level", "production", 2)
     moved(server, 2)
     lines = server.call("drift", n=3)
@@ -176,10 +176,6 @@ def test_streams_and_jobs_name_their_models(server: RunningServer) -> None:
     )
     *_, model, result = events.text.strip().split("\n\n")
     assert model == 'event: model\ndata: "level=2"' and result.startswith("event: result")
-    job = server.http.post("services/predict/jobs", json={"x": 1.0}).json()
-    ended = server.http.get(f"jobs/{job['id']}", params={"wait": 60}).json()
-    assert (ended["state"], ended["models"]) == ("succeeded", "level=2")
-    assert model_of(server.http.get(f"jobs/{job['id']}/result")) == "level=2"
 
 
 def test_services_answer_mlflows_protocol(server: RunningServer) -> None:
@@ -341,3 +337,10 @@ def test_workers_follow_the_alias_of_the_next_server(server: RunningServer) -> N
     number = ml.registry.get("learned")["latest"]
     assert server.call("learn", value=7.0).json() == number + 1
     assert {*workers(server)} == before
+
+
+def test_jobs_and_their_results_name_their_models(server: RunningServer) -> None:
+    job = server.http.post("services/predict/jobs", json={"x": 1.0}).json()
+    ended = server.http.get(f"jobs/{job['id']}", params={"wait": 60}).json()
+    assert (ended["state"], ended["models"]) == ("succeeded", "level=1")
+    assert model_of(server.http.get(f"jobs/{job['id']}/result")) == "level=1"
