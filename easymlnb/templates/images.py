@@ -118,7 +118,7 @@ def _for_network(archive: Any, found: pictures.Pictures, config: Config) -> Prep
     import numpy as np
     import pandas as pd
 
-    from easymlnb.templates import networks
+    from easymlnb.training import image_network as networks
     from easymlnb.training.candidates import Candidate, baselines_for
     from easymlnb.training.datasets import dataset
 
@@ -140,7 +140,7 @@ def _for_network(archive: Any, found: pictures.Pictures, config: Config) -> Prep
 
 def build(**config: Any) -> Any:
     """Return a network that gets stored weights."""
-    from easymlnb.templates import networks
+    from easymlnb.training import image_network as networks
 
     return networks.build(**config)
 
@@ -151,7 +151,7 @@ class ImagePredictor:
     def __init__(self, model: Any, signature: dict[str, Any]) -> None:
         self._is_network = signature.get("algorithm") == NETWORK
         if self._is_network and not hasattr(model, "probabilities"):
-            from easymlnb.templates import networks
+            from easymlnb.training import image_network as networks
 
             model = networks.ImageNetwork.loaded(model, signature["classes"])
         self._model = model

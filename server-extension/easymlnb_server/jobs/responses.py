@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
+from easymlnb_server.calls.responses import attachment
 from easymlnb_server.identity.access import user_of_key
 from easymlnb_server.jobs.models import (
     Attempt,
@@ -29,6 +30,21 @@ def accepted(job: Job, address: str) -> JobAccepted:
     return JobAccepted(
         id=job.id, state=job.state.shown, url=url, result=f"{url}/result", events=f"{url}/events"
     )
+
+
+def result_headers(job: Job) -> dict[str, str]:
+    """Return the headers of the response with a job's result."""
+    headers = {
+        "Content-Type": job.result_type or "application/json",
+        # An HTML or SVG result must not run as a page of this origin.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Easymlnb-Version": job.version,
+    }
+    if job.result_name:
+        headers["Content-Disposition"] = attachment(job.result_name)
+    if job.models:
+        headers["X-Easymlnb-Model"] = job.models
+    return headers
 
 
 def shown(job: Job, address: str, position: int | None = None) -> JobShown:

@@ -15,10 +15,11 @@ from PIL import Image
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.model_store.formats import LoadOptions, SaveOptions, load_model, save_model
-from easymlnb.templates import forecast, images, networks, tabular
+from easymlnb.templates import forecast, images, tabular
 from easymlnb.templates.cache import Loaded, ModelCache
 from easymlnb.templates.config import parse
 from easymlnb.templates.exposed import parameter_names, service_of
+from easymlnb.training import image_network
 
 
 def _silent(fraction: float, text: str) -> None:
@@ -253,7 +254,7 @@ def test_images_in_folders_are_told_apart() -> None:
 def test_a_network_learns_images_and_begins_with_weights_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(networks, "EPOCHS", (15, 15))
+    monkeypatch.setattr(image_network, "EPOCHS", (15, 15))
     files = {f"red/{n}.png": _picture(RED, n) for n in range(12)}
     files |= {f"blue/{n}.png": _picture(BLUE, 50 + n) for n in range(12)}
     given = parse({"algorithm": "network", "folds": 2})
