@@ -219,8 +219,8 @@ def test_a_model_folder_becomes_a_service_that_mlflows_client_reads(
     assert published.exit_code == 0, published.output
     spec = server.http.get(f"services/{name}").json()
     assert spec["examples"] and ("runs-code" in spec["tags"]) is about["runs_code"]
-    for given in (ROWS, ROWS.to_numpy(), {"a": ROWS["a"].to_numpy(), "b": ROWS["b"].to_numpy()}):
-        body = protocol.dump_input_data(given)
+    by_name = json.dumps({"inputs": ROWS.to_dict("list")})
+    for body in (*map(protocol.dump_input_data, (ROWS, ROWS.to_numpy())), by_name):
         answer = server.http.post(
             f"services/{name}/invocations",
             content=body,
