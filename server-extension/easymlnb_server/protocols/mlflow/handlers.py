@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, NotLoggedIn
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, MethodNotAllowed, NotLoggedIn
 from easymlnb.contract.scoring import CSV, FORMS, JSON, PARAMS, PARQUET, PREDICTIONS, SCORE
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Item, Progress
@@ -32,6 +32,9 @@ class ScoringHandler(ProtocolHandler):
     def on_anonymous(self) -> None:
         """Accept visitors of a public service."""
         self.accept_visitors(self.path_args[0])
+
+    def body_limit(self) -> int:
+        raise MethodNotAllowed(self.request.method or "")
 
     def find(self) -> Target:
         """Return what answers; raises why the caller cannot call it."""
