@@ -1,6 +1,7 @@
 """Models under load: an alias moves while calls arrive, and every answer names its version.
 
     python benchmarks/hot_swap.py [--moves 200] [--rate 100] [--trees 20] [--workers 2]
+        [--seconds 90]
 
 Each call predicts twice, so that a call with two versions is found; the forests answer with the
 number of their version. A broken version is among the targets: it must never answer. At the end,
@@ -99,18 +100,33 @@ class Load:
             self.found[f"answered by {first}"] += 1
 
 
-async def move(url: str, count: int) -> None:
-    """Move the alias at random, sometimes to the broken version, at last to version 2."""
+async def move(url: str, count: int, seconds: float) -> int:
+    """Move the alias at random, sometimes to the broken version, at last to version 2.
+
+    Ends after some seconds, and returns the number of moves.
+    """
     dice = random.Random(1)
     async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=120) as http:
-        targets = [dice.randint(1, VERSIONS + 1) for _ in range(count - 1)]
-        for version in [*targets, 2]:
+        until, moves = time.monotonic() + seconds, 0
+        while moves < count:
+            moves += 1
+            last = moves == count or time.monotonic() > until
+            version = 2 if last else dice.randint(1, VERSIONS + 1)
             answer = await http.put("models/forest/aliases/production", json={"version": version})
             answer.raise_for_status()
+            if last:
+                break
             await asyncio.sleep(dice.uniform(0, 0.3))
+        await serving(http, 2)
+        return moves
+
+
+async def serving(http: httpx.AsyncClient, version: int, workers: int = 1) -> None:
+    """Wait until all workers, and that many, serve a version."""
+    async with asyncio.timeout(120):
         while True:
-            serving = (await http.get("models/forest")).json()["serving"]
-            if serving and all(one["version"] == 2 for one in serving):
+            found = (await http.get("models/forest")).json()["serving"]
+            if len(found) >= workers and all(one["version"] == version for one in found):
                 return
             await asyncio.sleep(0.1)
 
@@ -120,20 +136,23 @@ def memory(url: str) -> list[float]:
     return [process.memory_info().rss / 2**20 for process in workers(url)]
 
 
-async def measure(url: str, moves: int, rate: float) -> tuple[Load, Load]:
-    """Return the calls without and with moves."""
-    calm, load = Load(url, rate), Load(url, rate)
+async def measure(options: argparse.Namespace, url: str) -> tuple[Load, Load, int, list[float]]:
+    """Return the calls without and with moves, the moves, and the memory before them."""
+    calm, load = Load(url, options.rate), Load(url, options.rate)
+    async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=120) as http:
+        await serving(http, 1, options.workers)
+    before = memory(url)
     task = asyncio.create_task(calm.run())
     await asyncio.sleep(10)
     calm.over.set()
     await task
     task = asyncio.create_task(load.run())
     try:
-        await move(url, moves)
+        moves = await move(url, options.moves, options.seconds)
     finally:
         load.over.set()
         await task
-    return calm, load
+    return calm, load, moves, before
 
 
 def main() -> None:
@@ -142,20 +161,21 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--trees", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=90)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, easymlnb(Path(folder), app_kernels=0) as url:
         save(url, options.trees)
         publish(url, SOURCE.format(workers=options.workers), "predict")
-        before = memory(url)
-        calm, load = asyncio.run(measure(url, options.moves, options.rate))
+        calm, load, moves, before = asyncio.run(measure(options, url))
         after = memory(url)
-    print(f"{options.moves} moves at {options.rate:g} calls/s, forests of {options.trees} trees")
+    print(f"{moves} moves at {options.rate:g} calls/s, forests of {options.trees} trees")
     for name, one in (("before", calm), ("while moving", load)):
         high = quantiles(one.took, n=100)[98]
         print(f"  {name}: median {median(one.took) * 1000:.1f} ms, p99 {high * 1000:.1f} ms")
     for what, calls in sorted(load.found.items()):
         print(f"  {calls:7,} {what}")
-    print(f"  MB of the workers: {before} before, {after} after")
+    for when, found in (("before", before), ("after", after)):
+        print(f"  MB of the workers {when}: {', '.join(f'{one:.0f}' for one in found)}")
     if any(not what.startswith("answered") for what in load.found):
         sys.exit("A call failed, mixed versions, or named another version.")
 

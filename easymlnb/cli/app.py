@@ -15,6 +15,7 @@ from easymlnb.cli import (
     events,
     export,
     export_manifests,
+    from_mlflow,
     hub,
     jobs,
     listing,
@@ -56,6 +57,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
 app.add_typer(models.app, name="models")
+app.command("from-mlflow")(from_mlflow.from_mlflow)
 template_models.register(models.app)
 app.add_typer(metadata.app, name="metadata")
 app.add_typer(schedules.app, name="schedules")

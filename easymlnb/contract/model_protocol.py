@@ -15,6 +15,18 @@ class ModelsInUse(Message):
     models: tuple[LoadedModel, ...]
 
 
+class ModelReady(Message):
+    """The worker has loaded a version, and asks for ``ModelSwap`` when it runs no calls.
+
+    ``exclusive``: it has memory for one version only, so it loads this one during the swap.
+    """
+
+    model: str
+    ref: str
+    version: int
+    exclusive: bool = False
+
+
 class ModelLoaded(Message):
     """A worker serves this version now; with an ``error``, still the former one."""
 
@@ -34,7 +46,7 @@ class GetModelAccess(Message):
 
 
 class ModelMoved(Message):
-    """Load this version next to the present one, and use it for the calls that follow.
+    """Load this version next to the present one.
 
     ``token`` lets the worker read it over HTTP.
     """
@@ -43,3 +55,11 @@ class ModelMoved(Message):
     ref: str
     version: int
     token: str
+
+
+class ModelSwap(Message):
+    """Use the loaded version from now on; no calls are sent until ``ModelLoaded``."""
+
+    model: str
+    ref: str
+    version: int

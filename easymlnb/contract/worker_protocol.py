@@ -40,7 +40,9 @@ from easymlnb.contract.model_protocol import (
     GetModelAccess,
     ModelLoaded,
     ModelMoved,
+    ModelReady,
     ModelsInUse,
+    ModelSwap,
 )
 from easymlnb.contract.service_call_protocol import (
     CallService,
@@ -122,9 +124,13 @@ class Progress(Message):
 
 
 class Item(Message):
-    """One item of a stream; the frame's body is its JSON. A ``Result`` ends the stream."""
+    """One item of a stream; the frame's body is its JSON. A ``Result`` ends the stream.
+
+    ``models`` are those that the call has used so far, if that has changed.
+    """
 
     id: int
+    models: tuple[tuple[str, int], ...] = ()
 
 
 class NotStarted(Message):
@@ -267,6 +273,7 @@ ToServer = (
     | GetModelAccess
     | ModelsInUse
     | ModelLoaded
+    | ModelReady
 )
 ToWorker = (
     Welcome
@@ -291,6 +298,7 @@ ToWorker = (
     | JobDropped
     | Leaving
     | ModelMoved
+    | ModelSwap
 )
 
 WINDOW = 256 * 1024

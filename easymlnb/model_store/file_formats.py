@@ -20,6 +20,12 @@ from easymlnb.model_store.format_base import (
     missing,
 )
 
+ONNX_TYPES = {"float": "float32", "double": "float64", "string": "object", "float16": "float16"} | {
+    name: name
+    for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
+"""Types of numpy for those of ONNX."""
+
 
 class OnnxModel:
     """An ONNX model in onnxruntime.
@@ -31,9 +37,28 @@ class OnnxModel:
         self.session = session
 
     def predict(self, x: Any) -> Any:
-        """Return the first output for ``x``, an array or a dict of arrays by input."""
-        inputs = x if isinstance(x, dict) else {self.session.get_inputs()[0].name: x}
-        return self.session.run(None, inputs)[0]
+        """Return the first output for ``x``: an array, a table, or a dict of arrays by input.
+
+        Numbers are converted to the types of the inputs. A table with the names of several inputs
+        gives each its column.
+        """
+        inputs = self.session.get_inputs()
+        if isinstance(x, dict):
+            given = x
+        elif hasattr(x, "columns") and len(inputs) > 1:
+            given = {one.name: x[[one.name]] for one in inputs}
+        else:
+            given = {inputs[0].name: x}
+        typed = {one.name: _typed(given[one.name], one.type) for one in inputs if one.name in given}
+        return self.session.run(None, typed)[0]
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """Return a value as an array of the type of an input, such as ``tensor(float)``."""
+    import numpy as np
+
+    dtype = ONNX_TYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
+    return np.asarray(value) if dtype is None else np.asarray(value, dtype)
 
 
 class OnnxFormat:

@@ -38,7 +38,7 @@ def read(path: Path, folder: Path) -> tuple[SavedModel, dict[str, Any], dict[str
 
 
 def _mlflow(folder: Path) -> tuple[SavedModel, dict[str, Any], dict[str, Any] | None]:
-    described = _yaml(folder / MLMODEL)
+    described = read_yaml(folder / MLMODEL)
     flavors = described.get("flavors")
     if not isinstance(flavors, dict) or not flavors:
         raise ModelUnsupported(f"The file {folder / MLMODEL} names no flavor of MLflow.")
@@ -83,7 +83,8 @@ def _signature(given: Any) -> dict[str, Any] | None:
     return found or None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raises ``ModelUnsupported``."""
     try:
         import yaml
     except ImportError as error:

@@ -16,7 +16,7 @@ from easymlnb.runtime.call_execution import (
     has_view,
     view_of,
 )
-from easymlnb.runtime.context import Context, Emit, call_context
+from easymlnb.runtime.context import Context, Emit, NewModels, call_context
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.stream_window import StreamWindow
@@ -138,11 +138,12 @@ class _AsyncCall:
             if not isasyncgen(made):
                 return await made if isawaitable(made) else made
             async with aclosing(made) as items:
+                named = NewModels()
                 async for item in items:
                     data = encode_item(self._service, self._call, item)
                     if self._window is not None:
                         await self._window.reserve_async(self._call.id, len(data))
-                    self._emit(Item(id=self._call.id), data)
+                    self._emit(Item(id=self._call.id, models=named.take()), data)
             return None
         except (CallInterrupted, ResultNotEncodable):
             raise

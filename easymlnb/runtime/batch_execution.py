@@ -101,6 +101,7 @@ def run_loaded(service: Service, attempts: list[CallAttempt], emit: Emit, guard:
             with guard((attempt.call.id,)):
                 value = run_function(service, attempt.values, attempt.call, emit)
             attempt.encoded = encode_result(service, attempt.call, value, None)
+        attempt.models = context.used_models()
         logs[attempt.call.id] = logs.get(attempt.call.id, "") + context.log.text()
     return "".join(logs.values())
 

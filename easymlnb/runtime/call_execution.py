@@ -17,7 +17,7 @@ from easymlnb.contract.spec import VIEW, WHOLE_VIEW
 from easymlnb.contract.tensors import is_tensors
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Result
 from easymlnb.runtime import body_files, event_loop
-from easymlnb.runtime.context import Context, Emit, call_context
+from easymlnb.runtime.context import Context, Emit, NewModels, call_context
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError, to_public
 from easymlnb.runtime.figures import own_figures
@@ -142,8 +142,9 @@ def run_function(service: Service, values: dict[str, Any], call: Call, emit: Emi
             return value
         # An interrupted generator is closed, so that its clean-up runs before the response.
         with closing(event_loop.iterate(value)) as items:
+            named = NewModels()
             for item in items:
-                emit(Item(id=call.id), encode_item(service, call, item))
+                emit(Item(id=call.id, models=named.take()), encode_item(service, call, item))
         return None
     except (CallInterrupted, ResultNotEncodable):
         raise

@@ -94,6 +94,21 @@ class StepContext(Context):
 CURRENT_CALL: ContextVar[Context | None] = ContextVar("easymlnb_call", default=None)
 
 
+class NewModels:
+    """What the items of the running call say about the models that it uses."""
+
+    def __init__(self) -> None:
+        self._context = CURRENT_CALL.get()
+        self._known = 0
+
+    def take(self) -> tuple[tuple[str, int], ...]:
+        """Return the models that were used so far, if there are new ones since the last item."""
+        if self._context is None or len(self._context.models) == self._known:
+            return ()
+        self._known = len(self._context.models)
+        return self._context.used_models()
+
+
 def progress(fraction: float, text: str = "") -> None:
     """Report the progress of the running call to its caller.
 

@@ -1,9 +1,10 @@
 """The models that this process has loaded, and their replacement between two calls.
 
-The server reports that an alias has moved. A thread loads the version next to the present one. The
-main thread then runs the examples of the services that use the model, and replaces the version: a
-call never sees two versions. A version that cannot be loaded, or fails in an example, is reported,
-and the former one stays.
+The server reports that an alias has moved. A thread loads the version next to the present one,
+while calls continue. Then the server sends no more calls, and lets the main thread run the examples
+of the services that use the model, and replace the version: a call never sees two versions, and
+waits for no swap. A version that cannot be loaded, or fails in an example, is reported, and the
+former one stays.
 """
 
 import contextlib
@@ -13,11 +14,20 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from easymlnb.contract.model_protocol import LoadedModel, ModelLoaded, ModelMoved, ModelsInUse
+from easymlnb.contract.model_protocol import (
+    LoadedModel,
+    ModelLoaded,
+    ModelMoved,
+    ModelReady,
+    ModelsInUse,
+    ModelSwap,
+)
 from easymlnb.contract.worker_protocol import Message
 from easymlnb.runtime import environment
 from easymlnb.runtime.context import CURRENT_CALL
@@ -33,9 +43,12 @@ Trial = Callable[[set[str]], str]
 
 MAX_MESSAGE = 2000
 
-_trial: ContextVar[tuple["ModelSlot", ServedVersion] | None] = ContextVar(
-    "easymlnb_trial", default=None
+_NO_TRIAL: Mapping["ModelSlot", ServedVersion] = MappingProxyType({})
+
+_trial: ContextVar[Mapping["ModelSlot", ServedVersion]] = ContextVar(
+    "easymlnb_trial", default=_NO_TRIAL
 )
+"""The versions that examples try."""
 
 
 class ModelSlot:
@@ -61,15 +74,23 @@ class ModelSlot:
             return self.current
         pinned = context.models.get(self)
         if pinned is None:
-            trial = _trial.get()
-            pinned = trial[1] if trial is not None and trial[0] is self else self.current
+            pinned = _trial.get().get(self, self.current)
             context.models[self] = pinned
             self.services.add(context.call.service)
         return pinned
 
-    def matches(self, message: ModelMoved) -> bool:
+    def matches(self, message: ModelMoved | ModelSwap) -> bool:
         """Return whether a message is about this model and alias."""
         return (self.current.model, self.ref) == (message.model, message.ref)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A version for the next swap; ``loaded`` is ``None`` if there is memory for one only."""
+
+    number: int
+    token: str
+    loaded: ServedVersion | None
 
 
 class ServedModels:
@@ -78,9 +99,9 @@ class ServedModels:
     def __init__(self) -> None:
         self.waiting = False
         self._slots: list[ModelSlot] = []
-        self._ready: deque[tuple[ModelSlot, int, str, ServedVersion | None]] = deque()
-        self._loading: queue.SimpleQueue[tuple[ModelSlot, ModelMoved, Report, Callable[[], None]]]
-        self._loading = queue.SimpleQueue()
+        self._ready: dict[ModelSlot, _Ready] = {}
+        self._due: deque[ModelSwap] = deque()
+        self._loading: queue.SimpleQueue[tuple[ModelSlot, ModelMoved, Report]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def add(self, slot: ModelSlot) -> None:
@@ -96,41 +117,41 @@ class ServedModels:
     def __bool__(self) -> bool:
         return bool(self._slots)
 
-    def move(self, message: ModelMoved, report: Report, wake: Callable[[], None]) -> None:
-        """Load a version, and ``wake`` the main thread when ``swap`` can use it."""
-        for slot in self._slots:
-            if not slot.matches(message):
-                continue
+    def move(self, message: ModelMoved, report: Report) -> None:
+        """Load a version, and report when ``swap`` can use it; calls continue meanwhile."""
+        slots = self._matching(message)
+        for slot in slots:
             slot.wanted = message.version
+        if slots and all(slot.current.version == message.version for slot in slots):
+            for slot in slots:  # the alias has moved back
+                self._ready.pop(slot, None)
+            report(_outcome(message, ""), b"")
+            return
+        for slot in slots:
             if slot.exclusive:
-                self._put(slot, message, None, wake)
+                self._put(slot, message, None, report)
             else:
-                self._loading.put((slot, message, report, wake))
+                self._loading.put((slot, message, report))
                 self._start()
 
+    def begin_swap(self, message: ModelSwap, wake: Callable[[], None]) -> None:
+        """Let the main thread, which has no calls, ``swap``."""
+        self._due.append(message)
+        self.waiting = True
+        wake()
+
     def swap(self, trial: Trial, report: Report) -> None:
-        """Replace the versions that are ready, in the main thread between two calls."""
+        """Replace the versions that are due, in the main thread between two calls."""
         self.waiting = False
-        while self._ready:
-            slot, number, token, new = self._ready.popleft()
-            if number != slot.wanted:
-                continue
-            former = slot.current
-            error = ""
-            try:
-                new = new or _load_alone(slot, number, token)
-                with _trying(slot, new):
-                    error = trial(slot.services)
-            except Exception as problem:
-                error = _sentence(problem)
-            if error and slot.current is not former:
-                slot.current = slot.load(former.version, token)
-            elif not error:
-                assert new is not None
-                slot.current = new
-            del former, new
-            _release_memory()
-            report(_outcome(slot, number, error), b"")
+        while self._due:
+            message = self._due.popleft()
+            slots = self._matching(message)
+            ready = {slot: self._ready.pop(slot) for slot in slots if slot in self._ready}
+            error = _replace(ready, trial) if ready else ""
+            report(_outcome(message, error), b"")
+
+    def _matching(self, message: ModelMoved | ModelSwap) -> list[ModelSlot]:
+        return [slot for slot in self._slots if slot.matches(message)]
 
     def _start(self) -> None:
         if self._thread is None:
@@ -141,30 +162,65 @@ class ServedModels:
 
     def _load_all(self) -> None:
         while True:
-            slot, message, report, wake = self._loading.get()
+            slot, message, report = self._loading.get()
             if slot.wanted != message.version:
                 continue  # the alias has moved again
             try:
                 new = slot.load(message.version, message.token)
             except BaseException as error:
-                report(_outcome(slot, message.version, _sentence(error)), b"")
+                for other in self._matching(message):
+                    other.wanted = other.current.version
+                    self._ready.pop(other, None)
+                report(_outcome(message, _sentence(error)), b"")
             else:
-                self._put(slot, message, new, wake)
+                if slot.wanted == message.version:  # the alias may have moved meanwhile
+                    self._put(slot, message, new, report)
                 del new
 
     def _put(
-        self,
-        slot: ModelSlot,
-        message: ModelMoved,
-        new: ServedVersion | None,
-        wake: Callable[[], None],
+        self, slot: ModelSlot, message: ModelMoved, new: ServedVersion | None, report: Report
     ) -> None:
-        self._ready.append((slot, message.version, message.token, new))
-        self.waiting = True
-        wake()
+        """Report that a version is ready, if all slots of the alias have it."""
+        self._ready[slot] = _Ready(message.version, message.token, new)
+        slots = self._matching(message)
+        found = [self._ready.get(one) for one in slots]
+        if all(one is not None and one.number == message.version for one in found):
+            exclusive = any(one.exclusive for one in slots)
+            report(
+                ModelReady(
+                    model=message.model,
+                    ref=message.ref,
+                    version=message.version,
+                    exclusive=exclusive,
+                ),
+                b"",
+            )
 
 
 MODELS = ServedModels()
+
+
+def _replace(ready: dict[ModelSlot, _Ready], trial: Trial) -> str:
+    """Use new versions if the services' examples succeed; return what is wrong, or ``""``."""
+    former = {slot: slot.current for slot in ready}
+    new: dict[ModelSlot, ServedVersion] = {}
+    error = ""
+    try:
+        for slot, one in ready.items():
+            new[slot] = one.loaded or _load_alone(slot, one.number, one.token)
+        with _trying(new):
+            error = trial(set().union(*(slot.services for slot in new)))
+    except Exception as problem:
+        error = _sentence(problem)
+    for slot, one in ready.items():
+        if not error:
+            slot.current = new[slot]
+        elif slot.current is not former[slot]:
+            slot.current = slot.load(former[slot].version, one.token)
+    del former, new
+    ready.clear()
+    _release_memory()
+    return error
 
 
 def _load_alone(slot: ModelSlot, number: int, token: str) -> ServedVersion:
@@ -175,8 +231,8 @@ def _load_alone(slot: ModelSlot, number: int, token: str) -> ServedVersion:
 
 
 @contextlib.contextmanager
-def _trying(slot: ModelSlot, new: ServedVersion) -> Iterator[None]:
-    token = _trial.set((slot, new))
+def _trying(new: Mapping[ModelSlot, ServedVersion]) -> Iterator[None]:
+    token = _trial.set(new)
     try:
         yield
     finally:
@@ -187,9 +243,9 @@ def _loaded(slot: ModelSlot) -> LoadedModel:
     return slot.current.model, slot.ref, slot.current.version
 
 
-def _outcome(slot: ModelSlot, number: int, error: str) -> ModelLoaded:
+def _outcome(message: ModelMoved | ModelSwap, error: str) -> ModelLoaded:
     return ModelLoaded(
-        model=slot.current.model, ref=slot.ref, version=number, error=error[:MAX_MESSAGE]
+        model=message.model, ref=message.ref, version=message.version, error=error[:MAX_MESSAGE]
     )
 
 

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from easymlnb.contract.batch_protocol import split_operation
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.worker_protocol import Call
 from easymlnb.runtime import settings
 from easymlnb.runtime.async_calls import AsyncCallRunner
-from easymlnb.runtime.batch_execution import failed, run_batch
+from easymlnb.runtime.batch_execution import failed
 from easymlnb.runtime.context import Emit
 from easymlnb.runtime.failures import CallInterrupted
+from easymlnb.runtime.operations import run_calls
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
@@ -61,7 +63,8 @@ class ThreadCallRunner:
         ``emit`` is called from their thread and must not block for long. ``window`` limits a stream
         to its reader's speed. Calls of an ``async def`` with ``concurrency`` use no thread.
         """
-        if service.spec.concurrency > 1:
+        operation = split_operation(members[0][0].service)[1]
+        if service.spec.concurrency > 1 and not operation:
             for call, body in members:
                 self._async_calls.start(service, call, body, emit, window)
             return
@@ -98,7 +101,7 @@ class ThreadCallRunner:
                     wanted.append((call, body))
                     continue
                 emit(*failed(call.id, CallCancelled()))
-            for end in settings.call(run_batch, service, wanted, emit_item, self._guard):
+            for end in settings.call(run_calls, service, wanted, emit_item, self._guard):
                 emit(*end)
         finally:
             self._forget([call.id for call, _ in members])

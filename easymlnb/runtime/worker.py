@@ -20,7 +20,7 @@ from typing import Any, cast
 from easymlnb.contract.batch_protocol import split_operation
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.job_protocol import JobCheckpoints, JobPromoted, RunningJob
-from easymlnb.contract.model_protocol import ModelMoved
+from easymlnb.contract.model_protocol import ModelMoved, ModelSwap
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
@@ -48,6 +48,7 @@ from easymlnb.runtime.jobs import JobRun, offer_checkpoints
 from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.model_trials import NO_CALL, try_examples
+from easymlnb.runtime.operations import run_calls
 from easymlnb.runtime.promoted_jobs import Promotion
 from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
@@ -153,7 +154,7 @@ class Worker:
                 else:
                     wanted.append((call, body))
             if service is not None and operation:
-                ends += [self._operate(service, operation, *one) for one in wanted]
+                ends += run_calls(service, wanted, self._emit, self._guard)
             elif service is not None and wanted:
                 ends += run_batch(service, wanted, self._promotion.emit, self._guard)
             if (job := self._promotion.end()) is None:
@@ -167,12 +168,6 @@ class Worker:
             for call, _ in batch:
                 self._window.forget(call.id)
             self._busy = ()
-
-    def _operate(self, service: Service, operation: str, call: Call, body: bytes) -> End:
-        """Answer an operation of a batch, whose code is loaded with the first one."""
-        from easymlnb.runtime.batches.operations import run_operation
-
-        return run_operation(service, operation, call, body, self._emit, self._guard)
 
     def _answer_job(self, call: Call, body: bytes) -> None:
         """Run a job, and keep its result until a server has stored it."""
@@ -243,7 +238,9 @@ class Worker:
         elif isinstance(message, Drain):
             self._draining = True
         elif isinstance(message, ModelMoved):
-            MODELS.move(message, self._emit_off_main, self._wake)
+            MODELS.move(message, self._emit_off_main)
+        elif isinstance(message, ModelSwap):
+            MODELS.begin_swap(message, self._wake)
         elif isinstance(message, JobCheckpoints):
             offer_checkpoints(message)
         elif isinstance(message, JobPromoted):
@@ -303,7 +300,7 @@ class Worker:
                         return
                 if self._all_cancelled():
                     signal.pthread_kill(main, signal.SIGUSR1)
-            if (self._inbox or self._draining) and not self._busy:
+            if (self._inbox or self._draining or MODELS.waiting) and not self._busy:
                 self._link.wake()
 
     def _find_server(self) -> bool:

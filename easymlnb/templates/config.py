@@ -12,7 +12,8 @@ from easymlnb.templates.reading import Reading
 
 COMPARE = "compare"
 BASELINE = "baseline"
-ALGORITHMS = ("linear", "forest", "boosting", BASELINE, COMPARE)
+NETWORK = "network"
+ALGORITHMS = ("linear", "forest", "boosting", NETWORK, BASELINE, COMPARE)
 IGNORE = "ignore"
 KINDS = (*Kind, IGNORE)
 
@@ -24,7 +25,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     - ``target``: the column to predict
     - ``question``: classification, regression or forecast
-    - ``algorithm``: one of ``ALGORITHMS``; ``compare`` tries all
+    - ``algorithm``: one of ``ALGORITHMS``; ``compare`` tries all but ``network``, which is for
+      images
     - ``columns``: the kinds of columns; ``ignore`` leaves one out
     - ``reading``: how the table is read
     - ``time``: the column of times to split by; ``-`` for none
@@ -37,7 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     target: str = ""
     question: Literal["", "classification", "regression", "forecast"] = ""
-    algorithm: Literal["linear", "forest", "boosting", "baseline", "compare"] = "compare"
+    algorithm: Literal["linear", "forest", "boosting", "network", "baseline", "compare"] = "compare"
     columns: dict[str, str] = {}
     reading: Reading = Reading()
     time: str = ""

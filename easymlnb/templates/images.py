@@ -3,13 +3,18 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.errors import CallerError
 from easymlnb.templates import learning, pictures
-from easymlnb.templates.config import Config
+from easymlnb.templates.config import NETWORK, Config
 from easymlnb.templates.learning import Learned, Progress
 from easymlnb.training import image_folders
+
+if TYPE_CHECKING:
+    from easymlnb.training.candidates import Candidate
+    from easymlnb.training.datasets import Dataset
 
 NAME = "images"
 TARGET = "class"
@@ -63,22 +68,24 @@ def _findings(found: pictures.Pictures) -> list[dict[str, Any]]:
 
 def train(data: Any, config: Config, progress: Progress, name: str = "") -> Learned:
     """Train a classifier of images; raises ``CallerError`` if that is not possible."""
-    from easymlnb.training.datasets import dataset
-
     progress(0.0, "Reading the images")
     with pictures.open_zip(data) as archive:
-        table, unreadable = pictures.table(archive, pictures.find(archive))
-    made = dataset(table, TARGET, task="classification", time="")
-    chosen = learning.choose(made, config, progress)
+        found = pictures.find(archive)
+        if config.algorithm == NETWORK:
+            made, candidates, unreadable, notes = _for_network(archive, found, config)
+        else:
+            made, candidates, unreadable, notes = _for_numbers(archive, found, config)
+    chosen = learning.choose(made, config, progress, candidates)
     if unreadable:
-        text = f"{len(unreadable)} images cannot be read, such as {unreadable[0][:60]!r}."
-        chosen.report["notes"].insert(0, text)
+        notes.append(f"{len(unreadable)} images cannot be read, such as {unreadable[0][:60]!r}.")
+    chosen.report["notes"][:0] = notes
     signature = {
         "template": NAME,
         "question": "classification",
         "inputs": [{"name": "image", "type": "string", "kind": "image", "required": True}],
         "outputs": [{"name": TARGET, "type": "string"}],
         "classes": made.classes,
+        "algorithm": chosen.name,
     }
     return Learned(
         chosen.evaluation.model,
@@ -88,30 +95,91 @@ def train(data: Any, config: Config, progress: Progress, name: str = "") -> Lear
     )
 
 
+Prepared = tuple["Dataset", "list[Candidate]", list[str], list[str]]
+"""Data, candidates, files that cannot be read, and notes."""
+
+
+def _for_numbers(archive: Any, found: pictures.Pictures, config: Config) -> Prepared:
+    """Return images as numbers that describe them, and the usual candidates."""
+    from easymlnb.training.datasets import dataset
+
+    table, unreadable = pictures.table(archive, found)
+    made = dataset(table, TARGET, task="classification", time="")
+    notes = []
+    if found.weights:
+        notes.append(f"The file {pictures.WEIGHTS!r} is used by the algorithm 'network' only.")
+    return made, learning.candidates_of(made, config), unreadable, notes
+
+
+def _for_network(archive: Any, found: pictures.Pictures, config: Config) -> Prepared:
+    """Return the numbers of images, and the network with the baseline."""
+    if packages := installation.missing("torch", "safetensors"):
+        hint = installation.install_hint("The algorithm 'network'", *packages)
+        raise CallerError(f"{hint}.")
+    import numpy as np
+    import pandas as pd
+
+    from easymlnb.training import image_network as networks
+    from easymlnb.training.candidates import Candidate, baselines_for
+    from easymlnb.training.datasets import dataset
+
+    weights, notes = {}, []
+    if found.weights:
+        weights = networks.read_weights(pictures.read_weights(archive, found))
+        notes.append(f"The network began with the weights in {pictures.WEIGHTS!r}.")
+    images, labels, unreadable = pictures.read(archive, found, pictures.scaled)
+    table = pd.DataFrame({networks.ROW: range(len(images)), TARGET: labels})
+    made = dataset(table, TARGET, task="classification", time="")
+    pixels = np.stack(images)
+    network = Candidate(
+        NETWORK,
+        lambda: networks.ImageNetwork(pixels, weights, config.seed),
+        "a convolutional network",
+    )
+    return made, [*baselines_for(made), network], unreadable, notes
+
+
+def build(**config: Any) -> Any:
+    """Return a network that gets stored weights."""
+    from easymlnb.training import image_network as networks
+
+    return networks.build(**config)
+
+
 class ImagePredictor:
     """Predicts the classes of images."""
 
     def __init__(self, model: Any, signature: dict[str, Any]) -> None:
+        self._is_network = signature.get("algorithm") == NETWORK
+        if self._is_network and not hasattr(model, "probabilities"):
+            from easymlnb.training import image_network as networks
+
+            model = networks.ImageNetwork.loaded(model, signature["classes"])
         self._model = model
         self.signature = signature
 
     def predict(self, rows: Sequence[Any]) -> dict[str, Any]:
         """Return the classes of images, which are base64 texts, data URLs or bytes."""
-        import pandas as pd
-
         if not rows:
             return {"predictions": []}
-        numbers = [self._describe(at, row) for at, row in enumerate(rows, 1)]
-        frame = pd.DataFrame(numbers, columns=pictures.NAMES)
+        described = [self._describe(at, row) for at, row in enumerate(rows, 1)]
+        shares = self._probabilities(described)
         classes = [str(name) for name in self._model.classes_]
-        shares = self._model.predict_proba(frame)
         return {
-            "predictions": learning.tidy(self._model.predict(frame)),
+            "predictions": [classes[at] for at in shares.argmax(axis=1)],
             "probabilities": [
                 {name: round(float(share), 6) for name, share in zip(classes, row, strict=True)}
                 for row in shares
             ],
         }
+
+    def _probabilities(self, described: list[Any]) -> Any:
+        import numpy as np
+        import pandas as pd
+
+        if self._is_network:
+            return self._model.probabilities(np.stack(described))
+        return self._model.predict_proba(pd.DataFrame(described, columns=pictures.NAMES))
 
     def _describe(self, number: int, row: Any) -> Any:
         value = row.get("image") if isinstance(row, Mapping) else row
@@ -126,7 +194,7 @@ class ImagePredictor:
         if not isinstance(value, bytes):
             raise CallerError(f'Row {number} must be an object such as {{"image": "<base64>"}}.')
         try:
-            return pictures.describe(value)
+            return pictures.scaled(value) if self._is_network else pictures.describe(value)
         except image_folders.decoding_errors() as error:
             raise CallerError(
                 f"Row {number}: the image cannot be read. Send PNG or JPEG."

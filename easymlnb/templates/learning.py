@@ -59,13 +59,18 @@ class Chosen:
     report: dict[str, Any]
 
 
-def choose(data: "Dataset", config: Config, progress: Progress) -> Chosen:
+def choose(
+    data: "Dataset",
+    config: Config,
+    progress: Progress,
+    candidates: "Sequence[Candidate] | None" = None,
+) -> Chosen:
     """Compare the candidates of a configuration and fit the best one; raises ``CallerError``."""
     from easymlnb.training.comparing import compare, evaluate
     from easymlnb.training.splits import split
 
     parts = split(data, folds=config.folds, seed=config.seed)
-    candidates = candidates_of(data, config)
+    candidates = candidates_of(data, config) if candidates is None else candidates
 
     def on_unit(unit: Any, units: Any, total: int) -> None:
         text = f"{unit.candidate}, fold {unit.fold + 1} of {len(parts.folds)}"

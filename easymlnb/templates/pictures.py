@@ -7,7 +7,9 @@ images without pretrained weights.
 import io
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import CallerError
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 MAX_IMAGES = 20_000
 MAX_BYTES = 50 * 2**20
 """Limits of the images in a zip, and of the bytes of one."""
+
+WEIGHTS = "weights.safetensors"
+MAX_WEIGHTS = 500 * 2**20
+"""The file in the zip with trained weights, and its largest size."""
 
 MIN_PER_CLASS = 5
 SIDE = 64
@@ -42,10 +48,12 @@ class Pictures:
 
     - ``entries``: pairs of the name in the zip and the class
     - ``ignored``: files that are no images
+    - ``weights``: the file with trained weights, if there is one
     """
 
     entries: list[tuple[str, str]]
     ignored: list[str] = field(default_factory=list)
+    weights: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -56,8 +64,9 @@ class Pictures:
 def find(archive: zipfile.ZipFile) -> Pictures:
     """Return the images of a zip by class; raises ``CallerError`` for other contents."""
     names = [name for name in image_folders.members(archive) if not image_folders.is_hidden(name)]
-    ignored = [name for name in names if not image_folders.is_image(name)]
-    found = Pictures(image_folders.by_class(names, MAX_IMAGES, SHAPE), ignored)
+    weights = next((name for name in names if PurePosixPath(name).name == WEIGHTS), "")
+    ignored = [name for name in names if name != weights and not image_folders.is_image(name)]
+    found = Pictures(image_folders.by_class(names, MAX_IMAGES, SHAPE), ignored, weights)
     image_folders.check_counts(found.counts, MIN_PER_CLASS, SHAPE)
     return found
 
@@ -71,6 +80,16 @@ def table(archive: zipfile.ZipFile, found: Pictures) -> "tuple[pd.DataFrame, lis
     """Return the descriptions and classes of images, and the names of unreadable ones."""
     import pandas as pd
 
+    rows, labels, unreadable = read(archive, found, describe)
+    frame = pd.DataFrame(rows, columns=NAMES)
+    frame["class"] = labels
+    return frame, unreadable
+
+
+def read(
+    archive: zipfile.ZipFile, found: Pictures, describe: "Callable[[bytes], np.ndarray]"
+) -> "tuple[list[np.ndarray], list[str], list[str]]":
+    """Return what describes the images, their classes, and the names of unreadable ones."""
     rows, labels, unreadable = [], [], []
     for name, label in found.entries:
         try:
@@ -83,20 +102,38 @@ def table(archive: zipfile.ZipFile, found: Pictures) -> "tuple[pd.DataFrame, lis
             f"{len(unreadable)} of {len(found.entries)} images cannot be read, such as "
             f"{unreadable[0][:60]!r}. Use PNG or JPEG files."
         )
-    frame = pd.DataFrame(rows, columns=NAMES)
-    frame["class"] = labels
-    return frame, unreadable
+    return rows, labels, unreadable
+
+
+def read_weights(archive: zipfile.ZipFile, found: Pictures) -> bytes:
+    """Return the file with trained weights; raises ``CallerError`` if it is too large."""
+    size = archive.getinfo(found.weights).file_size
+    if size > MAX_WEIGHTS:
+        raise CallerError(
+            f"The file {WEIGHTS!r} has {size:,} bytes; at most {MAX_WEIGHTS:,} are allowed."
+        )
+    try:
+        return archive.read(found.weights)
+    except image_folders.decoding_errors() as error:
+        raise CallerError(f"The file {WEIGHTS!r} in the zip is damaged or encrypted.") from error
 
 
 def describe(data: bytes) -> "np.ndarray":
     """Return the description of an image; raises ``ValueError`` or ``OSError``."""
     import numpy as np
+
+    pixels = scaled(data) / 255
+    return np.concatenate([_colors(pixels), _edges(pixels.mean(axis=2))])
+
+
+def scaled(data: bytes) -> "np.ndarray":
+    """Return the pixels of a scaled image; raises ``ValueError`` or ``OSError``."""
+    import numpy as np
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
         image.draft("RGB", (4 * SIDE, 4 * SIDE))
-        pixels = np.asarray(image.convert("RGB").resize((SIDE, SIDE)), dtype="float64") / 255
-    return np.concatenate([_colors(pixels), _edges(pixels.mean(axis=2))])
+        return np.array(image.convert("RGB").resize((SIDE, SIDE)))
 
 
 def _colors(pixels: "np.ndarray") -> "np.ndarray":

@@ -12,6 +12,8 @@ from easymlnb.contract.training import DESCRIPTION_FILE, TrainedFile, TrainedMod
 from easymlnb.model_store.formats import LoadOptions, SaveOptions, save_model
 from easymlnb.model_store.loading import load_version
 from easymlnb.runtime.current_job import CurrentJob
+from easymlnb.templates import images
+from easymlnb.templates.config import NETWORK
 from easymlnb.templates.learning import Learned
 
 TRUSTED = (
@@ -27,7 +29,10 @@ REPORT_FILE = "report.json"
 def save(learned: Learned, model: str, job: CurrentJob, source: dict[str, Any]) -> None:
     """Give the running job what its model consists of; ``source`` describes the data."""
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
-        saved = save_model(learned.model, Path(folder), options=SaveOptions(trusted=TRUSTED))
+        fitted, options = learned.model, SaveOptions(trusted=TRUSTED)
+        if learned.signature.get("algorithm") == NETWORK:
+            fitted, options = fitted.module, SaveOptions(config=fitted.config)
+        saved = save_model(fitted, Path(folder), options=options)
         contents = {name: path.read_bytes() for name, path in saved.files.items()}
     contents[REPORT_FILE] = json.dumps(learned.report, allow_nan=False).encode()
     flavor = {name: value for name, value in saved.flavor.items() if name != "types"}
@@ -59,7 +64,7 @@ def finite(metrics: dict[str, float]) -> dict[str, float]:
 
 def load(model: str, version: int) -> tuple[Any, dict[str, Any], int]:
     """Return the estimator, the signature and the bytes of a version of a model."""
-    found = load_version(model, str(version), LoadOptions(trusted=TRUSTED))
+    found = load_version(model, str(version), LoadOptions(build=images.build, trusted=TRUSTED))
     signature = found.about["signature"] or {}
     size = sum(int(file["size"]) for file in found.about["files"])
     return found.value, signature, size

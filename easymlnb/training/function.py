@@ -5,9 +5,11 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.training import Training
 from easymlnb.runtime.context import progress
@@ -28,6 +30,9 @@ _FINISHED: dict[str, dict[str, Any]] = {}
 """Finished trials and units of this kernel, with which a repeated call continues."""
 
 MAX_KEPT = 20
+
+SIDE_BY_SIDE = 4
+"""Jobs of a search that run at a time if the next ones depend on their results."""
 
 
 class DataWarning(UserWarning):
@@ -140,41 +145,48 @@ def search(
         raise DefinitionError(f"n must be from 1 to 1000, not {n!r}.")
     greater = not metric.endswith(SMALLER_IS_BETTER) if maximize is None else maximize
     given = dict(zip(names, args, strict=False)) | values
-    if jobs:
-        trials = _as_jobs(function, list(islice(searching.sample(space, seed=seed), n)), given)
-        trials = [_scored(trial, metric) for trial in trials]
-    else:
-        key = _key("search", function, space, given, [metric, sampler, seed])
-        trials = _here(function, space, given, n, metric, greater, sampler, seed, _kept(key))
+    if sampler == "tpe":
+        installation.require("sampler='tpe'", "optuna")
+    asked = Asked(space, n, metric, greater, sampler, seed)
+    key = _key("search", function, space, given, [metric, sampler, seed, jobs])
+    run = _as_jobs if jobs else _here
+    trials = run(function, asked, given, _kept(key))
     return _sorted(trials, metric, greater)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a search tries: ``n`` points of a space, compared by a metric."""
+
+    space: searching.Space
+    n: int
+    metric: str
+    maximize: bool
+    sampler: str
+    seed: int
+
+    def point(self, number: int, known: Sequence[Trial]) -> dict[str, Any] | None:
+        """Return a point, numbered from 0, after trials; ``None`` if the space has no more."""
+        if self.sampler == "tpe":
+            scored = [(trial.params, trial.score) for trial in known if trial.score is not None]
+            seed = self.seed + number - len(scored)
+            return searching.ask_optuna(self.space, scored, maximize=self.maximize, seed=seed)
+        points = searching.sample(self.space, seed=self.seed)
+        return next(islice(points, number, None), None)
+
+
 def _here(
-    function: Callable[..., Model],
-    space: searching.Space,
-    values: dict[str, Any],
-    n: int,
-    metric: str,
-    maximize: bool,
-    sampler: str,
-    seed: int,
-    kept: dict[str, Any],
+    function: Callable[..., Model], asked: Asked, values: dict[str, Any], kept: dict[str, Any]
 ) -> list[Trial]:
     """Train in this process; finished trials are in ``kept``."""
     trials: list[Trial] = kept.setdefault("trials", [])
-    points = islice(searching.sample(space, seed=seed), len(trials), n)
-    while len(trials) < n:
-        if sampler == "tpe":
-            known = [(trial.params, trial.score) for trial in trials if trial.score is not None]
-            point = searching.ask_optuna(space, known, maximize=maximize, seed=seed)
-        else:
-            found = next(points, None)
-            if found is None:  # the space has no more points
-                break
-            point = found
-        progress(len(trials) / n, f"trial {len(trials) + 1} of {n}")
-        trials.append(_tried(function, values, point, metric))
-    return trials
+    while len(trials) < asked.n:
+        point = asked.point(len(trials), trials)
+        if point is None:
+            break
+        progress(len(trials) / asked.n, f"trial {len(trials) + 1} of {asked.n}")
+        trials.append(_tried(function, values, point, asked.metric))
+    return trials[: asked.n]
 
 
 def _tried(
@@ -195,24 +207,41 @@ def _scored(trial: Trial, metric: str) -> Trial:
     if score is None or score != score:
         known = ", ".join(trial.metrics) or "none"
         problem = f"The model has no metric {metric!r}. Its metrics: {known}."
-        return Trial(trial.params, None, trial.metrics, trial.job, problem)
-    return Trial(trial.params, score, trial.metrics, trial.job)
+        return replace(trial, problem=problem)
+    return replace(trial, score=score)
 
 
 def _as_jobs(
-    function: Any, points: Sequence[dict[str, Any]], values: dict[str, Any]
+    function: Any, asked: Asked, values: dict[str, Any], kept: dict[str, Any]
 ) -> list[Trial]:
-    """Submit all trials as jobs, and wait; an interrupt leaves them running."""
-    running = [(point, function.submit(**{**values, **point})) for point in points]
-    trials = []
-    for done, (point, job) in enumerate(running):
-        progress(done / len(running), f"trial {done + 1} of {len(running)}")
-        try:
-            trials.append(Trial(point, metrics=job.result()["metrics"], job=job.id))
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"[:500]
-            trials.append(Trial(point, job=job.id, problem=problem))
-    return trials
+    """Submit trials as jobs, each of which makes a version of the model, and wait.
+
+    An interrupt leaves them running, and the next call waits for them.
+    """
+    running: list[tuple[dict[str, Any], Any]] = kept.setdefault("jobs", [])
+    trials: list[Trial] = kept.setdefault("trials", [])
+    ahead = SIDE_BY_SIDE if asked.sampler == "tpe" else asked.n
+    while len(trials) < asked.n:
+        while len(running) < min(asked.n, len(trials) + ahead):
+            point = asked.point(len(running), trials)
+            if point is None:
+                break
+            running.append((point, function.submit(**{**values, **point})))
+        if len(trials) == len(running):
+            break
+        progress(len(trials) / asked.n, f"trial {len(trials) + 1} of {asked.n}")
+        trials.append(_scored(_ended(*running[len(trials)]), asked.metric))
+    return trials[: asked.n]
+
+
+def _ended(point: dict[str, Any], job: Any) -> Trial:
+    """Wait for the job of a trial."""
+    try:
+        metrics = job.result()["metrics"]
+        made = job.info()["model"] or {}
+    except Exception as error:
+        return Trial(point, job=job.id, problem=f"{type(error).__name__}: {error}"[:500])
+    return Trial(point, metrics=metrics, job=job.id, version=made.get("version"))
 
 
 def _sorted(trials: Iterable[Trial], metric: str, maximize: bool) -> SearchResult:

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training of a search: its parameters, score, other metrics, and job."""
+    """One training of a search: its parameters, score and other metrics.
+
+    ``version`` is the version of the model that its ``job`` has made, ``None`` without jobs.
+    """
 
     params: dict[str, Any]
     score: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     job: str = ""
     problem: str = ""
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class SearchResult:
     Attributes
     ----------
     trials : tuple of Trial
-        Each has ``params``, ``score``, ``metrics``, ``job`` and ``problem``.
+        Each has ``params``, ``score``, ``metrics``, ``job``, ``version`` and ``problem``.
     metric : str
     """
 
@@ -51,12 +55,17 @@ class SearchResult:
         """The trials as a DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [
-                {**trial.params, self.metric: trial.score, "problem": trial.problem}
-                for trial in self.trials
-            ]
-        )
+        rows = [
+            {
+                **trial.params,
+                self.metric: trial.score,
+                "version": trial.version,
+                "problem": trial.problem,
+            }
+            for trial in self.trials
+        ]
+        table = pd.DataFrame(rows).astype({"version": "Int64"})
+        return table if table["version"].notna().any() else table.drop(columns="version")
 
 
 class TrainFunction(Protocol[P]):
@@ -164,7 +173,8 @@ class TrainFunction(Protocol[P]):
         sampler : {"random", "tpe"}, default "random"
             ``"tpe"`` learns from the trials and needs the package optuna.
         jobs : bool, default False
-            Submit each trial as a job of the published version; they run side by side.
+            Submit each trial as a job of the published version; they run side by side, and each
+            makes a version of the model.
         seed : int, default 0
             Seed of the sampler.
 

@@ -1,10 +1,14 @@
 """A newcomer with a CSV file makes a model without code, in Chromium: at most twelve clicks."""
 
+import io
+import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from support.browser import keep, serious
 from support.server import RunningServer, running_server
@@ -111,6 +115,93 @@ def test_a_newcomer_with_a_csv_has_a_called_service_in_twelve_clicks(
     newcomer.click("Delete the model")
     expect(title).to_have_text("Data")
     assert server.http.get("services/houses").status_code == 404
+    assert errors == []
+    context.close()
+
+
+HOURS = "time,load\n" + "".join(
+    f"2024-01-{1 + n // 24:02d} {n % 24:02d}:00,{100 + 20 * math.sin(n * math.pi / 12):.2f}\n"
+    for n in range(24 * 20)
+)
+
+
+def _pictures() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, color in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+            for n in range(8):
+                archive.writestr(f"{name}/{n}.png", _picture(color, n))
+    return target.getvalue()
+
+
+def _picture(color: tuple[int, int, int], n: int) -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (40, 30 + n), tuple(min(255, one + 3 * n) for one in color)).save(
+        target, "PNG"
+    )
+    return target.getvalue()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("template", "name", "content", "steps"),
+    [
+        ("forecast", "load.csv", HOURS.encode(), ("Columns", "Target", "Check")),
+        ("images", "colors.zip", _pictures(), ("Check",)),
+    ],
+)
+def test_a_newcomer_makes_a_forecast_and_a_classifier_of_images(
+    server: RunningServer,
+    chromium: Any,
+    tmp_path: Path,
+    template: str,
+    name: str,
+    content: bytes,
+    steps: tuple[str, ...],
+) -> None:
+    from playwright.sync_api import expect
+
+    file, picture = tmp_path / name, tmp_path / "one.png"
+    file.write_bytes(content)
+    picture.write_bytes(_picture((210, 50, 50), 1))
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    context.set_default_timeout(120_000)
+    expect.set_options(timeout=120_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    newcomer, title = Newcomer(page), page.locator("#step-title")
+
+    page.goto(f"{server.url}easymlnb/templates/page?token={server.token}")
+    page.locator(f"input[name=template][value={template}]").check()
+    page.locator("#file").set_input_files(file)
+    for step in steps:
+        expect(title).to_have_text(step)
+        assert _fits(page)
+        assert serious(page) == []
+        keep(page, f"templates-{template}-{step.lower()}")
+        newcomer.click("Next")
+    expect(title).to_have_text("Algorithms")
+    network = page.get_by_label("Neural network")
+    expect(network).to_have_count(1 if template == "images" else 0)
+    page.get_by_label("Linear").check()
+    newcomer.click("Next")
+    newcomer.click("Train")
+    expect(page.locator("#scores")).to_contain_text("no candidate has seen")
+    assert _fits(page)
+    assert serious(page) == []
+    if template == "images":
+        page.locator("#predict-form input[type=file]").set_input_files(picture)
+    newcomer.click("Predict")
+    if template == "images":
+        expect(page.locator("#predicted")).to_have_text("red")
+    else:
+        expect(page.locator("#prediction figure")).to_have_count(1)
+    keep(page, f"templates-{template}-predicted")
+    newcomer.click("Expose")
+    newcomer.click("Call it")
+    expect(page.locator("#call-answer")).to_contain_text('"predictions"')
+    assert server.http.get(f"services/{file.stem}").status_code == 200
     assert errors == []
     context.close()
 

@@ -1,7 +1,9 @@
 """MLflow's own client and loaders, in an environment of their own, against a real server."""
 
+import importlib
 import json
 import subprocess
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 from rocrate.rocrate import ROCrate
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
 from typer.testing import CliRunner
 
 import easymlnb as ml
@@ -189,3 +192,42 @@ def test_the_command_line_shows_models(server: RunningServer, tmp_path: Path) ->
     invoke("delete", "notes@1", "--yes")
     assert [one["version"] for one in json.loads(invoke("versions", "notes", "--json"))] == [2]
     invoke("delete", "notes", "--yes")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("form", ["skops", "cloudpickle"])
+def test_a_model_folder_becomes_a_service_that_mlflows_client_reads(
+    server: RunningServer, tmp_path: Path, form: str
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    importlib.import_module("mlflow.sklearn")
+    protocol = importlib.import_module("mlflow.utils.proto_json_utils")
+    deployments = importlib.import_module("mlflow.deployments")
+    fitted = LinearRegression().fit(ROWS, ROWS["a"] * 2 + ROWS["b"])
+    name = f"line_{form}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.sklearn.save_model(
+            fitted, tmp_path / name, serialization_format=form, input_example=ROWS
+        )
+    made = CliRunner().invoke(
+        app, ["from-mlflow", str(tmp_path / name), str(tmp_path / "out"), "--json"]
+    )
+    about = json.loads(made.stdout)
+    assert about["runs_code"] is (form == "cloudpickle")
+    published = CliRunner().invoke(app, ["publish", about["notebook"], "--include", "model"])
+    assert published.exit_code == 0, published.output
+    spec = server.http.get(f"services/{name}").json()
+    assert spec["examples"] and ("runs-code" in spec["tags"]) is about["runs_code"]
+    by_name = json.dumps({"inputs": ROWS.to_dict("list")})
+    for body in (*map(protocol.dump_input_data, (ROWS, ROWS.to_numpy())), by_name):
+        answer = server.http.post(
+            f"services/{name}/invocations",
+            content=body,
+            headers={"Content-Type": "application/json"},
+        )
+        assert answer.status_code == 200, answer.text
+        found = deployments.PredictionsResponse.from_json(answer.text).get_predictions()
+        assert np.allclose(np.asarray(found, float).ravel(), fitted.predict(ROWS))
+    refused = server.http.post(f"services/{name}/invocations", json={"instances": [{"a": "x"}]})
+    assert refused.status_code == 400 and "error_code" in refused.json()

@@ -32,6 +32,8 @@ from support.server import RunningServer, running_server
 pytestmark = pytest.mark.timeout(300)
 
 SERVICES = """
+from collections.abc import Iterator
+
 import easymlnb as ml
 
 level = ml.model("level@production")
@@ -49,6 +51,15 @@ def pinned(x: float) -> float:
 @ml.service
 def plain(x: float) -> float:
     return x
+
+@ml.service
+def drift(n: int) -> Iterator[float]:
+    for step in range(n):
+        yield float(level.predict([[step]])[0])
+
+@ml.service
+def total(data: ml.Table, column: str = "a") -> float:
+    return float(data[column].sum())
 
 @ml.service
 def learn(value: float) -> int:
@@ -136,6 +147,7 @@ def test_the_alias_moves_between_two_calls(server: RunningServer) -> None:
     for caller in callers:
         caller.start()
     try:
+        server.wait_for(lambda: len(answers) >= 3, "no call was answered")
         for number in range(20):
             ml.registry.alias("level", "production", number % 3 + 1)
         moved(server, 2)
@@ -152,6 +164,60 @@ def test_the_alias_moves_between_two_calls(server: RunningServer) -> None:
     assert model_of(server.call("pinned", x=1.0)) == "level=1"
     entries = server.http.get("services/predict/log").json()["entries"]
     assert entries[-1]["models"] == "level=2"
+
+
+def test_streams_name_their_models(server: RunningServer) -> None:
+    ml.registry.alias("level", "production", 2)
+    moved(server, 2)
+    lines = server.call("drift", n=3)
+    assert (lines.text, model_of(lines)) == ("2.0\n2.0\n2.0\n", "level=2")
+    events = server.http.post(
+        "services/drift/call", json={"n": 2}, headers={"Accept": "text/event-stream"}
+    )
+    *_, model, result = events.text.strip().split("\n\n")
+    assert model == 'event: model\ndata: "level=2"' and result.startswith("event: result")
+
+
+def test_services_answer_mlflows_protocol(server: RunningServer) -> None:
+    def invoke(name: str, **sent: Any) -> httpx.Response:
+        return server.http.post(f"services/{name}/invocations", **sent)
+
+    rows = {"dataframe_split": {"columns": ["x", "note"], "data": [[1, "a"], [2, "b"]]}}
+    answer = invoke("predict", json=rows)
+    assert answer.json() == {"predictions": [[2.0, 2.0], [2.0, 2.0]]}, answer.text
+    assert (model_of(answer), answer.headers["X-Easymlnb-Version"]) == ("level=2", "1")
+    entries = server.http.get("services/predict/log").json()["entries"]
+    assert entries[-1]["models"] == "level=2"
+    table = pd.DataFrame({"a": np.arange(300_000), "b": 1.0})
+    csv = {"Content-Type": "text/csv; charset=utf-8"}
+    large = invoke("total", content=table.to_csv(index=False), headers=csv)
+    assert large.json() == {"predictions": float(table["a"].sum())}, large.text
+    parquet = {"Content-Type": "application/vnd.apache.parquet"}
+    small = invoke("total", content=table.head(3).to_parquet(), headers=parquet)
+    assert small.json() == {"predictions": 3.0}
+    params = {"instances": [{"a": 1, "b": 2}], "params": {"column": "b"}}
+    assert invoke("total", json=params).json() == {"predictions": 2.0}
+    for path, text in (("ping", "\n"), ("health", "\n"), ("version", "3.17.2")):
+        found = server.http.get(f"services/predict/{path}")
+        assert (found.status_code, found.text) == (200, text)
+
+    bad: list[tuple[httpx.Response, int, str]] = [
+        (invoke("predict", content=b"{"), 400, "BAD_REQUEST"),
+        (invoke("predict", json={"inputs": {"x": "y"}}), 400, "INVALID_PARAMETER_VALUE"),
+        (invoke("total", json={"instances": [1]}), 400, "BAD_REQUEST"),
+        (invoke("total", json=rows), 500, "INTERNAL_ERROR"),
+        (invoke("drift", json={"instances": [1]}), 400, "BAD_REQUEST"),
+        (invoke("predict", content=b"x", headers={"Content-Type": "a/b"}), 415, "BAD_REQUEST"),
+        (invoke("absent", json=rows), 404, "RESOURCE_DOES_NOT_EXIST"),
+        (invoke("predict", json=rows, headers={"X-Timeout": "x"}), 400, "BAD_REQUEST"),
+        (server.http.get("services/predict/invocations"), 405, "ENDPOINT_NOT_FOUND"),
+        (server.http.get("services/absent/ping"), 404, "RESOURCE_DOES_NOT_EXIST"),
+        (httpx.get(f"{server.http.base_url}services/predict/ping"), 401, "UNAUTHENTICATED"),
+    ]
+    for response, status, code in bad:
+        assert response.status_code == status, response.text
+        assert response.json().keys() == {"error_code", "message"}
+        assert response.json()["error_code"] == code, response.text
 
 
 def test_a_broken_version_is_reported_and_never_serves(server: RunningServer) -> None:
@@ -271,3 +337,10 @@ def test_workers_follow_the_alias_of_the_next_server(server: RunningServer) -> N
     number = ml.registry.get("learned")["latest"]
     assert server.call("learn", value=7.0).json() == number + 1
     assert {*workers(server)} == before
+
+
+def test_jobs_and_their_results_name_their_models(server: RunningServer) -> None:
+    job = server.http.post("services/predict/jobs", json={"x": 1.0}).json()
+    ended = server.http.get(f"jobs/{job['id']}", params={"wait": 60}).json()
+    assert (ended["state"], ended["models"]) == ("succeeded", "level=1")
+    assert model_of(server.http.get(f"jobs/{job['id']}/result")) == "level=1"

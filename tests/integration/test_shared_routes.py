@@ -140,6 +140,7 @@ class Probe:
 
 
 OWN, MODEL = "services/NAME", "v2/models/NAME"
+NO_ROWS: dict[str, Any] = {"dataframe_records": []}
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
 OF_DEEPAAS: dict[str, tuple[Probe, ...]] = {
@@ -220,6 +221,10 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/invocations": (Probe("post", "call", send={"json": NO_ROWS}),),
+    f"{OWN}/ping": (Probe("get", "call"),),
+    f"{OWN}/health": (Probe("get", "call"),),
+    f"{OWN}/version": (Probe("get", "call"),),
     f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
     **{f"{OWN}/deepaas{at}": probes for at, probes in OF_DEEPAAS.items()},
@@ -242,6 +247,10 @@ OPEN_TO_VISITORS = {
     (f"{OWN}/call", "post"),
     (f"{OWN}/view", "post"),
     (f"{OWN}/mcp", "post"),
+    (f"{OWN}/invocations", "post"),
+    (f"{OWN}/ping", "get"),
+    (f"{OWN}/health", "get"),
+    (f"{OWN}/version", "get"),
     (MODEL, "get"),
     (f"{MODEL}/ready", "get"),
     (f"{MODEL}/config", "get"),

@@ -28,7 +28,8 @@ def run(
     from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import get_settings, transient_settings
 
-    plugins = sorted(one.__name__ for one in get_mapping_from_secret_type_to_class().values())
+    kinds: dict[str, type] = get_mapping_from_secret_type_to_class()
+    plugins = sorted(one.__name__ for one in kinds.values())
     used = [{"name": name} for name in plugins if name not in LEFT_OUT]
     findings = []
     with transient_settings({"plugins_used": used}):

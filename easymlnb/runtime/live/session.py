@@ -14,6 +14,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any, cast
 
+from easymlnb.contract.batch_protocol import split_operation
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
@@ -151,7 +152,7 @@ class LiveSession:
                     self._handle(message, body)
 
     def _start(self, members: list[tuple[Call, bytes]], emit: Emit) -> None:
-        service = SERVICES.get(members[0][0].service)
+        service = SERVICES.get(split_operation(members[0][0].service)[0])
         if service is None:
             return
         with suppress(RuntimeError):  # the interpreter is shutting down and starts no more calls

@@ -34,6 +34,9 @@ class SingleResponse:
     def flush(self) -> Any:
         """Nothing is sent before the end."""
 
+    def models(self, text: str) -> None:
+        """The header names the models: nothing is sent before the end."""
+
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Keep an item; raises ``StreamTooLarge``."""
         if isinstance(message, Item):
@@ -76,6 +79,9 @@ class JsonLinesResponse:
         """Send what was written; the future is done when it is sent."""
         return self._out.flush()
 
+    def models(self, text: str) -> None:
+        """The header names those that were used before the first item."""
+
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Write an item; it is sent with the next ``flush``."""
         if isinstance(message, Item):
@@ -104,7 +110,10 @@ class JsonLinesResponse:
 
 
 class EventStreamResponse:
-    """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``."""
+    """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``.
+
+    Before the last one, ``model`` names the models that the call used.
+    """
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -129,6 +138,10 @@ class EventStreamResponse:
         else:
             told = {"fraction": message.fraction, "text": message.text}
             self._put("progress", json.dumps(told).encode())
+
+    def models(self, text: str) -> None:
+        """Name the models that the call has used; headers were sent before it ran."""
+        self._put("model", json.dumps(text).encode())
 
     def waiting(self, place: dict[str, Any]) -> None:
         """Send the position of the call in its queue, or what it is waiting for."""

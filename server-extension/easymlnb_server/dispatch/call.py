@@ -21,6 +21,15 @@ Chain = tuple[tuple[str, object], ...]
 DEFAULT_SPEC = ServiceSpec(name="", title="", input={}, output={})
 
 
+def models_text(models: tuple[tuple[str, int], ...]) -> str:
+    """Return models and their versions as in the header, such as ``forest=4``."""
+    if not models:
+        return ""
+    shown = ", ".join(f"{name}={version}" for name, version in models)
+    # Only from a worker that does not use our code.
+    return shown if shown.isascii() and shown.isprintable() else ""
+
+
 class CallResult(msgspec.Struct, frozen=True):
     """The end of a call: either a result or an error.
 
@@ -45,11 +54,7 @@ class CallResult(msgspec.Struct, frozen=True):
     def models(self) -> str:
         """The models that the call used, such as ``forest=4``; empty for none."""
         ended = self.result if self.result is not None else self.failure
-        if ended is None or not ended.models:
-            return ""
-        shown = ", ".join(f"{name}={version}" for name, version in ended.models)
-        # Only from a worker that does not use our code.
-        return shown if shown.isascii() and shown.isprintable() else ""
+        return models_text(ended.models) if ended is not None else ""
 
     @classmethod
     def from_message(

@@ -113,6 +113,7 @@ class Dispatcher:
         answers even if the worker dies.
         """
         self._slots.join(worker, capacity, prefetch)
+        worker.on_resume = self._dispatch
         self._dispatch()
 
     def resize(self, worker: WorkerLink, capacity: int) -> None:

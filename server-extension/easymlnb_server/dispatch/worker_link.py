@@ -44,6 +44,9 @@ class WorkerLink:
     - ``hello``: the kernel's first message
     - ``write``: sends bytes to the kernel. Must not block.
     - ``on_job_message``: receives what a job sends before its result
+    - ``pauses``, ``whole_pauses``: how many ``pause`` hold back calls of the main thread, and all
+    - ``loading``: whether the kernel loads a model, which may keep it from answering
+    - ``on_resume``: called when calls can be sent again
     - ``file_share``: folder for large bodies; ``None`` until the kernel has proven that it runs on
       this host
     """
@@ -53,6 +56,10 @@ class WorkerLink:
         self.file_share: KernelFileShare | None = None
         self.closed = asyncio.Event()
         self.on_job_message: Callable[[JobMessage, bytes | SpooledFile], None] | None = None
+        self.pauses = self.whole_pauses = 0
+        self.loading = False
+        self.on_resume: Callable[[], None] | None = None
+        self._released = asyncio.Event()
         self._write = write
         self._calls: dict[int, tuple[CallHandle, OnEnded]] = {}
         self._deferred: list[Callable[[], None]] | None = None
@@ -118,6 +125,31 @@ class WorkerLink:
         if call in self._calls:
             self._write(pack(StreamAck(id=call, size=size)))
 
+    @contextmanager
+    def pause(self, *, whole: bool = False) -> Iterator[None]:
+        """Have no calls sent in the block, and those returned that the worker has not started.
+
+        Calls of ``async def`` functions, which need no main thread, continue unless ``whole``.
+        """
+        self.pauses += 1
+        self.whole_pauses += whole
+        for handle, _ in list(self._calls.values()):
+            if handle.prefetched:
+                self.recall(handle.call.id)
+        try:
+            yield
+        finally:
+            self.pauses -= 1
+            self.whole_pauses -= whole
+            if self.on_resume is not None and not self.lost:
+                self.on_resume()
+
+    async def wait_idle(self, *, whole: bool = False) -> None:
+        """Wait, in a pause, until the kernel has none of the calls that it holds back."""
+        while any(whole or one.spec.concurrency == 1 for one, _ in self._calls.values()):
+            self._released.clear()
+            await self._released.wait()
+
     def find_call(self, call: int) -> CallHandle | None:
         """Return a call that the kernel holds."""
         entry = self._calls.get(call)
@@ -130,6 +162,7 @@ class WorkerLink:
     def give_up(self, call: int) -> None:
         """Release a call that does not stop; later messages about it are ignored."""
         entry = self._calls.pop(call, None)
+        self._released.set()
         if entry is not None:
             handle, on_ended = entry
             on_ended(handle, 0.0)
@@ -154,6 +187,8 @@ class WorkerLink:
                 handle.stop(InternalError())
             return
         del self._calls[message.id]
+        if self.pauses:
+            self._released.set()
         if isinstance(message, NotStarted):
             on_ended(handle, None)
             return
@@ -202,6 +237,7 @@ class WorkerLink:
           order, so everything behind a call without a result had not.
         """
         self.closed.set()
+        self._released.set()
         if self.file_share is not None:
             self.file_share.close()
         calls, self._calls = self._calls, {}

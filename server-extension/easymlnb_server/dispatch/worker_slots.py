@@ -42,7 +42,7 @@ class WorkerSlot:
     @property
     def is_free(self) -> bool:
         """Whether the main thread would start another run at once."""
-        return len(self.runs) < self.capacity
+        return len(self.runs) < self.capacity and not self.link.pauses
 
     def add(self, run: Execution) -> None:
         if run.is_async:
@@ -69,7 +69,8 @@ class WorkerSlot:
     @property
     def has_credit(self) -> bool:
         """Whether one more short call may wait here: only behind short runs."""
-        return len(self.runs) < self.capacity + self.prefetch and all(r.short for r in self.runs)
+        has_room = len(self.runs) < self.capacity + self.prefetch and not self.link.pauses
+        return has_room and all(run.short for run in self.runs)
 
     def recall(self) -> None:
         """Ask the worker to return the prefetched calls that it has not started.
@@ -94,6 +95,7 @@ class WorkerSlots:
        them has run for ``RECALL_AFTER`` seconds. This is checked whenever a call ends or arrives
        or a worker joins, so it needs no timer.
     3. A call on the event loop goes to the worker with the fewest calls of its service.
+    4. A paused worker, which is about to replace a model, gets no calls.
     """
 
     def __init__(self) -> None:
@@ -131,7 +133,8 @@ class WorkerSlots:
     def find(self, service: str, spec: ServiceSpec, *, prefetch: bool) -> WorkerSlot | None:
         """Return the worker for a run of this service, or ``None``."""
         if spec.concurrency > 1:
-            least = min(self, key=lambda slot: slot.async_runs[service], default=None)
+            open_slots = (slot for slot in self if not slot.link.whole_pauses)
+            least = min(open_slots, key=lambda slot: slot.async_runs[service], default=None)
             if least is None or least.async_runs[service] >= spec.concurrency:
                 return None
             return least

@@ -1,4 +1,4 @@
-"""The URLs of models: the registry, models without code, MLflow's, and those of the MLaaS paper."""
+"""The URLs of models: the registry, models without code, MLflow's, and the MLaaS paper's."""
 
 from typing import Any
 
@@ -40,6 +40,12 @@ from easymlnb_server.model_templates.mlaas.handlers import (
     MlaasTrainHandler,
 )
 from easymlnb_server.openapi.document import Operations
+from easymlnb_server.protocols.mlflow.handlers import OPERATIONS as SCORING
+from easymlnb_server.protocols.mlflow.handlers import (
+    InvocationsHandler,
+    PingHandler,
+    ProtocolVersionHandler,
+)
 
 OPERATIONS: Operations = {
     **MODELS,
@@ -48,6 +54,7 @@ OPERATIONS: Operations = {
     **MODEL_PAGES,
     **MLAAS,
     **MLFLOW,
+    **SCORING,
 }
 
 OWN_MODEL = r"((?:~/)?[A-Za-z0-9_-]+)"
@@ -78,6 +85,10 @@ def model_routes(name: str, own: str) -> Routes:
         (rf"{model}/versions/{MODEL_REF}/files/(.+)", ModelFileHandler),
         (rf"{model}/versions/{MODEL_REF}/export", ExportHandler),
         (rf"{model}/versions/{MODEL_REF}/page", ModelVersionPageHandler),
+        (rf"services/{name}/invocations", InvocationsHandler),
+        (rf"services/{name}/ping", PingHandler),
+        (rf"services/{name}/health", PingHandler),
+        (rf"services/{name}/version", ProtocolVersionHandler),
         (rf"{MLFLOW_PREFIX}/mlflow/{MLFLOW_CALL}", MlflowHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts", MlflowArtifactsHandler),
         (rf"{MLFLOW_PREFIX}/mlflow-artifacts/artifacts/(.+)", MlflowArtifactsHandler),

@@ -9,7 +9,7 @@ import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, Preempted, WorkerLost, WorkerOutOfMemory
 from easymlnb.contract.worker_protocol import Result
-from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.dispatch.call import CallResult, models_text
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.bodies import store_content
 from easymlnb_server.jobs.models import Job
@@ -109,6 +109,7 @@ def _store_result(
         "result": name,
         "result_type": message.content_type,
         "result_name": message.filename,
+        "models": models_text(message.models),
         "log": _store_log(parts, job),
     }
 

@@ -117,12 +117,8 @@ async def send_result(handler: EasyHandler, job: Job) -> None:
     if job.result is None:
         told = job.error or InternalError().to_dict()["error"]
         raise from_code(told["code"], told["message"], told.get("details"), handler.request_id)
-    handler.set_header("Content-Type", job.result_type or "application/json")
-    if job.result_name:
-        handler.set_header("Content-Disposition", attachment(job.result_name))
-    # An HTML or SVG result must not run as a page of this origin.
-    handler.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-    handler.set_header("X-Easymlnb-Version", job.version)
+    for name, value in responses.result_headers(job).items():
+        handler.set_header(name, value)
     await send_stored(handler, job.result)
 
 

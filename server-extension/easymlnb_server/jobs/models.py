@@ -113,6 +113,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     result: str | None = None
     result_type: str = ""
     result_name: str = ""
+    models: str = ""
     error: dict[str, Any] | None = None
     log: str | None = None
     checkpoint: str | None = None
@@ -220,6 +221,7 @@ class JobShown(msgspec.Struct, kw_only=True):
     expires: float | None
     error: dict[str, Any] | None
     retry_of: str | None
+    models: Annotated[str, Meta(description="Models that it used, such as `forest=4`.")]
     schedule: Annotated[str, Meta(description="The schedule that made it, if any.")]
     url: str
     result: str

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from msgspec import UNSET
 
+from easymlnb_server.calls.responses import attachment
 from easymlnb_server.identity.access import user_of_key
 from easymlnb_server.jobs.models import (
     Attempt,
@@ -36,6 +37,21 @@ def accepted(job: Job, address: str, webhook_secret: str) -> JobAccepted:
         events=f"{url}/events",
         webhook_secret=webhook_secret or UNSET,
     )
+
+
+def result_headers(job: Job) -> dict[str, str]:
+    """Return the headers of the response with a job's result."""
+    headers = {
+        "Content-Type": job.result_type or "application/json",
+        # An HTML or SVG result must not run as a page of this origin.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Easymlnb-Version": job.version,
+    }
+    if job.result_name:
+        headers["Content-Disposition"] = attachment(job.result_name)
+    if job.models:
+        headers["X-Easymlnb-Model"] = job.models
+    return headers
 
 
 def shown(job: Job, address: str, position: int | None = None) -> JobShown:
@@ -76,7 +92,7 @@ def _fields(job: Job, address: str, position: int | None) -> dict[str, Any]:
     url = job_url(address, job.id)
     same = (
         *("id", "service", "version", "kind", "lane", "progress", "progress_text", "reason"),
-        *("attempt", "created", "began", "ended", "expires", "error", "retry_of"),
+        *("attempt", "created", "began", "ended", "expires", "error", "retry_of", "models"),
     )
     return {name: getattr(job, name) for name in same} | {
         "state": job.state.shown,

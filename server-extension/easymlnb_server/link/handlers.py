@@ -22,7 +22,7 @@ from easymlnb.contract.job_protocol import (
     JobOutput,
     ReadCheckpoint,
 )
-from easymlnb.contract.model_protocol import GetModelAccess, ModelLoaded, ModelsInUse
+from easymlnb.contract.model_protocol import GetModelAccess, ModelLoaded, ModelReady, ModelsInUse
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -111,6 +111,7 @@ class LinkHandler(KernelSocketHandler):
             GetCredential: self._on_get_credential,
             GetModelAccess: self._on_get_model_access,
             ModelsInUse: self._on_models_in_use,
+            ModelReady: self._on_model_ready,
             ModelLoaded: self._on_model_loaded,
             Register: self._on_register,
             Unregister: self._on_unregister,
@@ -167,9 +168,9 @@ class LinkHandler(KernelSocketHandler):
     def _check_heartbeat(self) -> None:
         """Ping the kernel, or close the link after too many missed heartbeats.
 
-        C code that holds the GIL also misses heartbeats. So while a call runs, its deadline
-        decides, and then whether the call stops. Heartbeats are counted, not seconds, because a
-        blocked event loop of this server is not the kernel's fault.
+        C code that holds the GIL also misses heartbeats, as when a model is loaded. So while a call
+        runs, its deadline decides, and then whether the call stops. Heartbeats are counted, not
+        seconds, because a blocked event loop of this server is not the kernel's fault.
         """
         if self._missed >= self._max_missed:
             log.warning("A kernel missed %d heartbeats; its connection is closed.", self._missed)
@@ -184,7 +185,7 @@ class LinkHandler(KernelSocketHandler):
     @property
     def _max_missed(self) -> float:
         link = self._link
-        if link is None or not len(link):
+        if link is None or not (len(link) or link.loading):
             return MAX_MISSED
         can_return = self._proxied and link.on_job_message is not None
         return MAX_MISSED_BY_JOB if can_return else math.inf
@@ -306,6 +307,10 @@ class LinkHandler(KernelSocketHandler):
         if self._link is not None and self._expected is not None:
             services, models = lambda: self._services, self.state.models
             models.subscribe(self._link, self._worker, services, message.models)
+
+    def _on_model_ready(self, message: ModelReady, body: bytes) -> None:
+        if self._link is not None:
+            self.state.models.rollout.ready(self._link, message)
 
     def _on_model_loaded(self, message: ModelLoaded, body: bytes) -> None:
         if self._link is not None:

@@ -5,24 +5,48 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from easymlnb.contract.model_protocol import LoadedModel, ModelLoaded, ModelMoved
+from easymlnb.contract.model_protocol import (
+    LoadedModel,
+    ModelLoaded,
+    ModelMoved,
+    ModelReady,
+    ModelSwap,
+)
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
 LOAD_SECONDS = 900.0
 """Seconds that the next worker waits for one that loads a version."""
+
+IDLE_SECONDS = 10.0
+"""Seconds that a worker gets no calls, so that it can swap; then it is the turn of the others."""
 
 log = logging.getLogger("easymlnb.models")
 
 
 @dataclass(slots=True)
 class ServedModel:
-    """What a worker has loaded as ``ref``: ``version``, or why not ``wanted``."""
+    """What a worker has loaded as ``ref``: ``version``, or why not ``wanted``.
+
+    - ``ready``: a version that it has loaded and does not use yet
+    - ``exclusive``: whether its other calls have to end before it loads a version
+    - ``swapping``: the version that it is about to use, 0 for none
+    - ``postponed``: how often it was too busy for that
+    """
 
     model: str
     ref: str
     version: int
     wanted: int
     error: str = ""
+    ready: int = 0
+    exclusive: bool = False
+    swapping: int = 0
+    postponed: int = 0
+
+    def want(self, version: int) -> None:
+        """Begin with another version."""
+        self.wanted, self.error = version, ""
+        self.ready = self.postponed = 0
 
     @property
     def behind(self) -> bool:
@@ -38,6 +62,20 @@ class _Worker:
     token: str
     models: dict[tuple[str, str], ServedModel] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait until something holds, or the worker is gone."""
+        while not self.link.lost and not done():
+            self.changed.clear()
+            waits = [
+                asyncio.ensure_future(self.changed.wait()),
+                asyncio.ensure_future(self.link.closed.wait()),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waits:
+                    one.cancel()
 
 
 class Rollout:
@@ -71,16 +109,33 @@ class Rollout:
             for served in worker.models.values():
                 wanted = targets.get(served.ref)
                 if served.model == model and wanted is not None and wanted != served.wanted:
-                    served.wanted, served.error = wanted, ""
+                    served.want(wanted)
+                    if not served.behind:  # drop what was loaded in between
+                        worker.link.send(_moved(worker, served))
                     worker.changed.set()
         self._start(model)
 
-    def report(self, link: WorkerLink, message: ModelLoaded) -> None:
-        """Note that a worker has loaded a version, or why it has not."""
+    def ready(self, link: WorkerLink, message: ModelReady) -> None:
+        """Note that a worker has loaded a version, which it does not use yet."""
+        worker, served = self._find(link, message)
+        if worker is not None and served is not None:
+            served.ready, served.exclusive = message.version, message.exclusive
+            worker.changed.set()
+
+    def _find(
+        self, link: WorkerLink, message: ModelReady | ModelLoaded
+    ) -> tuple[_Worker | None, ServedModel | None]:
         worker = self._workers.get(link)
-        served = worker.models.get((message.model, message.ref)) if worker is not None else None
+        key = (message.model, message.ref)
+        return worker, worker.models.get(key) if worker is not None else None
+
+    def report(self, link: WorkerLink, message: ModelLoaded) -> None:
+        """Note that a worker uses a version, or why it does not."""
+        worker, served = self._find(link, message)
         if worker is None or served is None:
             return
+        if message.version == served.swapping:
+            served.swapping = 0
         if not message.error:
             served.version = message.version
         elif message.version == served.wanted:
@@ -93,6 +148,8 @@ class Rollout:
                 message.error,
             )
         worker.changed.set()
+        if served.behind:
+            self._start(served.model)
 
     def serving(self, model: str) -> list[tuple[tuple[str, ...], ServedModel]]:
         """Return what each worker has loaded of a model, with the names of its services."""
@@ -128,34 +185,58 @@ class Rollout:
             await self._load(worker, served)
 
     async def _load(self, worker: _Worker, served: ServedModel) -> None:
-        """Let one worker load a version, and wait until it has answered."""
-        wanted = served.wanted
-        message = ModelMoved(model=served.model, ref=served.ref, version=wanted, token=worker.token)
-        worker.link.send(message)
+        """Let one worker load a version and use it, and wait until it has answered."""
+        wanted, link = served.wanted, worker.link
+        link.loading = True
         try:
             async with asyncio.timeout(LOAD_SECONDS):
-                while not worker.link.lost and served.wanted == wanted and served.behind:
-                    worker.changed.clear()
-                    waits = [
-                        asyncio.ensure_future(worker.changed.wait()),
-                        asyncio.ensure_future(worker.link.closed.wait()),
-                    ]
-                    try:
-                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for one in waits:
-                            one.cancel()
+                if served.ready != wanted:
+                    link.send(_moved(worker, served))
+                    await worker.until(lambda: served.ready == wanted or _is_over(served, wanted))
+                if not link.lost and not _is_over(served, wanted):
+                    await self._swap(worker, served, wanted)
         except TimeoutError:
             served.error = f"The worker did not load the version within {LOAD_SECONDS:g} s."
+        finally:
+            link.loading = False
+
+    async def _swap(self, worker: _Worker, served: ServedModel, wanted: int) -> None:
+        """Let a worker without calls use what it has loaded; calls go to the others."""
+        link, whole = worker.link, served.exclusive
+        with link.pause(whole=whole):
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await link.wait_idle(whole=whole)
+            except TimeoutError:
+                served.postponed += 1
+                return
+            if link.lost or served.wanted != wanted:
+                return
+            served.swapping = wanted
+            link.send(ModelSwap(model=served.model, ref=served.ref, version=wanted))
+            # Even if the alias moves meanwhile: it is the end of this swap that lets calls in.
+            await worker.until(lambda: not served.swapping)
 
     def _next(self, model: str) -> tuple[_Worker, ServedModel] | None:
+        """Return what to load next; workers that are busy come last."""
         self._prune()
-        for worker in self._workers.values():
-            for served in worker.models.values():
-                if served.model == model and served.behind:
-                    return worker, served
-        return None
+        behind = [
+            (worker, served)
+            for worker in self._workers.values()
+            for served in worker.models.values()
+            if served.model == model and served.behind
+        ]
+        return min(behind, key=lambda found: found[1].postponed, default=None)
 
     def _prune(self) -> None:
         for link in [link for link in self._workers if link.lost]:
             del self._workers[link]
+
+
+def _moved(worker: _Worker, served: ServedModel) -> ModelMoved:
+    return ModelMoved(model=served.model, ref=served.ref, version=served.wanted, token=worker.token)
+
+
+def _is_over(served: ServedModel, wanted: int) -> bool:
+    """Return whether a version is no longer to be loaded, or failed to."""
+    return served.wanted != wanted or not served.behind

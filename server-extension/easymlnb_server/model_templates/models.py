@@ -6,8 +6,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 Algorithm = Annotated[
-    Literal["linear", "forest", "boosting", "baseline", "compare"],
-    Meta(description="`compare` tries all and takes the best."),
+    Literal["linear", "forest", "boosting", "network", "baseline", "compare"],
+    Meta(description="`compare` tries all but `network`, which is for images, and takes the best."),
 ]
 Question = Literal["", "classification", "regression", "forecast"]
 Columns = Annotated[

@@ -173,15 +173,16 @@ async function row() {
   const made = {};
   for (const [at, input] of /** @type {Input[]} */ (signature.inputs).entries()) {
     const element = /** @type {HTMLInputElement} */ (document.getElementById(`in-${at}`));
-    if (input.kind === "image") made[input.name] = await base64(/** @type {File} */ (element.files?.[0]));
+    if (input.kind === "image") made[input.name] = await base64(element.files?.[0]);
     else if (element.value === "") made[input.name] = null;
     else made[input.name] = input.kind === "number" ? Number(element.value) : input.kind === "boolean" ? element.value === "true" : element.value;
   }
   return made;
 }
 
-/** @param {File} file */
+/** @param {File | undefined} file */
 async function base64(file) {
+  if (!file) throw new Error("Choose an image above first.");
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
@@ -248,7 +249,8 @@ function expose() {
 
 function callIt() {
   void attempt("call-answer", async () => {
-    const answer = await api("POST", `${path()}/predict`, { data: examples() });
+    const rows = signature.template === "images" ? [await row()] : examples();
+    const answer = await api("POST", `${path()}/predict`, { data: rows });
     byId("call-answer").replaceChildren(make("pre", { tabindex: 0 }, make("code", {}, JSON.stringify(answer, null, 2).slice(0, 20_000))));
   });
 }

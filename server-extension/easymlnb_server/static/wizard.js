@@ -22,6 +22,7 @@ const ALGORITHMS = [
   ["linear", "Linear", "Fast and easy to explain; good for few rows."],
   ["forest", "Random forest", "Robust; finds steps and combinations."],
   ["boosting", "Gradient boosting", "Often the most accurate with many rows."],
+  ["network", "Neural network", "For some hundred images and more; needs torch in the kernel's environment. It is not among those that are compared."],
   ["baseline", "Baseline", "Learns nothing: what every model must beat."],
 ];
 const ANSWERS = /** @type {Record<string, [string, string]>} */ ({
@@ -290,7 +291,7 @@ function checkFindings() {
 // Algorithms and review
 
 function showAlgorithms() {
-  return [make("fieldset", { class: "plainset" }, make("legend", { class: "hidden" }, "Algorithm"), ...ALGORITHMS.map(([value, title, about]) => make("label", { class: "radio" },
+  return [make("fieldset", { class: "plainset" }, make("legend", { class: "hidden" }, "Algorithm"), ...ALGORITHMS.filter(([value]) => value !== "network" || state.template === "images").map(([value, title, about]) => make("label", { class: "radio" },
     make("input", { type: "radio", name: "algorithm", value, checked: value === state.options.algorithm, onchange: () => { state.options.algorithm = value; save(); } }),
     make("span", {}, make("b", {}, title), " ", make("span", { class: "muted small" }, about)))))];
 }

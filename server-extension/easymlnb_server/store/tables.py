@@ -240,6 +240,7 @@ jobs = Table(
     Column("result", String(64)),
     Column("result_type", String, nullable=False),
     Column("result_name", String, nullable=False),
+    Column("models", String, nullable=False, server_default=""),
     Column("error", JSON(none_as_null=True)),
     Column("log", String(64)),
     Column("checkpoint", String(64)),

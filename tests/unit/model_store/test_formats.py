@@ -123,6 +123,29 @@ def test_a_forged_file_is_not_opened(tmp_path: Path) -> None:
     assert not canary.exists()
 
 
+def test_a_model_of_onnx_answers_as_the_one_it_was_made_of(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    skl2onnx = pytest.importorskip("skl2onnx")
+    linear = LinearRegression().fit(X, X[:, 0] * 2)
+    made = skl2onnx.to_onnx(linear, X[:1].astype("float32"))
+    saved = save_model(made, tmp_path / "array")
+    assert saved.format == "onnx"
+    loaded = again(saved, tmp_path / "array")
+    for rows in (X, X.astype("float32"), X.tolist(), pd.DataFrame(X)):
+        assert np.allclose(loaded.predict(rows).ravel(), X[:, 0] * 2, atol=1e-5)
+    assert np.allclose(loaded.predict({"X": X[:2]}).ravel(), X[:2, 0] * 2, atol=1e-5)
+
+    table = pd.DataFrame(X, columns=["a", "b", "c"])
+    trees = make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)).fit(table, Y)
+    save_model(skl2onnx.to_onnx(trees, table[:1]), tmp_path / "table")
+    saved = save_model(tmp_path / "table/model.onnx", tmp_path / "again")
+    columns = again(saved, tmp_path / "again")
+    assert np.mean(columns.predict(table) == trees.predict(table)) > 0.95
+    (tmp_path / "again/model.onnx").write_bytes(b"cut off")
+    with pytest.raises(ModelUnsupported, match="cannot load"):
+        again(saved, tmp_path / "again")
+
+
 def test_files_and_onnx_are_stored_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "in/more").mkdir(parents=True)
     (tmp_path / "in/a.txt").write_text("a")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.model_protocol import ModelLoaded, ModelMoved
+from easymlnb.contract.model_protocol import ModelLoaded, ModelMoved, ModelReady, ModelSwap
 from easymlnb.contract.worker_protocol import Call, Message
 from easymlnb.runtime.context import Context, call_context
 from easymlnb.runtime.model_pins import ServedVersion
@@ -37,20 +37,31 @@ class Peer:
         self.models = models
         self.slot = slot
         self.told: list[ModelLoaded] = []
+        self.ready: list[int] = []
         self.awake = threading.Event()
 
     def report(self, message: Message, body: bytes) -> None:
-        assert isinstance(message, ModelLoaded)
-        self.told.append(message)
+        if isinstance(message, ModelReady):
+            self.ready.append(message.version)
+        else:
+            assert isinstance(message, ModelLoaded)
+            self.told.append(message)
         self.awake.set()
 
     def move(self, number: int) -> None:
+        """Let a version be loaded, until the worker has answered."""
         self.awake.clear()
         moved = ModelMoved(model="ann/forest", ref="production", version=number, token="t")
-        self.models.move(moved, self.report, self.awake.set)
+        self.models.move(moved, self.report)
         assert self.awake.wait(10)
 
     def swap(self, trial: Callable[[set[str]], str] = lambda names: "") -> None:
+        """Use what is ready, as the server asks for it."""
+        while self.ready:
+            message = ModelSwap(model="ann/forest", ref="production", version=self.ready.pop())
+            self.models.begin_swap(message, lambda: None)
+            assert self.models.waiting
+            self.ready.clear()
         self.models.swap(trial, self.report)
 
 
@@ -72,7 +83,7 @@ def test_a_call_sees_one_version_and_names_it(peer: Peer) -> None:
     with call_context(running):
         assert slot.served().value == "forest 1"
         peer.move(2)
-        assert peer.models.waiting
+        assert peer.ready == [2] and not peer.models.waiting, "the server says when"
         assert slot.served().value == "forest 1"
     peer.swap()
     with call_context(running):
@@ -123,6 +134,27 @@ def test_only_the_last_of_several_moves_counts(peer: Peer) -> None:
 
 def test_other_models_are_left_alone(peer: Peer) -> None:
     moved = ModelMoved(model="bob/forest", ref="production", version=2, token="t")
-    peer.models.move(moved, peer.report, peer.awake.set)
+    peer.models.move(moved, peer.report)
     assert not peer.models.waiting
     assert peer.models.in_use().models == (("ann/forest", "production", 1),)
+
+
+def test_an_alias_that_moves_back_drops_what_was_loaded(peer: Peer) -> None:
+    peer.move(2)
+    peer.move(1)
+    assert [(one.version, one.error) for one in peer.told] == [(1, "")]
+    peer.swap()
+    assert peer.slot.served().value == "forest 1"
+
+
+def test_two_names_of_one_alias_change_together(peer: Peer) -> None:
+    load = Loader()
+    twin = ModelSlot("production", load(1, ""), load, exclusive=False)
+    peer.models.add(twin)
+    peer.move(2)
+    while not peer.ready:
+        peer.awake.clear()
+        assert peer.awake.wait(10)
+    peer.swap()
+    assert (peer.slot.served().version, twin.served().version) == (2, 2)
+    assert [one.version for one in peer.told] == [2]

@@ -4,16 +4,22 @@ import base64
 import io
 import json
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
 
 from easymlnb.contract.errors import CallerError
+from easymlnb.model_store.formats import LoadOptions, SaveOptions, load_model, save_model
 from easymlnb.templates import forecast, images, tabular
 from easymlnb.templates.cache import Loaded, ModelCache
 from easymlnb.templates.config import parse
 from easymlnb.templates.exposed import parameter_names, service_of
+from easymlnb.training import image_network
 
 
 def _silent(fraction: float, text: str) -> None:
@@ -126,6 +132,8 @@ def test_a_classification_has_probabilities() -> None:
 @pytest.mark.parametrize(
     ("data", "config", "words"),
     [
+        (b"", {"target": "b"}, "empty"),
+        (b"a,b\n", {"target": "b"}, "0 rows|no rows"),
         (b"a,b\n1,2\n", {"target": "b"}, "1 row"),
         (b"a,b\n" + b"1,2\n" * 30, {"target": "b"}, "cannot be predicted|only one value"),
         (b"a,b\n" + b"1,\n" * 30, {"target": "b"}, "cannot be predicted|0 values"),
@@ -216,6 +224,15 @@ def _zip(files: dict[str, bytes]) -> bytes:
     return target.getvalue()
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small networks are slower in several threads, on a machine with other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 
 
@@ -233,6 +250,45 @@ def test_images_in_folders_are_told_apart() -> None:
     assert result["predictions"] == ["blue", "red"]
     with pytest.raises(CallerError, match="cannot be read"):
         predictor.predict([{"image": base64.b64encode(b"no image").decode()}])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_network_learns_images_and_begins_with_weights_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_network, "EPOCHS", (15, 15))
+    files = {f"red/{n}.png": _picture(RED, n) for n in range(12)}
+    files |= {f"blue/{n}.png": _picture(BLUE, 50 + n) for n in range(12)}
+    given = parse({"algorithm": "network", "folds": 2})
+    learned = images.train(_zip(files), given, _silent)
+    assert learned.report["algorithm"] == "network" and learned.metrics["accuracy"] == 1.0
+    assert len(learned.report["comparison"]["rows"]) == 2, "the baseline is next to it"
+    options = SaveOptions(config=learned.model.config)
+    saved = save_model(learned.model.module, tmp_path, options=options)
+    loaded = load_model(tmp_path, saved.format, saved.flavor, LoadOptions(build=images.build))
+    predictor = images.ImagePredictor(loaded, learned.signature)
+    rows = [{"image": _picture(BLUE, 99)}, {"image": _picture(RED, 98)}]
+    result = predictor.predict(rows)
+    assert result["predictions"] == ["blue", "red"]
+    before = images.ImagePredictor(learned.model, learned.signature).predict(rows)
+    assert result == before
+
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    again = images.train(_zip({**files, "weights.safetensors": weights}), given, _silent)
+    assert any("began with the weights" in note for note in again.report["notes"])
+    other = images.train(
+        _zip({**files, "weights.safetensors": weights}), parse({"algorithm": "baseline"}), _silent
+    )
+    assert any("'network' only" in note for note in other.report["notes"])
+    strange = safetensors.torch.save({"x": torch.zeros(3)})
+    for data, words in ((b"pickle", "cannot be read"), (strange, "None of the 1 tensors")):
+        with pytest.raises(CallerError, match=words):
+            images.train(_zip({**files, "weights.safetensors": data}), given, _silent)
+    with pytest.raises(CallerError, match="no candidate 'network'"):
+        tabular.train(_houses(), parse({"algorithm": "network", "target": "price"}), _silent)
+    monkeypatch.setattr("easymlnb.contract.installation.missing", lambda *names: ("torch",))
+    with pytest.raises(CallerError, match="pip install torch"):
+        images.train(_zip(files), given, _silent)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ EXCEPTIONS = {
     "MlaasTrainHandler.post": "jobs are in the usage, with their events",
     "MlaasPredictHandler.post": "calls are in the usage and the log of calls",
     "PredictHandler.post": "calls are in the usage and the log of calls",
+    "InvocationsHandler.post": "calls are in the usage and the log of calls",
     "InferHandler.post": "calls are in the usage and the log of calls",
     "IndexHandler.post": "changes nothing: it lists states",
     "DeepaasPredictHandler.post": "calls are in the usage and the log of calls",

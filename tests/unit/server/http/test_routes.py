@@ -80,6 +80,7 @@ CALLS = (*HERE, NOBODY, WRONG, HOLDER)
 """The service is public, so it needs no login. A key is never less than what it says."""
 
 ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
+NO_ROWS = {"json": {"dataframe_records": []}}
 LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 NO_INPUTS = {"json": {"inputs": []}}
 MODEL_CALLERS = (NOBODY, WRONG, USER, HOLDER)
@@ -236,6 +237,10 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
     "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
     **{f"services/NAME/deepaas{at}": found for at, found in OF_DEEPAAS.items()},
+    "services/NAME/invocations": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=NO_ROWS)},
+    "services/NAME/ping": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
+    "services/NAME/health": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
+    "services/NAME/version": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
     "v2": {"GET": Probe(KEYS)},
     "v2/health/live": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/health/ready": {"GET": Probe((NOBODY, WRONG, *KEYS))},

@@ -1,47 +1,62 @@
 """Workers follow an alias one after the other; tokens and names of MLflow."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.model_names import split_reference
-from easymlnb.contract.model_protocol import ModelLoaded, ModelMoved
-from easymlnb_server.dispatch.worker_link import WorkerLink
+from easymlnb.contract.model_protocol import ModelLoaded, ModelMoved, ModelReady, ModelSwap
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.model_registry import mlflow_names, rules
 from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens, WorkerIdentity
+from support.fakes import FakeLink, spec
 
 
-class Link:
-    """A worker's link that keeps what is sent."""
-
-    def __init__(self) -> None:
-        self.closed = asyncio.Event()
-        self.sent: list[ModelMoved] = []
+class Link(FakeLink):
+    """A worker's link; ``moves`` and ``swaps`` are the versions that were sent."""
 
     @property
-    def lost(self) -> bool:
-        return self.closed.is_set()
+    def moves(self) -> list[int]:
+        return [one.version for one in self.sent if isinstance(one, ModelMoved)]
 
-    def send(self, message: ModelMoved) -> None:
-        self.sent.append(message)
+    @property
+    def swaps(self) -> list[int]:
+        return [one.version for one in self.sent if isinstance(one, ModelSwap)]
 
 
-def subscribed(rollout: Rollout, *refs: str) -> Any:
-    link: Any = Link()
+def subscribed(rollout: Rollout, *refs: str) -> Link:
+    link = Link()
     rollout.subscribe(link, lambda: ("predict",), "t", tuple(("forest", ref, 1) for ref in refs))
     return link
 
 
-def loaded(rollout: Rollout, link: WorkerLink, version: int, error: str = "") -> None:
+async def ready(rollout: Rollout, link: Link, version: int, *, exclusive: bool = False) -> None:
+    rollout.ready(
+        link,
+        ModelReady(model="forest", ref="production", version=version, exclusive=exclusive),
+    )
+    await settled()
+
+
+async def loaded(rollout: Rollout, link: Link, version: int, error: str = "") -> None:
     message = ModelLoaded(model="forest", ref="production", version=version, error=error)
     rollout.report(link, message)
+    await settled()
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for what takes longer than a few turns of the loop."""
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110 - nothing reports it
+            await asyncio.sleep(0.01)
 
 
 async def settled() -> None:
-    for _ in range(10):
+    for _ in range(20):
         await asyncio.sleep(0)
 
 
@@ -51,21 +66,22 @@ async def test_workers_load_one_after_the_other() -> None:
     assert rollout.follows("forest") and not rollout.follows("other")
     rollout.move("forest", {"production": 2})
     await settled()
-    assert [len(first.sent), len(second.sent)] == [1, 0]
-    loaded(rollout, first, 2)
-    await settled()
-    assert [(one.ref, one.version) for one in second.sent] == [("production", 2)]
-    loaded(rollout, second, 2, "no memory")
-    await settled()
+    assert (first.moves, second.moves) == ([2], [])
+    await ready(rollout, first, 2)
+    assert (first.swaps, second.moves) == ([2], [])
+    await loaded(rollout, first, 2)
+    assert second.moves == [2]
+    await loaded(rollout, second, 2, "no memory")
+    assert second.swaps == []
     serving = [served for _, served in rollout.serving("forest")]
     assert [(one.ref, one.version, one.error) for one in serving] == [
         ("production", 2, ""), ("production", 1, "no memory"), ("1", 1, ""),
     ]  # fmt: skip
     # It is not tried again until the alias moves.
-    assert len(second.sent) == 1
+    assert second.moves == [2]
     rollout.move("forest", {"production": 3})
     await settled()
-    assert first.sent[-1].version == 3
+    assert first.moves == [2, 3]
     await rollout.close()
 
 
@@ -74,16 +90,68 @@ async def test_a_lost_worker_holds_up_no_other_and_a_new_move_replaces_the_last(
     first, second = subscribed(rollout, "production"), subscribed(rollout, "production")
     rollout.move("forest", {"production": 2})
     await settled()
-    first.closed.set()
+    first.close()
     await settled()
-    assert second.sent[-1].version == 2
+    assert second.moves == [2]
     rollout.move("forest", {"production": 3})
     await settled()
-    assert second.sent[-1].version == 3
-    loaded(rollout, second, 2)
-    loaded(rollout, second, 3)
-    await settled()
+    assert second.moves == [2, 3]
+    await ready(rollout, second, 2)
+    assert second.swaps == []
+    await ready(rollout, second, 3)
+    await loaded(rollout, second, 3)
     assert [served.version for _, served in rollout.serving("forest")] == [3]
+    await rollout.close()
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+async def test_no_call_waits_in_a_worker_that_replaces_a_model(exclusive: bool) -> None:
+    """Calls run on the old version while the new one is loaded, and on other workers during the
+    swap."""
+    rollout, dispatcher = Rollout(), Dispatcher(10)
+    first, second = subscribed(rollout, "production"), subscribed(rollout, "production")
+    for link in (first, second):
+        dispatcher.join(link, 1, 4)
+    beside = dispatcher.submit(Call(id=0, service="g"), b"", spec=spec("g", concurrency=4))
+    assert first.calls == [beside.call.id]
+    rollout.move("forest", {"production": 2})
+    await settled()
+    old = dispatcher.submit(Call(id=0, service="f"), b"")
+    assert first.calls[-1] == old.call.id
+    await ready(rollout, first, 2, exclusive=exclusive)
+    assert first.swaps == []
+    new = [dispatcher.submit(Call(id=0, service="f"), b"") for _ in range(2)]
+    assert second.calls == [new[0].call.id]
+    first.answer(old.call.id)
+    await settled()
+    assert first.swaps == ([] if exclusive else [2]), "async calls need no main thread"
+    first.answer(beside.call.id)
+    await settled()
+    assert (first.swaps, first.calls) == ([2], [beside.call.id, old.call.id])
+    await loaded(rollout, first, 2)
+    assert first.calls[-1] == new[1].call.id
+    assert second.moves == [2]
+    await rollout.close()
+
+
+async def test_a_busy_worker_swaps_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("easymlnb_server.model_registry.rollout.IDLE_SECONDS", 0.01)
+    rollout, dispatcher = Rollout(), Dispatcher(10)
+    first, second = subscribed(rollout, "production"), subscribed(rollout, "production")
+    for link in (first, second):
+        dispatcher.join(link, 1)
+    running = dispatcher.submit(Call(id=0, service="f"), b"")
+    rollout.move("forest", {"production": 2})
+    await settled()
+    await ready(rollout, first, 2)
+    await until(lambda: bool(second.moves))
+    await ready(rollout, second, 2)
+    await loaded(rollout, second, 2)
+    first.answer(running.call.id)
+    await until(lambda: bool(first.swaps))
+    assert first.moves == [2], "it is loaded once"
+    await loaded(rollout, first, 2)
+    assert [served.version for _, served in rollout.serving("forest")] == [2, 2]
     await rollout.close()
 
 

@@ -1,0 +1,43 @@
+"""``easymlnb from-mlflow``: make a notebook of a model folder of MLflow."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from easymlnb.cli import output
+
+
+def from_mlflow(
+    path: Annotated[Path, typer.Argument(help="A model folder of MLflow.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A new or empty folder; default: the service's name.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="The service's name; default: that of the model folder.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a notebook with a service of a model folder of MLflow."""
+    from easymlnb.model_store.mlflow_project import FOLDER, make_project
+
+    made = make_project(path, folder or Path(name or path.resolve().name), name)
+    publish = f"easymlnb publish {made.notebook} --include {FOLDER}"
+    if json:
+        output.as_json(
+            {
+                "notebook": str(made.notebook),
+                "name": made.name,
+                "runs_code": made.runs_code,
+                "notes": list(made.notes),
+                "publish": publish,
+            }
+        )
+        return
+    output.message(f"Wrote {made.notebook}.")
+    for note in made.notes:
+        output.message(note)
+    output.message(
+        f"Install its packages with: pip install -r {made.notebook.parent / 'requirements.txt'}"
+    )
+    output.message(f"Publish it with: {publish}")

@@ -1,0 +1,1 @@
+"""Requests of MLflow's scoring protocol in a worker."""

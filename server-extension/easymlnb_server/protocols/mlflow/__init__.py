@@ -1,0 +1,1 @@
+"""MLflow's scoring protocol: the routes that clients of ``mlflow models serve`` call."""

@@ -1,0 +1,13 @@
+"""The models that a job used."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013_job_models"
+down_revision = "0012_released_names"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("models", sa.String(), nullable=False, server_default=""))
