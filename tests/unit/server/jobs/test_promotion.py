@@ -27,7 +27,7 @@ RESULT = CallResult(result=Result(id=1, content_type="application/json"), body=b
 class FakeJobs:
     """Makes a call a job at the last of some tries."""
 
-    def __init__(self, *tries: Job | None | EasyMLNBError) -> None:
+    def __init__(self, *tries: Job | EasyMLNBError | None) -> None:
         self.tries = list(tries)
         self.waited: list[float] = []
         self.lanes = {"jobs": Lane(), "far": Lane(placement="gpu")}
