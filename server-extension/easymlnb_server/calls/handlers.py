@@ -181,7 +181,8 @@ class CallHandler(SpooledBodyHandler):
         order = await submission(self, name, body, view=self._view, version=self._version)
         if "Prefer" in self.request.headers:
             self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
-        if wait and promotion.may_start_plain(jobs, order, target):
+        events = EVENTS in self.request.headers.get("Accept", "")
+        if wait and not events and promotion.may_start_plain(jobs, order, target):
             found = await self._run_plain_first(order, wait)
         else:
             self._submitted = True
