@@ -32,7 +32,7 @@ from easymlnb_server.calls.invoker import Invocation, settle
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
-from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
+from easymlnb_server.calls.shared_stream import StreamReader
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
@@ -266,8 +266,7 @@ class CallHandler(SpooledBodyHandler):
             if self.page_token is not None:
                 once.patience, self._shared = PAGE_PATIENCE, once
             if target.spec.stream:
-                once.stream = SharedStream(self._acknowledge_worker)
-                self._reader = once.stream.attach()
+                self._reader = once.share(self._acknowledge_worker)
             return await cache.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)
