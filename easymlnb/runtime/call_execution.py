@@ -14,6 +14,7 @@ from typing import Any
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.message import all_sendable, sendable
 from easymlnb.contract.spec import VIEW, WHOLE_VIEW
+from easymlnb.contract.tensors import is_tensors
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Result
 from easymlnb.runtime import body_files, event_loop
 from easymlnb.runtime.context import Context, Emit, call_context
@@ -151,7 +152,9 @@ def run_function(service: Service, values: dict[str, Any], call: Call, emit: Emi
 
 
 def encode_item(service: Service, call: Call, item: Any) -> bytes:
-    """Encode one item of a stream as the JSON that the caller wants."""
+    """Encode one item of a stream as the caller wants it: as JSON, or as tensors."""
+    if is_tensors(call.accept):
+        return codec.encode_item(service.schema, item, call.accept)
     return _json({"parts": presentation.to_parts(item)}) if call.view else service.schema.dump(item)
 
 

@@ -1,5 +1,6 @@
 """Decode requests and encode responses, by ``Content-Type`` and ``Accept``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from easymlnb.contract.errors import (
     ResultNotEncodable,
     UnsupportedMediaType,
 )
+from easymlnb.contract.spec import LENIENT_JSON
+from easymlnb.contract.tensors import LENGTH_SIZE, is_tensors, parameters_of
 from easymlnb.services.schema import Schema
 from easymlnb.types import inference
 from easymlnb.types.base import Type, Upload
@@ -37,12 +40,18 @@ def decode_request(
     """
     media_type = strip_parameters(content_type)
     if media_type == JSON:
+        if content_type == LENIENT_JSON:
+            return schema.load_leniently(bytes(body))
         if body or schema.input.get("required"):
             _utf8(content_type)
             return schema.load_json(bytes(body))
         return schema.load({})
     if not body and not media_type:
         return schema.load({})
+    if is_tensors(media_type):
+        from easymlnb.services.tensors import arguments
+
+        return arguments.decode(schema, content_type, body)
     if media_type == MULTIPART:
         from easymlnb.types import multipart
 
@@ -51,6 +60,33 @@ def decode_request(
         encoding = charset(content_type)
         return schema.load({schema.raw: Upload(body, "", media_type, path, encoding)})
     raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
+
+
+def decode_rows(
+    schema: Schema, content_type: str, body: Data, path: Path | None = None
+) -> list[dict[str, Any]]:
+    """Decode tensors to the checked arguments of each of their rows; raises as the above."""
+    from easymlnb.services.tensors import arguments
+
+    return arguments.decode_rows(schema, content_type, body)
+
+
+def encode_rows(schema: Schema, values: Sequence[Any], accept: str) -> EncodedBody:
+    """Encode the results of rows as tensors with one more axis.
+
+    Raises ``BadRequest`` or ``ResultNotEncodable``.
+    """
+    from easymlnb.services.tensors import results
+
+    rows = [results.outputs(schema, value) for value in values]
+    return EncodedBody(*results.write(results.stack(rows), accept))
+
+
+def encode_item(schema: Schema, item: Any, accept: str) -> bytes:
+    """Encode an item of a stream as tensors, after the length of their head."""
+    encoded = encode_response(schema, item, accept)
+    length = int(parameters_of(encoded.content_type)["head"])
+    return length.to_bytes(LENGTH_SIZE, "little") + bytes(encoded.body)
 
 
 def _utf8(content_type: str) -> None:
@@ -66,6 +102,10 @@ def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody
     """
     if not accept or accept == "*/*":
         return EncodedBody(JSON, schema.dump(value))
+    if is_tensors(accept):
+        from easymlnb.services.tensors import results
+
+        return EncodedBody(*results.write(results.outputs(schema, value), accept))
     marker = (inference.infer_type(value) if schema.untyped else schema.result) or None
     offered: tuple[str, ...] = (JSON,)
     if marker is not None and value is not None:

@@ -21,6 +21,7 @@ from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
 from easymlnb_server.http.fastpath.listener import install
+from easymlnb_server.http.grpc_port import GrpcPort
 from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import extend_path
 from easymlnb_server.identity.revocation import EVERY
@@ -85,6 +86,7 @@ class EasyMLNB(Settings, ExtensionApp):
         self._state = self._components.context
         self._supervisor = Supervisor()
         self._lifecycle: ServingLifecycle | None = None
+        self._grpc: GrpcPort | None = None
         settings = app.web_app.settings
         settings[STATE] = self._state
         settings.setdefault("websocket_max_message_size", MESSAGE_LIMIT)
@@ -139,6 +141,7 @@ class EasyMLNB(Settings, ExtensionApp):
         self._run_in_background(connections)
         self._lifecycle = build_lifecycle(self, self._components, serverapp, link, placements)
         await self._open_store(self._lifecycle)
+        await self._open_grpc(serverapp)
         # A full garbage collection blocks all requests for half a second if it scans all loaded
         # modules, which are never freed anyway.
         gc.freeze()
@@ -171,6 +174,13 @@ class EasyMLNB(Settings, ExtensionApp):
             self.make_inbound(proxied=server.trust_xheaders),
             fast_path=self.fast_path,
         )
+
+    async def _open_grpc(self, server: ServerApp) -> None:
+        if not self.grpc_port or self.is_node:
+            return
+        address = f"{self.grpc_ip or server.ip or '[::]'}:{self.grpc_port}"
+        self._grpc = GrpcPort(address, server.certfile or "", server.keyfile or "")
+        await self._grpc.open(server.web_app, self._state)
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
@@ -212,6 +222,8 @@ class EasyMLNB(Settings, ExtensionApp):
         if self._refusal:
             return
         self._state.services.draining = True
+        if self._grpc is not None:
+            await self._grpc.close()
         if self._lifecycle is not None:
             await self._lifecycle.close()
         self._state.metrics.close()

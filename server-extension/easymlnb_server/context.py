@@ -28,6 +28,7 @@ from easymlnb_server.placement.hub.status import Views
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.protocols.mcp.manager import McpServer
+from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -86,6 +87,7 @@ class ServerContext:
     comparisons: Comparisons
     shadow_comparisons: ShadowComparisons
     mcp: McpServer
+    oip: ModelRepository
     models: ModelRegistry
     model_templates: ModelTemplates
     mlaas: MlaasTraining

@@ -14,6 +14,7 @@ from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
 from easymlnb_server.placement.registry import LOCAL
+from easymlnb_server.protocols.settings import ProtocolSettings
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
 
@@ -25,6 +26,7 @@ class Settings(
     IdentitySettings,
     InboundSettings,
     JobSettings,
+    ProtocolSettings,
     StorageSettings,
     WebhookSettings,
 ):

@@ -47,6 +47,7 @@ from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.protocols.mcp.manager import McpServer
+from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
@@ -212,6 +213,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
+        oip=ModelRepository(services, published),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         models=models.registry,

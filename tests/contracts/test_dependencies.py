@@ -29,7 +29,7 @@ WHERE_USED = {"arrow", "data", "torch", "train"}
 LAZY = KERNEL / "training"
 """Imported by functions only, so that its modules may import the packages of ``WHERE_USED``."""
 
-OF_SERVER = {"server", "hub", "otel", "postgres"}
+OF_SERVER = {"server", "grpc", "hub", "otel", "postgres"}
 
 
 @cache

@@ -136,7 +136,7 @@ class Probe:
     harms: bool = False
 
 
-OWN = "services/NAME"
+OWN, MODEL = "services/NAME", "v2/models/NAME"
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
@@ -203,7 +203,18 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
+    MODEL: (Probe("get", "see"),),
+    f"{MODEL}/ready": (Probe("get", "see"),),
+    f"{MODEL}/config": (Probe("get", "see"),),
+    f"{MODEL}/infer": (Probe("post", "call", send={"json": {"inputs": []}}),),
+    f"{MODEL}/versions/1": (Probe("get", "see"),),
+    f"{MODEL}/versions/1/ready": (Probe("get", "see"),),
+    f"{MODEL}/versions/1/config": (Probe("get", "see"),),
+    f"{MODEL}/versions/1/infer": (Probe("post", "call", send={"json": {"inputs": []}}),),
+    "v2/repository/models/NAME/load": (Probe("post", "manage"),),
+    "v2/repository/models/NAME/unload": (Probe("post", "manage", harms=True),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
     "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
@@ -212,6 +223,11 @@ OPEN_TO_VISITORS = {
     (f"{OWN}/call", "post"),
     (f"{OWN}/view", "post"),
     (f"{OWN}/mcp", "post"),
+    (MODEL, "get"),
+    (f"{MODEL}/ready", "get"),
+    (f"{MODEL}/config", "get"),
+    (f"{MODEL}/infer", "post"),
+    (f"{OWN}/process", "post"),
 }
 """Route and method of what visitors may do with a public service."""
 
@@ -225,6 +241,9 @@ PLACES = (
 OF_NONE: dict[str, dict[str, int]] = {
     "/?": {"get": 200},
     "mcp": {"post": 415},
+    "v2": {"get": 200},
+    "v2/models": {"get": 200},
+    "v2/repository/index": {"post": 200},
     "assistants": {"get": 200},
     "docs": {"get": 200},
     "me": {"get": 200},
@@ -304,6 +323,7 @@ OF_NONE: dict[str, dict[str, int]] = {
 """Routes without a service in their path: method -> what somebody with a login gets."""
 
 OPEN = {"static/([a-z]+\\.[a-z]+)", "health/live", "health/ready", "link"}
+OPEN |= {"v2/health/live", "v2/health/ready"}
 OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 """Routes that tell everybody the same, which is nothing of anybody's."""
 

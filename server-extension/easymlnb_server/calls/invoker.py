@@ -17,6 +17,7 @@ from easymlnb.contract.errors import (
     ServiceNotFound,
 )
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.tensors import is_tensors
 from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink, StreamedItems
@@ -322,7 +323,7 @@ def _message(request: CallRequest, target: Target, seconds: float) -> Call:
         id=0,
         service=operation_name(service, request.operation) if request.operation else service,
         content_type=request.content_type,
-        accept="" if target.spec.stream else request.accept,
+        accept=request.accept if not target.spec.stream or is_tensors(request.accept) else "",
         seconds=seconds,
         request_id=request.request_id,
         view=request.view,

@@ -29,6 +29,7 @@ class Entry(StrEnum):
     HTTP = "http"
     JOB = "job"
     MCP = "mcp"
+    OIP = "oip"
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):

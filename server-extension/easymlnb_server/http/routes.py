@@ -70,8 +70,12 @@ from easymlnb_server.placement.node.handlers import (
 )
 from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.easymlserve.handlers import ProcessHandler
+from easymlnb_server.protocols.easymlserve.operations import OPERATIONS as EASYMLSERVE
 from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
+from easymlnb_server.protocols.oip.handlers import oip_routes
+from easymlnb_server.protocols.oip.operations import OPERATIONS as OIP
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -174,7 +178,9 @@ OPERATIONS: Operations = {
     **RECORDS,
     **COMPARISONS,
     **MCP,
+    **OIP,
     **ASSISTANTS,
+    **EASYMLSERVE,
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
@@ -302,6 +308,8 @@ def _common_routes(name: str) -> Routes:
         (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
+        *oip_routes(name, VERSION),
+        (rf"services/{name}/process", ProcessHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
         *model_routes(name, OWN_MODEL if name == NAME else name),

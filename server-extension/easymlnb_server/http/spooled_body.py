@@ -106,7 +106,7 @@ def read_large_chunks(connection: Any) -> None:
     own.stream.read_chunk_size = CHUNK
 
 
-async def send_file(file: SpooledFile, write: Any) -> None:
-    """Send a file by ``write``, at the speed of the receiver."""
-    for chunk in file.chunks():
+async def send_file(file: SpooledFile, write: Any, offset: int = 0) -> None:
+    """Send a file, from ``offset`` on, by ``write``, at the speed of the receiver."""
+    for chunk in file.chunks(offset):
         await write(chunk)

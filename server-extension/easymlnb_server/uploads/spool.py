@@ -144,9 +144,8 @@ class SpooledFile:
         """Open the file once more; what is open stays readable after ``close``."""
         return self.path.open("rb")
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the content in chunks of at most ``CHUNK`` bytes."""
-        offset = 0
+    def chunks(self, offset: int = 0) -> Iterator[bytes]:
+        """Yield the content from ``offset`` on in chunks of at most ``CHUNK`` bytes."""
         while offset < self.size:
             chunk = self.read(offset, CHUNK)
             if not chunk:

@@ -27,12 +27,15 @@ class Demand:
     serving
         Whether traffic goes to the deployment. Without it, only calls that pin a version start
         workers.
+    resting
+        Whether there should be no worker until the next call.
     """
 
     def __init__(
         self, dispatcher: Dispatcher, breaker: CircuitBreaker, on_change: Callable[[], None]
     ) -> None:
         self.serving = True
+        self.resting = False
         self._dispatcher = dispatcher
         self._breaker = breaker
         self._on_change = on_change
@@ -45,12 +48,27 @@ class Demand:
         limits = ScalingLimits.from_specs(specs)
         if self._warming:
             return replace(limits, min_workers=max(1, limits.min_workers))
+        if self.resting:
+            return replace(limits, min_workers=0, idle_timeout=0.0)
         return limits if self.serving else replace(limits, min_workers=0)
+
+    def rest(self) -> None:
+        """End all workers once their calls have ended; the next call starts one again."""
+        self.resting = True
+        self._on_change()
+
+    def count_calls(self) -> int:
+        """Return the number of calls; one that waits ends a rest."""
+        if self.resting and self._dispatcher.waiting:
+            self.resting = False
+            self._on_change()
+        return self._dispatcher.waiting + self._dispatcher.running
 
     @asynccontextmanager
     async def kept_warm(self) -> AsyncIterator[None]:
         """Have at least one worker, from a start that is tried at once."""
         self._warming += 1
+        self.resting = False
         self._failure = None
         if not self._dispatcher.workers:
             self._breaker.retry_now()

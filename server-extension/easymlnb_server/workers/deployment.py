@@ -265,7 +265,7 @@ class Deployment:
     def _adjust(self) -> list[asyncio.Task[None]]:
         """Add or remove replicas; return the tasks that end the removed ones."""
         assert self._autoscaler is not None
-        calls = self.dispatcher.waiting + self.dispatcher.running
+        calls = self.demand.count_calls()
         self._autoscaler.decide(Load(time.monotonic(), calls, len(self.dispatcher.workers)))
         wanted = self.wanted
         kept = [replica for replica in self._replicas if not replica.outgoing]

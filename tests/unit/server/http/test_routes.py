@@ -78,6 +78,9 @@ CALLS = (*HERE, NOBODY, WRONG, HOLDER)
 
 ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
 LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
+NO_INPUTS = {"json": {"inputs": []}}
+MODEL_CALLERS = (NOBODY, WRONG, USER, HOLDER)
+"""Callers of a public service by another protocol, which takes no pass of a page."""
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 OF_PLACES = {
@@ -209,6 +212,22 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/versions/VERSION/view": {"POST": Probe(READERS)},
     "mcp": {"POST": Probe(KEYS, send=LIST_TOOLS)},
     "services/NAME/mcp": {"POST": Probe((NOBODY, WRONG, USER, HOLDER), send=LIST_TOOLS)},
+    "v2": {"GET": Probe(KEYS)},
+    "v2/health/live": {"GET": Probe((NOBODY, WRONG, *KEYS))},
+    "v2/health/ready": {"GET": Probe((NOBODY, WRONG, *KEYS))},
+    "v2/models": {"GET": Probe(KEYS)},
+    "v2/models/NAME": {"GET": Probe(MODEL_CALLERS)},
+    "v2/models/NAME/ready": {"GET": Probe(MODEL_CALLERS)},
+    "v2/models/NAME/config": {"GET": Probe(MODEL_CALLERS)},
+    "v2/models/NAME/infer": {"POST": Probe(MODEL_CALLERS, send=NO_INPUTS)},
+    "v2/models/NAME/versions/VERSION": {"GET": Probe(READERS)},
+    "v2/models/NAME/versions/VERSION/ready": {"GET": Probe(READERS)},
+    "v2/models/NAME/versions/VERSION/config": {"GET": Probe(READERS)},
+    "v2/models/NAME/versions/VERSION/infer": {"POST": Probe(READERS, send=NO_INPUTS)},
+    "v2/repository/index": {"POST": Probe(KEYS)},
+    "v2/repository/models/NAME/load": {"POST": Probe(LOGIN, harms=True)},
+    "v2/repository/models/NAME/unload": {"POST": Probe(LOGIN, harms=True)},
+    "services/NAME/process": {"POST": Probe((NOBODY, WRONG, USER, HOLDER))},
     "assistants": {"GET": Probe(LOGIN)},
     "services/NAME/assistant": {"GET": Probe(LOGIN)},
     "models": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},

@@ -1,0 +1,1 @@
+"""Calls in the form of the Open Inference Protocol: named tensors in place of JSON values."""

@@ -1,0 +1,1 @@
+"""Services as models: the Open Inference Protocol of Triton, KServe and MLServer."""
