@@ -53,6 +53,9 @@ WHATS = {"kill worker": 9, "pause worker": 4, "kill server": 3, "pause server": 
 PAUSES = (0.3, 1.2)
 """Seconds between two disturbances."""
 
+LONGEST_PAUSE = 10.0
+"""Seconds without any finished function after which the next disturbance comes anyway."""
+
 PLAIN = 0.1
 """Share of the jobs that begin as plain calls."""
 
@@ -191,6 +194,14 @@ class Submissions:
             self.answered += 1
 
 
+def _wait_for_work(file: Path) -> None:
+    """Wait a moment, and until a function has run to its end: kernels must have time to start."""
+    size, until = file.stat().st_size, time.monotonic() + LONGEST_PAUSE
+    time.sleep(random.uniform(*PAUSES))
+    while file.stat().st_size == size and time.monotonic() < until:
+        time.sleep(0.1)
+
+
 def queued(world: World) -> int:
     """Return how many jobs wait."""
     answer = world.ask(lambda http: http.get("jobs", params={"state": "queued", "limit": 1}))
@@ -221,7 +232,7 @@ def run(world: World, count: int, folder: Path) -> bool:
     submissions.thread.start()
     done: Counter[str] = Counter()
     while submissions.thread.is_alive() or queued(world) > KERNELS:
-        time.sleep(random.uniform(*PAUSES))
+        _wait_for_work(file)
         done[world.disturb()] += 1
     world.settle()
     ends = {id: end_of(world, id) for id in submissions.ids}

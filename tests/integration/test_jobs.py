@@ -226,6 +226,8 @@ def test_prefer_waits_for_the_result_or_not(server: RunningServer, tmp_path: Pat
     answer = server.http.post(call, json={"x": 4}, headers={"Prefer": "wait=60"})
     assert (answer.status_code, answer.json()) == (200, 8)
     assert answer.headers["Preference-Applied"] == "wait=60"
+    headers = {"Prefer": "wait=60", "Accept": "text/event-stream"}
+    assert server.http.post(call, json={"x": 4}, headers=headers).json() == 8
     answer = server.http.post(call, json={"x": 5}, headers={"Prefer": "respond-async"})
     assert answer.status_code == 202
     assert ended(server, answer.json()["id"])["state"] == "succeeded"

@@ -32,7 +32,7 @@ from easymlnb_server.calls.invoker import Invocation, settle
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
-from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
+from easymlnb_server.calls.shared_stream import StreamReader
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult, models_text
@@ -181,7 +181,8 @@ class CallHandler(SpooledBodyHandler):
         order = await submission(self, name, body, view=self._view, version=self._version)
         if "Prefer" in self.request.headers:
             self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
-        if wait and promotion.may_start_plain(jobs, order, target):
+        events = EVENTS in self.request.headers.get("Accept", "")
+        if wait and not events and promotion.may_start_plain(jobs, order, target):
             found = await self._run_plain_first(order, wait)
         else:
             self._submitted = True
@@ -265,8 +266,7 @@ class CallHandler(SpooledBodyHandler):
             if self.page_token is not None:
                 once.patience, self._shared = PAGE_PATIENCE, once
             if target.spec.stream:
-                once.stream = SharedStream(self._acknowledge_worker)
-                self._reader = once.stream.attach()
+                self._reader = once.share(self._acknowledge_worker)
             return await cache.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)

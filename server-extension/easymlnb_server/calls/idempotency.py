@@ -90,6 +90,11 @@ class IdempotentCall:
         for follower in tuple(self.followers):
             follower(message, body)
 
+    def share(self, acknowledge: Callable[[int], None]) -> StreamReader:
+        """Keep the items of a stream for other requests; return the place of the first one."""
+        self.stream = SharedStream(acknowledge)
+        return self.stream.attach()
+
     @contextmanager
     def following(self, listener: Listener) -> Iterator[StreamReader | None]:
         """Pass all events to a request that waits; yield its place in the stream, if it is one."""
