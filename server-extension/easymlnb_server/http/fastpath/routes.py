@@ -1,0 +1,34 @@
+"""The routes of the fast path."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from easymlnb_server.http.fastpath.call import FastCall
+from easymlnb_server.http.fastpath.eligibility import NAME, SHARED_NAME
+from easymlnb_server.http.fastpath.inference import FastInference
+from easymlnb_server.http.fastpath.tool_call import FastToolCall, FastToolCallOfAny
+
+
+@dataclass(frozen=True, slots=True)
+class FastRoute:
+    """A route: the pattern of its path, with one group for a name, and its calls."""
+
+    path: str
+    call: type[FastCall] = FastCall
+
+
+def fast_routes(prefix: str, *, shared: bool) -> tuple[FastRoute, ...]:
+    """Return all routes below ``prefix``, which is the text of a path."""
+    name, start = SHARED_NAME if shared else NAME, re.escape(prefix)
+    return (
+        FastRoute(rf"{start}services/{name}/call"),
+        FastRoute(rf"{start}v2/models/{name}/infer", FastInference),
+        FastRoute(rf"{start}services/{name}/mcp", FastToolCall),
+        FastRoute(rf"{start}mcp()", FastToolCallOfAny),
+    )
+
+
+def combined(routes: Sequence[FastRoute]) -> "re.Pattern[bytes]":
+    """Return the pattern of all routes, in which the number of a group is that of its route."""
+    return re.compile("|".join(f"(?:{route.path})" for route in routes).encode())
