@@ -44,7 +44,7 @@ class GrpcPort:
             log.error("%s (%s)", INSTALL, error)
             return
         server = grpc.aio.server(
-            interceptors=[Login(application)],
+            interceptors=[Login(application, state)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", -1),

@@ -138,6 +138,11 @@ class Eligibility:
             limit = body_limit(spec.input, limit, media_type.partition(";")[0].strip().lower())
         return _limited(caller, headers, min(BODY_LIMIT, limit))
 
+    def find_caller(self, headers: Mapping[str, str]) -> KnownCaller | None:
+        """Return the sender of a request with these headers, if it is known without a handler."""
+        seen = SeenHead()
+        return self._caller(seen) if self._read(headers, seen, PLAIN) else None
+
     def _caller(self, seen: SeenHead) -> KnownCaller | None:
         """Return the caller whom Jupyter's own checks would certainly accept now."""
         settings = self._settings
