@@ -13,8 +13,8 @@ from easymlnb_server.context import ServerContext
 MAX_MESSAGE = MAX_BODY + 2**20
 """Bytes of a message at most; the services' own limits are checked later."""
 
-MAX_RPCS = 1000
-"""Calls at once at most."""
+MAX_RPCS = 256
+"""Calls at once at most: their messages are in memory."""
 
 GRACE = 2.0
 """Seconds that calls have to end when the server stops."""

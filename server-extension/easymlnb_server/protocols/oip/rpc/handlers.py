@@ -217,22 +217,18 @@ class Login(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no typ
                     self._application, self._eligibility, details.invocation_metadata
                 )
             except Exception as error:
-                return await self._refusal(await continuation(details), error)
+                return _refusal(error)
             SENDER.set(sender)
         return await continuation(details)
 
-    async def _refusal(self, handler: Any, error: Exception) -> Any:
-        """Return a handler that refuses the call in the way that it is made."""
-        if handler is None:
-            return None
 
-        async def refuse(request: Any, context: Any) -> None:
-            await _abort(context, error)
+def _refusal(error: Exception) -> Any:
+    """Return a handler that refuses a call of any kind, without reading its message."""
 
-        make = grpc.unary_unary_rpc_method_handler
-        if handler.request_streaming:
-            make = grpc.stream_unary_rpc_method_handler
-        return make(refuse)
+    async def refuse(requests: Any, context: Any) -> None:
+        await _abort(context, error)
+
+    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 async def _abort(context: Any, error: Exception) -> None:
