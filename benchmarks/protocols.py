@@ -172,6 +172,7 @@ def run(url: str, port: int, theirs: tuple[Calls, Calls], array: np.ndarray) -> 
         "OIP": oip(url, "noop"),
         "MCP 2026-07-28": mcp(url, CURRENT),
         "MCP 2025-11-25": mcp(url, "2025-11-25"),
+        "EasyMLServe": Peer(f"{url}services/noop/process", call.bodies, call.headers),
     }
     small: Calls = {name: Caller(peer).call for name, peer in peers.items()}
     small["OIP by gRPC"] = rpc(port, "noop")

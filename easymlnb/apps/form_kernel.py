@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import ipywidgets as W
 
 from easymlnb.apps.app_page import AppPage, Uploads
-from easymlnb.apps.http_caller import HttpCaller
+from easymlnb.apps.http_caller import HttpCaller, shared_loop
 from easymlnb.apps.message_queue import CHECK_INTERVAL, MessageQueue, OverTimeError
 from easymlnb.apps.painting import paint
 from easymlnb.apps.session import CURRENT_SESSION, WidgetSession, install
@@ -99,7 +99,11 @@ class FormKernelLoop:
                 queue.put(message)
 
     def warm_up(self) -> None:
-        """Build a page and discard it: the first visitor does not wait for imports."""
+        """Build a page and discard it: the first visitor does not wait for imports.
+
+        Nor does the first call wait for the client, which reads all certificates of the system.
+        """
+        shared_loop()
         self._handle(OpenPage(spec=SAMPLE, root="warm-up", url="", base="/", secret=""))
         self._handle(ClosePage())
 

@@ -107,7 +107,7 @@ def _certificates() -> ssl.SSLContext:
 
 
 @cache
-def _loop() -> EventLoopThread:
+def shared_loop() -> EventLoopThread:
     return EventLoopThread()
 
 
@@ -144,7 +144,7 @@ class HttpCall:
     def leave(self) -> None:
         """Wait no longer for the call; the next page may take it up."""
         if self._caller.may_resume:
-            _loop().start(self._cancel())
+            shared_loop().start(self._cancel())
         else:
             self.stop()
 
@@ -155,7 +155,7 @@ class HttpCall:
     def stop(self) -> None:
         """Ask the call to end, even before it has begun."""
         self._stopping = True
-        _loop().start(self._stop())
+        shared_loop().start(self._stop())
 
     async def _stop(self) -> None:
         with suppress(TimeoutError):
@@ -173,7 +173,7 @@ class HttpCall:
         """Stop the call; False if the server does not know it: the request may overtake it."""
         with suppress(httpx.HTTPError):
             url = f"{self._caller.url}calls/{self.id}"
-            response = await _loop().http.delete(url, headers=self._caller.headers)
+            response = await shared_loop().http.delete(url, headers=self._caller.headers)
             return response.status_code != 404
         return True
 
@@ -200,7 +200,7 @@ class HttpCall:
         url = f"{self._caller.url}services/{url_path(self._caller.name)}/view"
         while True:
             try:
-                async with _loop().http.stream(
+                async with shared_loop().http.stream(
                     "POST", url, content=self._body, headers=self._headers
                 ) as response:
                     return await self._read(response, started)
@@ -292,19 +292,19 @@ class HttpCaller:
 
     def start(self, values: dict[str, Any], on_event: OnEvent) -> HttpCall:
         call = HttpCall(self, values, on_event)
-        _loop().start(call.run())
+        shared_loop().start(call.run())
         return call
 
     def resume(self, id: str, on_event: OnEvent) -> HttpCall:
         """Wait for a call that a page before this one has started; see ``ResumingCaller``."""
         call = HttpCall(self, {}, on_event, resumed=id)
-        _loop().start(call.run())
+        shared_loop().start(call.run())
         return call
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request with the token of the page."""
         headers = self.headers | options.pop("headers", {})
-        return await _loop().http.request(method, self.url + path, headers=headers, **options)
+        return await shared_loop().http.request(method, self.url + path, headers=headers, **options)
 
     def submit_job(self, values: dict[str, Any], on_status: Callable[[JobStatus], None]) -> HttpJob:
         """Submit a call as a job; see ``JobCaller``."""
@@ -327,22 +327,22 @@ class HttpCaller:
     def read_job(self, id: str, on_event: OnEvent) -> JobResult:
         """Read the result of a job; see ``JobCaller``."""
         read = JobResult(self.request, id, on_event, LARGEST)
-        _loop().start(read.run())
+        shared_loop().start(read.run())
         return read
 
     def use_model(self, id: str, on_done: Callable[[str], None]) -> None:
         """Put the model of a job in production; see ``JobCaller``."""
-        _loop().start(self._tell("POST", f"jobs/{id}/use", on_done))
+        shared_loop().start(self._tell("POST", f"jobs/{id}/use", on_done))
 
     def _follow(self, job: HttpJob) -> HttpJob:
-        _loop().start(job.run())
+        shared_loop().start(job.run())
         return job
 
     def flag(self, request_id: str, reason: str, on_done: Callable[[str], None]) -> None:
         """Have the server keep a call; see ``FlagCaller``."""
         flag = {"request_id": request_id, "reason": reason}
         path = f"services/{url_path(self.name)}/flag"
-        _loop().start(self._tell("POST", path, on_done, json=flag))
+        shared_loop().start(self._tell("POST", path, on_done, json=flag))
 
     async def _tell(
         self, method: str, path: str, on_done: Callable[[str], None], **options: Any

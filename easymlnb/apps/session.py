@@ -12,6 +12,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
+from functools import partialmethod
 from typing import Any
 
 import comm
@@ -26,6 +27,7 @@ CURRENT_SESSION: ContextVar["WidgetSession | None"] = ContextVar("easymlnb_sessi
 """The session of the running code; threads must be started with a copy of the context."""
 
 CONTROL = "jupyter.widget.control"
+WIDGET = "jupyter.widget"
 """The only comm that a page opens: it asks for the state of all widgets."""
 
 SETTABLE = frozenset(("value", "index", "selected_index"))
@@ -59,7 +61,7 @@ class WidgetSession:
         self.widgets: dict[str, W.Widget] = {}
         self.parent = b"{}"
         self._send = send
-        self._connected = False
+        self.is_connected = False
         self._prefix = uuid.uuid4().hex[:12]
         self._count = itertools.count(1)
         self._handlers: dict[str, Callable[[FromPage], None]] = {
@@ -80,7 +82,7 @@ class WidgetSession:
 
     def send(self, kind: str, content: Any, **more: Any) -> None:
         """Send a message to the page, if it has connected."""
-        if self._connected:
+        if self.is_connected:
             parts = {key: value for key, value in more.items() if value}
             if "metadata" in parts:
                 parts["metadata"] = encode(parts["metadata"])
@@ -96,7 +98,7 @@ class WidgetSession:
 
     def handle(self, message: FromPage) -> None:
         """Process a message of the page."""
-        self._connected = True
+        self.is_connected = True
         self.parent = message.header
         self.send("status", {"execution_state": "busy"})
         try:
@@ -109,7 +111,7 @@ class WidgetSession:
 
     def close(self) -> None:
         """Free all widgets without messages to the page."""
-        self._connected = False
+        self.is_connected = False
         for widget in list(self.widgets.values()):
             widget.close()
         self.widgets.clear()
@@ -280,9 +282,21 @@ class SessionWidgets(MutableMapping[str, W.Widget]):
         return len(self._own())
 
 
+def _open(widget: W.Widget, usual: Callable[[W.Widget], None]) -> None:
+    """Open the comm of a widget, without its state if no page is connected to receive it.
+
+    A third of the time to build a page went into states that were not sent.
+    """
+    if current_session().is_connected:
+        usual(widget)
+    elif widget.comm is None:
+        widget.comm = SessionComm(target_name=WIDGET, comm_id=widget._model_id or "")
+
+
 def install() -> None:
     """Make all widgets of this process belong to sessions from now on."""
     manager = SessionComms()
     comm.create_comm = SessionComm
     comm.get_comm_manager = lambda: manager
     library._instances = SessionWidgets()
+    W.Widget.open = partialmethod(_open, W.Widget.open)

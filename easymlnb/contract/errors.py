@@ -35,7 +35,7 @@
                              ModelUnsupported, ModelNotTrusted, ModelDamaged
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from easymlnb.contract import units
@@ -478,7 +478,7 @@ class UnsupportedMediaType(EasyMLNBError, code="unsupported_media_type", status=
 class InvalidInput(EasyMLNBError, code="invalid_input", status=422):
     """Values do not match the schema; ``details``: ``[{"field": "a.0.b", "message": "..."}]``."""
 
-    def __init__(self, details: list[dict[str, str]]) -> None:
+    def __init__(self, details: Sequence[Mapping[str, Any]]) -> None:
         text = "; ".join(f"{item['field']}: {item['message']}" for item in details[:3])
         more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
         super().__init__(f"The input is invalid. {text}{more}", details=details)

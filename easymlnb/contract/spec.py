@@ -29,6 +29,10 @@ VIEW = "application/vnd.easymlnb.view+json"
 WHOLE_VIEW = f"{VIEW}; result=whole"
 """``Accept`` of a view with the whole result, however large it is."""
 
+LENIENT_JSON = "application/json; reading=lenient"
+"""Content type of a call's JSON that is read as FastAPI reads it: values are converted where
+pydantic converts them, and unknown names are ignored."""
+
 
 @named_options
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import ipywidgets as W
@@ -200,6 +201,12 @@ def box(*children: Any, kind: Any = None, classes: str = "") -> Any:
 Link = _shared(JSLink)
 
 
-def __getattr__(name: str) -> Any:
+@cache
+def _shared_kind(name: str) -> Any:
     """Return a class of ipywidgets with shared layout and style; it is made on first use."""
-    return globals().setdefault(name, _shared(getattr(W, name)))
+    return _shared(getattr(W, name))
+
+
+def __getattr__(name: str) -> Any:
+    """Return a class of ipywidgets with shared layout and style."""
+    return _shared_kind(name)

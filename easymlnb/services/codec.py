@@ -11,6 +11,7 @@ from easymlnb.contract.errors import (
     ResultNotEncodable,
     UnsupportedMediaType,
 )
+from easymlnb.contract.spec import LENIENT_JSON
 from easymlnb.contract.tensors import LENGTH_SIZE, is_tensors, parameters_of
 from easymlnb.services.schema import Schema
 from easymlnb.types import inference
@@ -39,6 +40,8 @@ def decode_request(
     """
     media_type = strip_parameters(content_type)
     if media_type == JSON:
+        if content_type == LENIENT_JSON:
+            return schema.load_leniently(bytes(body))
         if body or schema.input.get("required"):
             _utf8(content_type)
             return schema.load_json(bytes(body))

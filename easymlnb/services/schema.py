@@ -1,13 +1,19 @@
 """A function's schema: JSON Schema for clients, and compiled checks for calls."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from easymlnb.contract import jsonschema
-from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
+from easymlnb.contract.errors import (
+    DefinitionError,
+    EasyMLNBError,
+    InvalidInput,
+    ResultNotEncodable,
+)
 from easymlnb.contract.json_values import check_keys
 from easymlnb.services import signature, validation_errors, validators, whole_numbers
 from easymlnb.services.signature import MISSING, Signature
@@ -90,6 +96,21 @@ class Schema:
             check_keys(body, len(values))
         return {**self.defaults, **values} if self.defaults else values
 
+    def load_leniently(self, body: bytes) -> dict[str, Any]:
+        """Decode a JSON body as FastAPI does: ``"4"`` is a number, unknown names are ignored.
+
+        Raises ``InvalidInput`` with the place of each error.
+        """
+        try:
+            values: dict[str, Any] = self._lenient_reader.validator.validate_json(body)
+        except ValidationError as error:
+            raise InvalidInput(validation_errors.with_locations(error)) from None
+        return {**self.defaults, **values}
+
+    @cached_property
+    def _lenient_reader(self) -> TypeAdapter[Any]:
+        return validators.input_adapter(self.hints, unknown="ignore")
+
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values from Python, or the parts of a form, and return keyword arguments.
 
@@ -124,17 +145,17 @@ class Schema:
         if self.untyped:
             return self._dump_plain(inference.to_json_value(value))
         try:
-            return self._to_json(value, warnings="error")
+            return self._to_json(value, warnings="error", by_alias=True)
         except (PydanticSerializationError, ValueError, TypeError):
             surrogates.refuse(value)
             fitting = self.coerce_result(value)
         try:
-            return self._to_json(fitting, warnings=False)
+            return self._to_json(fitting, warnings=False, by_alias=True)
         except (PydanticSerializationError, ValueError, TypeError) as error:
             encoded = inference.to_json_value(value)  # raises an error with the place
             try:
                 # A value of the hinted class that pydantic cannot encode, such as NaT.
-                return self._to_json(self.coerce_result(encoded), warnings=False)
+                return self._to_json(self.coerce_result(encoded), warnings=False, by_alias=True)
             except (PydanticSerializationError, ValueError, TypeError):
                 raise self._unsendable(value) from error
 

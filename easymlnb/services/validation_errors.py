@@ -5,6 +5,7 @@ belongs in a response.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, InvalidInput
@@ -50,6 +51,9 @@ _ERROR_TYPES = {
 MESSAGES = {kind: text for text, kinds in _ERROR_TYPES.items() for kind in kinds.split()}
 """Message by pydantic's error type; other types keep pydantic's message."""
 
+MAX_LOCATIONS = 100
+"""Errors of one body that are reported at most, if each has its own entry."""
+
 DEEP = "The JSON is nested too deeply; send at most 200 levels."
 
 
@@ -89,6 +93,20 @@ def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]
     return [
         {"field": field, "message": " Or: ".join(messages[:3])}
         for field, messages in by_field.items()
+    ]
+
+
+def with_locations(error: "ValidationError") -> list[dict[str, Any]]:
+    """Return the details of a body's errors, also with FastAPI's ``loc``, ``msg`` and ``type``."""
+    return [
+        {
+            "field": ".".join(map(str, found["loc"])) or "body",
+            "message": sentence(found),
+            "loc": ["body", *found["loc"]],
+            "msg": found["msg"],
+            "type": found["type"],
+        }
+        for found in islice(error.errors(include_url=False, include_input=False), MAX_LOCATIONS)
     ]
 
 

@@ -6,7 +6,7 @@ arguments in one step.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic_core import SchemaError, core_schema
@@ -18,6 +18,9 @@ from easymlnb.types.resolve import marker_of, resolve
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
+
+Unknown = Literal["forbid", "ignore"]
+"""What happens to arguments that the function does not have."""
 
 INPUT = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=False)
 RESULT = ConfigDict(arbitrary_types_allowed=False, ser_json_inf_nan="null")
@@ -50,10 +53,10 @@ class ResolvedHints:
         return self.signature.returns is MISSING
 
 
-def input_adapter(hints: ResolvedHints) -> TypeAdapter[Any]:
+def input_adapter(hints: ResolvedHints, unknown: Unknown = "forbid") -> TypeAdapter[Any]:
     """Return the adapter of the arguments; raises ``DefinitionError``."""
     try:
-        return adapter(Annotated[dict[str, Any], _Arguments(hints)])
+        return adapter(Annotated[dict[str, Any], _Arguments(hints, unknown)])
     except DefinitionError:
         raise
     except Exception:
@@ -102,8 +105,9 @@ def raise_for_bad_parameter(hints: ResolvedHints) -> None:
 class _Arguments:
     """Annotates a dictionary with the function's parameters."""
 
-    def __init__(self, hints: ResolvedHints) -> None:
+    def __init__(self, hints: ResolvedHints, unknown: Unknown) -> None:
         self._hints = hints
+        self._unknown: Unknown = unknown
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: "GetCoreSchemaHandler"
@@ -115,7 +119,7 @@ class _Arguments:
                 )
                 for item in self._hints.signature.parameters
             },
-            extra_behavior="forbid",
+            extra_behavior=self._unknown,
             config={"allow_inf_nan": False},
         )
 

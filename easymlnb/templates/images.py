@@ -9,6 +9,7 @@ from easymlnb.contract.errors import CallerError
 from easymlnb.templates import learning, pictures
 from easymlnb.templates.config import Config
 from easymlnb.templates.learning import Learned, Progress
+from easymlnb.training import image_folders
 
 NAME = "images"
 TARGET = "class"
@@ -126,7 +127,7 @@ class ImagePredictor:
             raise CallerError(f'Row {number} must be an object such as {{"image": "<base64>"}}.')
         try:
             return pictures.describe(value)
-        except (ValueError, OSError, SyntaxError) as error:
+        except image_folders.decoding_errors() as error:
             raise CallerError(
                 f"Row {number}: the image cannot be read. Send PNG or JPEG."
             ) from error

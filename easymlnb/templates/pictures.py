@@ -8,16 +8,15 @@ import io
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import CallerError
+from easymlnb.training import image_folders
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 MAX_IMAGES = 20_000
 MAX_BYTES = 50 * 2**20
 """Limits of the images in a zip, and of the bytes of one."""
@@ -56,52 +55,16 @@ class Pictures:
 
 def find(archive: zipfile.ZipFile) -> Pictures:
     """Return the images of a zip by class; raises ``CallerError`` for other contents."""
-    files = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename)]
-    images = [info for info in files if PurePosixPath(info.filename).suffix.lower() in ENDINGS]
-    ignored = [info.filename for info in files if info not in images]
-    if not images:
-        raise CallerError(f"The zip has no images ({len(files)} other files). {SHAPE}")
-    if len(images) > MAX_IMAGES:
-        raise CallerError(f"The zip has {len(images):,} images; {MAX_IMAGES:,} are allowed.")
-    entries = [(info.filename, PurePosixPath(info.filename).parts[:-1]) for info in images]
-    while len({folders[:1] for _, folders in entries}) == 1 and all(
-        len(folders) > 1 for _, folders in entries
-    ):
-        entries = [(name, folders[1:]) for name, folders in entries]  # one folder around all
-    loose = [name for name, folders in entries if not folders]
-    if loose:
-        raise CallerError(
-            f"{len(loose)} images such as {loose[0][:60]!r} are in no folder. {SHAPE}"
-        )
-    return _checked(Pictures([(name, folders[0]) for name, folders in entries], ignored))
-
-
-def _is_wanted(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-
-
-def _checked(found: Pictures) -> Pictures:
-    counts = found.counts
-    if len(counts) == 1:
-        only = next(iter(counts))
-        raise CallerError(f"All images are in one folder, {only[:40]!r}. {SHAPE}")
-    few = {label: count for label, count in counts.items() if count < MIN_PER_CLASS}
-    if few:
-        listed = ", ".join(f"{label[:40]!r} ({count})" for label, count in list(few.items())[:5])
-        raise CallerError(
-            f"Classes with fewer than {MIN_PER_CLASS} images: {listed}. Add images, or remove the "
-            "folders."
-        )
+    names = [name for name in image_folders.members(archive) if not image_folders.is_hidden(name)]
+    ignored = [name for name in names if not image_folders.is_image(name)]
+    found = Pictures(image_folders.by_class(names, MAX_IMAGES, SHAPE), ignored)
+    image_folders.check_counts(found.counts, MIN_PER_CLASS, SHAPE)
     return found
 
 
 def open_zip(data: Any) -> zipfile.ZipFile:
     """Open a zip from bytes or a path; raises ``CallerError`` for another file."""
-    try:
-        return zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CallerError(f"The file is not a zip, or it is damaged. {SHAPE}") from error
+    return image_folders.open_zip(data, SHAPE)
 
 
 def table(archive: zipfile.ZipFile, found: Pictures) -> "tuple[pd.DataFrame, list[str]]":
@@ -110,13 +73,10 @@ def table(archive: zipfile.ZipFile, found: Pictures) -> "tuple[pd.DataFrame, lis
 
     rows, labels, unreadable = [], [], []
     for name, label in found.entries:
-        info = archive.getinfo(name)
         try:
-            if info.file_size > MAX_BYTES:
-                raise ValueError("too large")
-            rows.append(describe(archive.read(name)))
+            rows.append(describe(image_folders.read_member(archive, name, MAX_BYTES)))
             labels.append(label)
-        except (ValueError, OSError, zipfile.BadZipFile, SyntaxError):
+        except image_folders.decoding_errors():
             unreadable.append(name)
     if len(set(labels)) < 2:
         raise CallerError(

@@ -2,10 +2,13 @@
 
 import io
 import os
+import struct
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +78,12 @@ def read_image_folders(
     """
     installation.require("ml.read_image_folders", "numpy", "PIL")
     read, names = _source(source)
-    found = _by_class(names)
+    found = by_class(names)
     made = ImageFolders([], [], [], [])
     for name, label in found:
         try:
             made.images.append(_decoded(read(name), size))
-        except (ValueError, OSError, SyntaxError, zipfile.BadZipFile, RuntimeError):
+        except decoding_errors():
             made.unreadable.append(name)
             continue
         made.classes.append(label)
@@ -101,17 +104,28 @@ def _source(source: Any) -> tuple[Callable[[str], bytes], list[str]]:
         )
     if isinstance(data, str | os.PathLike) and not Path(data).exists():
         raise CallerError(f"There is no folder or zip {os.fspath(data)!r}.")
+    archive = open_zip(data)
+    return partial(read_member, archive), members(archive)
+
+
+def open_zip(data: Any, shape: str = SHAPE) -> zipfile.ZipFile:
+    """Open a zip from bytes or a path; raises ``CallerError`` with ``shape`` for another file."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
+        return zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
     except (zipfile.BadZipFile, OSError) as error:
-        raise CallerError(f"The file is not a zip, or it is damaged. {SHAPE}") from error
+        raise CallerError(f"The file is not a zip, or it is damaged. {shape}") from error
 
-    def read(name: str) -> bytes:
-        if archive.getinfo(name).file_size > MAX_BYTES:
-            raise ValueError("too large")
-        return archive.read(name)
 
-    return read, [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+def members(archive: zipfile.ZipFile) -> list[str]:
+    """Return the names of the files in a zip."""
+    return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+
+
+def read_member(archive: zipfile.ZipFile, name: str, most: int = MAX_BYTES) -> bytes:
+    """Return a file of a zip; raises ``ValueError`` if it has more than ``most`` bytes."""
+    if archive.getinfo(name).file_size > most:
+        raise ValueError("too large")
+    return archive.read(name)
 
 
 def _limited(content: bytes) -> bytes:
@@ -120,25 +134,44 @@ def _limited(content: bytes) -> bytes:
     return content
 
 
-def _by_class(names: list[str]) -> list[tuple[str, str]]:
-    """Return the images with their classes: the names of the outermost folders that differ."""
-    parts = [(name, PurePosixPath(name).parts) for name in names if _is_image(name)]
+def by_class(names: list[str], most: int = MAX_IMAGES, shape: str = SHAPE) -> list[tuple[str, str]]:
+    """Return the images with their classes: the names of the outermost folders that differ.
+
+    Raises ``CallerError`` with ``shape``, which says how the files should be.
+    """
+    parts = [(name, PurePosixPath(name).parts) for name in names if is_image(name)]
     if not parts:
-        raise CallerError(f"There are no images among {len(names)} files. {SHAPE}")
-    if len(parts) > MAX_IMAGES:
-        raise CallerError(f"There are {len(parts):,} images; {MAX_IMAGES:,} are allowed.")
+        raise CallerError(f"There are no images among {len(names)} files. {shape}")
+    if len(parts) > most:
+        raise CallerError(f"There are {len(parts):,} images; {most:,} are allowed.")
     while all(len(one) > 2 for _, one in parts) and len({one[0] for _, one in parts}) == 1:
         parts = [(name, one[1:]) for name, one in parts]  # a folder around all classes
     loose = [name for name, one in parts if len(one) < 2]
     if loose:
-        raise CallerError(f"{len(loose)} images, such as {loose[0]!r}, are in no folder. {SHAPE}")
+        raise CallerError(
+            f"{len(loose)} images, such as {loose[0][:60]!r}, are in no folder. {shape}"
+        )
     return [(name, one[0]) for name, one in parts]
 
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in ENDINGS and not hidden
+def is_image(name: str) -> bool:
+    """Return whether a file is an image, by its name, and is not hidden."""
+    return PurePosixPath(name).suffix.lower() in ENDINGS and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file is hidden, or one that macOS adds to zips."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def decoding_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that damaged, encrypted and huge files raise."""
+    import PIL.Image
+
+    return (
+        *(ValueError, OSError, SyntaxError, RuntimeError, EOFError),
+        *(struct.error, zlib.error, zipfile.BadZipFile, PIL.Image.DecompressionBombError),
+    )
 
 
 def _decoded(content: bytes, size: int | tuple[int, int] | None) -> "np.ndarray":
@@ -153,17 +186,23 @@ def _decoded(content: bytes, size: int | tuple[int, int] | None) -> "np.ndarray"
 
 
 def _check_classes(made: ImageFolders, expected: set[str], least: int) -> None:
-    if len(expected) == 1:
-        raise CallerError(f"All images are in one folder, {next(iter(expected))!r}. {SHAPE}")
-    counts = Counter(dict.fromkeys(expected, 0)) + Counter(made.classes)
-    few = [f"{label!r} ({counts[label]})" for label in sorted(expected) if counts[label] < least]
+    unreadable = ""
+    if made.unreadable:
+        name = made.unreadable[0]
+        unreadable = f" {len(made.unreadable)} files, such as {name!r}, cannot be read."
+    counts = Counter(made.classes)
+    check_counts({label: counts[label] for label in expected}, least, note=unreadable)
+
+
+def check_counts(
+    counts: Mapping[str, int], least: int, shape: str = SHAPE, *, note: str = ""
+) -> None:
+    """Raise ``CallerError`` if there is only one class, or one has fewer images than ``least``."""
+    if len(counts) == 1:
+        raise CallerError(f"All images are in one folder, {next(iter(counts))[:60]!r}. {shape}")
+    few = [f"{label[:60]!r} ({counts[label]})" for label in sorted(counts) if counts[label] < least]
     if few:
-        unreadable = ""
-        if made.unreadable:
-            unreadable = (
-                f" {len(made.unreadable)} files, such as {made.unreadable[0]!r}, cannot be read."
-            )
         raise CallerError(
-            f"Each class needs {least} images at least; too few are in: {', '.join(few[:5])}."
-            + unreadable
+            f"Each class needs at least {least} images; too few are in: {', '.join(few[:5])}. Add "
+            f"images, or remove the folders.{note}"
         )

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from easymlnb.types import inline_bytes
 from easymlnb.types.base import KEY, Type, is_a
@@ -21,7 +21,7 @@ class Plot(Type):
     ``Accept``, plotly gives ``application/vnd.plotly.v1+json``, matplotlib PNG or SVG.
     """
 
-    natives = (
+    natives: ClassVar[tuple[str, ...]] = (
         "plotly.basedatatypes.BaseFigure",
         "matplotlib.figure.Figure",
         "matplotlib.axes._base._AxesBase",

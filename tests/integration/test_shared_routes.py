@@ -203,6 +203,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/comparisons/shadow/page": (Probe("get", "manage"),),
     f"{OWN}/comparisons": (Probe("get", "manage"), Probe("post", "manage", 400)),
     f"{OWN}/mcp": (Probe("post", "call", send={"json": LIST_TOOLS}),),
+    f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
     MODEL: (Probe("get", "see"),),
     f"{MODEL}/ready": (Probe("get", "see"),),
@@ -226,6 +227,7 @@ OPEN_TO_VISITORS = {
     (f"{MODEL}/ready", "get"),
     (f"{MODEL}/config", "get"),
     (f"{MODEL}/infer", "post"),
+    (f"{OWN}/process", "post"),
 }
 """Route and method of what visitors may do with a public service."""
 

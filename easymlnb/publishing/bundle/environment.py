@@ -17,20 +17,25 @@ from easymlnb.contract.bundle import Environment, InputFile
 from easymlnb.contract.errors import BundleRejected
 
 GIT_SECONDS = 10.0
+COMPAT = "easymlnb.compat."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def imported_packages(imports: Iterable[str]) -> tuple[set[str], list[str]]:
     """Return the packages of some imports, and the imports that are not installed.
 
-    Without Python's own modules, and without easymlnb, which every server has.
+    Without Python's own modules, and without easymlnb, which every server has, and the packages
+    that its ``compat`` replaces.
     """
-    tops = {name.partition(".")[0] for name in imports} - sys.stdlib_module_names - {"easymlnb"}
+    names = list(imports)
+    stand_ins = {n.removeprefix(COMPAT).partition(".")[0] for n in names if n.startswith(COMPAT)}
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"easymlnb"}
+    tops -= stand_ins
     if not tops:
         return set(), []
     known = metadata.packages_distributions()
-    names = {normalized(name) for top in tops for name in known.get(top, ())}
-    return names, sorted(top for top in tops if top not in known)
+    packages = {normalized(name) for top in tops for name in known.get(top, ())}
+    return packages, sorted(top for top in tops if top not in known)
 
 
 def pinned_packages(

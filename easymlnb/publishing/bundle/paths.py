@@ -134,7 +134,7 @@ def search_folders(node: ast.AST, names: Names) -> Iterator[str]:
 
 
 def working_folders(node: ast.AST, names: Names) -> Iterator[str]:
-    """Yield the folder that a node changes to, by ``os.chdir`` or ``%cd``."""
+    """Yield the folder that a node changes to, by ``os.chdir``, ``%cd`` or ``easymlserve.run``."""
     if not isinstance(node, ast.Call) or not node.args:
         return
     texts = [path_text(argument, names) for argument in node.args]
@@ -142,6 +142,14 @@ def working_folders(node: ast.AST, names: Names) -> Iterator[str]:
         yield texts[0]
     elif last(node.func) == "run_line_magic" and texts[0] == "cd" and texts[1:]:
         yield from [part for part in _words(texts[1] or "") if not part.startswith("-")][:1]
+    elif _runs_easymlserve(node) and texts[0]:
+        yield posixpath.dirname(texts[0]) or "."
+
+
+def _runs_easymlserve(node: ast.Call) -> bool:
+    """Say whether a call is ``easymlserve.run(...)``, which works in the folder of the file."""
+    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+    return owner is not None and last(owner) == "easymlserve" and last(node.func) == "run"
 
 
 def _words(line: str) -> list[str]:

@@ -11,7 +11,7 @@ from easymlnb_server.apps.form_kernel import FormKernel
 
 AUDIENCES = ("user", "public")
 
-RECENT = 10.0
+RECENT = 5.0
 """Seconds of arrivals for which the pool has free sessions in advance."""
 
 IDLE = 30.0

@@ -10,7 +10,7 @@ class AppSettings(HasTraits):
         2, help="Number of form kernels to keep ready; 0 turns app pages off."
     ).tag(config=True)
     app_pages_per_kernel = Integer(
-        50, help="Maximum number of pages per form kernel; 1 runs each page in its own process."
+        100, help="Maximum number of pages per form kernel; 1 runs each page in its own process."
     ).tag(config=True)
     app_kernel_memory = Integer(2**30, help="Memory limit of a form kernel in bytes.").tag(
         config=True

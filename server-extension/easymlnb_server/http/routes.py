@@ -70,6 +70,8 @@ from easymlnb_server.placement.node.handlers import (
 )
 from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.easymlserve.handlers import ProcessHandler
+from easymlnb_server.protocols.easymlserve.operations import OPERATIONS as EASYMLSERVE
 from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.protocols.oip.handlers import oip_routes
@@ -178,6 +180,7 @@ OPERATIONS: Operations = {
     **MCP,
     **OIP,
     **ASSISTANTS,
+    **EASYMLSERVE,
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
@@ -306,6 +309,7 @@ def _common_routes(name: str) -> Routes:
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
         *oip_routes(name, VERSION),
+        (rf"services/{name}/process", ProcessHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),
         *model_routes(name, OWN_MODEL if name == NAME else name),

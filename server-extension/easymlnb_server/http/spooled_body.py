@@ -65,6 +65,7 @@ class SpooledBodyHandler(BodyHandler):
             file.reserve(file.size + len(chunk))
             # A disk may be slow; the next part is read only after this one is written.
             await asyncio.to_thread(file.write, chunk)
+            await self.state.spool.take_turn()
         except StorageFull as error:
             self._fail(error)
 

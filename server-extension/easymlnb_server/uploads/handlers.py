@@ -174,6 +174,7 @@ class UploadHandler(BodyHandler):
         self._writing = True
         try:
             await asyncio.to_thread(self._upload.write, chunk)
+            await self.state.spool.take_turn()
         except StorageFull as error:
             self._error = error
             self._refused = True

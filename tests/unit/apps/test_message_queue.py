@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from easymlnb.apps import message_queue
-from easymlnb.apps.message_queue import MAX_INTERRUPTS, MessageQueue
+from easymlnb.apps.message_queue import MAX_INTERRUPTS, MessageQueue, ReusedThreads
 from easymlnb.contract.page_protocol import ClosePage, FromPage
 
 PATIENCE = 30.0
@@ -56,6 +56,14 @@ def test_messages_are_done_in_their_order_and_threads_do_not_stay():
         page.queue.put(say(one))
     until(lambda: page.done == said)
     until(lambda: not any(one.name == "easymlnb-page" for one in threading.enumerate()))
+
+
+def test_a_thread_without_work_is_used_again():
+    threads, used = ReusedThreads(), []
+    for count in range(1, 21):
+        threads.run(lambda: used.append(threading.get_ident()))
+        until(lambda count=count: len(used) == count and threads._idle == 1)
+    assert len(set(used)) == 1
 
 
 def test_a_busy_page_keeps_no_other_waiting():

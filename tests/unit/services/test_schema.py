@@ -381,6 +381,22 @@ def test_open_hints_take_whatever_can_be_sent(hint, tmp_path):
         Schema.of(f).dump({"a": [Callback()]})
 
 
+class Aliased(BaseModel):
+    size: int = Field(alias="n")
+
+
+@pytest.mark.parametrize("hint", [Aliased, list[Aliased]])
+def test_results_have_the_names_of_their_schema(hint):
+    def f() -> hint: ...
+
+    schema = Schema.of(f)
+    one: Any = Aliased(n=1)
+    value = one if hint is Aliased else [one]
+    written = json.loads(schema.dump(value))
+    jsonschema.validate(written, schema.output)
+    assert written == ({"n": 1} if hint is Aliased else [{"n": 1}])
+
+
 def test_results_that_break_their_hint_are_refused():
     def f() -> dict[str, list[int]]: ...
 

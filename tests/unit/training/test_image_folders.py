@@ -69,3 +69,16 @@ def test_other_contents_are_refused_with_a_sentence(source: object, words: str) 
 def test_unreadable_images_are_left_out_and_named() -> None:
     found = ml.read_image_folders(packed(folders("cats", "dogs") | {"dogs/9.png": b"no image"}))
     assert found.unreadable == ["dogs/9.png"] and len(found.images) == 6
+
+
+def test_damaged_members_are_left_out() -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in folders("cats", "dogs").items():
+            archive.writestr(name, content)
+        archive.writestr("dogs/9.png", bytes(range(256)) * 40)
+    data = bytearray(target.getvalue())
+    start = data.index(b"dogs/9.png") + len("dogs/9.png")
+    data[start : start + 8] = b"\xff" * 8  # no longer what deflate writes
+    found = ml.read_image_folders(bytes(data))
+    assert found.unreadable == ["dogs/9.png"]

@@ -40,6 +40,7 @@ EXCEPTIONS = {
     "InferHandler.post": "calls are in the usage and the log of calls",
     "IndexHandler.post": "changes nothing: it lists states",
     "McpHandler.post": "calls are in the usage and the log of calls",
+    "ProcessHandler.post": "calls are in the usage and the log of calls",
     "LookHandler.post": "changes nothing: it describes data",
     "MlflowHandler.post": "changes nothing: the facade is read-only",
     "TestWebhookHandler.post": "the delivery is in the list of deliveries",

@@ -227,6 +227,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "v2/repository/index": {"POST": Probe(KEYS)},
     "v2/repository/models/NAME/load": {"POST": Probe(LOGIN, harms=True)},
     "v2/repository/models/NAME/unload": {"POST": Probe(LOGIN, harms=True)},
+    "services/NAME/process": {"POST": Probe((NOBODY, WRONG, USER, HOLDER))},
     "assistants": {"GET": Probe(LOGIN)},
     "services/NAME/assistant": {"GET": Probe(LOGIN)},
     "models": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 400)},

@@ -1,0 +1,1 @@
+"""EasyMLServe's route: ``POST process`` as FastAPI answers it."""
