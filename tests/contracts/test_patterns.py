@@ -83,7 +83,7 @@ def written() -> Iterator[tuple[str, str | bytes, str, int]]:
             place = f"{path.relative_to(ROOT)}:{node.lineno}"
             pattern = literal(node.args[0])
             if pattern is None:
-                assert "re.compile(path.encode())" in ast.unparse(node), f"{place} is not tested"
+                assert "re.compile(paths.encode())" in ast.unparse(node), f"{place} is not tested"
                 continue
             flags = sum(
                 getattr(re, part.attr)

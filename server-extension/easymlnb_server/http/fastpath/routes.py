@@ -31,4 +31,5 @@ def fast_routes(prefix: str, *, shared: bool) -> tuple[FastRoute, ...]:
 
 def combined(routes: Sequence[FastRoute]) -> "re.Pattern[bytes]":
     """Return the pattern of all routes, in which the number of a group is that of its route."""
-    return re.compile("|".join(f"(?:{route.path})" for route in routes).encode())
+    paths = "|".join(f"(?:{route.path})" for route in routes)
+    return re.compile(paths.encode())
