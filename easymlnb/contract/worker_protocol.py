@@ -28,6 +28,7 @@ from easymlnb.contract.job_protocol import (
     JobMetric,
     JobOutput,
     JobPartStored,
+    JobPromoted,
     JobStored,
     Leaving,
     ReadCheckpoint,
@@ -285,6 +286,7 @@ ToWorker = (
     | JobAdopted
     | JobPartStored
     | JobFileStored
+    | JobPromoted
     | JobStored
     | JobDropped
     | Leaving

@@ -54,6 +54,8 @@ class EasyMLNB(Settings, ExtensionApp):
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.check_lanes()
+            self.check_gate()
+            self.check_events()
         except TraitError as error:
             self._refusal = str(error)
             raise

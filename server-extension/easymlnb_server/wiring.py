@@ -68,6 +68,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_events import event_parts
 from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
@@ -133,6 +134,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         shared=settings.shared,
         require_locked=settings.require_locked_environments,
         accounts=deployments.accounts,
+        gate=settings.gate_settings,
     )
     traffic = TrafficManager(publisher)
     services = ServiceRegistry(
@@ -172,6 +174,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
     access = ModelAccess(directory, ModelTokens(secret))
+    idempotency = IdempotencyCache()
+    events = event_parts(settings, directory, services, invoker, idempotency, jobs, metrics)
     models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool, access)
     context = ServerContext(
         invoker=invoker,
@@ -194,7 +198,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         apps=apps,
         node_kernels=node_kernels(settings, server, folder),
         placement_views=placement_views(settings, hub, common, credentials),
-        idempotency=IdempotencyCache(),
+        idempotency=idempotency,
         users=directory,
         jobs=jobs,
         batches=Batches(jobs, invoker),
@@ -219,6 +223,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         models=models.registry,
         model_templates=models.templates,
         mlaas=models.mlaas,
+        bridges=events.bridges,
+        storage_events=events.storage_events,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -248,6 +254,7 @@ def build_lifecycle(
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
         context.schedules.prepare(store)
+        context.storage_events.prepare(store)
         await context.webhooks.prepare(store)
         if hub is not None:
             await hub.users.open(store.people)
@@ -269,6 +276,8 @@ def build_lifecycle(
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
         yield "webhooks", components.context.webhooks.run
+        yield "bridges", context.bridges.run
+        yield "storage events", context.storage_events.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 

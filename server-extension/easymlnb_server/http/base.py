@@ -50,7 +50,8 @@ RETRY_AFTER = 2
 CORS_HEADERS = (
     "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Mcp-Method, Mcp-Name, "
     "Mcp-Protocol-Version, Mcp-Session-Id, Prefer, X-API-Key, "
-    "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
+    "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Easymlnb-Webhook, X-Easymlnb-Webhook-Events, "
+    "X-Easymlnb-Webhook-Secret, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
 )
 """Request headers that a page of another origin may send, if its origin is allowed."""
 

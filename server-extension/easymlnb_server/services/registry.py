@@ -282,7 +282,9 @@ class ServiceRegistry:
             busy = notebook is not None and notebook.dispatcher.waiting
             return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
         managed = self.allows(caller, name, Action.MANAGE)
-        return _state_of(service, managed, live=notebook is not None)
+        found = _state_of(service, managed, live=notebook is not None)
+        quality = self._published.quality.get(service.current.bundle)
+        return found if quality is None else replace(found, quality=quality)
 
 
 def _select(service: PublishedService, name: str, selection: Selector) -> Target:

@@ -66,6 +66,7 @@ BODY_LIMIT = 2**20
 """Maximum bytes of a body on the fast path."""
 
 JSON = "application/json"
+EVENTS_IN_JSON = "application/cloudevents"
 MAX_HOSTS = 256
 """Maximum number of cached host names."""
 
@@ -135,6 +136,8 @@ class Eligibility:
             return None
         limit, media_type = spec.max_body, headers.get("content-type", JSON)
         if kind.raw and media_type != JSON:
+            if media_type.lower().startswith(EVENTS_IN_JSON):
+                return None
             limit = body_limit(spec.input, limit, media_type.partition(";")[0].strip().lower())
         return _limited(caller, headers, min(BODY_LIMIT, limit))
 
