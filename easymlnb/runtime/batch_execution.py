@@ -205,9 +205,11 @@ def _run(
 
 
 def _by_call(group: list[CallAttempt]) -> list[list[CallAttempt]]:
+    """Return each attempt alone, and the rows of one call together."""
     parts: dict[int, list[CallAttempt]] = {}
     for attempt in group:
-        parts.setdefault(attempt.call.id, []).append(attempt)
+        whole = attempt.call if isinstance(attempt, _Row) else attempt
+        parts.setdefault(id(whole), []).append(attempt)
     return list(parts.values())
 
 

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import os
-import re
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -19,8 +18,8 @@ from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.context import STATE
 from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connections import Connections
-from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
 from easymlnb_server.http.fastpath.listener import install
+from easymlnb_server.http.fastpath.routes import fast_routes
 from easymlnb_server.http.grpc_port import GrpcPort
 from easymlnb_server.http.root_routes import serve_at_root
 from easymlnb_server.http.routes import BUNDLE_ROUTES, PREFIX, ROUTES, SHARED_ROUTES
@@ -172,12 +171,13 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def _install_fast_path(self, server: ServerApp) -> Connections:
         """Watch all connections, and answer simple calls on the fast path if it is enabled."""
-        call = SHARED_CALL if self.shared else CALL
-        prefix = f"(?:{PREFIX}/)?" if self.bundles else f"{PREFIX}/"
+        prefixes = [url_path_join(server.base_url, PREFIX, "/")]
+        if self.bundles:
+            prefixes.append(server.base_url)
         return install(
             server.http_server,
             server.web_app,
-            f"{re.escape(server.base_url)}{prefix}{call}",
+            fast_routes(*prefixes, shared=self.shared),
             self._state,
             self.make_inbound(proxied=server.trust_xheaders),
             fast_path=self.fast_path,

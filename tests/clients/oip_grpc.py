@@ -146,13 +146,13 @@ async def main() -> None:
     client = sync_client.InferenceServerClient(URL)
     found = {"sync": await walk(client), "stream": stream(client)}
     client.load_model("oip_noop", headers=AUTH)
-    client.unload_model("oip_noop", headers=AUTH)
     found["loaded"] = client.is_model_ready("oip_noop", headers=AUTH)
     client.close()
     async with async_client.InferenceServerClient(URL) as other:
         found |= {"streamed": await streamed(other)}
         found["stopped"] = await nap(other)
         found["async"] = await walk(other)
+        await other.unload_model("oip_noop", headers=AUTH)
     print(json.dumps(found))
 
 

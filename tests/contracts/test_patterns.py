@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from easymlnb_server.http.fastpath import request_head
-from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
+from easymlnb_server.http.fastpath.routes import combined, fast_routes
 from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def written() -> Iterator[tuple[str, str | bytes, str, int]]:
             place = f"{path.relative_to(ROOT)}:{node.lineno}"
             pattern = literal(node.args[0])
             if pattern is None:
-                assert "re.compile(path.encode())" in ast.unparse(node), f"{place} is not tested"
+                assert "re.compile(paths.encode())" in ast.unparse(node), f"{place} is not tested"
                 continue
             flags = sum(
                 getattr(re, part.attr)
@@ -103,8 +103,9 @@ def written() -> Iterator[tuple[str, str | bytes, str, int]]:
 def routed() -> Iterator[tuple[str, str | bytes, str, int]]:
     for pattern in {str(pattern) for pattern, *_ in (*ROUTES, *SHARED_ROUTES)}:
         yield f"route {pattern}", f"{pattern}$", "match", 0
-    for pattern in (CALL, SHARED_CALL):
-        yield f"call {pattern}", pattern, "fullmatch", 0
+    for shared in (False, True):
+        for route in fast_routes("", shared=shared):
+            yield f"call {route.path}", route.path, "fullmatch", 0
 
 
 PATTERNS = sorted({*written(), *routed()}, key=str)
@@ -172,7 +173,7 @@ VALUES = [
 
 @pytest.mark.parametrize("lines", VALUES, ids=range(len(VALUES)))
 def test_heads_take_linear_time(lines: bytes) -> None:
-    path = re.compile(CALL.encode())
+    path = combined(fast_routes("", shared=False))
 
     def run(size: int) -> object:
         part = lines[:3] + lines[3:-2][: size // 2] + lines[-2:]

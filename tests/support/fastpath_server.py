@@ -28,6 +28,7 @@ from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.fastpath.listener import install
+from easymlnb_server.http.fastpath.routes import FastRoute
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.quotas.quotas import Defaults, Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
@@ -42,6 +43,7 @@ PLAIN = (
     b"Content-Length: 2\r\n\r\n{}"
 )
 BY_TORNADO = b"by tornado"
+CALLS = (FastRoute(r"/services/([A-Za-z0-9_-]+)/call"),)
 
 
 ME = KnownCaller(Caller("me", admin=True), "user")
@@ -138,13 +140,17 @@ class Client:
 
     async def answer(self) -> tuple[int, str, bytes]:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-        length = int(re.findall(r"Content-Length: (\d+)", head)[0])
+        length = int(re.findall(r"\nContent-Length: (\d+)", head)[0])
         return int(head[9:12]), head, await self.reader.readexactly(length)
 
 
 @asynccontextmanager
 async def serving(
-    limits: Inbound | None = None, certificate: Path | None = None, *, fast_path: bool = True
+    limits: Inbound | None = None,
+    certificate: Path | None = None,
+    *,
+    fast_path: bool = True,
+    routes: tuple[FastRoute, ...] = CALLS,
 ) -> AsyncIterator[tuple[Pool, Callable[..., Any]]]:
     """Serve by both doors; yields the pool of calls, and what connects a client.
 
@@ -154,11 +160,10 @@ async def serving(
     application = Application([(r"/.*", Elsewhere)], **settings())
     secure = {"certfile": str(certificate), "keyfile": str(certificate)} if certificate else None
     server = HTTPServer(application, ssl_options=secure)
-    path = r"/services/([A-Za-z0-9_-]+)/call"
     found = install(
         server,
         application,
-        path,
+        routes,
         make_state(services),
         limits or Inbound(),
         fast_path=fast_path,

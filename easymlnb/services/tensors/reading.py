@@ -95,8 +95,9 @@ class Tensor:
             kind = "f4" if self.datatype == "BF16" else FORMATS[self.datatype]
             return np.array(self.values(), kind).reshape(self.shape)
         array = np.frombuffer(self.raw, f"<{FORMATS[self.datatype]}").reshape(self.shape)
-        # Memory mapped from a file is writable.
-        return array.astype(array.dtype.newbyteorder("="), copy=self.raw.readonly)
+        # Memory mapped from a file is writable; numbers that are not aligned are slow to read.
+        copy = self.raw.readonly or not array.flags.aligned
+        return array.astype(array.dtype.newbyteorder("="), copy=copy)
 
     def rows(self) -> Iterator["Tensor"]:
         """Yield the tensors along the first axis."""

@@ -1,7 +1,9 @@
 """The port for gRPC: opened and closed with the server."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ from easymlnb_server.context import ServerContext
 MAX_MESSAGE = MAX_BODY + 2**20
 """Bytes of a message at most; the services' own limits are checked later."""
 
-MAX_RPCS = 1000
-"""Calls at once at most."""
+MAX_RPCS = 256
+"""Calls at once at most: their messages are in memory."""
 
 GRACE = 2.0
 """Seconds that calls have to end when the server stops."""
 
+FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 INSTALL = "gRPC needs more packages. Install them: pip install 'easymlnb[grpc]'"
 
 log = logging.getLogger("easymlnb")
@@ -34,17 +37,21 @@ class GrpcPort:
 
     async def open(self, application: Application, state: ServerContext) -> None:
         """Open the port; an error is logged, as everything else works without it."""
-        # Else each start of a kernel logs that gRPC skips its work at a fork.
-        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-        try:
-            import grpc.aio
+        with _without_fork_support():
+            try:
+                await self._open(application, state)
+            except ImportError as error:
+                log.error("%s (%s)", INSTALL, error)
+            except (OSError, RuntimeError) as error:
+                log.error("Cannot serve gRPC on %s: %s", self._address, error)
 
-            from easymlnb_server.protocols.oip.rpc.handlers import InferenceService, Login
-        except ImportError as error:
-            log.error("%s (%s)", INSTALL, error)
-            return
+    async def _open(self, application: Application, state: ServerContext) -> None:
+        import grpc.aio
+
+        from easymlnb_server.protocols.oip.rpc.handlers import InferenceService, Login
+
         server = grpc.aio.server(
-            interceptors=[Login(application)],
+            interceptors=[Login(application, state)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", -1),
@@ -54,12 +61,8 @@ class GrpcPort:
             maximum_concurrent_rpcs=MAX_RPCS,
         )
         server.add_generic_rpc_handlers((InferenceService(application, state).handlers(),))
-        try:
-            self._add_port(grpc, server)
-            await server.start()
-        except (OSError, RuntimeError) as error:
-            log.error("Cannot serve gRPC on %s: %s", self._address, error)
-            return
+        self._add_port(grpc, server)
+        await server.start()
         self._server = server
         log.info("gRPC is served on %s.", self._address)
 
@@ -75,3 +78,18 @@ class GrpcPort:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(GRACE)
+
+
+@contextlib.contextmanager
+def _without_fork_support() -> Iterator[None]:
+    """Let gRPC start without its work at forks, which logs a line for each kernel that starts.
+
+    Kernels do not inherit this.
+    """
+    given = os.environ.get(FORK_SUPPORT)
+    os.environ[FORK_SUPPORT] = given or "0"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[FORK_SUPPORT]

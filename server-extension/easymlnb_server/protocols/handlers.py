@@ -72,7 +72,7 @@ class ProtocolHandler(SpooledBodyHandler):
             raise Forbidden("Visitors cannot choose the version that answers them.")
         common: dict[str, Any] = {
             "caller": self.caller,
-            "owner": owner_of(self),
+            "owner": fields.get("owner") or owner_of(self),
             "request_id": self.request_id,
             "headers": headers,
             "received": now - self.request.request_time(),

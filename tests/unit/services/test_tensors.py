@@ -63,6 +63,7 @@ def sent(name: str, datatype: str, shape: list[int], data: Any, **parameters: An
 
 def body(*inputs: Json, tail: bytes = b"", **more: Any) -> tuple[str, bytes]:
     head = json.dumps({"inputs": list(inputs), **more}).encode()
+    head += b" " * (-len(head) % 8)  # numbers that are not aligned are copied
     return f"{TENSORS};head={len(head)}", head + tail
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from email.utils import formatdate
 from functools import lru_cache
 from http.client import responses
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from tornado.iostream import StreamClosedError
 
@@ -24,6 +24,7 @@ from easymlnb_server.context import ServerContext
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
 from easymlnb_server.http.fastpath.credentials import KnownCaller
+from easymlnb_server.http.fastpath.eligibility import PLAIN, Kind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.rate_limits import rate_limit_headers
 from easymlnb_server.http.spooled_body import send_file
@@ -63,36 +64,52 @@ class ResponseWriter(Protocol):
 class FastCall:
     """One call; ``on_disconnect`` cancels it."""
 
+    kind: ClassVar[Kind] = PLAIN
+
+    @classmethod
+    def create(
+        cls, state: ServerContext, known: KnownCaller, head: RequestHead, body: bytes,
+        writer: ResponseWriter,
+    ) -> "FastCall | None":  # fmt: skip
+        """Return the call of a request; ``None`` if only the handlers can answer its body."""
+        return cls(state, known, head, body, writer)
+
     def __init__(
         self, state: ServerContext, known: KnownCaller, head: RequestHead, body: bytes,
         writer: ResponseWriter,
     ) -> None:  # fmt: skip
         self._state = state
+        self._known = known
+        self._head = head
+        self._body = body
         self._writer = writer
         self._call: Invocation | None = None
         self._version = self._models = ""
         self._sending: asyncio.Task[None] | None = None
         self._disconnected = False
-        headers = head.headers
-        request_id = headers.get("x-request-id", "")
-        self._request = CallRequest(
-            service=head.service,
-            body=body,
-            content_type=headers.get("content-type", ""),
-            accept=headers.get("accept", ""),
-            caller=known.caller,
-            owner=known.owner,
-            request_id=request_id if REQUEST_ID.match(request_id) else uuid.uuid4().hex,
-            headers=headers,
-            received=head.received,
-            began=time.monotonic(),
-        )
+        request_id = head.headers.get("x-request-id", "")
+        self.request_id = request_id if REQUEST_ID.match(request_id) else uuid.uuid4().hex
 
     def start(self) -> None:
         try:
-            self._call = self._state.invoker.start(self._request, self._on_result)
+            self._call = self._state.invoker.start(self._request(), self._on_result)
         except Exception as error:
             self._fail(error)
+
+    def _request(self) -> CallRequest:
+        headers = self._head.headers
+        return CallRequest(
+            service=self._head.service,
+            body=self._body,
+            content_type=headers.get("content-type", ""),
+            accept=headers.get("accept", ""),
+            caller=self._known.caller,
+            owner=self._known.owner,
+            request_id=self.request_id,
+            headers=headers,
+            received=self._head.received,
+            began=time.monotonic(),
+        )
 
     def on_disconnect(self) -> None:
         """Cancel the call; nothing more is written."""
@@ -105,7 +122,7 @@ class FastCall:
         self._call, self._version, self._models = None, call.target.version, outcome.models
         try:
             if outcome.result is not None:
-                self._write(outcome.result, outcome.body)
+                self._write(outcome.result, outcome.body, call)
             elif outcome.error is not None:
                 self._refuse(outcome.error)
         except StreamClosedError:
@@ -113,18 +130,20 @@ class FastCall:
         except Exception as error:
             self._fail(error)
 
-    def _write(self, result: Result, body: bytes | SpooledFile) -> None:
+    def _write(self, result: Result, body: bytes | SpooledFile, call: Invocation) -> None:
         extra_headers = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
         if result.filename:
             extra_headers += f"Content-Disposition: {attachment(result.filename)}\r\n"
         if CONTROL_CHARACTER.search(result.content_type):
             raise ValueError(f"Invalid media type {result.content_type!r}.")
         size = len(body) if isinstance(body, bytes) else body.size
-        self._send(self._head(200, result.content_type, RESULT_POLICY, extra_headers, size), body)
+        self._send(
+            self._response(200, result.content_type, RESULT_POLICY, extra_headers, size), body
+        )
 
     def _fail(self, error: Exception) -> None:
         """Send an error from before the call was accepted, or an internal error."""
-        extra = {"request_id": self._request.request_id}
+        extra = {"request_id": self.request_id}
         if isinstance(error, EasyMLNBError):
             log.info("refused", extra={**extra, "code": error.code})
         else:
@@ -139,13 +158,17 @@ class FastCall:
             extra_headers = f"Retry-After: {seconds}\r\n"
         for name, value in rate_limit_headers(error).items():
             extra_headers += f"{name}: {value}\r\n"
-        body = json.dumps(error.to_dict(self._request.request_id)).encode()
+        status, body = self._error(error)
         self._send(
-            self._head(error.status, "application/json", ERROR_POLICY, extra_headers, len(body)),
+            self._response(status, "application/json", ERROR_POLICY, extra_headers, len(body)),
             body,
         )
 
-    def _head(
+    def _error(self, error: EasyMLNBError) -> tuple[int, bytes]:
+        """Return the status and the body of the response to a call that failed."""
+        return error.status, json.dumps(error.to_dict(self.request_id)).encode()
+
+    def _response(
         self, status: int, media_type: str, policy: str, extra_headers: str, size: int
     ) -> bytes:
         if self._version:
@@ -154,22 +177,23 @@ class FastCall:
             extra_headers += f"X-Easymlnb-Model: {self._models}\r\n"
         head = HEAD.format(
             status, responses[status], media_type, policy, _date(int(time.time())),
-            self._request.request_id, extra_headers, size,
+            self.request_id, extra_headers, size,
         )  # fmt: skip
         return head.encode("latin-1")
 
-    def _send(self, head: bytes, body: bytes | SpooledFile) -> None:
+    def _send(self, head: bytes, body: bytes | SpooledFile, offset: int = 0) -> None:
+        """Send a response; of a file from ``offset`` on."""
         if isinstance(body, SpooledFile):
-            self._sending = asyncio.create_task(self._send_file(head, body))
+            self._sending = asyncio.create_task(self._send_file(head, body, offset))
         elif not self._disconnected:
             self._writer.write(head + body)
             self._writer.end()
 
-    async def _send_file(self, head: bytes, file: SpooledFile) -> None:
+    async def _send_file(self, head: bytes, file: SpooledFile, offset: int) -> None:
         try:
             if not self._disconnected:
                 self._writer.write(head)
-                await send_file(file, self._writer.write)
+                await send_file(file, self._writer.write, offset)
                 self._writer.end()
         except StreamClosedError:
             self._disconnected = True

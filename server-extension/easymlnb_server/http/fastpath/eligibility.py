@@ -24,11 +24,11 @@ from easymlnb_server.http.fastpath.credentials import (
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.api_keys.models import ApiKey
 
-CALL = r"services/([A-Za-z0-9_-]+)/call"
-"""The route of the fast path, below the prefix of the extension."""
+NAME = r"([A-Za-z0-9_-]+)"
+"""The name of a service in the path of a call."""
 
-SHARED_CALL = r"services/([A-Za-z0-9_.~-]+/[A-Za-z0-9_-]+)/call"
-"""The route on a shared service, for owners whose names need no quoting in a path."""
+SHARED_NAME = r"([A-Za-z0-9_.~-]+/[A-Za-z0-9_-]+)"
+"""The name on a shared service, for owners whose names need no quoting in a path."""
 
 HEADERS = frozenset(
     (
@@ -41,6 +41,26 @@ HEADERS = frozenset(
 )
 """Headers that the fast path supports. Calls with any other header automatically go to the
 handlers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a route of the fast path takes.
+
+    - ``headers``: headers besides ``HEADERS``
+    - ``service``: whether its path names a service
+    - ``raw``: whether a body can be the value of one parameter, whose limit then applies
+    - ``events``: whether a caller may also accept an event stream
+    """
+
+    headers: frozenset[str] = frozenset()
+    service: bool = True
+    raw: bool = False
+    events: bool = False
+
+
+PLAIN = Kind(raw=True)
+"""A call of a service."""
 
 BODY_LIMIT = 2**20
 """Maximum bytes of a body on the fast path."""
@@ -87,7 +107,11 @@ class Eligibility:
         self._hosts: set[str] = set()
 
     def check(
-        self, name: str, headers: Mapping[str, str], seen: SeenHead | None = None
+        self,
+        name: str,
+        headers: Mapping[str, str],
+        seen: SeenHead | None = None,
+        kind: Kind = PLAIN,
     ) -> EligibleCall | None:
         """Return the call if it can take the fast path, else ``None``.
 
@@ -96,31 +120,31 @@ class Eligibility:
         """
         if seen is None:
             seen = SeenHead()
-        if seen.headers is not headers and not self._read(headers, seen):
+        if seen.headers is not headers and not self._read(headers, seen, kind):
             return None
         caller = self._caller(seen)
         if caller is None:
             return None
+        if not kind.service:
+            return _limited(caller, headers, BODY_LIMIT)
         try:
             target = self._state.services.resolve(name, caller.caller, Action.CALL)
         except (NotLoggedIn, ServiceNotFound, NotReady):
             return None
-        spec, content_length = target.spec, headers.get("content-length", "")
-        if (
-            spec.stream
-            or spec.on_timeout
-            or not target.uniform
-            or len(content_length) > 9
-            or not (content_length.isascii() and content_length.isdigit())
-        ):
+        spec = target.spec
+        if spec.stream or spec.on_timeout or not target.uniform:
             return None
-        limit, kind = spec.max_body, headers.get("content-type", JSON)
-        if kind != JSON:
-            if kind.lower().startswith(EVENTS_IN_JSON):
+        limit, media_type = spec.max_body, headers.get("content-type", JSON)
+        if kind.raw and media_type != JSON:
+            if media_type.lower().startswith(EVENTS_IN_JSON):
                 return None
-            limit = body_limit(spec.input, limit, kind.partition(";")[0].strip().lower())
-        length = int(content_length)
-        return EligibleCall(caller, length) if length <= min(BODY_LIMIT, limit) else None
+            limit = body_limit(spec.input, limit, media_type.partition(";")[0].strip().lower())
+        return _limited(caller, headers, min(BODY_LIMIT, limit))
+
+    def find_caller(self, headers: Mapping[str, str]) -> KnownCaller | None:
+        """Return the sender of a request with these headers, if it is known without a handler."""
+        seen = SeenHead()
+        return self._caller(seen) if self._read(headers, seen, PLAIN) else None
 
     def _caller(self, seen: SeenHead) -> KnownCaller | None:
         """Return the caller whom Jupyter's own checks would certainly accept now."""
@@ -144,13 +168,13 @@ class Eligibility:
             seen.owner, seen.holder = owner, find_key_holder(state.keys, key, owner)
         return seen.holder
 
-    def _read(self, headers: Mapping[str, str], seen: SeenHead) -> bool:
+    def _read(self, headers: Mapping[str, str], seen: SeenHead, kind: Kind) -> bool:
         """Note what a head says of its caller; return whether it can take the fast path."""
         seen.headers = None
         if (
-            not HEADERS.issuperset(headers)
+            not (HEADERS.issuperset(headers) or (HEADERS | kind.headers).issuperset(headers))
             or headers.get("connection", "keep-alive").lower() != "keep-alive"
-            or EVENTS in headers.get("accept", "")
+            or (EVENTS in headers.get("accept", "") and not kind.events)
             or (token := self._token(headers)) is None
         ):
             return False
@@ -186,6 +210,14 @@ class Eligibility:
         if known and len(self._hosts) < MAX_HOSTS:
             self._hosts.add(host)
         return known
+
+
+def _limited(caller: KnownCaller, headers: Mapping[str, str], limit: int) -> EligibleCall | None:
+    """Return a call whose body has at most ``limit`` bytes."""
+    given = headers.get("content-length", "")
+    if len(given) > 9 or not (given.isascii() and given.isdigit()) or int(given) > limit:
+        return None
+    return EligibleCall(caller, int(given))
 
 
 def _is_local(host: str, names: list[str]) -> bool:

@@ -11,16 +11,14 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import socket
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
-from tornado.routing import PathMatches, Router, Rule
+from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
 from easymlnb.contract.errors import EasyMLNBError, HeadTooLarge, TooManyConnections
@@ -29,9 +27,10 @@ from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections, OpenConnection, Phase, network_of
 from easymlnb_server.http.fastpath import request_head
 from easymlnb_server.http.fastpath.call import FastCall
-from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.fastpath.eligibility import Eligibility, SeenHead
-from easymlnb_server.http.fastpath.request_head import RequestHead
+from easymlnb_server.http.fastpath.request_head import ParsedHead, RequestHead
+from easymlnb_server.http.fastpath.routes import FastRoute, combined
+from easymlnb_server.http.fastpath.tornado_entry import TornadoEntry
 from easymlnb_server.http.redirects import OnThisHost
 from easymlnb_server.http.refusals import refusal
 from easymlnb_server.http.watched_connections import TornadoConnections
@@ -45,7 +44,7 @@ log = logging.getLogger("easymlnb.connections")
 def install(
     server: HTTPServer,
     application: Application,
-    path: str,
+    routes: Sequence[FastRoute],
     state: ServerContext,
     limits: Inbound,
     *,
@@ -53,20 +52,22 @@ def install(
 ) -> Connections:
     """Watch all connections of a server, and answer simple calls on the fast path.
 
-    ``path`` is the pattern of a call's path, with a group for the name of the service. Without
-    ``fast_path``, Tornado and its handlers answer all requests. Returns the connections of the
-    server; the caller must run their checks.
+    ``routes`` are those of simple calls. Without ``fast_path``, Tornado and its handlers answer all
+    requests. Returns the connections of the server; the caller must run their checks.
     """
     eligibility = Eligibility(state, application.settings)
     application.transforms.append(OnThisHost)
+    rules = [
+        Rule(PathMatches(route.path), TornadoEntry(eligibility, state, route, application))
+        for route in routes
+    ]
     if fast_path:
-        application.default_router.rules.insert(
-            0, Rule(PathMatches(path), _FastRoute(eligibility, state))
-        )
+        application.default_router.rules[:0] = rules
     connections = Connections(limits)
     tornado_connections = TornadoConnections(server, application, connections)
-    pattern = re.compile(path.encode()) if fast_path else None
-    listener = FastListener(eligibility, state, server, pattern, tornado_connections, connections)
+    listener = FastListener(
+        eligibility, state, server, routes if fast_path else (), tornado_connections, connections
+    )
     server.handle_stream = listener.accept  # type: ignore[method-assign]
     return connections
 
@@ -79,13 +80,14 @@ class FastListener:
         eligibility: Eligibility,
         state: ServerContext,
         server: HTTPServer,
-        path: "re.Pattern[bytes] | None",
+        routes: Sequence[FastRoute],
         tornado_connections: TornadoConnections,
         connections: Connections,
     ) -> None:
         self.eligibility = eligibility
         self.state = state
-        self.path = path
+        self.routes = routes
+        self.path = combined(routes) if routes else None
         self.tornado_connections = tornado_connections
         self.connections = connections
         self._server = server
@@ -161,7 +163,7 @@ class FastConnection(OpenConnection, asyncio.Protocol):
         self._request_size = 0
         self._call: FastCall | None = None
         self._head = b""
-        self._parsed: tuple[str, dict[str, str]] = ("", {})
+        self._parsed = ParsedHead("", {})
         self._seen = SeenHead()
         self._received = 0.0
         self._transport: asyncio.Transport | None = None
@@ -275,8 +277,9 @@ class FastConnection(OpenConnection, asyncio.Protocol):
                 self._hand_over()
                 return
             self._head, self._parsed = head, parsed
-        name, headers = self._parsed
-        eligible = self._listener.eligibility.check(name, headers, self._seen)
+        name, headers, number = self._parsed
+        kind = self._listener.routes[number].call
+        eligible = self._listener.eligibility.check(name, headers, self._seen, kind.kind)
         if eligible is None:
             self._hand_over()
             return
@@ -288,10 +291,15 @@ class FastConnection(OpenConnection, asyncio.Protocol):
             self._read, self._request_size = b"", request_size
             self._waits += 1
             return
-        body, self._read = self._read[end:request_size], self._read[request_size:]
+        body = self._read[end:request_size]
         call_head = RequestHead(name, headers, received)
-        self._call = FastCall(self._listener.state, eligible.caller, call_head, body, self)
-        self._call.start()
+        call = kind.create(self._listener.state, eligible.caller, call_head, body, self)
+        if call is None:
+            self._hand_over()
+            return
+        self._read = self._read[request_size:]
+        self._call = call
+        call.start()
 
     def _refuse(self, error: EasyMLNBError) -> None:
         """Send an error for a head that is not parsed, and close the connection."""
@@ -322,60 +330,3 @@ class FastConnection(OpenConnection, asyncio.Protocol):
         duplicate = socket.socket(fileno=os.dup(found.fileno()))
         duplicate.setblocking(False)
         return duplicate
-
-
-class _FastRoute(Router):
-    """Finds simple calls; returns ``None`` for all others, so that the next rule applies."""
-
-    def __init__(self, eligibility: Eligibility, state: ServerContext) -> None:
-        self._eligibility = eligibility
-        self._state = state
-
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
-        if request.method != "POST" or request.version != "HTTP/1.1" or request.query:
-            return None
-        name = kwargs["path_args"][0].decode()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        eligible = self._eligibility.check(name, headers)
-        if eligible is None:
-            return None
-        return _FastRequest(self._state, eligible.caller, name, headers, request.connection)
-
-
-class _FastRequest(HTTPMessageDelegate):
-    """One simple call that Tornado reads."""
-
-    def __init__(
-        self,
-        state: ServerContext,
-        caller: KnownCaller,
-        name: str,
-        headers: dict[str, str],
-        connection: Any,
-    ) -> None:
-        self._state = state
-        self._caller = caller
-        self._head = RequestHead(name, headers, time.monotonic())
-        self._connection = connection
-        self._chunks: list[bytes] = []
-
-    def headers_received(self, start_line: Any, headers: HTTPHeaders) -> None:
-        """Do nothing: ``_FastRoute`` has checked the headers."""
-
-    def data_received(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-
-    def finish(self) -> None:
-        call = FastCall(self._state, self._caller, self._head, b"".join(self._chunks), self)
-        self._connection.set_close_callback(call.on_disconnect)
-        call.start()
-
-    def on_connection_close(self) -> None:
-        """Do nothing: the call has not started before the end of the body."""
-
-    def write(self, data: bytes) -> Awaitable[None]:
-        written: Awaitable[None] = self._connection.write(data)
-        return written
-
-    def end(self) -> None:
-        self._connection.finish()

@@ -47,11 +47,19 @@ class _Fields:
         self.headers[key] = value.decode("latin-1").rstrip("\t ")
 
 
-def parse(head: bytes, path: "re.Pattern[bytes]") -> tuple[str, dict[str, str]] | None:
+class ParsedHead(NamedTuple):
+    """What a head says: the name in its path, its headers, and the number of its route."""
+
+    service: str
+    headers: Mapping[str, str]
+    route: int = 0
+
+
+def parse(head: bytes, path: "re.Pattern[bytes]") -> ParsedHead | None:
     """Return the name in the path and the headers of a request, by their names in lower case.
 
-    Returns ``None`` if the head is incomplete or ambiguous, repeats a header, or is not a ``POST``
-    to ``path``.
+    ``path`` has a group for each route, which matches the name. Returns ``None`` if the head is
+    incomplete or ambiguous, repeats a header, or is not a ``POST`` to ``path``.
     """
     lines = head.count(b"\r\n")
     if head.find(END) != len(head) - len(END) or not lines == head.count(b"\n") == head.count(
@@ -69,4 +77,5 @@ def parse(head: bytes, path: "re.Pattern[bytes]") -> tuple[str, dict[str, str]] 
         return None
     if not head.startswith(b"POST " + fields.url + b" HTTP/1.1\r\n"):
         return None
-    return match[1].decode(), fields.headers
+    route = match.lastindex or 1
+    return ParsedHead(match[route].decode(), fields.headers, route - 1)

@@ -49,6 +49,7 @@ from easymlnb_server.protocols.mcp.models import (
     Id,
     Message,
     Revision,
+    completed,
     response,
 )
 from easymlnb_server.protocols.mcp.results import SCHEME
@@ -199,11 +200,7 @@ class McpHandler(ProtocolHandler):
         method = self._methods.get(message.method)
         if method is None:
             raise errors.unknown_method(message.method, current=revision.current)
-        result = await method(self, message, revision)
-        if not revision.current:
-            return result
-        about = {"io.modelcontextprotocol/serverInfo": SERVER, **result.get("_meta", {})}
-        return {"resultType": "complete", **result, "_meta": about}
+        return completed(await method(self, message, revision), revision)
 
     async def _handshake(self, message: Message, revision: Revision) -> Json:
         if revision.current:
@@ -233,7 +230,14 @@ class McpHandler(ProtocolHandler):
     def _calls(self, revision: Revision) -> ToolCalls:
         state, peer = self.state, self._peer(revision)
         return ToolCalls(
-            state.mcp, state.jobs, state.uploads, state.quotas, self, peer, self._choice, revision
+            server=state.mcp,
+            jobs=state.jobs,
+            uploads=state.uploads,
+            quotas=state.quotas,
+            exchange=self,
+            peer=peer,
+            choice=self._choice,
+            revision=revision,
         )
 
     async def _list_tools(self, message: Message, revision: Revision) -> Json:

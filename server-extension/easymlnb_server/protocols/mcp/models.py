@@ -102,6 +102,14 @@ class Choice:
     only: frozenset[str] = frozenset()
 
 
+def completed(result: dict[str, Any], revision: Revision) -> dict[str, Any]:
+    """Return a result with all that the revision requires."""
+    if not revision.current:
+        return result
+    about = {"io.modelcontextprotocol/serverInfo": SERVER, **result.get("_meta", {})}
+    return {"resultType": "complete", **result, "_meta": about}
+
+
 def response(id: Id | None, result: Any) -> bytes:
     """Return the message with the result of a request."""
     return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "result": result})

@@ -15,25 +15,18 @@ from easymlnb.contract.errors import (
     JobEnded,
     JobNotFound,
     ResultNotEncodable,
-    TooLarge,
 )
 from easymlnb.contract.spec import WHOLE_VIEW
-from easymlnb_server.calls.models import CallRequest, Entry
-from easymlnb_server.dispatch.bodies import Body, FileBody
-from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.mcp import tasks
 from easymlnb_server.protocols.mcp.content import (
     MAX_RESULT,
-    Writer,
-    failure,
     text,
     too_long,
-    uploads_in,
 )
 from easymlnb_server.protocols.mcp.errors import (
     from_error,
@@ -41,10 +34,8 @@ from easymlnb_server.protocols.mcp.errors import (
     is_for_models,
     unknown_tool,
 )
-from easymlnb_server.protocols.mcp.events import Items
-from easymlnb_server.protocols.mcp.manager import McpServer, Peer
-from easymlnb_server.protocols.mcp.models import Choice, Id, Message, Revision
-from easymlnb_server.protocols.mcp.results import StoredResult
+from easymlnb_server.protocols.mcp.models import Choice, Message
+from easymlnb_server.protocols.mcp.service_calls import CallExchange, ServiceCalls, arguments_of
 from easymlnb_server.protocols.mcp.tools import (
     BEGIN_UPLOAD,
     JOB_CANCEL,
@@ -54,11 +45,7 @@ from easymlnb_server.protocols.mcp.tools import (
     tool_name,
     upload_commands,
 )
-from easymlnb_server.uploads.spool import SpooledFile
-from easymlnb_server.uploads.uploads import CHUNK, Sender, Uploads
-
-SMALL = 64 * 1024
-"""Bytes of a result up to which it is written without a thread."""
+from easymlnb_server.uploads.uploads import CHUNK, Sender
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -80,10 +67,9 @@ class UploadArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameter: str = ""
 
 
-class Exchange(Protocol):
+class Exchange(CallExchange, Protocol):
     """The HTTP request that a message came with."""
 
-    request_id: str
     on_cancel: Callable[[], None] | None
     """Called when the client cancels the request."""
 
@@ -95,28 +81,18 @@ class Exchange(Protocol):
     def address(self) -> str:
         """The absolute URL of all routes."""
 
-    def call_request(self, service: str, body: Body, **fields: Any) -> CallRequest: ...
-
     def submission(self, service: str, body: Body, *, view: bool, accept: str) -> Submission: ...
 
     def sender(self) -> Sender: ...
 
-    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
-        """Run a call; with a ``token``, report its progress if the client accepts events."""
 
-
-@dataclass(frozen=True, slots=True)
-class ToolCalls:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalls(ServiceCalls):
     """Calls tools for one peer in one revision."""
 
-    server: McpServer
-    jobs: Jobs
-    uploads: Uploads
-    quotas: Quotas
     exchange: Exchange
-    peer: Peer
+    jobs: Jobs
     choice: Choice
-    revision: Revision
 
     async def call(self, message: Message) -> Json:
         """Return the result of ``tools/call``; raises ``RpcError`` or ``EasyMLNBError``."""
@@ -125,16 +101,16 @@ class ToolCalls:
         except EasyMLNBError as error:
             if not is_for_models(error):
                 raise
-            return self._failure(error)
+            return self.failed(error)
 
     async def _call(self, message: Message) -> Json:
-        params, name = message.params, message.params.name
-        arguments = bytes(params.arguments)
-        arguments = b"{}" if arguments in (b"", b"null") else arguments
+        name, arguments = message.params.name, arguments_of(message)
         tool = self.server.find(name, self.peer, self.choice)
         if tool is not None:
             self._require(Scope.CALL)
-            return await self._call_service(tool, arguments, message)
+            if tool.spec.on_timeout and self.server.runs_as_job(tool, self.peer):
+                return await self._call_as_job(tool, arguments)
+            return await self.call_service(tool, message)
         tool = self.server.find_start(name, self.peer, self.choice)
         if tool is not None:
             job = await self._submit(tool, arguments)
@@ -151,65 +127,11 @@ class ToolCalls:
         if not self.peer.may(scope):
             raise Forbidden(f"This API key lacks the scope {str(scope)!r}.")
 
-    def _failure(self, error: EasyMLNBError) -> Json:
-        error.request_id = error.request_id or self.exchange.request_id
-        return failure(error)
-
-    # services
-
-    async def _call_service(self, tool: Tool, arguments: bytes, message: Message) -> Json:
-        if tool.spec.on_timeout and self.server.runs_as_job(tool, self.peer):
-            return await self._call_as_job(tool, arguments)
-        request = self.exchange.call_request(
-            tool.spec.name,
-            self._body(tool, arguments),
-            entry=Entry.MCP,
-            view=tool.view,
-            accept=WHOLE_VIEW if tool.view else "",
-        )
-        result, items = await self.exchange.run(request, message.params.meta.progress_token)
-        if result.error is not None:
-            raise result.error
-        body = items.as_list() if tool.spec.stream else result.body
-        return await self._written(tool.spec.name, tool, body, view=tool.view)
-
-    def _body(self, tool: Tool, arguments: bytes) -> Body:
-        """Return the body of a call, with the uploads that it names; raises ``TooLarge``, ..."""
-        name, spec = tool.spec.name, tool.spec
-        limit = self.quotas.max_body(name, self.peer.caller, spec.max_body)
-        if len(arguments) > limit:
-            raise TooLarge(
-                f"The arguments of {len(arguments):,} bytes are over the limit of {limit:,} bytes. "
-                "Upload the file before: see the tool begin_upload."
-            )
-        ids = uploads_in(arguments)
-        if not ids:
-            return arguments
-        return FileBody(data=arguments, uploads=self.uploads.files(ids, name))
-
-    async def _written(
-        self, service: str, tool: Tool | None, body: bytes | SpooledFile, *, view: bool
-    ) -> Json:
-        def store(data: bytes, media_type: str, name: str) -> StoredResult:
-            return self.server.results.add(
-                self.peer.owner, service, data, media_type, name, visitor=self.peer.caller is None
-            )
-
-        writer = Writer(
-            self.revision,
-            store,
-            own_view=tool is not None and tool.spec.view,
-            wrap=tool.wrap if tool is not None else None,
-        )
-        if isinstance(body, bytes) and len(body) <= SMALL:
-            return writer.result(body, view=view)
-        return await asyncio.to_thread(_write_large, writer, body, view)
-
     # jobs
 
     async def _submit(self, tool: Tool, arguments: bytes) -> Job:
         accept = WHOLE_VIEW if tool.view else ""
-        body = self._body(tool, arguments)
+        body = self.body(tool, arguments)
         submission = self.exchange.submission(tool.spec.name, body, view=tool.view, accept=accept)
         return await self.jobs.submit(submission)
 
@@ -279,14 +201,14 @@ class ToolCalls:
         if job.result is None:
             error = from_stored(job.error, job.options.request_id or job.id)
             if is_for_models(error):
-                return self._failure(error)
+                return self.failed(error)
             raise error
         tool = self.server.find(tool_name(job.service), self.peer, Choice(service=job.service))
         files = self.jobs.store.files
         if await asyncio.to_thread(files.size, job.result) > MAX_RESULT:
             raise ResultNotEncodable(too_long())
         body = await asyncio.to_thread(files.get, job.result)
-        return await self._written(job.service, tool, body, view=job.options.view)
+        return await self.written(job.service, tool, body, view=job.options.view)
 
     async def task(self, id: str) -> Json:
         """Return the result of ``tasks/get``; raises ``JobNotFound``."""
@@ -335,14 +257,3 @@ def _decoded(arguments: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(arguments, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The arguments do not match the tool's inputSchema ({error}).") from error
-
-
-def _write_large(writer: Writer, body: bytes | SpooledFile, view: bool) -> Json:
-    if isinstance(body, bytes):
-        return writer.result(body, view=view)
-    try:
-        if body.size > MAX_RESULT:
-            raise ResultNotEncodable(too_long())
-        return writer.result(body.read(), view=view)
-    finally:
-        body.close()

@@ -202,8 +202,8 @@ class InferHandler(OipHandler):
 
     @custom_access_check
     async def post(self, name: str, version: str = "") -> None:
-        if self._target is not None and self._target.spec.stream:
-            raise models.streams(name)
+        assert self._target is not None
+        models.check_plain(self._target.spec)
         body = await self._unpacked(self.read_spooled_body())
         inference = await self._inference(body)
         request = self.call_request(

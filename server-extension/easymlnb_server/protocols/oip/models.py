@@ -72,12 +72,21 @@ class InferenceError(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-def streams(name: str) -> BadRequest:
-    """Return why a plain inference request of a streaming service is refused."""
-    return BadRequest(
-        f"{name!r} is a streaming service. Call it with ModelStreamInfer of gRPC, or by "
-        f"'POST services/{name}/call'."
-    )
+def check_plain(spec: ServiceSpec, *, stream: bool = False) -> None:
+    """Raise ``BadRequest`` for a service that an inference request cannot call.
+
+    With ``stream``, the request can be answered in several parts.
+    """
+    if spec.stream and not stream:
+        raise BadRequest(
+            f"{spec.name!r} is a streaming service. Call it with ModelStreamInfer of gRPC, or by "
+            f"'POST services/{spec.name}/call'."
+        )
+    if spec.training is not None:
+        raise BadRequest(
+            f"{spec.name!r} trains models, which only jobs do. Submit one by "
+            f"'POST services/{spec.name}/jobs'."
+        )
 
 
 def config(metadata: ModelMetadata, spec: ServiceSpec) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def agree(head: bytes) -> None:
     found = parse(head, PATH)
     if found is None:
         return
-    name, headers = found
+    name, headers, _ = found
     try:
         assert by_tornado(head) == ("POST", f"/services/{name}/call", headers)
     except HTTPInputError as error:
@@ -42,7 +42,7 @@ def agree(head: bytes) -> None:
 
 
 def test_a_usual_head() -> None:
-    assert parse(HEAD + END, PATH) == ("f", {"host": "localhost", "content-length": "2"})
+    assert parse(HEAD + END, PATH) == ("f", {"host": "localhost", "content-length": "2"}, 0)
     agree(HEAD + END)
 
 

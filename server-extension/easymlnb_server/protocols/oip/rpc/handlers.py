@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
@@ -24,9 +25,12 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.worker_protocol import LARGE, Item, Progress
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import Entry
+from easymlnb_server.context import ServerContext
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
-from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.base import REQUEST_ID, EasyHandler
+from easymlnb_server.http.fastpath.credentials import KnownCaller
+from easymlnb_server.http.fastpath.eligibility import Eligibility
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.protocols.oip import models
 from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
@@ -35,6 +39,7 @@ from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import Selection
+from easymlnb_server.uploads.handlers import owner_of
 from easymlnb_server.uploads.spool import SpooledFile
 
 OPEN = frozenset((f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"))
@@ -68,22 +73,35 @@ class RpcHandler(OipHandler):
     """Who sends a call, and the calls of services that it makes; it never writes a response."""
 
     key_scopes: ClassVar = {"POST": MODELS}
+    known: KnownCaller | None
     _ran: Invocation
 
     @classmethod
-    async def login(cls, application: Application, metadata: Any) -> "RpcHandler":
+    async def login(
+        cls, application: Application, eligibility: Eligibility, metadata: Any
+    ) -> "RpcHandler":
         """Return the sender of a call; raises ``NotLoggedIn``, ..."""
-        headers = HTTPHeaders({"Host": "localhost"})
+        headers = {"host": "localhost"}
         for name, value in metadata or ():
             if name in HEADERS and isinstance(value, str):
                 headers[name] = value
         request = HTTPServerRequest(
-            method="POST", uri="/", headers=headers, connection=_Connection()
+            method="POST", uri="/", headers=HTTPHeaders(headers), connection=_Connection()
         )
         handler = cls(application, request)
         handler.path_args, handler.path_kwargs = [], {}
-        await EasyHandler.prepare(handler)
+        handler.known = eligibility.find_caller(headers)
+        if handler.known is None:
+            await EasyHandler.prepare(handler)
+        else:
+            given = headers.get("x-request-id", "")
+            handler.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+            handler.caller = handler.known.caller
         return handler
+
+    @property
+    def _owner(self) -> str:
+        return self.known.owner if self.known is not None else owner_of(self)
 
     def on_anonymous(self) -> None:
         raise NotLoggedIn
@@ -103,6 +121,7 @@ class RpcHandler(OipHandler):
             spooled,
             inference.content_type,
             accept=inference.accept,
+            owner=self._owner,
             entry=Entry.OIP,
             low_priority=inference.low_priority,
         )
@@ -125,12 +144,11 @@ class RpcHandler(OipHandler):
         if key is not None and Scope.CALL not in key.scopes:
             raise Forbidden(f"This API key lacks the scope {str(Scope.CALL)!r}.")
         invoker = self.state.invoker
-        invoker.find(name, self.caller)
+        spec = invoker.find(name, self.caller).spec
         if version:
             await self.state.services.wake(name, version)
-        spec = invoker.find(name, self.caller, selection=Selection(version=version)).spec
-        if spec.stream and not streams:
-            raise models.streams(name)
+            spec = invoker.find(name, self.caller, selection=Selection(version=version)).spec
+        models.check_plain(spec, stream=streams)
         limit = self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
         if size > limit:
             raise TooLarge(f"The request of {size:,} bytes is over the limit of {limit:,} bytes.")
@@ -186,32 +204,31 @@ SENDER: ContextVar[RpcHandler] = ContextVar("easymlnb_sender")
 class Login(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no types
     """Identifies the sender of a call before its message is read."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, state: ServerContext) -> None:
         self._application = application
+        self._eligibility = Eligibility(state, application.settings)
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> Any:
         if details.method not in OPEN:
             try:
-                sender = await RpcHandler.login(self._application, details.invocation_metadata)
+                sender = await RpcHandler.login(
+                    self._application, self._eligibility, details.invocation_metadata
+                )
             except Exception as error:
-                return await self._refusal(await continuation(details), error)
+                return _refusal(error)
             SENDER.set(sender)
         return await continuation(details)
 
-    async def _refusal(self, handler: Any, error: Exception) -> Any:
-        """Return a handler that refuses the call in the way that it is made."""
-        if handler is None:
-            return None
 
-        async def refuse(request: Any, context: Any) -> None:
-            await _abort(context, error)
+def _refusal(error: Exception) -> Any:
+    """Return a handler that refuses a call of any kind, without reading its message."""
 
-        make = grpc.unary_unary_rpc_method_handler
-        if handler.request_streaming:
-            make = grpc.stream_unary_rpc_method_handler
-        return make(refuse)
+    async def refuse(requests: Any, context: Any) -> None:
+        await _abort(context, error)
+
+    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 async def _abort(context: Any, error: Exception) -> None:
@@ -224,7 +241,7 @@ async def _abort(context: Any, error: Exception) -> None:
 class InferenceService:
     """The calls of the protocol; their names are those of its service."""
 
-    def __init__(self, application: Application, state: Any) -> None:
+    def __init__(self, application: Application, state: ServerContext) -> None:
         self._application = application
         self._state = state
 

@@ -1,0 +1,61 @@
+"""An inference request of the Open Inference Protocol on the fast path."""
+
+import json
+import time
+from typing import ClassVar
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.worker_protocol import Result
+from easymlnb_server.calls.invoker import Invocation
+from easymlnb_server.calls.models import CallRequest, Entry
+from easymlnb_server.http.fastpath.call import RESULT_POLICY, FastCall
+from easymlnb_server.http.fastpath.eligibility import Kind
+from easymlnb_server.protocols.oip import errors, framing
+from easymlnb_server.protocols.oip.framing import HEAD_LENGTH
+from easymlnb_server.uploads.spool import SpooledFile
+
+
+class FastInference(FastCall):
+    """A call by tensors; what is special about it is in its body."""
+
+    kind: ClassVar[Kind] = Kind(frozenset((HEAD_LENGTH.lower(),)))
+    _id = ""
+
+    def _request(self) -> CallRequest:
+        headers, body = self._head.headers, self._body
+        length = framing.head_length(headers.get(HEAD_LENGTH.lower()))
+        inference = framing.inference(length, len(body), lambda size: body[:size])
+        self._id = inference.id
+        return CallRequest(
+            service=self._head.service,
+            body=body,
+            content_type=inference.content_type,
+            accept=inference.accept,
+            caller=self._known.caller,
+            owner=self._known.owner,
+            request_id=self.request_id,
+            headers=headers,
+            received=self._head.received,
+            began=time.monotonic(),
+            timeout=inference.timeout,
+            low_priority=inference.low_priority,
+            entry=Entry.OIP,
+        )
+
+    def _write(self, result: Result, body: bytes | SpooledFile, call: Invocation) -> None:
+        size = len(body) if isinstance(body, bytes) else body.size
+        target = call.target
+        head = framing.respond(result.content_type, size, target.name, target.version, self._id)
+        more = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
+        for name, value in head.headers.items():
+            more += f"{name}: {value}\r\n" if name != "Content-Type" else ""
+        media_type = head.headers["Content-Type"]
+        length = len(head.prefix) + size - 1
+        start = self._response(200, media_type, RESULT_POLICY, more, length) + head.prefix
+        if isinstance(body, bytes):
+            self._send(start, body[1:])
+        else:
+            self._send(start, body, 1)
+
+    def _error(self, error: EasyMLNBError) -> tuple[int, bytes]:
+        return errors.status_of(error), json.dumps(errors.document(error)).encode()

@@ -1,0 +1,157 @@
+"""A call of a service as a tool of an assistant (MCP), on the fast path."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from msgspec import UnsetType
+from tornado.iostream import StreamClosedError
+
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
+from easymlnb_server.calls.invoker import settle
+from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.context import ServerContext
+from easymlnb_server.dispatch.bodies import Body
+from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.http.fastpath.call import ERROR_POLICY, FastCall, ResponseWriter
+from easymlnb_server.http.fastpath.credentials import KnownCaller
+from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.request_head import RequestHead
+from easymlnb_server.protocols.mcp import errors, rules
+from easymlnb_server.protocols.mcp.errors import RpcError
+from easymlnb_server.protocols.mcp.events import Items
+from easymlnb_server.protocols.mcp.manager import Peer
+from easymlnb_server.protocols.mcp.models import (
+    Choice,
+    Id,
+    Message,
+    Revision,
+    completed,
+    response,
+)
+from easymlnb_server.protocols.mcp.service_calls import ServiceCalls
+from easymlnb_server.protocols.mcp.tools import Tool
+
+HEADERS = (rules.VERSION_HEADER, rules.METHOD_HEADER, rules.NAME_HEADER, rules.SESSION_HEADER)
+BY_NAME = {name.lower(): name for name in HEADERS}
+
+log = logging.getLogger("easymlnb.requests")
+
+
+class FastToolCall(FastCall):
+    """A message that calls a tool without events; the handlers answer all other messages.
+
+    It is the ``CallExchange`` of its call.
+    """
+
+    kind: ClassVar[Kind] = Kind(frozenset(BY_NAME), events=True)
+    _message: Message
+    _tool: Tool
+    _revision: Revision
+    _peer: Peer
+
+    @classmethod
+    def create(
+        cls, state: ServerContext, known: KnownCaller, head: RequestHead, body: bytes,
+        writer: ResponseWriter,
+    ) -> "FastToolCall | None":  # fmt: skip
+        found = cls(state, known, head, body, writer)
+        try:
+            return found if found._is_simple(_named(head.headers)) else None
+        except (RpcError, EasyMLNBError):
+            return None
+
+    def _is_simple(self, headers: Mapping[str, str]) -> bool:
+        """Read the message; return whether it calls a service that returns one result."""
+        if self._head.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            return False
+        message = rules.decoded(self._body)
+        if isinstance(message, list) or message.jsonrpc != "2.0":
+            return False
+        params = message.params
+        if message.method != "tools/call" or params.meta.progress_token is not None:
+            return False
+        if isinstance(message.id, UnsetType):
+            return False
+        self._message, self._revision = message, rules.revision(message, headers)
+        session = "" if self._revision.current else headers.get(rules.SESSION_HEADER, "")
+        self._peer = Peer(self._known.caller, self._known.owner, session)
+        choice = Choice(service=self._head.service)
+        tool = self._state.mcp.find(params.name, self._peer, choice)
+        if tool is None or tool.spec.stream or tool.spec.on_timeout:
+            return False
+        self._tool = tool
+        return True
+
+    def start(self) -> None:
+        self._sending = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        assert not isinstance(self._message.id, UnsetType)
+        running, id = self._state.mcp.running, self._message.id
+        running.add(self._peer, id, self._cancel)
+        try:
+            status, body = await self._answer(id)
+        finally:
+            running.discard(self._peer, id)
+        self._call = None
+        with contextlib.suppress(StreamClosedError):
+            self._send(self._response(status, JSON, ERROR_POLICY, "", len(body)), body)
+
+    async def _answer(self, id: Id) -> tuple[int, bytes]:
+        state = self._state
+        calls = ServiceCalls(
+            server=state.mcp,
+            uploads=state.uploads,
+            quotas=state.quotas,
+            exchange=self,
+            peer=self._peer,
+            revision=self._revision,
+        )
+        try:
+            result = await calls.answer(self._tool, self._message)
+            return 200, response(id, completed(result, self._revision))
+        except EasyMLNBError as error:
+            found = errors.from_error(error, self.request_id)
+        except Exception:
+            log.exception("failed", extra={"request_id": self.request_id})
+            found = errors.from_error(InternalError(), self.request_id)
+        return found.status, msgspec.json.encode(found.to_dict(id))
+
+    def _cancel(self) -> None:
+        if self._call is not None:
+            self._call.stop(CallCancelled())
+
+    def call_request(self, service: str, body: Body, **fields: Any) -> CallRequest:
+        return CallRequest(
+            service=service,
+            body=body,
+            content_type=JSON,
+            caller=self._known.caller,
+            owner=self._known.owner,
+            request_id=self.request_id,
+            headers=self._head.headers,
+            received=self._head.received,
+            began=time.monotonic(),
+            **fields,
+        )
+
+    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        self._call = self._state.invoker.start(request, settle(done))
+        return await done, Items()
+
+
+class FastToolCallOfAny(FastToolCall):
+    """The same, where the message alone names the service."""
+
+    kind: ClassVar[Kind] = Kind(frozenset(BY_NAME), service=False, events=True)
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of the protocol by their usual names."""
+    return {BY_NAME[name]: value for name, value in headers.items() if name in BY_NAME}
