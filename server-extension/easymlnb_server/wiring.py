@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from jupyter_server.serverapp import ServerApp
 
 from easymlnb_server import needed_files
-from easymlnb_server.apps.service import AppPages
-from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.apps.service import app_pages
 from easymlnb_server.batches.manager import Batches
 from easymlnb_server.batches.sweeps import Sweeps
 from easymlnb_server.calls.idempotency import IdempotencyCache
@@ -162,7 +161,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     recorder = CallRecorder(
         calls, metrics, usage, _tracing(), keeper=keeper, shared=settings.shared
     )
-    apps = _app_pages(settings)
+    apps = app_pages(settings)
     spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
     invoker = Invoker(services, recorder, activity, in_flight, quotas)
     shadow_comparisons = ShadowComparisons()
@@ -363,25 +362,6 @@ def _deployments(
     accounts = WorkerAccounts(settings.group_accounts)
     return DeploymentFactory(
         deployment_settings, registration, limiter, stored_credentials, accounts
-    )
-
-
-def _app_pages(settings: Settings) -> AppPages:
-    limits = Limits(
-        pages=settings.app_pages,
-        public=settings.app_public_pages,
-        app=settings.app_pages_per_service,
-        visitor=settings.app_pages_per_visitor,
-        open_timeout=settings.app_open_timeout,
-        reconnect_timeout=settings.app_reconnect_timeout,
-        idle_timeout=settings.app_idle_timeout,
-    )
-    return AppPages(
-        kernels=settings.app_kernels,
-        per_kernel=max(1, settings.app_pages_per_kernel),
-        memory=settings.app_kernel_memory,
-        limits=limits,
-        message_limit=settings.app_message_limit,
     )
 
 

@@ -7,6 +7,7 @@ from easymlnb_server.apps.form_kernel import start
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.sessions import Limits, PageSessions
+from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.apps.voila.assets import Assets
 from easymlnb_server.apps.voila.page import Pages
 from easymlnb_server.apps.voila.widget_packages import WidgetPackages
@@ -83,3 +84,23 @@ class AppPages:
         await self._supervisor.close()
         if self.sessions.pool is not None:
             await self.sessions.pool.close()
+
+
+def app_pages(settings: AppSettings) -> AppPages:
+    """Return app pages with the limits of the settings."""
+    limits = Limits(
+        pages=settings.app_pages,
+        public=settings.app_public_pages,
+        app=settings.app_pages_per_service,
+        visitor=settings.app_pages_per_visitor,
+        open_timeout=settings.app_open_timeout,
+        reconnect_timeout=settings.app_reconnect_timeout,
+        idle_timeout=settings.app_idle_timeout,
+    )
+    return AppPages(
+        kernels=settings.app_kernels,
+        per_kernel=max(1, settings.app_pages_per_kernel),
+        memory=settings.app_kernel_memory,
+        limits=limits,
+        message_limit=settings.app_message_limit,
+    )

@@ -50,7 +50,7 @@ from easymlnb_server.uploads.handlers import owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
 VERSION, MODEL = "X-Easymlnb-Version", "X-Easymlnb-Model"
-"""The header that names a version: in a request the wanted one, in a response that which ran."""
+"""Headers that name the versions of service and models."""
 
 
 class CallHandler(SpooledBodyHandler):
@@ -148,8 +148,7 @@ class CallHandler(SpooledBodyHandler):
             await self._wake(name)
         body = with_uploads(self, self.read_spooled_body(), name)
         self._began = time.monotonic()
-        wait = self._wait_for_job()
-        if wait is not None:
+        if (wait := self._wait_for_job()) is not None:
             await self._run_as_job(name, body, wait)
             return
         key = options.idempotency_key(self.request.headers)
@@ -355,15 +354,17 @@ class CallHandler(SpooledBodyHandler):
                 writer.end()
             else:
                 writer.result(result.result, result.body)
-        stream = self.request.connection.stream  # type: ignore[union-attr]
         unsent = self._outbox.unsent if self._outbox is not None else 0
-        cut_if_stuck(stream, self.finish(), unsent + len(result.body))
+        self._cut_if_stuck(self.finish(), unsent + len(result.body))
 
     async def _send(self, chunk: bytes) -> None:
         self.write(chunk)
         sent = self.flush()
-        cut_if_stuck(self.request.connection.stream, sent, len(chunk))  # type: ignore[union-attr]
+        self._cut_if_stuck(sent, len(chunk))
         await sent
+
+    def _cut_if_stuck(self, sent: Any, size: int) -> None:
+        cut_if_stuck(self.request.connection.stream, sent, size)  # type: ignore[union-attr]
 
     def log_exception(
         self,
@@ -384,7 +385,7 @@ class CallHandler(SpooledBodyHandler):
 
     def on_finish(self) -> None:
         super().on_finish()
-        # They lead back here, and so to a large result that would stay until they are collected.
+        # They lead back here, and to a large result that would stay until they are collected.
         self._writer = self._outbox = self._once = self._invocation = self._shared = None
 
     def on_connection_close(self) -> None:
