@@ -29,7 +29,6 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
-from easymlnb_server.credentials.mounted import read_mounted
 from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
@@ -70,6 +69,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_credentials import credential_parts
 from easymlnb_server.wiring_events import event_parts
 from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
@@ -89,9 +89,6 @@ from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
     from easymlnb_server.calls.tracing import Tracing
-
-KEY_FILE = "credentials.key"
-"""File, in the state folder of a personal server, with the key that encrypts credentials."""
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
@@ -123,10 +120,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
     hub = hub_parts(settings, folder, directory)
     common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
-    keys = _key_source(settings, folder)
-    stored_credentials = CredentialStore(
-        keys, shared=settings.shared, mounted=read_mounted(settings.credentials_folder)
-    )
+    keys, stored_credentials = credential_parts(settings, folder)
     environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
@@ -299,11 +293,6 @@ def build_lifecycle(
         duties=duties,
         drain=settings.drain_seconds,
     )
-
-
-def _key_source(settings: Settings, folder: Path) -> KeySource:
-    own = None if settings.shared else folder / KEY_FILE
-    return KeySource.take(settings.credentials_key_file, os.environ, own)
 
 
 def _webhooks(
