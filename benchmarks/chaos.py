@@ -1,14 +1,26 @@
-"""Jobs under random kills of workers and server: none may be lost, or succeed twice."""
+"""Jobs under random kills and pauses of workers and servers: none may be lost, or succeed twice.
+
+On SQLite one server is killed and started again; on PostgreSQL there are two, of which one is on
+standby and takes over. Some of the jobs begin as plain calls.
+
+    python benchmarks/chaos.py                     # 1,000 jobs on each database
+    python benchmarks/chaos.py --jobs 150 --database sqlite
+"""
 
 import argparse
+import json
 import os
 import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -16,93 +28,246 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.invariants import workers
 from support.notebooks import make_notebook
+from support.postgres import running
 from support.server import RunningServer, running_server
+from support.standby_pair import Pair
 
 SOURCE = """
 import time
-from pathlib import Path
 import easymlnb as ml
 
 @ml.service(idempotent=True)
 def mark(number: int, seconds: float, file: str) -> int:
-    time.sleep(seconds)
+    for step in range(10):
+        time.sleep(seconds / 10)
+        ml.progress((step + 1) / 10)
     with open(file, "a") as out:
         out.write(f"{number}\\n")
     return number
 """
 
+KERNELS = 3
+WHATS = {"kill worker": 9, "pause worker": 4, "kill server": 3, "pause server": 3}
+"""Disturbances, and how often each one comes."""
 
-def submit(server: RunningServer, number: int, file: Path) -> str:
-    """Submit a job, again until the server has confirmed it; the key makes that one job."""
-    values = {"number": number, "seconds": random.uniform(0.05, 0.5), "file": str(file)}
-    while True:
-        try:
-            headers = {"Idempotency-Key": f"job-{number}"}
-            answer = server.http.post("services/mark/jobs", json=values, headers=headers)
-            if answer.status_code == 202:
-                return str(answer.json()["id"])
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
+PAUSES = (0.3, 1.2)
+"""Seconds between two disturbances."""
+
+PLAIN = 0.1
+"""Share of the jobs that begin as plain calls."""
 
 
-def disturb(server: RunningServer) -> str:
-    """Kill a worker, stop one for a moment, or kill the server and start the next one."""
-    what = random.choice(("worker", "worker", "pause", "server"))
-    if what == "server":
-        server.stop(signal.SIGKILL)
-        server.start()
-        return what
-    found = [pids[0] for pids in workers(server).values()]
-    if found:
-        pid = random.choice(found)
-        os.kill(pid, signal.SIGKILL if what == "worker" else signal.SIGSTOP)
-        if what == "pause":
-            time.sleep(random.uniform(0.2, 1.0))
-            os.kill(pid, signal.SIGCONT)
-    return what
+class World:
+    """The servers of one run. ``active`` returns the one that answers."""
 
+    def __init__(self, servers: tuple[RunningServer, ...]) -> None:
+        self.servers = servers
+        self._starting: list[threading.Thread] = []
 
-def wait(server: RunningServer, id: str) -> dict[str, object]:
-    while True:
-        try:
-            found = server.http.get(f"jobs/{id}", params={"wait": 10}).json()
-            if found["state"] not in ("queued", "running"):
-                return dict(found)
-        except (httpx.TransportError, KeyError):
+    def active(self) -> RunningServer:
+        """Return the server that is active, once there is one."""
+        while True:
+            for server in self.servers:
+                with suppress(httpx.HTTPError, RuntimeError):
+                    if server.http.get("health/ready", timeout=2).status_code == 200:
+                        return server
+            time.sleep(0.1)
+
+    def ask(self, request: Callable[[httpx.Client], httpx.Response]) -> httpx.Response:
+        """Send a request until a server answers it."""
+        while True:
+            with suppress(httpx.HTTPError, RuntimeError):
+                answer = request(self.active().http)
+                if answer.status_code < 500:
+                    return answer
             time.sleep(0.2)
 
+    def workers(self) -> list[int]:
+        found = [pids[0] for server in self.servers for pids in workers(server).values()]
+        return sorted(set(found))
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    def disturb(self) -> str:
+        """Kill or pause a worker or the active server; return what was done."""
+        what = random.choices(list(WHATS), list(WHATS.values()))[0]
+        if what == "kill server":
+            server = self.active()
+            server.stop(signal.SIGKILL)
+            self._start(server)
+        elif what == "pause server":
+            process = self.active().process
+            assert process is not None
+            _pause(process.pid, random.uniform(0.5, 9.0))
+        elif pids := self.workers():
+            pid = random.choice(pids)
+            with suppress(ProcessLookupError):
+                if what == "kill worker":
+                    os.kill(pid, signal.SIGKILL)
+                else:
+                    _pause(pid, random.uniform(0.2, 1.0))
+        return what
+
+    def _start(self, server: RunningServer) -> None:
+        """Start a server again, meanwhile the other one takes over, if there is one."""
+        if len(self.servers) == 1:
+            server.start()
+            return
+        starting = threading.Thread(target=server.start)
+        starting.start()
+        self._starting.append(starting)
+
+    def settle(self) -> None:
+        """Wait until all servers run."""
+        for starting in self._starting:
+            starting.join()
+
+
+def _pause(pid: int, seconds: float) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
+def configure(folder: Path) -> None:
+    """Give the lane of jobs its kernels."""
+    file = folder / "config" / "jupyter_server_config.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"c.EasyMLNB.lanes = {{'jobs': {{'workers': {KERNELS}}}}}")
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[World]:
+    configure(folder)
+    with running_server(folder, make_notebook(SOURCE)) as server:
+        yield World((server,))
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[World]:
+    with running() as postgres, ExitStack() as stack:
+        both = Pair(folder, postgres)
+        stack.callback(both.stop)
+        for server in both.both:
+            configure(server.folder)
+        both.start()
+        active, _ = both.roles()
+        found = active.publish(make_notebook(SOURCE))
+        assert found["state"] == "ready", found
+        yield World(both.both)
+
+
+class Submissions:
+    """Submits jobs one after the other, and collects the ids that a server has confirmed."""
+
+    def __init__(self, world: World, count: int, file: Path) -> None:
+        self.ids: list[str] = []
+        self.answered = 0
+        self._world = world
+        self._count = count
+        self._file = str(file)
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        for number in range(self._count):
+            plain = random.random() < PLAIN
+            seconds = random.uniform(1.2, 3.0) if plain else random.uniform(0.2, 2.0)
+            values = {"number": number, "seconds": seconds, "file": self._file}
+            self._submit(number, values, plain)
+
+    def _submit(self, number: int, values: dict[str, Any], plain: bool) -> None:
+        """Submit a job, again until a server has confirmed it; the key makes that one job."""
+
+        def call(http: httpx.Client) -> httpx.Response:
+            return http.post("services/mark/call", json=values, headers={"Prefer": "wait=1"})
+
+        def submit(http: httpx.Client) -> httpx.Response:
+            headers = {"Idempotency-Key": f"job-{number}"}
+            return http.post("services/mark/jobs", json=values, headers=headers)
+
+        answer = self._world.ask(call if plain else submit)
+        if answer.status_code == 202:
+            self.ids.append(str(answer.json()["id"]))
+        else:
+            assert answer.status_code == 200, answer.text
+            self.answered += 1
+
+
+def queued(world: World) -> int:
+    """Return how many jobs wait."""
+    answer = world.ask(lambda http: http.get("jobs", params={"state": "queued", "limit": 1}))
+    return int(answer.json()["total"])
+
+
+def end_of(world: World, id: str) -> dict[str, Any]:
+    """Return a job when it has ended, with how often it succeeded by its events."""
+    while True:
+        answer = world.ask(lambda http: http.get(f"jobs/{id}", params={"wait": 5}))
+        assert answer.status_code == 200, f"the job {id} is lost: {answer.text}"
+        found: dict[str, Any] = answer.json()
+        if found["state"] not in ("queued", "running"):
+            break
+    events = world.ask(lambda http: http.get(f"jobs/{id}/events")).text
+    states = [json.loads(line[6:]) for line in events.split("\n") if line.startswith("data: ")]
+    succeeded = [one["outcome"] for one in found["attempts"]].count("succeeded")
+    told = sum(one.get("state") == "succeeded" for one in states)
+    return found | {"successes": max(succeeded, told)}
+
+
+def run(world: World, count: int, folder: Path) -> bool:
+    """Submit and disturb at the same time; print the outcome, and return whether all is well."""
+    file = folder / "marks"
+    file.touch()
+    began = time.monotonic()
+    submissions = Submissions(world, count, file)
+    submissions.thread.start()
+    done: Counter[str] = Counter()
+    while submissions.thread.is_alive() or queued(world) > KERNELS:
+        time.sleep(random.uniform(*PAUSES))
+        done[world.disturb()] += 1
+    world.settle()
+    ends = {id: end_of(world, id) for id in submissions.ids}
+    return report(ends, submissions, done, Counter(file.read_text().split()), began)
+
+
+def report(
+    ends: dict[str, dict[str, Any]],
+    submissions: Submissions,
+    done: Counter[str],
+    ran: Counter[str],
+    began: float,
+) -> bool:
+    states = Counter(end["state"] for end in ends.values())
+    attempts = [len(end["attempts"]) for end in ends.values()]
+    twice = [id for id, end in ends.items() if end["successes"] > 1]
+    wrong = [
+        id
+        for id, end in ends.items()
+        if end["state"] != "succeeded" and (end["error"] or {}).get("code") != "worker_lost"
+    ]
+    print(f"  {sum(done.values())} disturbances in {time.monotonic() - began:.0f} s: {dict(done)}")
+    print(
+        f"  {len(ends)} jobs, {submissions.answered} calls that ended in time: {dict(states)}, "
+        f"{sum(attempts)} attempts, {sum(n > 1 for n in attempts)} jobs with more than one"
+    )
+    print(f"  lost 0, succeeded twice {len(twice)}, other ends {len(wrong)} {wrong[:3]}")
+    print(f"  functions that ran to their end more than once: {sum(n > 1 for n in ran.values())}")
+    return not twice and not wrong and len(ran) >= states["succeeded"] + submissions.answered
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1000)
-    parser.add_argument("--disturbances", type=int, default=200)
-    parser.add_argument("--postgres", default="", help="URL of an empty database.")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), help="Only this one.")
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    options = ("--EasyMLNB.lanes=jobs={'workers': 3}",)
-    if given.postgres:
-        options += (f"--EasyMLNB.database_url={given.postgres}",)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        file = folder / "marks"
-        with running_server(folder, make_notebook(SOURCE), options=options) as server:
-            ids = [submit(server, number, file) for number in range(given.jobs)]
-            done = Counter(disturb(server) for _ in range(given.disturbances))
-            ends = [wait(server, id) for id in ids]
-        outcomes = Counter(str(end["state"]) for end in ends)
-        twice = sum(
-            sum(one["outcome"] == "succeeded" for one in end["attempts"]) > 1  # type: ignore[attr-defined]
-            for end in ends
-        )
-        ran = Counter(file.read_text().split())
-        print(f"disturbances: {dict(done)}")
-        print(f"jobs: {given.jobs}, ended as {dict(outcomes)}, succeeded twice: {twice}")
-        print(f"function ran to its end more than once: {sum(n > 1 for n in ran.values())}")
-        lost = {"worker_lost"} & {str((end["error"] or {}).get("code")) for end in ends}  # type: ignore[attr-defined]
-        assert not twice
-        assert len(ran) >= outcomes["succeeded"]
-        assert sum(outcomes.values()) == given.jobs, lost
+    good = True
+    for name, make in (("sqlite", sqlite), ("postgresql", postgresql)):
+        if given.database in (None, name):
+            random.seed(given.seed)
+            with tempfile.TemporaryDirectory() as path, make(Path(path)) as world:
+                print(f"{name}, {given.jobs} jobs:", flush=True)
+                good = run(world, given.jobs, Path(path)) and good
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

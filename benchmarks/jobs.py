@@ -29,6 +29,7 @@ from support.postgres import running
 SOURCE = """
 import time
 import easymlnb as ml
+import numpy
 
 @ml.service
 def noop(x: float) -> float:
@@ -37,6 +38,13 @@ def noop(x: float) -> float:
 @ml.service
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+@ml.service
+def fit(seconds: float) -> float:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        numpy.linalg.svd(numpy.random.default_rng(0).random((400, 400)))
+    return seconds
 """
 
 QUEUED = jobs.c.state == "queued"
@@ -97,8 +105,9 @@ def end_to_end(folder: Path, count: int) -> list[float]:
         with httpx.Client(base_url=url, headers=headers, timeout=120) as client:
             for _ in range(count + 1):
                 began = time.perf_counter()
-                wait = {"Prefer": "wait=60"}
-                answer = client.post("services/noop/call", json={"x": 1}, headers=wait)
+                id = client.post("services/noop/jobs", json={"x": 1}).json()["id"]
+                client.get(f"jobs/{id}", params={"wait": 60})
+                answer = client.get(f"jobs/{id}/result")
                 assert answer.json() == 1.0, answer.text
                 seconds.append(time.perf_counter() - began)
     return seconds[1:]  # the first one starts the kernel
@@ -135,6 +144,30 @@ def beside_jobs(folder: Path, calls: int, queued: int, rounds: int = 3) -> tuple
     return median(without), median(among)
 
 
+def during_training(folder: Path, calls: int, rounds: int = 3) -> tuple[float, float]:
+    """Return the p95 of a plain call with the train lane empty, and full, in turns."""
+    headers = {"Authorization": f"token {TOKEN}"}
+    alone: list[float] = []
+    busy: list[float] = []
+    with easymlnb(folder) as url, httpx.Client(base_url=url, headers=headers, timeout=120) as http:
+        publish(url, SOURCE, "noop")
+        caller = Caller(service(url, "noop", [b'{"x": 1}']))
+        caller.times(calls)
+        for _ in range(rounds):
+            alone += caller.times(calls)
+            job = http.post("services/fit/jobs?lane=train", json={"seconds": 600}).json()
+            while http.get(f"jobs/{job['id']}").json()["state"] != "running":
+                time.sleep(0.1)
+            busy += caller.times(calls)
+            http.post(f"jobs/{job['id']}/cancel")
+            http.get(f"jobs/{job['id']}", params={"wait": 60})
+    return p95(alone), p95(busy)
+
+
+def p95(seconds: list[float]) -> float:
+    return sorted(seconds)[int(0.95 * len(seconds))]
+
+
 def fill(connection: Connection, count: int) -> None:
     """Add queued jobs in one transaction."""
     for _ in range(count):
@@ -165,9 +198,17 @@ def main() -> None:
             f"plain call: p50 {1000 * before:.3f} ms, with {10 * given.queued} jobs queued "
             f"{1000 * after:.3f} ms, ratio {after / before:.3f}"
         )
-        seconds = sorted(end_to_end(folder / "sqlite", 40))
-        p95 = seconds[int(0.95 * len(seconds))]
-        print(f"no-op, warm kernel: p50 {1000 * median(seconds):.0f} ms, p95 {1000 * p95:.0f} ms")
+        (folder / "training").mkdir()
+        before, after = during_training(folder / "training", 1000)
+        print(
+            f"plain call: p95 {1000 * before:.2f} ms, with the train lane full "
+            f"{1000 * after:.2f} ms, ratio {after / before:.2f}"
+        )
+        seconds = end_to_end(folder / "sqlite", 40)
+        print(
+            f"no-op, stored first, warm kernel: p50 {1000 * median(seconds):.0f} ms, "
+            f"p95 {1000 * p95(seconds):.0f} ms"
+        )
 
 
 if __name__ == "__main__":

@@ -60,6 +60,25 @@ def mcp(url: str, version: str) -> Peer:
     return Peer(f"{url}services/noop/mcp", [json.dumps(message).encode()], headers)
 
 
+def install_module(folder: Path) -> str:
+    """Write a DEEPaaS module that does nothing, and return the cell that serves it."""
+    info = folder / "noop_module-1.dist-info"
+    info.mkdir(parents=True)
+    (folder / "noop_module.py").write_text("def predict():\n    return None\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noop_module\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[deepaas.v2.model]\nnoop = noop_module\n")
+    return (
+        f"import sys\nsys.path.insert(0, {str(folder)!r})\n"
+        "from easymlnb.compat import deepaas\ndeepaas.serve('noop', name='deep')"
+    )
+
+
+def deepaas(url: str) -> Peer:
+    """Return the same service as a DEEPaaS module."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    return Peer(f"{url}services/deep/deepaas/v2/models/noop/predict/", [b"{}"], headers)
+
+
 def oip(url: str, model: str, array: np.ndarray | None = None) -> Peer:
     """Return the same service as a model, with binary tensors."""
     inputs = []
@@ -172,6 +191,7 @@ def run(url: str, port: int, theirs: tuple[Calls, Calls], array: np.ndarray) -> 
         "OIP": oip(url, "noop"),
         "MCP 2026-07-28": mcp(url, CURRENT),
         "MCP 2025-11-25": mcp(url, "2025-11-25"),
+        "DEEPaaS": deepaas(url),
         "EasyMLServe": Peer(f"{url}services/noop/process", call.bodies, call.headers),
     }
     small: Calls = {name: Caller(peer).call for name, peer in peers.items()}
@@ -195,6 +215,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(easymlnb(folder, app_kernels=0, grpc_port=port))
         publish(url, SOURCE, "protocols")
+        publish(url, install_module(folder / "site"), "deep")
         theirs: tuple[Calls, Calls] = ({}, {})
         if arguments.mlserver:
             theirs = stack.enter_context(mlserver(arguments.mlserver, array))

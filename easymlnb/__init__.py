@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from easymlnb.model_store.registry import registry
     from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
-    from easymlnb.runtime.jobs import checkpoint, job, metric
+    from easymlnb.runtime.current_job import checkpoint, job, metric
     from easymlnb.services.batching import Batched
+    from easymlnb.services.catalog_file import read_metadata
     from easymlnb.services.decorator import service
     from easymlnb.services.service_function import ServiceFunction
     from easymlnb.training import plots
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "services.batching": "Batched",
+    "services.catalog_file": "read_metadata",
     "calling.credentials": "credential",
     "calling.use": "use",
     "client": "AsyncClient Client connect connect_async",
@@ -68,7 +70,7 @@ _HOMES = {
     "optimization": "Optimized optimize",
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
-    "runtime.jobs": "checkpoint job metric",
+    "runtime.current_job": "checkpoint job metric",
     "training": "plots",
     "training.decorator": "train",
     "training.image_folders": "read_image_folders",
@@ -128,6 +130,7 @@ __all__ = [
     "plots",
     "progress",
     "read_image_folders",
+    "read_metadata",
     "registry",
     "service",
     "train",

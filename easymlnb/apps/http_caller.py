@@ -285,7 +285,7 @@ class HttpCaller:
     def __init__(self, url: str, secret: str, spec: ServiceSpec, *, public: bool = False) -> None:
         record = spec.record or NOT_RECORDED
         self.may_flag = record.flags and (record.visitors or not public)
-        self.may_run_jobs = self.may_resume = not spec.stream
+        self.may_run_jobs, self.may_resume = not spec.stream, True
         self.url = url.rstrip("/") + "/"
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}

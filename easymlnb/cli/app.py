@@ -8,17 +8,25 @@ import typer
 
 from easymlnb.cli import (
     batch,
+    check,
     compare,
     credentials,
+    deepaas,
+    events,
+    export,
+    export_manifests,
     from_mlflow,
     hub,
     jobs,
+    listing,
     maintenance,
+    metadata,
     models,
     output,
     ownership,
     placement,
     schedules,
+    serve_bundle,
     template_models,
     traffic,
     usage,
@@ -43,15 +51,18 @@ app = typer.Typer(
 app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 app.add_typer(credentials.app, name="credentials")
+export_manifests.register(export.app)
+app.add_typer(export.app, name="export")
 app.add_typer(jobs.app, name="jobs")
 app.command("batch")(batch.batch)
 app.command("sweep")(batch.sweep)
 app.add_typer(models.app, name="models")
 app.command("from-mlflow")(from_mlflow.from_mlflow)
 template_models.register(models.app)
+app.add_typer(metadata.app, name="metadata")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
-for part in (maintenance, ownership, traffic, usage):
+for part in (listing, maintenance, ownership, serve_bundle, traffic, usage, deepaas, events):
     part.register(app)
 
 VersionedName = Annotated[str, typer.Argument(help="Such as roll@3.", metavar="NAME@VERSION")]
@@ -71,29 +82,6 @@ def root(
 
         typer.echo(f"easymlnb {__version__}")
         raise typer.Exit
-
-
-@app.command("list")
-@ANY_SERVER
-def list_services(target: CommandTarget) -> None:
-    """List the services of the server."""
-    from easymlnb.cli.target import list_services
-
-    services = list_services(target)
-    if target.json:
-        output.as_json(services)
-    elif not services:
-        output.message("No services yet. Publish one: easymlnb publish NOTEBOOK")
-    else:
-        columns = {"name": "NAME", "state": "STATE", "version": "VERSION", "title": "TITLE"}
-        output.table(services, columns)
-        for service in services:
-            if service.get("reason"):
-                output.message(f"{service['name']}: {service['reason']}")
-            if service.get("drift"):
-                from easymlnb.cli.versions import drift_sentence
-
-                output.message(f"{service['name']}: {drift_sentence(service['drift'])}")
 
 
 @app.command()
@@ -169,12 +157,26 @@ def publish(
     owner: Annotated[
         str, typer.Option(help="A group of yours, or a user whose services you maintain.")
     ] = "",
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Pass the quality gate first, here and on the server.")
+    ] = False,
+    advisories: check.Advisories = None,
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
-    options = PublishOptions(*lists, requirements, replace, locked, stage, force, owner)
+    options = PublishOptions(
+        *lists,
+        requirements,
+        replace,
+        locked,
+        stage,
+        force,
+        owner,
+        gate or bool(advisories),
+        advisories,
+    )
     publish_and_show(notebook, options, target)
 
 
@@ -379,5 +381,5 @@ def checkout(
         versions.checkout(client, name, version, folder, target.json)
 
 
-for command in (compare.compare, compare.flags):
+for command in (check.check, compare.compare, compare.flags):
     app.command()(command)

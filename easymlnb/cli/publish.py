@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.check import pass_gate
 from easymlnb.cli.options import CommandTarget
 from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.quality import convert
 from easymlnb.contract.replacing import AUTO, check
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from easymlnb.publishing.addresses import Addresses
     from easymlnb.publishing.bundle import BuiltBundle
 
-WHERE = {"cell", "traceback", "notebook"}
-"""Details of an error about a cell that failed."""
+WHERE = {"cell", "traceback", "notebook", "quality"}
+"""Details of an error about a cell that failed, or about the quality gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class PublishOptions:
     stage: bool = False
     force: bool = False
     owner: str = ""
+    gate: bool = False
+    advisories: Path | None = None
 
 
 def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
@@ -59,8 +63,11 @@ def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTar
     )
     for line in bundle.summary():
         output.message(output.clean(line))
+    gate = None
+    if options.gate:
+        gate = pass_gate(notebook, bundle, options.advisories, json=target.json)
     try:
-        status = _upload(server, bundle, options)
+        status = _upload(server, bundle, options, gate)
     except EasyMLNBError as error:
         if not isinstance(error.details, Mapping) or not {*error.details} & WHERE:
             raise
@@ -73,7 +80,12 @@ def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTar
         _show(status, server)
 
 
-def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) -> dict[str, Any]:
+def _upload(
+    server: "Server",
+    bundle: "BuiltBundle",
+    options: PublishOptions,
+    gate: Mapping[str, str] | None,
+) -> dict[str, Any]:
     from easymlnb.publishing.bundle_upload import upload_bundle
 
     drawn: list[str] = []  # texts of the progress bar, which disappears with it
@@ -95,6 +107,7 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
                 stage=options.stage,
                 force=options.force,
                 owner=options.owner,
+                gate=gate,
                 on_text=show,
             )
     except KeyboardInterrupt:
@@ -126,6 +139,8 @@ def _show(status: Mapping[str, Any], server: "Server") -> None:
             output.message(output.clean(note))
         for line in _addresses(service, server).lines():
             output.line(line)
+    if quality := status.get("quality"):
+        output.message(convert(quality).sentence())
     if server.shared:
         output.message(f"On the Hub's shared service: {hub.public_url(server)}")
 

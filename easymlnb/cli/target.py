@@ -57,15 +57,15 @@ def client_of(name: str, target: CommandTarget) -> Iterator["Client"]:
         yield client
 
 
-def list_services(target: CommandTarget) -> list[dict[str, Any]]:
-    """Return the services of all servers, each with the name by which it is called."""
+def list_services(target: CommandTarget, **query: Any) -> list[dict[str, Any]]:
+    """Return the services of all servers that match, each with the name by which it is called."""
     from easymlnb.client import Client
     from easymlnb.client.operations import listed_name
 
     found: dict[str, dict[str, Any]] = {}
     for server in servers(target):
         with Client(server) as client:
-            for service in client.admin.services():
+            for service in client.admin.services(**query):
                 name = listed_name(service)
                 found.setdefault(name, {**service, "name": name})
     return list(found.values())

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from easymlnb.client import operations
+from easymlnb.client.admin_events import EventOperations
 from easymlnb.client.admin_jobs import JobRuleOperations
 from easymlnb.client.admin_keys import KeyOperations
 from easymlnb.client.admin_method import Awaited, Blocking, operation
@@ -26,16 +27,61 @@ HUB_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 
 
-class _Operations(TrafficOperations, RecordedOperations, KeyOperations, JobRuleOperations):
+class _Operations(
+    TrafficOperations, RecordedOperations, KeyOperations, JobRuleOperations, EventOperations
+):
     @operation
     def full_name(self, name: str) -> Operation[str]:
         """Return the name with its owner on a shared service; a short name is your own."""
         return operations.full_name(self._specs, name)
 
     @operation
-    def services(self) -> Operation[list[dict[str, Any]]]:
-        """Return name, title, state, version and more of each service."""
-        return operations.services()
+    def services(
+        self,
+        q: str = "",
+        *,
+        tag: Iterable[str] | None = None,
+        license: str = "",
+        task: str = "",
+        library: str = "",
+    ) -> Operation[list[dict[str, Any]]]:
+        """Return name, title, state, version and more of each service that matches.
+
+        Parameters
+        ----------
+        q : str, optional
+            Words that must all match names, texts, tags or metadata.
+        tag : iterable of str, optional
+            Tags that it must have.
+        license, task, library : str, optional
+            Values in its metadata, such as ``"CC-BY-4.0"``, in any case.
+        """
+        tags = [tag] if isinstance(tag, str) else list(tag or ())
+        query = {"q": q, "tag": tags, "license": license, "task": task, "library": library}
+        return operations.services(query)
+
+    @operation
+    def catalog_metadata(self, name: str = "", format: str = "mldcat-ap") -> Operation[Any]:
+        """Return the metadata of a service, or of all, in the format of another catalog.
+
+        Parameters
+        ----------
+        name : str, optional
+            The service. Default: all that you may see.
+        format : str, default "mldcat-ap"
+            ``"ai4os"``, ``"mldcat-ap"``, ``"deep"`` or ``"schema.org"``.
+        """
+        path = "metadata"
+        if name:
+            full = yield from operations.full_name(self._specs, name)
+            path = operations.service_path(full, "metadata")
+        response = yield Request("GET", path, params={"format": format})
+        return raise_for_error(response).json()
+
+    @operation
+    def quality(self, name: str, version: int | str) -> Operation[dict[str, Any]]:
+        """Return what the quality gate found in a version: ``passed``, ``counts``, ``findings``."""
+        return _of_version(self._specs, name, version, "quality")
 
     @operation
     def service(self, name: str) -> Operation[dict[str, Any]]:
@@ -171,17 +217,21 @@ class _Operations(TrafficOperations, RecordedOperations, KeyOperations, JobRuleO
         stage: bool = False,
         force: bool = False,
         owner: str = "",
+        gate: Mapping[str, str] | None = None,
     ) -> Operation[dict[str, Any]]:
         """Publish a bundle, or only these of its services, and return its first status.
 
         ``replace`` is one of ``contract.replacing.CHOICES``. With ``stage`` the new version gets no
         traffic; with ``force`` it does although it would break callers. ``owner`` is a group of
-        yours, or a user whose services you maintain.
+        yours, or a user whose services you maintain. ``gate`` asks for the quality gate, with
+        severities by check or rule.
         """
         params = [("name", name) for name in names]
         params += [("replace", check(replace))] if replace != AUTO else []
         params += [(key, "true") for key, given in (("stage", stage), ("force", force)) if given]
         params += [("owner", owner)] if owner else []
+        params += [("gate", "true")] if gate is not None else []
+        params += [("severity", f"{rule}={level}") for rule, level in (gate or {}).items()]
         headers = {"Content-Type": "application/zip"}
         request = Request("POST", "services", UPLOAD_SECONDS, headers, tuple(params), data)
         return _bundle_status((yield request))

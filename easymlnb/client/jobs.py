@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from easymlnb.client import decoding, job_tables, operations
+from easymlnb.client import job_tables, operations
 from easymlnb.client.decoding import DownloadedFile
 from easymlnb.client.job_events import ENDED, Event, JobEventReader
 from easymlnb.client.messages import Operation, Request, raise_for_error
@@ -48,6 +48,12 @@ def submit_request(spec: ServiceSpec, request: Request, options: CallOptions) ->
         params["attempts"] = options.attempts
     if options.timeout is not None:
         params["timeout"] = f"{options.timeout:g}"
+    wanted = {
+        "X-Easymlnb-Webhook": options.webhook,
+        "X-Easymlnb-Webhook-Events": ",".join(options.webhook_events),
+        "X-Easymlnb-Webhook-Secret": options.webhook_secret,
+    }
+    headers |= {name: text for name, text in wanted.items() if text}
     where = operations.service_path(spec.name, "jobs")
     seconds = operations.EXTRA_SECONDS + 30
     return replace(request, path=where, headers=headers, params=params, seconds=seconds)
@@ -68,8 +74,7 @@ def find(chosen: Mapping[str, Any]) -> Operation[list[dict[str, Any]]]:
 def result(id: str, output: Schema) -> Operation[Any]:
     """Get the result of a job that has ended; raises its error."""
     response = raise_for_error((yield Request("GET", path(id, "result"), 300.0)))
-    name = operations.filename(response.headers.get("content-disposition", ""))
-    return decoding.decode(response.content_type, response.body, output, name)
+    return operations.decode_result(response, output)
 
 
 def raw_result(id: str) -> Operation[tuple[bytes, str]]:
@@ -141,6 +146,7 @@ class _JobBase:
     def __init__(self, client: JobClient, info: dict[str, Any]) -> None:
         self._client = client
         self._info = info
+        self._webhook_secret = str(info.get("webhook_secret", ""))
 
     @property
     def id(self) -> str:
@@ -151,6 +157,11 @@ class _JobBase:
     def url(self) -> str:
         """The job's permanent URL."""
         return str(self._info["url"])
+
+    @property
+    def webhook_secret(self) -> str:
+        """The secret that signs the messages of this job's webhook, known to who submitted it."""
+        return self._webhook_secret
 
     def __repr__(self) -> str:
         return f"<job {self.id}: {self._info['state']}>"

@@ -4,7 +4,7 @@ The sync and the async client run the same operations, so every rule exists once
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Any
@@ -18,6 +18,7 @@ from easymlnb.client.signatures import parameters
 from easymlnb.client.sse import OnProgress
 from easymlnb.contract import names
 from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
+from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.units import parse_duration
@@ -47,6 +48,9 @@ class CallOptions:
     ``lane``, ``attempts``: of ``submit``, the kernels that run the job, and how often its function
     may raise before the job fails. Its ``timeout`` is that of one attempt.
     ``version``: the number or alias of the published version that must answer.
+    ``webhook``: of ``submit``, a URL that is called, or ``"mailto:..."``, when the job ends;
+    ``webhook_events`` are its events, by default all ends, and ``webhook_secret`` signs, by default
+    a new one (``Job.webhook_secret``).
     """
 
     timeout: float | None = None
@@ -58,6 +62,9 @@ class CallOptions:
     lane: str = ""
     attempts: int = 1
     version: int | str = ""
+    webhook: str = ""
+    webhook_events: Sequence[str] = ()
+    webhook_secret: str = ""
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -119,16 +126,17 @@ def get_listed(path: str, params: Mapping[str, Any], key: str) -> Operation[list
     return list(raise_for_error((yield Request("GET", path, params=given))).json()[key])
 
 
-def services() -> Operation[list[dict[str, Any]]]:
-    """Get all pages of the list of services."""
+def services(query: Mapping[str, Any]) -> Operation[list[dict[str, Any]]]:
+    """Get all pages of the list of services; empty parameters are left out."""
     found: list[dict[str, Any]] = []
-    params: dict[str, Any] = {}
+    given = {name: value for name, value in query.items() if value}
+    params: dict[str, Any] = dict(given)
     while True:
         page = raise_for_error((yield Request("GET", "services", params=params))).json()
         found += page["services"]
         if not page.get("next") or page["next"] == params.get("after"):
             return found
-        params = {"after": page["next"]}
+        params = {**given, "after": page["next"]}
 
 
 def service_path(name: str, *more: str) -> str:
@@ -243,6 +251,12 @@ def fetch(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[Ra
         response.headers.get("x-easymlnb-version", ""),
         response.headers.get("x-request-id", ""),
     )
+
+
+def decode_result(response: Response, output: Schema) -> Any:
+    """Return the value in a response with a result."""
+    name = filename(response.headers.get("content-disposition", ""))
+    return decoding.decode(response.content_type, response.body, output, name)
 
 
 def _result_of_job(job: Mapping[str, Any]) -> Operation[Response]:

@@ -1,6 +1,6 @@
 """A service as a Python function, for both clients."""
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, cast
@@ -132,6 +132,10 @@ class RemoteService(Protocol):
         idempotency_key: str = "",
         lane: str = "",
         attempts: int = 1,
+        version: int | str = "",
+        webhook: str = "",
+        webhook_events: Sequence[str] = (),
+        webhook_secret: str = "",
     ) -> "RemoteService":
         """Return the service with options for its calls, see ``CallOptions``."""
 

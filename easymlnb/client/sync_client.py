@@ -21,6 +21,7 @@ from easymlnb.client.jobs import Job, Jobs
 from easymlnb.client.messages import Operation, Request, Response, raise_for_error
 from easymlnb.client.models import Models
 from easymlnb.client.operations import CallOptions, RawResponse
+from easymlnb.client.outbox import Outbox
 from easymlnb.client.service_function import (
     Arguments,
     MapOptions,
@@ -56,6 +57,7 @@ class Client:
     ``c.roll.raw(...)`` returns the response as it arrived, ``c.roll.submit(...)`` a ``Job``.
     ``c.roll.batch(table)`` runs each row of a table, ``c.roll.sweep(...)`` many parameters, and
     ``c.roll.map(items)`` yields the results of many calls.
+    ``c.outbox(path)`` stores calls while the server cannot be reached.
     ``c.admin`` manages the services, ``c.jobs`` has your jobs and ``c.models`` the models.
 
     Create a client with ``ml.connect()``. It is a context manager; ``transport`` replaces the
@@ -201,6 +203,16 @@ class Client:
             return self.admin.spec(service).output
         except ServiceNotFound:
             return {}  # it was removed since
+
+    def outbox(self, path: str | Path) -> Outbox:
+        """Return the calls that wait in a file until the server can be reached.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file of SQLite, which is created if it is missing.
+        """
+        return Outbox(self, path)
 
     # the network
 

@@ -9,7 +9,7 @@
     +-- 404  ServiceNotFound, VersionNotFound, PromotionNotFound, BundleNotFound, UploadNotFound,
     |        RouteNotFound, CallNotFound, RecordNotFound, ComparisonNotFound,
     |        CredentialNotFound, JobNotFound, ApiKeyNotFound, ModelNotFound,
-    |        ModelVersionNotFound, AliasNotFound
+    |        ModelVersionNotFound, AliasNotFound, SourceNotFound, BridgeNotFound
     +-- 405  MethodNotAllowed
     +-- 406  NotAcceptable, StreamTooLarge
     +-- 408  RequestTimeout
@@ -22,12 +22,12 @@
     +-- 413  TooLarge, UploadQuota, ModelQuota
     +-- 415  UnsupportedMediaType
     +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed,
-    |        IncompatibleVersions
+    |        IncompatibleVersions, QualityGateFailed
     +-- 429  TooManyFlags, LimitExceeded
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
-    |        WorkerLost), Preempted, Draining, StorageBusy
+    |        WorkerLost), Preempted, Draining, StorageBusy, GateUnavailable
     +-- 504  DeadlineExceeded
     +-- 507  StorageFull
     +-- 508  CallCycle
@@ -196,6 +196,22 @@ class DeliveryNotFound(EasyMLNBError, code="delivery_not_found", status=404):
     """The caller has no delivery with this id."""
 
     text = "You have no delivery with this id; it may have been deleted."
+
+
+class SourceNotFound(EasyMLNBError, code="source_not_found", status=404):
+    """No folder or bucket of this name feeds services, or it is another user's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no source of files named {name[:63]!r}. 'GET storage-events' lists yours."
+        )
+
+
+class BridgeNotFound(EasyMLNBError, code="bridge_not_found", status=404):
+    """No bridge to a broker has this name, or it is another user's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no bridge named {name[:63]!r}. 'GET bridges' lists yours.")
 
 
 class RecordNotFound(EasyMLNBError, code="record_not_found", status=404):
@@ -523,6 +539,10 @@ class LimitExceeded(EasyMLNBError, code="limit_exceeded", status=429):
         )
 
 
+class QualityGateFailed(EasyMLNBError, code="quality_gate_failed", status=422):
+    """The quality gate found errors in the notebook; ``details`` has the report."""
+
+
 class IncompatibleVersions(EasyMLNBError, code="incompatible_versions", status=422):
     """The versions do not take the same inputs, or their results are of different kinds."""
 
@@ -622,6 +642,10 @@ class WorkerOutOfMemory(WorkerLost, code="worker_out_of_memory"):
             "raise memory=.",
             details={"retryable": False, "limit": limit},
         )
+
+
+class GateUnavailable(EasyMLNBError, code="gate_unavailable", status=503):
+    """A tool of the quality gate is missing or did not work, so that nothing was published."""
 
 
 class Draining(EasyMLNBError, code="draining", status=503):

@@ -17,7 +17,7 @@ SERVER = "server"
 NAMED = 3
 """Number of missing packages in a message."""
 
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
+PACKAGES = {"PIL": "pillow", "detect_secrets": "detect-secrets", "yaml": "pyyaml"}
 """Package names of modules with another name."""
 
 

@@ -99,6 +99,14 @@ class JobCheckpoints(Message):
     files: tuple[tuple[str, int], ...]
 
 
+class JobPromoted(Message):
+    """The running call with this id is a job from now on, with the number of its attempt."""
+
+    id: int
+    job: str
+    attempt: int
+
+
 class CheckpointPart(Message):
     """The answer to ``ReadCheckpoint`` in the frame's body; ``missing``: it cannot be read."""
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from easymlnb.contract import units
+from easymlnb.contract.deepaas import DeepaasModel
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import check_whole, named_options
@@ -140,12 +141,13 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``concurrency``: calls that one worker runs at once, 1 unless the function is async.
     - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
     - ``placement``: where workers start, empty for the first one with enough GPUs.
-    - ``on_timeout``: ``"job"`` makes every call a job, so that none is lost at its timeout.
+    - ``on_timeout``: ``"job"`` lets a call continue as a job, so that none is lost at its timeout.
     - ``training``: how its jobs run, if it trains models: all its calls are jobs.
     - ``environment``: ``kernel`` or ``locked``, whether workers run with locked packages.
     - ``record``: which calls are kept with inputs and results, ``None`` for the default.
     - ``template``: of a model that was made without code, the template whose workers answer.
     - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
+    - ``deepaas``: the model of a DEEPaaS module whose method it runs, if it runs one.
     """
 
     name: str
@@ -185,6 +187,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     record: Record | None = None
     template: str = ""
     app: dict[str, Any] | None = None
+    deepaas: DeepaasModel | None = None
 
     @property
     def min_workers(self) -> int:

@@ -28,6 +28,7 @@ from easymlnb.contract.job_protocol import (
     JobMetric,
     JobOutput,
     JobPartStored,
+    JobPromoted,
     JobStored,
     Leaving,
     ReadCheckpoint,
@@ -292,6 +293,7 @@ ToWorker = (
     | JobAdopted
     | JobPartStored
     | JobFileStored
+    | JobPromoted
     | JobStored
     | JobDropped
     | Leaving

@@ -1,12 +1,13 @@
 """Upload a bundle to a server and wait until it is ready, from a kernel or the command line."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from textwrap import indent
 from typing import Any
 
 from easymlnb.client import Client
 from easymlnb.client.discovery import Server
+from easymlnb.contract import quality
 from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
@@ -21,7 +22,7 @@ from easymlnb.contract.replacing import AUTO
 AWAY_SECONDS = 60.0
 """How long a server may be unreachable meanwhile; accepted bundles survive its restart."""
 
-DETAILS = ("cell", "line", "source", "example", "traceback")
+DETAILS = ("cell", "line", "source", "example", "traceback", "quality")
 """What the error of a failed bundle may contain about the cell that failed."""
 
 _AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
@@ -50,6 +51,7 @@ def upload_bundle(
     stage: bool = False,
     force: bool = False,
     owner: str = "",
+    gate: Mapping[str, str] | None = None,
     wait: bool = True,
     timeout: float = 600.0,
     on_text: OnText = lambda text: None,
@@ -61,20 +63,28 @@ def upload_bundle(
     stage: give the new version no traffic.
     force: give it traffic although it would break callers.
     owner: a group, or a user whose services you maintain, on a shared service.
+    gate: ask for the quality gate, with severities by check or rule.
     wait: return only when the bundle is ready, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
     on_text: called with a sentence for each state, and with what the start is waiting for.
 
     An interrupt cancels publishing: the ``KeyboardInterrupt`` is raised after the server has
     responded; a second one ends at once.
-    Raises ``BundleRejected`` or ``TooLarge`` if the server rejects the bundle, ``DeploymentFailed``
-    with the cell in ``details`` if it does not start, and ``NotReady`` after ``timeout``.
+    Raises ``BundleRejected``, ``TooLarge`` or ``QualityGateFailed`` if the server rejects the
+    bundle, ``DeploymentFailed`` with the cell in ``details`` if it does not start, and ``NotReady``
+    after ``timeout``.
     """
     with Client(server) as client:
         bundle = ""
         try:
             status = client.admin.upload_bundle(
-                data, names=names, replace=replace, stage=stage, force=force, owner=owner
+                data,
+                names=names,
+                replace=replace,
+                stage=stage,
+                force=force,
+                owner=owner,
+                gate=gate,
             )
             bundle = status["bundle"]
             on_text(STATES.get(status["state"], status["state"]))
@@ -179,6 +189,8 @@ def describe_failure(details: Any, base: str) -> Iterator[str]:
     """
     if not isinstance(details, dict):
         return
+    if "quality" in details:
+        yield from quality.convert(details["quality"]).lines()
     if "cell" in details:
         line = f" at line {details['line']}" if "line" in details else ""
         yield f"Cell {details['cell'] + 1} failed{line}:"  # people count from 1

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from easymlnb.contract.environment_lock import LOCKED
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
-from easymlnb.publishing import addresses
+from easymlnb.publishing import addresses, checking
 from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.static_analysis import expand_magics
 from easymlnb.publishing.bundle_upload import describe_failure, describe_traffic, upload_bundle
@@ -74,6 +74,7 @@ def publish(
     stage: bool = False,
     force: bool = False,
     owner: str = "",
+    gate: bool = False,
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
@@ -102,8 +103,28 @@ def publish(
         requirements=requirements,
         environment=environment,
     )
-    options = {"replace": replace, "stage": stage, "force": force, "owner": owner}
+    options: dict[str, Any] = {"replace": replace, "stage": stage, "force": force, "owner": owner}
+    if gate:
+        options["gate"] = checking.pass_gate(path, bundle)
     return _upload(service, server, bundle, {**options, "wait": wait, "timeout": timeout})
+
+
+@named_options
+def check_notebook(
+    service: str,
+    *,
+    notebook: str | Path | None = None,
+    advisories: str | Path | None = None,
+    severity: Mapping[str, str] | None = None,
+) -> checking.NotebookReport:
+    """Check the saved notebook that contains ``service``.
+
+    The parameters are those of ``ServiceFunction.check``.
+    """
+    if service not in SERVICES:
+        raise ServiceNotFound(service)
+    path = find_notebook(SERVICES[service].function, service, notebook)
+    return checking.check(path, advisories, severity)
 
 
 def _upload(

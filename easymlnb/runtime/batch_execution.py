@@ -160,9 +160,13 @@ class _BatchContext(Context):
 
     def __init__(self, calls: list[Call], emit: Emit) -> None:
         super().__init__(calls[0], emit)
-        self._each = [Context(call, emit) for call in {call.id: call for call in calls}.values()]
+        self._calls = calls
+        self._each: list[Context] = []
 
     def progress(self, fraction: float, text: str) -> None:
+        if not self._each:
+            each = {call.id: call for call in self._calls if call.progress}
+            self._each = [Context(call, self._emit) for call in each.values()]
         for context in self._each:
             context.progress(fraction, text)
 

@@ -6,6 +6,7 @@ import pickle
 import random
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,8 +55,12 @@ class Checkpoint:
     ``save`` does nothing, ``load`` returns ``None``, and ``leaving`` is false.
     """
 
-    def __init__(self, run: CheckpointRun | None) -> None:
-        self._run = run
+    def __init__(self, find: Callable[[], CheckpointRun | None]) -> None:
+        self._find = find
+
+    @property
+    def _run(self) -> CheckpointRun | None:
+        return self._find()
 
     @property
     def leaving(self) -> bool:

@@ -29,8 +29,16 @@ class OutputLog:
         self._limit = limit
         self._stored: list[str] = []
         self._size = 0
+        self._copy: OutputLog | None = None
+
+    def copy_to(self, other: "OutputLog") -> None:
+        """Write the text so far, and what follows, to another log as well."""
+        other.write(self.text())
+        self._copy = other
 
     def write(self, text: str) -> None:
+        if self._copy is not None:
+            self._copy.write(text)
         left = self._limit - self._size
         if left > 0:
             self._stored.append(sendable(text[:left]))

@@ -1,7 +1,6 @@
 """A job in its worker: it outlives the link, and its result stays until the server has it."""
 
 import contextlib
-import os
 import shutil
 import signal
 import threading
@@ -34,10 +33,8 @@ from easymlnb.contract.job_protocol import (
     attempt_folder,
 )
 from easymlnb.contract.message import Message, sendable
-from easymlnb.contract.options import named_options
 from easymlnb.contract.worker_protocol import LARGE, Call, Failure, Progress, Result, pack
 from easymlnb.runtime import body_files
-from easymlnb.runtime.checkpoints import Checkpoint
 from easymlnb.runtime.context import JOB_LOGS, Emit, OutputLog
 from easymlnb.runtime.job_files import CheckpointReader, FileSender
 from easymlnb.runtime.link import LinkLost
@@ -48,9 +45,6 @@ LOG_EVERY = 0.1
 
 RESENT_METRICS = 1000
 """Latest metrics that are sent again after the link was lost."""
-
-MAX_LABEL = 200
-"""Maximum characters of the label of a file, and of the name of a metric."""
 
 End = tuple[Result | Failure, bytes]
 
@@ -144,7 +138,7 @@ class JobRun:
         self._progress: tuple[Message, bytes] | None = None
         self._files = FileSender(self, call.id, lambda: self._result_folder)
         self._reader = CheckpointReader(self, call.id, lambda: self.ready)
-        self._on_sigterm: Any = None
+        self._on_sigterm: Any = signal.getsignal(signal.SIGTERM)
 
     @property
     def running(self) -> RunningJob:
@@ -152,18 +146,22 @@ class JobRun:
 
     def __enter__(self) -> "JobRun":
         JOB_LOGS[self.call.id] = self.log
-        _current[:] = [self]
-        self._on_sigterm = signal.signal(signal.SIGTERM, lambda number, frame: self._terminate())
+        RUNNING[:] = [self]
+        self.handle_sigterm()
         return self
 
     def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        _current.clear()
+        RUNNING.clear()
         JOB_LOGS.pop(self.call.id, None)
         self._files.close()
         self.log.close()
         if self.stored:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def handle_sigterm(self) -> None:
+        """Leave the node at SIGTERM; only the main thread can set that."""
+        self._on_sigterm = signal.signal(signal.SIGTERM, lambda number, frame: self._terminate())
 
     def __call__(self, message: Message, body: bytes) -> None:
         if isinstance(message, Progress):
@@ -290,107 +288,5 @@ class JobRun:
         return self._reader.fetch(file, size, path)
 
 
-_current: list[JobRun] = []
-
-
-class CurrentJob:
-    """The job that is running, as its function sees it: ``ml.job()``.
-
-    In a plain call or outside a call, ``id`` is empty and the methods do nothing, so the same
-    function runs everywhere.
-    """
-
-    def __init__(self, run: JobRun | None) -> None:
-        self._run = run
-        self.id = run.call.job if run is not None else ""
-        self.attempt = run.call.attempt if run is not None else 0
-
-    def save_file(
-        self, label: str, data: bytes | str | os.PathLike[str], media_type: str = ""
-    ) -> None:
-        """Add a file to the job; a file with the same label is replaced.
-
-        Parameters
-        ----------
-        label : str
-            The file's name for readers, with 1 to 200 printable characters.
-        data : bytes, str or path
-            The content, or the path of a file that has it.
-        media_type : str, default ""
-            Its media type; guessed from the label without one.
-        """
-        _check_name("label", label)
-        if self._run is None:
-            return
-        if isinstance(data, os.PathLike):
-            content = Path(data).read_bytes()
-        else:
-            content = data.encode() if isinstance(data, str) else bytes(data)
-        self._run.save_file(label, content, media_type)
-
-    def metric(self, name: str, value: float, *, step: int = 0) -> None:
-        """Report a value, such as the loss of an epoch.
-
-        Parameters
-        ----------
-        name : str
-            The metric's name, with 1 to 200 printable characters.
-        value : float
-            The value; one for the same name and step is replaced.
-        step : int, default 0
-            The step or epoch.
-        """
-        _check_name("name", name)
-        if self._run is not None:
-            self._run.metric(name, int(step), float(value))
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the checkpoints of this job; the same as ``ml.checkpoint()``."""
-        return Checkpoint(self._run)
-
-
-@named_options
-def job() -> CurrentJob:
-    """Return the running job, to save files, metrics and checkpoints from its function.
-
-    Returns
-    -------
-    CurrentJob
-        In a plain call or outside a call, one whose methods do nothing.
-    """
-    return CurrentJob(_current[0] if _current else None)
-
-
-@named_options
-def metric(name: str, value: float, *, step: int = 0) -> None:
-    """Report a value of the running job, such as the loss of an epoch; see ``ml.job``.
-
-    Outside a job it does nothing. The values of a training become the learning curves of its model.
-
-    Parameters
-    ----------
-    name : str
-        The metric's name, with 1 to 200 printable characters.
-    value : float
-        The value; one for the same name and step is replaced.
-    step : int, default 0
-        The step or epoch.
-    """
-    job().metric(name, value, step=step)
-
-
-@named_options
-def checkpoint() -> Checkpoint:
-    """Return the checkpoints of the running job, from which another attempt continues.
-
-    Returns
-    -------
-    Checkpoint
-        In a plain call or outside a call, one that saves and loads nothing.
-    """
-    return job().checkpoint()
-
-
-def _check_name(what: str, name: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_LABEL or not name.isprintable():
-        raise ValueError(f"{what} must have 1 to {MAX_LABEL} printable characters, not {name!r}.")
+RUNNING: list[JobRun] = []
+"""The job that runs in this worker, if any."""

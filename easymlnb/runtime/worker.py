@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from easymlnb.contract.batch_protocol import split_operation
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.job_protocol import JobCheckpoints, RunningJob
+from easymlnb.contract.job_protocol import JobCheckpoints, JobPromoted, RunningJob
 from easymlnb.contract.model_protocol import ModelMoved, ModelSwap
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
@@ -49,6 +49,7 @@ from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.model_trials import NO_CALL, try_examples
 from easymlnb.runtime.operations import run_calls
+from easymlnb.runtime.promoted_jobs import Promotion
 from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.service_lookup import find_service
@@ -77,6 +78,7 @@ class Worker:
         self._inbox = Inbox()
         self._reading = threading.Lock()
         self._window = StreamWindow()
+        self._promotion = Promotion(self._inbox.lock, self._emit, self._emit_anywhere)
         self._async_calls = AsyncCallRunner(on_idle=self._on_idle)
         self._busy: tuple[int, ...] = ()  # the calls that are decoded, run or encoded
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
@@ -120,6 +122,7 @@ class Worker:
                 batch = self._inbox.pop()
                 if batch is not None:
                     self._busy = tuple(call.id for call, _ in batch)
+                    self._promotion.begin(batch[0][0] if len(batch) == 1 else None)
                     return batch
             if self._draining and not len(self._async_calls):
                 return None
@@ -153,9 +156,14 @@ class Worker:
             if service is not None and operation:
                 ends += run_calls(service, wanted, self._emit, self._guard)
             elif service is not None and wanted:
-                ends += run_batch(service, wanted, self._emit, self._guard)
-            self._send(b"".join([pack(*end) for end in ends]))
+                ends += run_batch(service, wanted, self._promotion.emit, self._guard)
+            if (job := self._promotion.end()) is None:
+                self._send(b"".join([pack(*end) for end in ends]))
+            else:
+                with job:
+                    self._keep_end(job, ends[0])
         finally:
+            self._job = None
             self._cancelled.difference_update(self._busy)
             for call, _ in batch:
                 self._window.forget(call.id)
@@ -173,20 +181,23 @@ class Worker:
                     end = failed(call.id, CallCancelled())
                 else:
                     (end,) = run_batch(service, [(call, body)], job, self._guard)
-                job.finish(end)
-                while not job.stored:
-                    self._deliver(job)
-                self._draining = self._draining or job.terminated
+                self._keep_end(job, end)
         finally:
             self._cancelled.discard(call.id)
             self._job = None
             self._busy = ()
 
+    def _keep_end(self, job: JobRun, end: End) -> None:
+        """Keep the result of a job until a server has stored it."""
+        job.finish(end)
+        while not job.stored:
+            self._deliver(job)
+        self._draining |= job.terminated
+
     def _deliver(self, job: JobRun) -> None:
         """Send the result of a job, or wait for the link or the server's confirmation."""
-        link = self._link
         try:
-            job.send_end(link.send)
+            job.send_end((link := self._link).send)
             if link.ready(BUSY_TICK):
                 self._read()
         except LinkLost:
@@ -232,6 +243,8 @@ class Worker:
             MODELS.begin_swap(message, self._wake)
         elif isinstance(message, JobCheckpoints):
             offer_checkpoints(message)
+        elif isinstance(message, JobPromoted):
+            self._job = self._promotion.receive(message) or self._job
         elif (job := self._job) is not None and getattr(message, "id", None) == job.call.id:
             job.receive(message, body)
 
@@ -322,6 +335,8 @@ class Worker:
             time.sleep(BUSY_TICK)
 
     def _on_signal(self, number: int, frame: Any) -> None:
+        if self._promotion.job is not None:
+            self._promotion.job.attach()
         # Not in the middle of a frame: half a frame would end the link.
         if not self._masked:
             self._stop_if_cancelled()

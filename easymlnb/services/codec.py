@@ -56,6 +56,8 @@ def decode_request(
         from easymlnb.types import multipart
 
         return schema.load(multipart.read(content_type, body, schema.shapes))
+    if (wire := schema.wire_forms.get(media_type)) is not None:
+        return wire.decode(content_type, body)
     if schema.raw and media_type and covered(media_type, schema.accepts):
         encoding = charset(content_type)
         return schema.load({schema.raw: Upload(body, "", media_type, path, encoding)})
@@ -107,6 +109,8 @@ def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody
 
         return EncodedBody(*results.write(results.outputs(schema, value), accept))
     marker = (inference.infer_type(value) if schema.untyped else schema.result) or None
+    if (wire := schema.wire_forms.get(accept)) is not None:
+        return EncodedBody(*wire.encode(value))
     offered: tuple[str, ...] = (JSON,)
     if marker is not None and value is not None:
         try:

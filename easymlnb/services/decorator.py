@@ -16,6 +16,7 @@ from easymlnb.services.service_function import P, R, ServiceFunction, V
 
 if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
+    from easymlnb.publishing.checking import NotebookReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.scheduling import ServiceSchedule
     from easymlnb.publishing.sharing import ServiceAccess
@@ -87,8 +88,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     timeout : float, default 30
         Seconds that a call may take.
     on_timeout : {"job"}, optional
-        Run the calls of a published service as jobs: a caller who gets no result within ``timeout``
-        gets the job's URL instead of an error.
+        A call that takes longer than ``timeout`` continues as a job, and its caller gets that job's
+        URL instead of an error.
     workers : int, default 1
         Calls that run at a time: threads of the kernel when live, kernels when published.
     min_workers, max_workers : int, optional
@@ -178,6 +179,7 @@ def attach(function: Any, options: dict[str, Any], run: Callable[..., Any] | Non
     decorated.view = lambda view: _view(service, view)
     decorated.app = lambda page: _app(service, page)
     decorated.publish = lambda **given: _publish(service, given)
+    decorated.check = partial(_check, service)
     decorated.stage = lambda **given: _publish(service, {**given, "stage": True})
     decorated.traffic = lambda **given: _versions(service, "traffic", given)
     decorated.promote = lambda version, **given: _versions(service, "promote", given, version)
@@ -241,6 +243,12 @@ def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     from easymlnb.publishing.publish import publish
 
     return publish(service.name, **options)
+
+
+def _check(service: Service, **options: Any) -> "NotebookReport":
+    from easymlnb.publishing.publish import check_notebook
+
+    return check_notebook(service.name, **options)
 
 
 def _versions(service: Service, what: str, options: dict[str, Any], *values: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -20,6 +20,7 @@ from easymlnb.services.signature import MISSING, Signature
 from easymlnb.types import inference, multipart, surrogates
 from easymlnb.types.finite_numbers import OUTPUT
 from easymlnb.types.resolve import marker_of
+from easymlnb.types.uploaded_files import Data
 
 MASKED = b"**********"
 """pydantic's text in place of a secret."""
@@ -39,6 +40,16 @@ JSON_TYPES = {
 """The JSON types of the widgets of pydantic's own types."""
 
 
+class WireForm(Protocol):
+    """Reads and writes calls of another protocol, under a media type of ours."""
+
+    def decode(self, content_type: str, body: Data) -> dict[str, Any]:
+        """Return the arguments of the function."""
+
+    def encode(self, value: Any) -> tuple[str, Data, str]:
+        """Return the media type, the bytes and the file name of a response."""
+
+
 class Schema:
     """The input and output of a function.
 
@@ -47,6 +58,7 @@ class Schema:
     - ``produces``: media types of the result besides JSON.
     - ``markers``: the types of the parameters with their own encoding.
     - ``defaults``: the function's defaults, used without checks for missing values.
+    - ``wire_forms``: how requests and responses of other protocols are read and written.
     """
 
     def __init__(self, function: Callable[..., Any], found: Signature) -> None:
@@ -76,6 +88,7 @@ class Schema:
         self.raw = _raw(hints, self.defaults)
         self.accepts = self.markers[self.raw].reads if self.raw else ()
         self.produces = self.result.writes if self.result and not self.stream else ()
+        self.wire_forms: dict[str, WireForm] = {}
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Schema":

@@ -7,6 +7,7 @@ from easymlnb.services.definition import Service
 
 if TYPE_CHECKING:
     from easymlnb.client.jobs import Job
+    from easymlnb.publishing.checking import NotebookReport
     from easymlnb.publishing.comparing import ComparisonReport
     from easymlnb.publishing.publish import Published
     from easymlnb.publishing.scheduling import ServiceSchedule
@@ -79,6 +80,8 @@ class ServiceFunction(Protocol[P, R]):
         owner : str, optional
             On a shared service: a group that you belong to, or a user whose service you maintain.
             Default: yourself.
+        gate : bool, default False
+            Pass the quality gate first, here and on the server; see ``check``.
         wait : bool, default True
             ``False`` returns as soon as the server has accepted the bundle.
         timeout : float, default 600
@@ -95,8 +98,36 @@ class ServiceFunction(Protocol[P, R]):
             The notebook or an example failed; ``details`` has the cell and the traceback.
         Forbidden
             The shared service refuses this server's token.
+        QualityGateFailed
+            The quality gate found errors.
         EasyMLNBError
             The notebook is not saved, or the server refuses the bundle.
+        """
+
+    def check(self, **options: Any) -> "NotebookReport":
+        """Check the saved notebook as the quality gate does, and return the findings.
+
+        Nothing is run or uploaded.
+
+        Parameters
+        ----------
+        notebook : str or Path, optional
+            Path of the notebook. Default: the notebook of this kernel.
+        advisories : str or Path, optional
+            A local file with known vulnerabilities of packages: OSV records, or pip-audit's report.
+        severity : dict, optional
+            ``"error"``, ``"warning"``, ``"info"`` or ``"ignore"`` by check or rule, such as
+            ``{"ruff:F401": "ignore"}``.
+
+        Returns
+        -------
+        NotebookReport
+            A record with ``passed``, ``counts``, ``findings`` and ``checks``.
+
+        Raises
+        ------
+        GateUnavailable
+            A tool is not installed; the message says which.
         """
 
     def stage(self, **options: Any) -> "Published":

@@ -8,7 +8,7 @@ from typing import Any
 from easymlnb.contract.errors import CallerError
 from easymlnb.contract.training import Training
 from easymlnb.runtime.context import progress
-from easymlnb.runtime.jobs import job
+from easymlnb.runtime.current_job import job
 from easymlnb.services.decorator import attach
 from easymlnb.templates import config as configs
 from easymlnb.templates import exposed, forecast, images, storage, tabular

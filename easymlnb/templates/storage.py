@@ -11,7 +11,7 @@ import msgspec
 from easymlnb.contract.training import DESCRIPTION_FILE, TrainedFile, TrainedModel
 from easymlnb.model_store.formats import LoadOptions, SaveOptions, save_model
 from easymlnb.model_store.loading import load_version
-from easymlnb.runtime.jobs import CurrentJob
+from easymlnb.runtime.current_job import CurrentJob
 from easymlnb.templates import images
 from easymlnb.templates.config import NETWORK
 from easymlnb.templates.learning import Learned

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from easymlnb.runtime.context import progress
-from easymlnb.runtime.jobs import job
+from easymlnb.runtime.current_job import job
 from easymlnb.training.candidates import Candidate
 from easymlnb.training.comparing import Units, as_candidates, as_rows, as_units, compare
 from easymlnb.training.datasets import Dataset

@@ -24,7 +24,7 @@ from easymlnb.contract.training import (
     TrainedModel,
     Training,
 )
-from easymlnb.runtime.jobs import CurrentJob, job
+from easymlnb.runtime.current_job import CurrentJob, job
 from easymlnb.training.model import Model, plain
 from easymlnb.types.base import is_a
 

@@ -72,11 +72,12 @@ def read(content_type: str, body: Data, shapes: Mapping[str, Shape]) -> dict[str
     """
     return {
         name: _value(parts, shapes.get(name, Shape()))
-        for name, parts in _parts(content_type, body).items()
+        for name, parts in parts_by_name(content_type, body).items()
     }
 
 
-def _parts(content_type: str, body: Data) -> dict[str, list[Upload | Parsed | str]]:
+def parts_by_name(content_type: str, body: Data) -> dict[str, list[Upload | Parsed | str]]:
+    """Return the parts of a form; raises ``BadRequest`` or ``TooLarge``."""
     import multipart  # type: ignore[import-untyped] # it ships no types
 
     _, options = multipart.parse_options_header(content_type)

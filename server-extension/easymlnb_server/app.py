@@ -22,7 +22,8 @@ from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
 from easymlnb_server.http.fastpath.listener import install
 from easymlnb_server.http.grpc_port import GrpcPort
-from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
+from easymlnb_server.http.root_routes import serve_at_root
+from easymlnb_server.http.routes import BUNDLE_ROUTES, PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import extend_path
 from easymlnb_server.identity.revocation import EVERY
 from easymlnb_server.lifecycle import ServingLifecycle
@@ -55,6 +56,9 @@ class EasyMLNB(Settings, ExtensionApp):
         try:
             super()._link_jupyter_server_extension(serverapp)
             self.check_lanes()
+            self.check_gate()
+            self.check_events()
+            self.check_bundles()
         except TraitError as error:
             self._refusal = str(error)
             raise
@@ -93,8 +97,11 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def initialize_handlers(self) -> None:
         login = getattr(self._server.identity_provider, "routes", ())
-        for path, *rest in (*login, *(SHARED_ROUTES if self.shared else ROUTES)):
+        routes = SHARED_ROUTES if self.shared else BUNDLE_ROUTES if self.bundles else ROUTES
+        for path, *rest in (*login, *routes):
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
+        if self.bundles:  # before the server listens: Jupyter's routes must never be open
+            serve_at_root(self._server.web_app, self._server.base_url, PREFIX)
         if self.kernel_nodelay and not self.shared:
             self.handlers.append((kernel_channels.PATTERN, kernel_channels.KernelChannelsHandler))
 
@@ -166,10 +173,11 @@ class EasyMLNB(Settings, ExtensionApp):
     def _install_fast_path(self, server: ServerApp) -> Connections:
         """Watch all connections, and answer simple calls on the fast path if it is enabled."""
         call = SHARED_CALL if self.shared else CALL
+        prefix = f"(?:{PREFIX}/)?" if self.bundles else f"{PREFIX}/"
         return install(
             server.http_server,
             server.web_app,
-            url_path_join(re.escape(server.base_url), PREFIX, call),
+            f"{re.escape(server.base_url)}{prefix}{call}",
             self._state,
             self.make_inbound(proxied=server.trust_xheaders),
             fast_path=self.fast_path,

@@ -19,6 +19,7 @@ from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.manager import Jobs
+from easymlnb_server.messaging.manager import Bridges
 from easymlnb_server.model_registry.manager import ModelRegistry
 from easymlnb_server.model_templates.manager import ModelTemplates
 from easymlnb_server.model_templates.mlaas.training import MlaasTraining
@@ -30,6 +31,7 @@ from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
+from easymlnb_server.publishing.preloading import PreloadedBundles
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -39,6 +41,7 @@ from easymlnb_server.schedules.manager import Schedules
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.storage_events.manager import StorageEvents
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
@@ -58,6 +61,7 @@ class ServerContext:
     services: ServiceRegistry
     published: PublishedServices
     publisher: Publisher
+    preloaded: PreloadedBundles
     ownership: Ownership
     live: LiveServices
     registration: WorkerRegistration
@@ -93,5 +97,12 @@ class ServerContext:
     mlaas: MlaasTraining
     schedules: Schedules
     webhooks: Webhooks
+    bridges: Bridges
+    storage_events: StorageEvents
     user_servers: UserServers | None = None
     """The users' own servers, on a shared service; ``None`` on a personal server."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether this process answers calls of published services."""
+        return self.published.ready and self.preloaded.ready and not self.services.draining

@@ -48,6 +48,8 @@ class ServingLifecycle:
         Runs with the store before anything is served.
     duties
         Returns the background work of an active process, by name.
+    drain
+        Seconds that running calls have to finish when the process stops.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ServingLifecycle:
         orphaned_workers: Callable[[], list[OrphanedWorker]],
         prepare: Callable[[Store], Awaitable[None]],
         duties: Callable[[Store], Iterable[tuple[str, Work]]],
+        drain: float,
     ) -> None:
         self._folder = folder
         self._url = url
@@ -68,6 +71,7 @@ class ServingLifecycle:
         self._orphaned_workers = orphaned_workers
         self._prepare = prepare
         self._duties = duties
+        self._drain = drain
         self._lock = FolderLock(folder)
         self._supervisor = Supervisor()
         self._membership: Membership | None = None
@@ -102,7 +106,7 @@ class ServingLifecycle:
         await self._state.models.close()
         await self._state.jobs.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
-        await self._state.publisher.stop(hand_over=not alone)
+        await self._state.publisher.stop(drain=self._drain, hand_over=not alone)
         await self._store_counts()
         if self._membership is not None:
             await self._membership.close()

@@ -5,7 +5,7 @@ from typing import Any
 
 from traitlets import Bool, Enum, Float, Integer, List, TraitError, Unicode, validate
 
-from easymlnb.contract import units
+from easymlnb.contract import installation, units
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.http.connection_settings import InboundSettings
@@ -13,20 +13,28 @@ from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.settings import IdentitySettings
 from easymlnb_server.jobs.lanes import check_placements
 from easymlnb_server.jobs.settings import JobSettings
+from easymlnb_server.messaging.settings import MessagingSettings
 from easymlnb_server.placement.registry import LOCAL
 from easymlnb_server.protocols.settings import ProtocolSettings
+from easymlnb_server.publishing.bundle_settings import BundleSettings
+from easymlnb_server.publishing.settings import GateTraits
+from easymlnb_server.storage_events.settings import StorageEventSettings
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.webhooks.settings import WebhookSettings
 
 
 class Settings(
     AppSettings,
+    BundleSettings,
     CredentialSettings,
+    GateTraits,
     HubSettings,
     IdentitySettings,
     InboundSettings,
     JobSettings,
+    MessagingSettings,
     ProtocolSettings,
+    StorageEventSettings,
     StorageSettings,
     WebhookSettings,
 ):
@@ -107,6 +115,20 @@ class Settings(
             check_placements(self.parsed_lanes, [LOCAL, *self.placements])
         except ValueError as error:
             raise TraitError(f"EasyMLNB.lanes: {error}.") from error
+
+    def check_gate(self) -> None:
+        """Raise ``TraitError`` if the quality gate is required and a tool is missing."""
+        absent = installation.missing("ruff", "bandit", "detect_secrets")
+        if self.quality_gate == "required" and absent:
+            raise TraitError(
+                f"EasyMLNB.quality_gate = 'required' needs {' and '.join(absent)}, which are not "
+                "installed in the server's environment: pip install 'easymlnb[gate]'"
+            )
+
+    def check_events(self) -> None:
+        """Raise ``TraitError`` if a bridge or a source of files names no user and must."""
+        self.parsed_bridges(shared=self.shared)
+        self.sources(shared=self.shared)
 
     @property
     def worker_memory_bytes(self) -> int:

@@ -30,10 +30,12 @@ from easymlnb_server.comparisons.shadow import ShadowComparisons
 from easymlnb_server.context import ServerContext
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.credentials.manager import CredentialStore
+from easymlnb_server.credentials.mounted import read_mounted
 from easymlnb_server.http import pages
 from easymlnb_server.identity.access import SingleUserDirectory
 from easymlnb_server.identity.api_keys.keys import ApiKeys
 from easymlnb_server.identity.audit.log import AuditLog
+from easymlnb_server.identity.grants import CALLS_ONLY
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.identity.usage.meter import UsageMeter
@@ -49,6 +51,7 @@ from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.protocols.mcp.manager import McpServer
 from easymlnb_server.protocols.oip.manager import ModelRepository
 from easymlnb_server.publishing.ownership import Ownership
+from easymlnb_server.publishing.preloading import PreloadedBundles
 from easymlnb_server.publishing.promotions import Promotions
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
@@ -68,6 +71,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
+from easymlnb_server.wiring_events import event_parts
 from easymlnb_server.wiring_models import ModelAccess, model_parts
 from easymlnb_server.wiring_placements import (
     HubParts,
@@ -121,7 +125,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
     common = shared_profiles(settings, credentials)
     registration = WorkerRegistration()
     keys = _key_source(settings, folder)
-    stored_credentials = CredentialStore(keys, shared=settings.shared)
+    stored_credentials = CredentialStore(
+        keys, shared=settings.shared, mounted=read_mounted(settings.credentials_folder)
+    )
     environments = _environments(settings, server, folder)
     deployments = _deployments(
         settings, registration, environments, stored_credentials, on_nodes=hub is not None
@@ -133,6 +139,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         shared=settings.shared,
         require_locked=settings.require_locked_environments,
         accounts=deployments.accounts,
+        gate=settings.gate_settings,
     )
     traffic = TrafficManager(publisher)
     services = ServiceRegistry(
@@ -140,6 +147,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         published,
         shared=settings.shared,
         account=account(),
+        grant=CALLS_ONLY if settings.bundles else None,
+        everyone=settings.trust_cluster,
         wake_version=traffic.wake_version,
     )
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -172,6 +181,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
     webhooks = _webhooks(settings, server, published, keys)
     jobs.on_outcome.append(webhooks.outbox)
     access = ModelAccess(directory, ModelTokens(secret))
+    idempotency = IdempotencyCache()
+    events = event_parts(settings, directory, services, invoker, idempotency, jobs, metrics)
     models = model_parts(settings, services, publisher, traffic, invoker, jobs, spool, access)
     context = ServerContext(
         invoker=invoker,
@@ -180,6 +191,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         services=services,
         published=published,
         publisher=publisher,
+        preloaded=PreloadedBundles(publisher, settings.bundles, services.user.name),
         ownership=Ownership(publisher),
         live=live,
         registration=registration,
@@ -194,7 +206,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         apps=apps,
         node_kernels=node_kernels(settings, server, folder),
         placement_views=placement_views(settings, hub, common, credentials),
-        idempotency=IdempotencyCache(),
+        idempotency=idempotency,
         users=directory,
         jobs=jobs,
         batches=Batches(jobs, invoker),
@@ -219,6 +231,8 @@ def build(settings: Settings, server: ServerApp) -> Components:
         models=models.registry,
         model_templates=models.templates,
         mlaas=models.mlaas,
+        bridges=events.bridges,
+        storage_events=events.storage_events,
         user_servers=hub.user_servers if hub is not None else None,
     )
     revoker = AccessRevoker(
@@ -248,6 +262,7 @@ def build_lifecycle(
         await context.usage.open(store.call_usage)
         await context.quotas.open(store.service_limits)
         context.schedules.prepare(store)
+        context.storage_events.prepare(store)
         await context.webhooks.prepare(store)
         if hub is not None:
             await hub.users.open(store.people)
@@ -268,7 +283,10 @@ def build_lifecycle(
         yield "recordings", components.context.recordings.run
         yield "shadow comparisons", components.context.shadow_comparisons.run
         yield "schedules", components.context.schedules.run
+        yield "bundles", partial(context.preloaded.run, server.stop)
         yield "webhooks", components.context.webhooks.run
+        yield "bridges", context.bridges.run
+        yield "storage events", context.storage_events.run
         for number in range(RUNNERS):
             yield f"comparisons {number}", components.context.comparisons.run
 
@@ -280,6 +298,7 @@ def build_lifecycle(
         orphaned_workers=placements.orphaned_workers,
         prepare=prepare,
         duties=duties,
+        drain=settings.drain_seconds,
     )
 
 

@@ -25,7 +25,12 @@ from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
-from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.placement.registry import (
+    LOCAL,
+    LocalPlacements,
+    PersonalPlacements,
+    PlacementProvider,
+)
 from easymlnb_server.settings import Settings
 
 PLACED = "placed"
@@ -62,6 +67,8 @@ def build_placements(
         inherit=settings.inherited_environment,
         gpus=gpus.visible_gpus(os.environ, gpus.detect_gpus()),
     )
+    if settings.bundles:
+        return LocalPlacements(local)
     if not settings.is_node:
         common.get()
     credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)

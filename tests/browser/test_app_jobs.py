@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 
 SERVICES = """
 import time
+from collections.abc import Iterator
 from pathlib import Path
 import easymlnb as ml
 
@@ -44,6 +45,15 @@ def steady(folder: str) -> str:
     finally:
         (Path(folder) / "ended").touch()
     return "it went on"
+
+@ml.service
+def parts(folder: str) -> Iterator[str]:
+    yield "the first part"
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    yield "x" * 400_000  # more than may be unread
+    yield "the last part"
+    (Path(folder) / "ended").touch()
 
 @ml.service
 def half(x: float, digits: int = 1) -> float:
@@ -118,6 +128,24 @@ def test_a_call_goes_on_without_its_page(
         page.locator(".em-history li").nth(1).wait_for()
         assert page.locator(".em-running").count() == 0
     assert (tmp_path / "runs").read_text() == "run run "
+
+
+def test_a_stream_goes_on_without_its_page(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/parts")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("the first part").first.wait_for()
+        page.reload()
+        page.get_by_text("the first part").first.wait_for()
+        page.goto("about:blank")
+        (tmp_path / "go").touch()
+        apps.wait_for((tmp_path / "ended").exists, "the stream waits for its page")
+        page.go_back()
+        page.get_by_text("the first part").first.wait_for()
+        page.get_by_text("the last part").first.wait_for()
 
 
 def test_a_stop_reaches_a_call_that_was_taken_up(

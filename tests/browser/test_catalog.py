@@ -61,10 +61,21 @@ def looks_evil(text: Annotated[str, Field(title=EVIL, description=LINK)] = EVIL,
         raise ValueError(text)
     return text
 '''
+CHECKED = '''
+import pickle
+import easymlnb as ml
+
+@ml.service(title="Checked counter", license="CC-BY-4.0", tags=["demo"],
+            metadata={"tasks": ["Computer Vision", "<b>"], "libraries": ["PyTorch"]})
+def looks_checked(number: int = 3) -> int:
+    """Counts what was pickled."""
+    return len(pickle.loads(pickle.dumps([0] * number)))
+'''
 BASE = "/user/ann/"
 PAGES = {
     "catalog": "",
     "service": "services/looks_cells/page",
+    "quality": "services/looks_checked/page",
     "docs": "docs#call_looks_cells",
     "nothing": "?q=nothing+like+it",
     "error": "services/nosuch/page",
@@ -78,6 +89,8 @@ def server(tmp_path_factory):
     folder, notebook = tmp_path_factory.mktemp("looks"), make_notebook(NOTEBOOK)
     with running_server(folder, notebook, base=BASE, app_kernels=1) as made:
         example = made.http.get("services/looks_cells").json()["examples"][0]
+        found = made.publish(make_notebook(CHECKED), "checked.ipynb", gate="true")
+        assert found["state"] == "ready", found
         for threshold in (0.5, 0.2, 0.95, 0.5):
             made.call("looks_cells", **example, threshold=threshold)
         for kind in ("a", EVIL):
@@ -228,6 +241,18 @@ def test_a_card_leads_to_its_page_and_a_tag_back(visit):
     page.locator("#cards li").wait_for()
     assert page.locator("#cards li").count() == 1
     assert page.get_by_label("biology").is_checked()
+
+
+def test_a_badge_leads_to_the_findings(visit):
+    page = visit.open("?library=pytorch")
+    (card,) = page.locator("#cards li").all()
+    assert re.search(r"checked \d{4}-\d\d-\d\d, 6 findings", card.inner_text())
+    page = visit.open("services/looks_checked/page")
+    table = page.locator("section[aria-labelledby=quality]")
+    assert table.get_by_role("row").filter(has_text="cell 1, line 9").count() == 1
+    assert table.get_by_role("link", name="bandit:B301").count() == 1
+    visit.open("services/looks_checked/versions/1/page")
+    assert page.locator("section[aria-labelledby=quality]").is_visible()
 
 
 def test_the_catalog_works_without_scripts(server, chromium):

@@ -23,13 +23,14 @@ OPTIONAL = {"joblib", "matplotlib", "mlflow", "onnxruntime", "optuna", "tqdm"}
 BETTER_WITH = {"numpy"}
 """Used by the server if they are there: comparisons then measure how far images are apart."""
 
-WHERE_USED = {"arrow", "data", "torch", "train"}
+WHERE_USED = {"arrow", "data", "deepaas", "gate", "torch", "train"}
 """Extras whose packages the kernel side may import inside a function."""
 
-LAZY = KERNEL / "training"
-"""Imported by functions only, so that its modules may import the packages of ``WHERE_USED``."""
+LAZY = (KERNEL / "training", KERNEL / "compat")
+"""Imported by functions or authors only, so that their modules may import the packages of
+``WHERE_USED``."""
 
-OF_SERVER = {"server", "grpc", "hub", "otel", "postgres"}
+OF_SERVER = {"server", "grpc", "hub", "kafka", "mqtt", "otel", "postgres", "storage"}
 
 
 @cache
@@ -40,7 +41,7 @@ def imported(source: Path, *, at_start: bool) -> frozenset[str]:
     """
     found: set[str] = set()
     for path in source.rglob("*.py"):
-        if at_start and path.is_relative_to(LAZY):
+        if at_start and any(map(path.is_relative_to, LAZY)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in _run_at_start(tree) if at_start else ast.walk(tree):

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,15 @@ PLACES = {
     r"([A-Za-z0-9._-]{8,64})": "{request_id}",
     r"([a-z0-9_-]{1,63})": "{version}",
     r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
+    r"([A-Za-z_][A-Za-z0-9_]{0,62})": "{source}",
     r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
     r"(.+)": "{label}",
     r"((?:~/)?[A-Za-z0-9_-]+)": "{name}",
     r"([A-Za-z0-9_-]{1,63})": "{version}",
     r"([A-Za-z0-9_-]{1,64})": "{alias}",
     r"([a-z-]+)/([a-z-]+)": "{resource}/{call}",
+    r"([^/]{1,200})": "{model}",
+    r"([0-9A-Za-z-]{1,64})": "{uuid}",
 }
 
 
@@ -264,7 +268,8 @@ def test_names_used_in_the_pages_exist(page: Path) -> None:
     for name in set(re.findall(r"\bml\.(\w+)", text(page))):
         assert hasattr(easymlnb, name), f"ml.{name} in {page.name}"
     for home, name in set(re.findall(r"^from (easymlnb[\w.]*) import (\w+)$", text(page), re.M)):
-        assert hasattr(importlib.import_module(home), name), f"{home}.{name} in {page.name}"
+        exists = hasattr(importlib.import_module(home), name) or find_spec(f"{home}.{name}")
+        assert exists, f"{home}.{name} in {page.name}"
 
 
 def code_of(page: Path) -> list[str]:

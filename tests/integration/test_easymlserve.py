@@ -140,7 +140,7 @@ def check_services(server: RunningServer) -> None:
     assert (day["model"], len(day["energy"]), day["time"][0]) == ("day", 48, "2026-01-03 00:00:00")
     assert mean["energy"][0] == (24 + 0) / 2
 
-    cells = np.zeros((6, 6), np.uint8)
+    cells = np.zeros((700, 700), np.uint8)  # the answer is over 1 MB, and so a file
     cells[1:3, 1:3] = cells[4:, 4:] = 9
     found = process(server, "segmentation", **encoded(cells))
     labels = np.frombuffer(base64.b64decode(found["image"]), found["dtype"])
@@ -227,6 +227,9 @@ def test_requests_and_errors_of_fastapi(work: RunningServer) -> None:
         [0, 4, 8, "a", "b"],
     )
     assert post("cell", content=b'{"n": 2}') == (200, {"twice": 4})  # no content type is JSON
+    large = encoded(np.zeros((700, 700, 3), np.uint8))  # over 1 MB, and so a file
+    status, found = post("histogram", "?bins=3", json=large)
+    assert (status, found["r"]["counts"]) == (200, [0, 490_000, 0])
     status, found = post("cell")
     assert (status, found["detail"][0]["loc"]) == (422, ["body", "n"])
     for sent, kind in (

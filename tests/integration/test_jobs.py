@@ -1,12 +1,14 @@
 """Jobs on a real server: submit, follow, cancel, retry, and survive kills of workers and server."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,12 +241,48 @@ def test_prefer_waits_for_the_result_or_not(server: RunningServer, tmp_path: Pat
 
 
 def test_a_service_may_turn_overdue_calls_into_jobs(server: RunningServer, tmp_path: Path) -> None:
-    answer = server.call("patient", folder=str(tmp_path))
-    assert answer.status_code == 202
+    with ThreadPoolExecutor(2) as pool:  # the only worker runs one, and the other one waits
+        both = list(pool.map(lambda _: server.call("patient", folder=str(tmp_path)), range(2)))
+    assert [answer.status_code for answer in both] == [202, 202]
     (tmp_path / "go").touch()
-    assert ended(server, answer.json()["id"])["state"] == "succeeded"
+    done = [ended(server, answer.json()["id"]) for answer in both]
+    assert [one["state"] for one in done] == ["succeeded"] * 2
+    began = sorted(states(server, one["id"])[0][1] for one in done)
+    assert began == ["queued", "running"] and all(len(one["attempts"]) == 1 for one in done)
     with ml.connect(server.url, server.token) as client:
         assert client.patient(folder=str(tmp_path)) == "done"
+
+
+def test_a_running_call_goes_on_as_a_job(server: RunningServer, tmp_path: Path) -> None:
+    def promoted(folder: Path, steps: int) -> tuple[str, int]:
+        values = {"folder": str(folder), "steps": steps}
+        answer = server.http.post("services/slow/call", json=values, headers={"Prefer": "wait=1"})
+        assert (answer.status_code, answer.json()["state"]) == (202, "running"), answer.text
+        return answer.json()["id"], pid(server, folder, 0)  # it began as a plain call
+
+    id, worker = promoted(tmp_path, 2)
+    assert server.call("double", x=1).json() == 2  # another worker serves in its place
+    (tmp_path / "go-0").touch()
+    server.wait_for(lambda: job(server, id)["progress"] == 0.5, "there is no progress")
+    server.stop(signal.SIGKILL)
+    (tmp_path / "go-1").touch()
+    server.wait_for((tmp_path / "done-1").exists, "the call waits for its server")
+    server.start()
+    done = ended(server, id)
+    assert [one["outcome"] for one in done["attempts"]] == ["succeeded"]
+    assert result(server, id).json() == [1, 1]
+    assert [state for _, state in states(server, id)] == ["running", "succeeded"]
+    assert server.http.get(f"jobs/{id}/log").text == "step 0\nstep 1\n"
+    assert [one["step"] for one in done["metrics"]] == [0, 1]
+    assert [one["label"] for one in done["files"]] == ["notes/log.txt"]
+    folder = tmp_path / "canceled"
+    folder.mkdir()
+    id, worker = promoted(folder, 1)
+    assert server.http.post(f"jobs/{id}/cancel").status_code == 202
+    assert ended(server, id)["state"] == "cancelled"
+    server.wait_for(lambda: not psutil.pid_exists(worker), "its worker is left")
+    assert server.http.post(f"jobs/{id}/retry").status_code == 202  # the input is stored
+    (folder / "go-0").touch()
 
 
 def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path) -> None:
@@ -280,6 +318,38 @@ def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path)
     page = server.http.get(f"jobs/{job.id}/page").text
     assert "notes/log.txt" in page and "step 1" in page and "succeeded" in page
     assert job.id in server.http.get("jobs/page", params={"state": "succeeded"}).text
+
+
+def test_events_arrive_once_over_many_connections(server: RunningServer, tmp_path: Path) -> None:
+    id = submit(server, "slow", folder=str(tmp_path), steps=2)
+    (tmp_path / "go-0").touch()
+    seen: list[int] = []
+    for cut in range(50):
+        if cut == 40:
+            (tmp_path / "go-1").touch()
+            ended(server, id)
+        headers = {"Last-Event-ID": str(seen[-1] if seen else 0)}
+        with server.http.stream("GET", f"jobs/{id}/events", headers=headers) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("id: "):
+                    seen.append(int(line.removeprefix("id: ")))
+                if line and not line.startswith("retry"):
+                    break  # the connection is cut
+    assert stream.status_code == 204  # nothing is left
+    assert seen == list(range(1, len(seen) + 1)) and len(seen) >= 3
+    assert len(states(server, id)) == 3
+
+
+@pytest.mark.parametrize("route", ["jobs", "batches"])
+def test_gigabytes_are_refused_before_they_are_sent(server: RunningServer, route: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Content-Length": str(3 * 2**30), "Authorization": f"token {server.token}"}
+    connection.request("POST", f"/easymlnb/services/double/{route}", headers=headers)
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    assert (answer.status, error["code"]) == (413, "too_large")
+    assert "is over the limit of" in error["message"]
+    connection.close()
 
 
 def test_a_key_means_one_job(server: RunningServer) -> None:
@@ -407,6 +477,8 @@ def test_plain_calls_make_no_statement(server: RunningServer) -> None:
         assert server.call("double", x=n).json() == 2 * n
         headers = {"Accept": "text/event-stream"}  # not on the fast path
         assert server.http.post("services/double/call", json={"x": n}, headers=headers).is_success
+        headers = {"Prefer": "wait=60"}  # a job only if it takes long
+        assert server.http.post("services/double/call", json={"x": n}, headers=headers).is_success
     assert statements_of_requests(server) == before
     for id in queued:
         server.http.delete(f"jobs/{id}")
@@ -423,6 +495,8 @@ def test_schedules_and_webhooks_outlive_their_server(
         return done.stdout.strip()
 
     with receiving() as receiver, ml.connect(server.url, server.token) as client:
+        own = client.double.options(webhook=receiver.url, webhook_events=["job.failed"])
+        assert own.submit(x=1).wait().webhook_secret.startswith("whsec_")  # it does not fail
         receiver.answers = [503]
         secret = run("webhooks", "add", receiver.url, "--service", "double")
         client.admin.create_webhook("mailto:ann@example.org", service="double")
@@ -454,9 +528,20 @@ def test_schedules_and_webhooks_outlive_their_server(
         assert (now["runs"], now["last_job"], now["paused"]) == (2, missed[0].id, False)
         assert len(client.jobs.list(service="double")) >= 2 and len(missed) == 1
         assert len(receiver.messages) == 3 and len(set(receiver.ids)) == 2
+        own = client.double.options(webhook=receiver.url, webhook_secret=secret)
+        single = own.submit(x=2)
+        assert single.webhook_secret == secret
+        server.wait_for(
+            lambda: (
+                len(client.admin.deliveries(job=single.id)) == 3
+                and all(one["state"] == "delivered" for one in client.admin.deliveries())
+            ),
+            "the webhook of a single job was not called",
+        )
+        assert len(receiver.messages) == 5
         for headers, body in receiver.messages:
             assert Webhook(secret).verify(body, headers)["type"] == "job.succeeded"
-        assert len(mailbox[0].messages) == 2
+        assert len(mailbox[0].messages) == 3
         assert b"double: job succeeded" in mailbox[0].messages[0]
         page = server.http.get(f"jobs/{first}/page").text
         assert "Webhooks and mail" in page and "mailto:ann@example.org" in page

@@ -27,10 +27,13 @@ from easymlnb_server.http.routes import (
     REQUEST,
     SESSION,
     SHARED_ROUTES,
+    SOURCE,
     UPLOAD,
     USER,
     VERSION,
 )
+from easymlnb_server.protocols.deepaas.handlers import MODEL as DEEPAAS_MODEL
+from easymlnb_server.protocols.deepaas.handlers import UUID
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, methods, upgrade
 from support.server import free_port
@@ -140,6 +143,19 @@ OWN, MODEL = "services/NAME", "v2/models/NAME"
 NO_ROWS: dict[str, Any] = {"dataframe_records": []}
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ID = "0" * 32
+OF_DEEPAAS: dict[str, tuple[Probe, ...]] = {
+    **dict.fromkeys(("/", "/swagger\\.json", "/v2/", "/v2/models/"), (Probe("get", "call", 404),)),
+    **dict.fromkeys(("", "/v2", "/v2/models"), (Probe("get", "call", 308),)),
+    "/v2/models/DEEP/": (Probe("get", "call", 404),),
+    "/v2/models/DEEP": (Probe("get", "call", 308),),
+    "/v2/models/DEEP/predict/": (Probe("post", "call", 404),),
+    "/v2/models/DEEP/predict": (Probe("post", "call", 308),),
+    "/v2/models/DEEP/train/": (Probe("get", "call", 404), Probe("post", "call", 404)),
+    "/v2/models/DEEP/train": (Probe("get", "call", 308), Probe("post", "call", 308)),
+    "/v2/models/DEEP/train/UUID": (Probe("get", "call", 404), Probe("delete", "call", 404)),
+}
+"""The routes of a service that is of no DEEPaaS module."""
+
 OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     OWN: (Probe("get", "see"), Probe("delete", "manage", harms=True)),
     f"{OWN}/access": (
@@ -170,6 +186,7 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
         Probe("put", "manage", send={"json": {"all": {"concurrent": 9}}}, harms=True),
     ),
     f"{OWN}/versions/1/provenance": (Probe("get", "manage"),),
+    f"{OWN}/versions/1/quality": (Probe("get", "manage", 404),),  # the gate did not run
     f"{OWN}/versions/1/diff": (Probe("get", "manage"),),
     f"{OWN}/versions/1/bundle": (Probe("get", "manage"),),
     f"{OWN}/versions/1/notebook": (Probe("get", "manage"),),
@@ -210,6 +227,8 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/version": (Probe("get", "call"),),
     f"{OWN}/process": (Probe("post", "call", send={"json": {}}),),
     f"{OWN}/assistant": (Probe("get", "call"),),
+    **{f"{OWN}/deepaas{at}": probes for at, probes in OF_DEEPAAS.items()},
+    f"{OWN}/events": (Probe("post", "call", 400),),
     MODEL: (Probe("get", "see"),),
     f"{MODEL}/ready": (Probe("get", "see"),),
     f"{MODEL}/config": (Probe("get", "see"),),
@@ -255,6 +274,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "v2/repository/index": {"post": 200},
     "assistants": {"get": 200},
     "docs": {"get": 200},
+    "metadata": {"get": 200},
     "me": {"get": 200},
     "keys": {"get": 200, "post": 400},
     "keys/page": {"get": 200},
@@ -304,6 +324,10 @@ OF_NONE: dict[str, dict[str, int]] = {
     "deliveries": {"get": 200},
     "deliveries/JOB": {"get": 404},
     "deliveries/JOB/retry": {"post": 404},
+    "bridges": {"get": 200},
+    "bridges/SOURCE": {"get": 404},
+    "storage-events": {"get": 200},
+    "storage-events/SOURCE": {"get": 404},
     "models": {"get": 200, "post": 400},
     "models/page": {"get": 200},
     "models/NAME": {"get": 404, "patch": 400, "delete": 404},
@@ -339,6 +363,7 @@ OPEN |= {f"mlaas/{FULL_NAME}/{path}" for path in ("train", "status", "predict")}
 STANDS_FOR = {
     FULL_NAME: "NAME",
     BUNDLE: "BUNDLE",
+    SOURCE: "SOURCE",
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
     JOB: "JOB",
@@ -347,6 +372,8 @@ STANDS_FOR = {
     API_KEY: "SECRET",
     KEY: "KEY",
     CREDENTIAL: "CREDENTIAL",
+    DEEPAAS_MODEL: "DEEP",
+    UUID: "UUID",
     VERSION: "1",
     KERNEL: ID,
     MODEL_ALIAS: "REF",
@@ -453,6 +480,7 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             .replace("([a-z-]+)/([a-z-]+)", "registered-models/none")
             .replace("NAME", NOWHERE)
             .replace("KEY", f"key_{'0' * 16}")
+            .replace("SOURCE", "absent")
         )
         for method, status in found.items():
             answer = ask(shared, asker, method, at)

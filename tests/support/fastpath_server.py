@@ -85,6 +85,7 @@ class Pool:
 class Services:
     draining = False
     shared = False
+    everyone = False
     user = Caller("me", admin=True)
 
     def __init__(self, **changes: Any) -> None:

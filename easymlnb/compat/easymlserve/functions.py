@@ -34,6 +34,8 @@ def service_function(
     found = _signature(method)
     model = _request_model(found)
     returns = route.get("response_model", found.return_annotation)
+    if returns is None and "response_model" in route:
+        returns = EMPTY  # FastAPI then sends what the method returns
     convert = _converter(returns)
 
     def arguments(values: dict[str, Any]) -> dict[str, Any]:

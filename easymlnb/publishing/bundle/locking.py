@@ -62,14 +62,14 @@ def lock_packages(packages: Mapping[str, str], folder: Path) -> LockedPackages:
     if not program:
         raise BundleRejected(f"environment='locked' needs {uv.HINT}.")
     versions = {name: version for name, version in packages.items() if name != "easymlnb"}
-    wheels = dict(_own_wheels(program, versions, folder))
+    wheels = dict(own_wheels(program, versions, folder))
     pinned = [f"{name}=={version}" for name, version in versions.items() if name not in wheels]
-    lines = _compile(program, pinned)
+    lines = [*_compile(program, pinned)]
     for name, wheel in wheels.items():
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         version = wheel.name.split("-")[1]
         lines.append(f"{name}=={version} \\\n    --hash=sha256:{digest}")
-    text = "".join(f"{line}\n" for line in sorted(lines)).replace("\0", "\n")
+    text = "".join(f"{line}\n" for line in sorted(lines))
     files: dict[str, bytes | Path] = {wheel.name: wheel for wheel in wheels.values()}
     files[REQUIREMENTS] = text.encode()
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -88,7 +88,7 @@ def _notes(versions: dict[str, str], wheels: dict[str, Path]) -> list[str]:
     return notes
 
 
-def _own_wheels(program: str, versions: Iterable[str], folder: Path) -> Iterable[tuple[str, Path]]:
+def own_wheels(program: str, versions: Iterable[str], folder: Path) -> Iterable[tuple[str, Path]]:
     """Yield a wheel of each package that was not installed from an index."""
     for name in versions:
         found = metadata.distribution(name)
@@ -118,10 +118,10 @@ def _build(program: str, name: str, url: str, folder: Path) -> Path:
     source = Path(url2pathname(unquote(urlsplit(url).path)))
     out = folder / f"build-{name}"
     command = ["build", "--wheel", "--python", sys.executable, "--out-dir", str(out), str(source)]
-    first = _run(program, [*command, *_index()])
+    first = run(program, [*command, *_index()])
     if first.returncode:
         # Without an index the build backend may be here, in this environment.
-        second = _run(program, [*command, "--no-build-isolation", *_index()])
+        second = run(program, [*command, "--no-build-isolation", *_index()])
         if second.returncode:
             raise BundleRejected(
                 f"The wheel of the editable package {name!r} in {str(source)!r} could not be "
@@ -131,30 +131,49 @@ def _build(program: str, name: str, url: str, folder: Path) -> Path:
     return wheel
 
 
-def _compile(program: str, pinned: list[str]) -> list[str]:
+def _compile(program: str, pinned: list[str]) -> Iterable[str]:
     """Return the pins with the digests of their files; raises ``BundleRejected``."""
-    options = ("--no-deps", "--generate-hashes", "--no-header", "--no-annotate", "--quiet")
-    command = ["pip", "compile", "-", *options, "--python", sys.executable, *_index()]
-    done = _run(program, command, "\n".join(pinned))
-    if done.returncode:
+    try:
+        return compile_lock(program, pinned, ["--no-deps"]).values()
+    except BundleRejected as error:
         raise BundleRejected(
             "The packages cannot be locked, because the package index does not have all of them. "
             "Set UV_INDEX or UV_FIND_LINKS for this kernel, or EasyMLNB.environment_index_url or "
-            f"environment_wheelhouse for its server. uv reports:\n{done.stderr.strip()[-SHOWN:]}"
-        )
+            f"environment_wheelhouse for its server. {error.message}"
+        ) from error
+
+
+def compile_lock(
+    program: str, wanted: Iterable[str], options: Iterable[str], wheels: Path | None = None
+) -> dict[str, str]:
+    """Return a pin with the digests of its files for each package, by its name.
+
+    ``options`` are uv's, and ``wheels`` is a folder with packages that no index has. Raises
+    ``BundleRejected`` with what uv reports.
+    """
+    folders = [wheels] if wheels is not None else []
+    options = [*options, *(part for one in folders for part in ("--find-links", str(one)))]
+    command = ["pip", "compile", "-", "--generate-hashes", "--no-header", "--no-annotate"]
+    command += ["--quiet", *options, "--python", sys.executable, *_index()]
+    done = run(program, command, "\n".join(wanted))
+    if done.returncode:
+        raise BundleRejected(f"uv reports:\n{done.stderr.strip()[-SHOWN:]}")
     lines = done.stdout.replace("\r\n", "\n").strip("\n")
     # A requirement and the lines of its digests, which are indented, stay together.
-    parts = [part for part in lines.replace("\n ", "\0 ").split("\n") if part.strip()]
-    return [part if "--hash=" in part else _with_digests(part.strip()) for part in parts]
+    parts = lines.replace("\n ", "\0 ").split("\n")
+    found = (part.replace("\0", "\n").strip() for part in parts if part.strip())
+    folders += _local_folders()
+    pins = (pin if "--hash=" in pin else _with_digests(pin, folders) for pin in found)
+    return {pin.partition("==")[0]: pin for pin in pins}
 
 
-def _with_digests(pin: str) -> str:
+def _with_digests(pin: str, folders: Iterable[Path]) -> str:
     """Return a pin with the digests of its wheels in local folders, which uv does not read."""
     from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
     name, _, version = pin.partition("==")
     digests = []
-    for folder in _local_folders():
+    for folder in folders:
         for wheel in sorted(folder.glob("*.whl")):
             try:
                 found, release, *_ = parse_wheel_filename(wheel.name)
@@ -167,7 +186,7 @@ def _with_digests(pin: str) -> str:
             f"The package index has no digest of {pin}, so the environment cannot be locked. Use "
             "an index with digests, or a folder with wheels."
         )
-    return " \\\0    ".join([pin, *(f"--hash=sha256:{one}" for one in dict.fromkeys(digests))])
+    return " \\\n    ".join([pin, *(f"--hash=sha256:{one}" for one in dict.fromkeys(digests))])
 
 
 def _local_folders() -> list[Path]:
@@ -176,7 +195,7 @@ def _local_folders() -> list[Path]:
     return [path for path in paths if path.is_dir()]
 
 
-def _run(program: str, command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
+def run(program: str, command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             [program, *command],

@@ -6,12 +6,13 @@ neither.
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from random import random
 from types import TracebackType
 from typing import Any, ClassVar
 from urllib.parse import unquote
+
+from msgspec import structs
 
 from easymlnb.contract.errors import (
     BadRequest,
@@ -26,11 +27,12 @@ from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
-from easymlnb_server.calls.idempotency import IdempotentCall
+from easymlnb_server.calls.idempotency import PAGE_PATIENCE, RESUME, IdempotentCall, fingerprint
 from easymlnb_server.calls.invoker import Invocation, settle
 from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
+from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult, models_text
@@ -38,20 +40,17 @@ from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.jobs.handlers import send_accepted, send_result, submit
+from easymlnb_server.jobs import promotion
+from easymlnb_server.jobs.handlers import send_accepted, send_result, submission
+from easymlnb_server.jobs.models import Job
+from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE, Selection
-from easymlnb_server.uploads.handlers import HEADER, owner_of, with_uploads
+from easymlnb_server.uploads.handlers import owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
 VERSION, MODEL = "X-Easymlnb-Version", "X-Easymlnb-Model"
 """The header that names a version: in a request the wanted one, in a response that which ran."""
-
-RESUME = "X-Easymlnb-Resume"
-"""The header of a request that only waits for the call with its idempotency key."""
-
-PAGE_PATIENCE = 60.0
-"""Seconds that the call of a page continues without the page."""
 
 
 class CallHandler(SpooledBodyHandler):
@@ -79,6 +78,7 @@ class CallHandler(SpooledBodyHandler):
         self._version = ""
         self._answering = self._models = ""
         self._shared: IdempotentCall | None = None
+        self._reader: StreamReader | None = None
         self._left = False
 
     async def before_body(self) -> None:
@@ -176,16 +176,38 @@ class CallHandler(SpooledBodyHandler):
         """Submit the call as a job, and send its result if that is there in time."""
         if self._live:
             raise BadRequest("A live call cannot be a job. Remove the Prefer header.")
-        self._submitted = True
-        job = await submit(self, name, body, view=self._view, version=self._version)
-        if wait:
-            job = await self.state.jobs.wait(job.id, job.owner, wait)
+        jobs, target = self.state.jobs, self._target
+        assert target is not None
+        order = await submission(self, name, body, view=self._view, version=self._version)
         if "Prefer" in self.request.headers:
             self.set_header("Preference-Applied", f"wait={wait:g}" if wait else "respond-async")
-        if job.state.ended:
-            await send_result(self, job)
+        if wait and promotion.may_start_plain(jobs, order, target):
+            found = await self._run_plain_first(order, wait)
         else:
-            send_accepted(self, job)
+            self._submitted = True
+            job = await jobs.submit(order)
+            found = await jobs.wait(job.id, job.owner, wait) if wait else job
+        if isinstance(found, CallResult):
+            await self._write(found)
+        elif found.state.ended:
+            await send_result(self, found)
+        else:
+            send_accepted(self, found)
+
+    async def _run_plain_first(self, order: Submission, wait: float) -> CallResult | Job:
+        """Run the call until it takes too long, and then as a job."""
+        jobs = self.state.jobs
+        request = structs.replace(
+            self._request(order.service, order.body),
+            accept=order.accept,
+            timeout=jobs.check(order).timeout,
+            progress=True,
+            may_become_job=True,
+        )
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        self._submitted = True
+        call = self._invocation = self.state.invoker.start(request, settle(done), self)
+        return await promotion.wait(jobs, call, done, order, wait)
 
     def _request(self, name: str, body: Body) -> CallRequest:
         headers = self.request.headers
@@ -226,7 +248,7 @@ class CallHandler(SpooledBodyHandler):
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
         name = request.service
         target = self._target = self._find(name)
-        if target.spec.stream:
+        if target.spec.stream and self.page_token is None:
             raise BadRequest(
                 f"{name!r} is a streaming service, and a stream cannot be replayed. Remove the "
                 "Idempotency-Key header."
@@ -236,12 +258,15 @@ class CallHandler(SpooledBodyHandler):
         if RESUME in self.request.headers:
             once, new = cache.resume(place), False
         else:
-            once, new = cache.join(place, await self._fingerprint(request.body))
+            once, new = cache.join(place, await fingerprint(self.request.headers, request.body))
         self._once = once
         if new:
             once.stop = self._cancel
             if self.page_token is not None:
                 once.patience, self._shared = PAGE_PATIENCE, once
+            if target.spec.stream:
+                once.stream = SharedStream(self._acknowledge_worker)
+                self._reader = once.stream.attach()
             return await cache.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)
@@ -249,12 +274,10 @@ class CallHandler(SpooledBodyHandler):
         self.set_header("Idempotency-Replayed", "true")
         limit = min(request.timeout, target.spec.timeout)
         left = max(limit - (time.monotonic() - self._began), MIN_TIMEOUT)
-        if once.progress is not None:
-            self.on_event(once.progress, b"")
-        once.followers.append(self.on_event)
         try:
             with (
                 cache.waiting(once, self.request_id, request.owner, name) as waiter,
+                once.following(self.on_event) as self._reader,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):
@@ -264,23 +287,9 @@ class CallHandler(SpooledBodyHandler):
                 self.on_accepted(once.target or target)
                 return result
         finally:
-            once.followers.remove(self.on_event)
             if not once.result.done():
                 self._leave()
         raise DeadlineExceeded(limit)
-
-    async def _fingerprint(self, body: Body) -> bytes:
-        """Return what tells this request from others; the priority and deadline do not."""
-        headers = self.request.headers
-        named = "\n".join(headers.get(n, "") for n in ("Content-Type", "Accept", HEADER))
-        digest = hashlib.sha256(named.encode())
-        if isinstance(body, bytes):
-            digest.update(body)
-        elif body.file is None:
-            digest.update(body.data)
-        else:
-            await asyncio.to_thread(body.file.read_into, digest.update)
-        return digest.digest()
 
     def on_accepted(self, target: Target) -> None:
         """Begin the response; not before, as a refusal has its own status."""
@@ -294,8 +303,8 @@ class CallHandler(SpooledBodyHandler):
 
     def on_event(self, message: Progress | Item, body: bytes) -> None:
         """Write progress, or an item of the stream."""
-        if self._shared is not None and isinstance(message, Progress):
-            self._shared.report(message)
+        if self._shared is not None:
+            self._shared.report(message, body)
         if self._outbox is None or self._left:
             return
         if isinstance(message, Item) and message.models and not self._headers_written:
@@ -306,6 +315,9 @@ class CallHandler(SpooledBodyHandler):
             self._cancel(error)
 
     def _acknowledge(self, size: int) -> None:
+        (self._reader.acknowledge if self._reader else self._acknowledge_worker)(size)
+
+    def _acknowledge_worker(self, size: int) -> None:
         if self._invocation is not None:
             self._invocation.acknowledge(size)
 
@@ -386,5 +398,7 @@ class CallHandler(SpooledBodyHandler):
     def _leave(self) -> None:
         """Wait no longer for a call that others may wait for."""
         once, self._once = self._once, None
+        if self._reader is not None:
+            self._reader.leave()
         if once is not None:
             once.leave()

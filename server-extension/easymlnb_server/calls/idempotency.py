@@ -4,11 +4,14 @@ The cache is in memory, bounded, and lost with the server.
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+
+from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import (
     CallCancelled,
@@ -16,9 +19,12 @@ from easymlnb.contract.errors import (
     EasyMLNBError,
     IdempotencyKeyConflict,
     InternalError,
+    LimitExceeded,
 )
-from easymlnb.contract.worker_protocol import Progress
-from easymlnb_server.dispatch.call import CallResult
+from easymlnb.contract.worker_protocol import Item, Progress
+from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
+from easymlnb_server.dispatch.bodies import Body
+from easymlnb_server.dispatch.call import CallResult, Listener
 from easymlnb_server.services.models import Target
 
 MAX_AGE = 600.0
@@ -30,6 +36,12 @@ MAX_BYTES = 64 * 2**20
 
 MAX_RESULT_BYTES = 2**20
 """Bytes of the largest result that is cached."""
+
+RESUME = "X-Easymlnb-Resume"
+"""The header of a request that only waits for the call with its idempotency key."""
+
+PAGE_PATIENCE = 60.0
+"""Seconds that the call of a page continues without the page."""
 
 Key = tuple[str, ...]
 
@@ -44,7 +56,7 @@ class IdempotentCall:
 
     ``stop`` ends it; ``callers`` is the number of requests that wait; ``target`` is the version
     that accepted it. Without callers it continues for ``patience`` seconds. ``followers`` get its
-    progress, of which ``progress`` is the latest.
+    events: progress, of which ``progress`` is the latest, and the items of a ``stream``.
     """
 
     key: Key
@@ -56,7 +68,8 @@ class IdempotentCall:
     target: Target | None = None
     patience: float = 0.0
     progress: Progress | None = None
-    followers: list[Callable[[Progress, bytes], None]] = field(default_factory=list)
+    followers: list[Listener] = field(default_factory=list)
+    stream: SharedStream | None = None
 
     def leave(self) -> None:
         """Count one request less; stop the call when none waits for it, maybe after a while."""
@@ -68,11 +81,34 @@ class IdempotentCall:
         else:
             self._stop_if_alone()
 
-    def report(self, progress: Progress) -> None:
-        """Pass progress to the requests that wait."""
-        self.progress = progress
+    def report(self, message: Progress | Item, body: bytes) -> None:
+        """Pass an event to the requests that wait, and keep it for later ones."""
+        if isinstance(message, Progress):
+            self.progress = message
+        elif self.stream is not None:
+            self.stream.add(body)
         for follower in tuple(self.followers):
-            follower(progress, b"")
+            follower(message, body)
+
+    @contextmanager
+    def following(self, listener: Listener) -> Iterator[StreamReader | None]:
+        """Pass all events to a request that waits; yield its place in the stream, if it is one."""
+        if self.progress is not None:
+            listener(self.progress, b"")
+        reader = self.stream.attach() if self.stream is not None else None
+        for item in self.stream.items if self.stream is not None else ():
+            listener(Item(id=0), item)
+        self.followers.append(listener)
+        try:
+            yield reader
+        finally:
+            self.followers.remove(listener)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the result and the items that are kept."""
+        items = self.stream.size if self.stream is not None else 0
+        return len(self.result.result().body) + items
 
     def _stop_if_alone(self) -> None:
         if not self.callers and not self.result.done():
@@ -189,7 +225,7 @@ class IdempotencyCache:
             del self._calls[call.key]
             return
         self._calls.move_to_end(call.key)  # ordered by their end
-        self._bytes += len(result.body)
+        self._bytes += call.size
         ended = [key for key, other in self._calls.items() if other.result.done()]
         while len(ended) > MAX_RESULTS or self._bytes > MAX_BYTES:
             self._remove(ended.pop(0))
@@ -202,10 +238,27 @@ class IdempotencyCache:
                 self._remove(call.key)
 
     def _remove(self, key: Key) -> None:
-        self._bytes -= len(self._calls.pop(key).result.result().body)
+        self._bytes -= self._calls.pop(key).size
+
+
+SAME = ("Content-Type", "Accept", "X-Easymlnb-Uploads")
+"""Headers that tell a request from others, besides its body."""
+
+
+async def fingerprint(headers: HTTPHeaders, body: Body) -> bytes:
+    """Return what tells a request from others; the priority and deadline do not."""
+    named = "\n".join(headers.get(name, "") for name in SAME)
+    digest = hashlib.sha256(named.encode())
+    if isinstance(body, bytes):
+        digest.update(body)
+    elif body.file is None:
+        digest.update(body.data)
+    else:
+        await asyncio.to_thread(body.file.read_into, digest.update)
+    return digest.digest()
 
 
 def _is_cacheable(result: CallResult) -> bool:
     if result.error is not None:
-        return result.error.status < 500
+        return result.error.status < 500 and not isinstance(result.error, LimitExceeded)
     return isinstance(result.body, bytes) and len(result.body) <= MAX_RESULT_BYTES

@@ -81,7 +81,7 @@ class InFlight:
 
     def with_keys(self) -> list[tuple["RunningCall", KeyGrant]]:
         """Return the calls that were made with API keys."""
-        return [(call, key) for call in self if (key := _key_of(call)) is not None]
+        return [(call, key) for call in self if (key := _key_of(call)) is not None and key.id]
 
     def by_version(self) -> dict[tuple[str, str], list[CallHandle]]:
         """Return the calls of each service and version."""

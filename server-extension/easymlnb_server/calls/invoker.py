@@ -108,7 +108,9 @@ class Invocation:
             )
         limit = min(request.timeout, spec.timeout)
         if request.operation:
-            limit, spec = request.timeout, _as_operation(spec)
+            spec = _as_operation(spec)
+        if request.operation or request.may_become_job:
+            limit = request.timeout
         now = time.monotonic()
         left = limit - (now - request.began)
         # At least a moment, also when the time is nearly over as the call changes versions.
@@ -140,6 +142,16 @@ class Invocation:
         for meter in self._admission or ():
             meter.refund()
         self._admission = ()
+
+    def detach(self) -> CallHandle:
+        """Release a call that continues as a job, which is counted and recorded as one."""
+        handle = self.handle
+        assert handle is not None
+        handle.on_done = handle.listener = self.handle = None
+        self._invoker.in_flight.discard(self)
+        for meter in self._admission or ():
+            meter.leave(0.0)
+        return handle
 
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
         self.streamed += len(body)

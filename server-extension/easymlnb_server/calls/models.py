@@ -29,6 +29,7 @@ class Entry(StrEnum):
     HTTP = "http"
     JOB = "job"
     MCP = "mcp"
+    BROKER = "broker"
     OIP = "oip"
 
 
@@ -82,6 +83,9 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     operation
         What a batch asks of the worker in place of a run of the function, see
         ``contract.batch_protocol``; empty for a plain call.
+    may_become_job
+        Whether the call continues as a job when it takes long, so that the service's own limit does
+        not end it.
     """
 
     service: str
@@ -108,6 +112,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     point: float = msgspec.field(default_factory=random)
     is_shadow: bool = False
     operation: str = ""
+    may_become_job: bool = False
 
 
 class StreamedItems:

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from easymlnb.contract.errors import CredentialNotFound, EasyMLNBError, NotReady
@@ -38,11 +39,20 @@ class CredentialStore:
         Where the keys are.
     shared
         Whether names of services start with their owners'.
+    mounted
+        Values by name that all services have.
     """
 
-    def __init__(self, keys: KeySource, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        shared: bool = False,
+        mounted: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._keys = keys
         self._shared = shared
+        self._mounted = mounted
         self._cipher: Cipher | None = None
         self._rows: Credentials | None = None
         self._entries: Mapping[str, Mapping[str, StoredCredential]] = {}
@@ -86,7 +96,8 @@ class CredentialStore:
         for name in names:
             full = qualified_name(owner, name) if self._shared else name
             own = self._entries.get(full, {})
-            values = {
+            values: dict[str, str | None] = dict(self._mounted)
+            values |= {
                 entry.name: self._decrypt(entry)
                 for entry in own.values()
                 # Another owner may have used the name before.

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import count
 from random import SystemRandom
+from typing import Any
 
 import msgspec
 
@@ -66,6 +67,9 @@ class Dispatcher:
     ----------
     no_workers
         Why there are no workers, for callers that wait for one.
+    give_up
+        Removes the worker of a link, which continues with its call, and returns it; ``None`` if
+        that is not possible.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Dispatcher:
         on_starved: Callable[[], None] | None = None,
     ) -> None:
         self.no_workers = NoWorkers()
+        self.give_up: Callable[[WorkerLink], Any] = lambda link: None
         self._limit = limit
         self._on_stuck = on_stuck
         self._on_starved = on_starved
@@ -184,6 +189,24 @@ class Dispatcher:
             return
         worker.cancel(handle.call.id)
         self._check_later(worker, handle)
+
+    def worker_of(self, handle: CallHandle) -> WorkerLink | None:
+        """Return the worker that runs a call alone; ``None`` if there is none."""
+        worker, run = self._running.get(handle.call.id), handle.run
+        if worker is None or worker.lost or run is None or handle.prefetched:
+            return None
+        return None if run.size > 1 or run.is_async else worker
+
+    def detach(self, handle: CallHandle, worker: WorkerLink) -> None:
+        """Release a call that runs alone, with its worker, which gets no more calls."""
+        run = handle.run
+        assert run is not None
+        del self._running[handle.call.id]
+        run.calls.remove(handle)
+        self._scheduler.run_ended(run)
+        self.leave(worker)
+        worker.keep_only(handle)
+        self._dispatch()
 
     def acknowledge(self, handle: CallHandle, size: int) -> None:
         """Report that the reader of a stream has received ``size`` more bytes."""

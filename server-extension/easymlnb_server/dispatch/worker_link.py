@@ -103,6 +103,13 @@ class WorkerLink:
             return
         self._calls[handle.call.id] = (handle, lambda ended, seconds: None)
 
+    def keep_only(self, handle: CallHandle) -> None:
+        """Let nobody but the caller know of the end of a call; ask for all other calls back."""
+        for id in [id for id in self._calls if id != handle.call.id]:
+            self.recall(id)
+        handle.no_retry = True
+        self.adopt(handle)
+
     def cancel(self, call: int) -> None:
         """Ask the worker to stop a call, which keeps its slot until the worker has stopped it."""
         if call in self._calls:

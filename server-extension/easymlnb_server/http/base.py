@@ -50,7 +50,8 @@ RETRY_AFTER = 2
 CORS_HEADERS = (
     "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Mcp-Method, Mcp-Name, "
     "Mcp-Protocol-Version, Mcp-Session-Id, Prefer, X-API-Key, "
-    "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
+    "X-Easymlnb-Uploads, X-Easymlnb-Version, X-Easymlnb-Webhook, X-Easymlnb-Webhook-Events, "
+    "X-Easymlnb-Webhook-Secret, X-Priority, X-Request-Id, X-Timeout, X-XSRFToken"
 )
 """Request headers that a page of another origin may send, if its origin is allowed."""
 
@@ -65,6 +66,10 @@ KEY_IN_URL = (
     "'Authorization: Bearer <KEY>' instead, and revoke the key if others may have seen the URL."
 )
 NO_KEYS = "API keys can only call services and read about them. Log in to do this."
+ONLY_CALLS = (
+    "This server only answers calls of the services that it was started with. To change them, "
+    "start it with another bundle."
+)
 
 log = logging.getLogger("easymlnb.requests")
 audit = logging.getLogger("easymlnb.audit")
@@ -158,7 +163,9 @@ class EasyHandler(JupyterHandler):
         if method not in ("GET", "HEAD", "OPTIONS") and not self.is_visitor:
             self.check_xsrf_cookie()
         if self.caller is not None and self.caller.key is not None:
-            self._check_scope(method, self.caller.key)
+            # Callers without a login can see what is open to everyone, such as health checks.
+            if self.caller.key.id or not getattr(verb, "__allow_unauthenticated", False):
+                self._check_scope(method, self.caller.key)
         elif user is not None and self.page_token is None:
             await self._authorize(method)
 
@@ -226,7 +233,7 @@ class EasyHandler(JupyterHandler):
     def _check_scope(self, method: str, key: KeyGrant) -> None:
         scopes = self.scopes_for(method)
         if not scopes:
-            raise Forbidden(NO_KEYS)
+            raise Forbidden(NO_KEYS if key.id else ONLY_CALLS)
         if key.scopes.isdisjoint(scopes):
             raise Forbidden(f"This API key lacks the scope {' or '.join(map(repr, scopes))}.")
 

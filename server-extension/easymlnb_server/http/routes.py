@@ -10,6 +10,7 @@ from easymlnb_server.batches.handlers import BatchesHandler, BatchPageHandler
 from easymlnb_server.batches.sweep_handlers import SweepsHandler, TrialsHandler
 from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
 from easymlnb_server.calls.cancel_handlers import RunningCallHandler
+from easymlnb_server.calls.event_handlers import EventCallHandler
 from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.calls.operations import OPERATIONS as CALLS
 from easymlnb_server.comparisons.handlers import OPERATIONS as COMPARISONS
@@ -54,9 +55,16 @@ from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.messaging.handlers import OPERATIONS as MESSAGING
+from easymlnb_server.messaging.handlers import BridgeHandler, BridgesHandler
 from easymlnb_server.model_templates.handlers import DataUploadsHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
-from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
+from easymlnb_server.observability.handlers import (
+    CallMetricsHandler,
+    LiveHandler,
+    MetricsHandler,
+    ReadyHandler,
+)
 from easymlnb_server.openapi.document import Operations
 from easymlnb_server.openapi.handlers import OPERATIONS as OPENAPI
 from easymlnb_server.openapi.handlers import OpenapiHandler, ServiceOpenapiHandler
@@ -70,6 +78,8 @@ from easymlnb_server.placement.node.handlers import (
 )
 from easymlnb_server.protocols.assistants.handlers import OPERATIONS as ASSISTANTS
 from easymlnb_server.protocols.assistants.handlers import AssistantPageHandler
+from easymlnb_server.protocols.deepaas.handlers import routes as deepaas_routes
+from easymlnb_server.protocols.deepaas.operations import OPERATIONS as DEEPAAS
 from easymlnb_server.protocols.easymlserve.handlers import ProcessHandler
 from easymlnb_server.protocols.easymlserve.operations import OPERATIONS as EASYMLSERVE
 from easymlnb_server.protocols.mcp.handlers import McpHandler
@@ -90,6 +100,7 @@ from easymlnb_server.publishing.provenance_handlers import (
     VersionDiffHandler,
     VersionNotebookHandler,
     VersionPageHandler,
+    VersionQualityHandler,
 )
 from easymlnb_server.recordings.handlers import OPERATIONS as RECORDS
 from easymlnb_server.recordings.handlers import (
@@ -111,9 +122,7 @@ from easymlnb_server.schedules.handlers import (
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
-    MetadataHandler,
     ServicePageHandler,
-    ThumbnailHandler,
 )
 from easymlnb_server.services.handlers import OPERATIONS as SERVICES
 from easymlnb_server.services.handlers import (
@@ -122,6 +131,18 @@ from easymlnb_server.services.handlers import (
     MaintainersHandler,
     ServiceHandler,
     VersionsHandler,
+)
+from easymlnb_server.services.metadata_handlers import OPERATIONS as METADATA
+from easymlnb_server.services.metadata_handlers import (
+    CatalogMetadataHandler,
+    MetadataHandler,
+    ThumbnailHandler,
+)
+from easymlnb_server.storage_events.handlers import OPERATIONS as STORAGE_EVENTS
+from easymlnb_server.storage_events.handlers import (
+    NotificationHandler,
+    SourceHandler,
+    SourcesHandler,
 )
 from easymlnb_server.traffic.handlers import OPERATIONS as TRAFFIC
 from easymlnb_server.traffic.handlers import (
@@ -156,6 +177,7 @@ OPERATIONS: Operations = {
     **CALLS,
     **CANCEL,
     **CATALOG,
+    **METADATA,
     **OPENAPI,
     **PAGES,
     **APPS,
@@ -184,6 +206,9 @@ OPERATIONS: Operations = {
     **MODELS,
     **SCHEDULES,
     **WEBHOOKS,
+    **DEEPAAS,
+    **MESSAGING,
+    **STORAGE_EVENTS,
 }
 """The routes that OpenAPI documents describe."""
 
@@ -198,6 +223,7 @@ KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+SOURCE = r"([A-Za-z_][A-Za-z0-9_]{0,62})"
 ASSET = r"([a-z]+\.[a-z]+)"
 KEY = r"(key_[0-9a-f]{16})"
 SESSION = r"([0-9a-f-]{36})"
@@ -223,6 +249,7 @@ def _common_routes(name: str) -> Routes:
     """Return the routes of both kinds of server; ``name`` is the pattern of a service's name."""
     return (
         (r"/?", CatalogHandler),
+        (r"metadata", CatalogMetadataHandler),
         (r"docs", DocsHandler),
         (r"openapi\.json", OpenapiHandler, {"operations": OPERATIONS}),
         (rf"static/{ASSET}", AssetHandler),
@@ -230,7 +257,7 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}", ServiceHandler),
         (rf"services/{name}/access", AccessHandler),
         (rf"services/{name}/maintainers", MaintainersHandler),
-        (rf"services/{name}/call", CallHandler),
+        (rf"services/{name}/call", EventCallHandler),
         (rf"services/{name}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions", VersionsHandler),
         (rf"services/{name}/log", LogHandler),
@@ -287,9 +314,10 @@ def _common_routes(name: str) -> Routes:
             {"paused": False},
         ),
         (rf"services/{name}/versions/{VERSION}", VersionHandler),
-        (rf"services/{name}/versions/{VERSION}/call", CallHandler),
+        (rf"services/{name}/versions/{VERSION}/call", EventCallHandler),
         (rf"services/{name}/versions/{VERSION}/view", CallHandler, {"view": True}),
         (rf"services/{name}/versions/{VERSION}/provenance", ProvenanceHandler),
+        (rf"services/{name}/versions/{VERSION}/quality", VersionQualityHandler),
         (rf"services/{name}/versions/{VERSION}/diff", VersionDiffHandler),
         (rf"services/{name}/versions/{VERSION}/bundle", VersionBundleHandler),
         (rf"services/{name}/versions/{VERSION}/notebook", VersionNotebookHandler),
@@ -327,6 +355,12 @@ def _common_routes(name: str) -> Routes:
         (r"deliveries", DeliveriesHandler),
         (rf"deliveries/{JOB}", DeliveryHandler),
         (rf"deliveries/{JOB}/retry", RetryDeliveryHandler),
+        *deepaas_routes(name),
+        (r"bridges", BridgesHandler),
+        (rf"bridges/{SOURCE}", BridgeHandler),
+        (r"storage-events", SourcesHandler),
+        (rf"storage-events/{SOURCE}", SourceHandler),
+        (rf"services/{name}/events", NotificationHandler),
     )
 
 
@@ -346,5 +380,12 @@ SHARED_ROUTES: Routes = (
     *_common_routes(FULL_NAME),
     *HUB,
     (r"metrics", MetricsHandler),
+    (r".*", NotFoundHandler),
+)
+
+# A server for given bundles has no live services either, and runs no kernels for others.
+BUNDLE_ROUTES: Routes = (
+    *_common_routes(NAME),
+    (r"metrics", CallMetricsHandler),
     (r".*", NotFoundHandler),
 )

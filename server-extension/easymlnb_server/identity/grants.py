@@ -29,7 +29,8 @@ class KeyGrant:
     Attributes
     ----------
     id
-        The key's id, which is not secret.
+        The key's id, which is not secret; empty for the callers of a server for given bundles,
+        who have these rights without a key.
     services
         Names of services; ``owner/*`` and ``*`` are patterns.
     scopes
@@ -50,3 +51,7 @@ class KeyGrant:
             return True
         owner, slash, _ = name.rpartition("/")
         return bool(slash) and f"{owner}/{ALL}" in services
+
+
+CALLS_ONLY = KeyGrant("", frozenset([ALL]), frozenset(Scope))
+"""The rights of all callers of a server for given bundles: to call, and nothing else."""

@@ -76,36 +76,35 @@ def job_owner(handler: EasyHandler) -> str:
     return owner_of_jobs(handler)
 
 
-async def submit(
+async def submission(
     handler: EasyHandler, name: str, body: Body, *, view: bool = False, version: str = ""
-) -> Job:
-    """Store the job of a request and return it."""
+) -> Submission:
+    """Return the job that a request asks for."""
     headers, get = handler.request.headers, handler.get_query_argument
     accept = headers.get("Accept", "")
-    return await handler.state.jobs.submit(
-        Submission(
-            service=name,
-            caller=handler.caller,
-            owner=job_owner(handler),
-            body=body,
-            content_type=headers.get("Content-Type", ""),
-            accept="" if EVENTS in accept else accept,
-            key=options.idempotency_key(headers),
-            request_id=handler.request_id,
-            view=view,
-            lane=get("lane", ""),
-            version=version,
-            attempts=int(number(handler, "attempts", 1, 1000)),
-            timeout=number(handler, "timeout", 0.0, 1e9),
-            not_before=number(handler, "not_before", 0.0, 1e11),
-            low_priority=options.is_low_priority(headers),
-        )
+    return Submission(
+        service=name,
+        caller=handler.caller,
+        owner=job_owner(handler),
+        body=body,
+        content_type=headers.get("Content-Type", ""),
+        accept="" if EVENTS in accept else accept,
+        key=options.idempotency_key(headers),
+        request_id=handler.request_id,
+        view=view,
+        lane=get("lane", ""),
+        version=version,
+        attempts=int(number(handler, "attempts", 1, 1000)),
+        timeout=number(handler, "timeout", 0.0, 1e9),
+        not_before=number(handler, "not_before", 0.0, 1e11),
+        low_priority=options.is_low_priority(headers),
+        webhook=await handler.state.webhooks.for_job(headers, handler.caller),
     )
 
 
 def send_accepted(handler: EasyHandler, job: Job) -> None:
     """Send the response to a submitted job: 202 with the URL where it can be followed."""
-    shown = responses.accepted(job, handler.address)
+    shown = responses.accepted(job, handler.address, handler.state.webhooks.secret_of(job))
     handler.set_header("Location", shown.url)
     handler.set_header("Retry-After", "1")
     handler.write_json(shown, 202)
@@ -209,7 +208,8 @@ class SubmitHandler(SpooledBodyHandler):
         services = self.state.services
         if version and services.allows(self.caller, name, Action.CALL):
             await services.wake(name, version)
-        send_accepted(self, await submit(self, name, body, version=version))
+        order = await submission(self, name, body, version=version)
+        send_accepted(self, await self.state.jobs.submit(order))
 
 
 class JobsHandler(JobHandlerBase):

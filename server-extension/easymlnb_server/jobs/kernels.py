@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,12 +36,18 @@ def is_job_kernel(orphan: OrphanedWorker) -> bool:
 
 @dataclass(eq=False, slots=True)
 class JobKernel:
-    """A worker of a lane. ``timer`` ends it when it was idle for too long."""
+    """A worker of a lane. ``timer`` ends it when it was idle for too long.
+
+    ``seconds``: for how long a job it was started. ``once``: whether it began as a worker that
+    serves calls, and ends after its job.
+    """
 
     lane: str
     bundle: str
     owner: str
     worker: Worker
+    seconds: float
+    once: bool = False
     timer: asyncio.TimerHandle | None = None
 
 
@@ -110,7 +116,8 @@ class JobKernels:
 
     def folder(self, worker: str) -> Path:
         """Return the folder of a worker."""
-        return self._folder / worker
+        folder = self._folder / worker
+        return folder.resolve() if folder.is_symlink() else folder
 
     def reason(self, job: str) -> str:
         """Return what the start of a job's kernel waits for; ``""`` if it does not wait."""
@@ -124,13 +131,13 @@ class JobKernels:
         """
         for kernel in self._idle:
             same = (kernel.lane, kernel.bundle) == (job.lane, job.bundle)
-            if same and not kernel.worker.link.lost and _left(kernel) > 0:
+            if same and not kernel.worker.link.lost and _has_time(kernel, job):
                 self._idle.remove(kernel)
                 self._use(kernel)
                 return kernel
         await self._make_room(job.lane)
         worker = await self._start(job)
-        kernel = JobKernel(job.lane, job.bundle, job.author, worker)
+        kernel = JobKernel(job.lane, job.bundle, job.author, worker, job.timeout)
         self._use(kernel)
         await self._grant(kernel)
         return kernel
@@ -150,10 +157,28 @@ class JobKernels:
         if worker is None:
             return None
         self._workers.add(worker)
-        kernel = JobKernel(job.lane, job.bundle, job.author, worker)
+        kernel = JobKernel(job.lane, job.bundle, job.author, worker, job.timeout)
         self._use(kernel)
         await self._grant(kernel)
         return kernel
+
+    def take_over(self, job: Job, worker: Worker) -> JobKernel:
+        """Return the kernel of a job whose call runs in a worker that served calls until now."""
+        self._workers.add(worker)
+        kernel = JobKernel(job.lane, job.bundle, job.author, worker, job.timeout, once=True)
+        self._use(kernel)
+        return kernel
+
+    async def secure(self, kernel: JobKernel) -> None:
+        """Let the next server find a kernel that served calls until now."""
+        await asyncio.to_thread(self._link_folder, kernel.worker.folder)
+        await self._grant(kernel)
+
+    def _link_folder(self, folder: Path) -> None:
+        """Make the folder of a worker one of those of job kernels, too."""
+        with suppress(OSError):  # only what it leaves there when it is killed would be missed
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._folder / folder.name).symlink_to(folder.absolute())
 
     async def reconnected(self, kernel: JobKernel) -> bool:
         """Wait for a kernel on a node that lost its link; return whether it came back."""
@@ -174,7 +199,7 @@ class JobKernels:
         self._busy.discard(kernel)
         idle = self._lanes[kernel.lane].idle if kernel.lane in self._lanes else 0.0
         idle = min(idle, _left(kernel))
-        if idle <= 0 or kernel.worker.link.lost:
+        if idle <= 0 or kernel.once or kernel.worker.link.lost:
             self._workers.end(kernel.worker)
             return
         self._idle.append(kernel)
@@ -190,7 +215,11 @@ class JobKernels:
         """Remove the folders of kernels that are gone, except ``used``; blocks."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in self._folder.iterdir():
-            if folder.name not in used:
+            if folder.name in used:
+                continue
+            if folder.is_symlink():
+                folder.unlink()
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def forget(self, worker: str) -> None:
@@ -244,7 +273,12 @@ class JobKernels:
             lambda: self._load(job.bundle),
             self._workers,
             self._folder,
-            JobLane(lane.placement, max(1, (os.cpu_count() or 1) // lane.workers), self._node_stay),
+            JobLane(
+                lane.placement,
+                max(1, (os.cpu_count() or 1) // lane.workers),
+                self._node_stay,
+                job.timeout,
+            ),
         )
         with self._reported(job, starter):
             return await starter.start((short_name(job.service),))
@@ -269,3 +303,9 @@ class JobKernels:
 def _left(kernel: JobKernel) -> float:
     """Return the seconds until a kernel must leave its node."""
     return kernel.worker.kernel.replace_at - time.monotonic()
+
+
+def _has_time(kernel: JobKernel, job: Job) -> bool:
+    """Return whether an idle kernel may take a job; a node may be there for a shorter one only."""
+    fits = not kernel.worker.kernel.is_on_node or job.timeout <= kernel.seconds
+    return fits and _left(kernel) > 0

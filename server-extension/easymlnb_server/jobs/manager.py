@@ -13,11 +13,12 @@ import msgspec
 
 from easymlnb.contract.errors import (
     BadRequest,
+    CallCancelled,
     Draining,
     JobNotFound,
     ServiceNotFound,
 )
-from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.calls.invoker import Invocation, Invoker
 from easymlnb_server.calls.record import size_of
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs import rules
@@ -40,6 +41,7 @@ from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.workers.factory import DeploymentFactory
+from easymlnb_server.workers.worker_set import Worker
 
 PURGE_EVERY = 3600.0
 
@@ -172,6 +174,37 @@ class Jobs:
         )
         self.wake()
         return stored
+
+    async def promote(self, call: Invocation, submission: Submission) -> Job | None:
+        """Make a call a job, and return it: it continues where it is, or in the queue of its lane.
+
+        ``None`` if the call has just ended, or its lane is full. Raises what ``submit`` does.
+        """
+        handle, target, runner = call.handle, call.target, self._runner
+        if handle is None or runner is None:
+            return None
+        if handle.moved:
+            target = self._invoker.services.successor(target)
+        job = self._factory.make(submission, target)
+        if handle.run is None:
+            call.detach()
+            handle.stop(CallCancelled())
+            job = await asyncio.to_thread(self._add, submission, job)
+            self.wake()
+            return job
+        link = target.dispatcher.worker_of(handle) if runner.has_room(job) else None
+        worker: Worker | None = target.dispatcher.give_up(link) if link is not None else None
+        if link is None or worker is None:
+            return None
+        target.dispatcher.detach(call.detach(), link)
+        job = rules.promoted(job, runner.holder, worker.folder.name)
+        try:
+            job = await asyncio.to_thread(self._add, submission, job)
+        except BaseException:
+            await asyncio.shield(runner.drop(job, worker))
+            raise
+        await runner.take_over(job, handle, worker)
+        return job
 
     def check(self, submission: Submission) -> Job:
         """Return the job of a submission without storing it; raises as ``submit`` does."""

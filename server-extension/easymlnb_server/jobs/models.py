@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 CALL = "call"
 """The kind of a job that is one call of a service."""
@@ -20,7 +20,7 @@ SWEEP, TRIAL = "sweep", "trial"
 TRAIN = "train"
 """The kind of a job that trains a model: its success adds a version to the model."""
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class State(StrEnum):
@@ -66,7 +66,8 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the call of a job is made, who submitted it, and under which ID it is logged.
 
     ``api_key`` is the id of the key that was used, if any; ``schedule`` that of the schedule that
-    made the job.
+    made the job. ``webhook`` is a URL that is called at the ``webhook_events`` of this job only,
+    ``webhook_secret`` the encrypted secret that signs.
     """
 
     request_id: str = ""
@@ -74,6 +75,9 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str = ""
     api_key: str = ""
     schedule: str = ""
+    webhook: str = ""
+    webhook_events: tuple[str, ...] = ()
+    webhook_secret: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,6 +258,9 @@ class JobAccepted(msgspec.Struct, kw_only=True):
     url: str
     result: str
     events: str
+    webhook_secret: Annotated[
+        str | UnsetType, Meta(description="The secret that signs the messages of its webhook.")
+    ] = UNSET
 
 
 class JobPage(msgspec.Struct, kw_only=True):
@@ -268,4 +275,4 @@ def new_id(now: float | None = None) -> str:
     """Return a ULID: 26 characters that sort by time."""
     milliseconds = int((time.time() if now is None else now) * 1000)
     number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -14,7 +14,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.openapi.headers import CALL
+from easymlnb_server.openapi.headers import CALL, WEBHOOK
 
 _JOB_OPTIONS = (
     query_parameter("lane", "The lane of kernels that runs the job.", TEXT),
@@ -37,7 +37,7 @@ OPERATIONS = {
         CALLING,
         tag="Jobs",
         body={JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}},
-        headers=CALL,
+        headers=CALL + WEBHOOK,
         query=_JOB_OPTIONS,
         description="The body is that of a call. The job outlives the request and the server.",
     ),

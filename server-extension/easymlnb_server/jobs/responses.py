@@ -3,6 +3,8 @@
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import UNSET
+
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.identity.access import user_of_key
 from easymlnb_server.jobs.models import (
@@ -24,11 +26,16 @@ def job_url(address: str, id: str) -> str:
     return f"{address}jobs/{id}"
 
 
-def accepted(job: Job, address: str) -> JobAccepted:
-    """Return the response to a submitted job."""
+def accepted(job: Job, address: str, webhook_secret: str) -> JobAccepted:
+    """Return the response to a submitted job, with the secret of its own webhook, if any."""
     url = job_url(address, job.id)
     return JobAccepted(
-        id=job.id, state=job.state.shown, url=url, result=f"{url}/result", events=f"{url}/events"
+        id=job.id,
+        state=job.state.shown,
+        url=url,
+        result=f"{url}/result",
+        events=f"{url}/events",
+        webhook_secret=webhook_secret or UNSET,
     )
 
 

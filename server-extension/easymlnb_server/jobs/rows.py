@@ -87,14 +87,23 @@ def add_row(connection: Connection, job: Job, low_priority: bool) -> Job:
         statement = _dialect(connection)(jobs).on_conflict_do_nothing().returning(jobs.c.id)
         # Not ``rowcount``, which the driver of PostgreSQL does not report for this statement.
         if connection.execute(statement, _values(job)).first() is not None:
-            row = {"job": job.id, "n": 1, "time": job.created, "kind": "state"}
-            row["data"] = {"state": State.QUEUED}
-            connection.execute(insert(job_events), row)
+            _record_first(connection, job)
             return job
         found = read_rows(connection, select(jobs).where(same))
     if found[0].id != job.id and found[0].fingerprint != job.fingerprint:
         raise IdempotencyKeyConflict
     return found[0]
+
+
+def _record_first(connection: Connection, job: Job) -> None:
+    """Write the first event of a job, and its attempt if it runs already."""
+    data: dict[str, Any] = {"state": job.state.shown}
+    if job.attempt:
+        data["attempt"] = job.attempt
+        row = {"job": job.id, "number": job.attempt, "began": job.began, "holder": job.holder}
+        connection.execute(insert(job_attempts), row | {"worker": job.worker, "outcome": ""})
+    event = {"job": job.id, "n": 1, "time": job.created, "kind": "state", "data": data}
+    connection.execute(insert(job_events), event)
 
 
 def _next_rank(connection: Connection, job: Job, low_priority: bool) -> int:

@@ -9,6 +9,8 @@ one has taken over.
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from easymlnb.contract.errors import (
     BadRequest,
     CallCancelled,
@@ -94,6 +96,12 @@ def begin(job: Job, worker: str, now: float) -> Change:
     if job.checkpoint is None:
         values |= {"progress": 0.0, "progress_text": ""}
     return Change(values, event=State.RUNNING)
+
+
+def promoted(job: Job, holder: str, worker: str) -> Job:
+    """Return a new job whose first attempt is a call that runs already."""
+    held = {"state": State.RUNNING, "attempt": 1, "token": 1, "holder": holder, "worker": worker}
+    return msgspec.structs.replace(job, began=job.created, **held)
 
 
 def adopt(job: Job, holder: str, now: float) -> Change:

@@ -12,6 +12,7 @@ from easymlnb.contract.job_protocol import (
     JobDropped,
     JobMetric,
     JobOutput,
+    JobPromoted,
     JobStored,
     Leaving,
 )
@@ -125,6 +126,17 @@ class JobRun:
         kernel.worker.link.on_job_message = self._on_message
         kernel.worker.link.start(handle, lambda ended, seconds: None)
         return handle
+
+    def take_over(self, kernel: JobKernel, handle: CallHandle) -> None:
+        """Make a call that runs as a plain one this attempt."""
+        self.kernel = kernel
+        if handle.timer is not None:
+            handle.timer.cancel()
+            handle.timer = None
+        handle.canceller, handle.listener = None, self._on_progress
+        self._call = handle.call.id
+        kernel.worker.link.on_job_message = self._on_message
+        self._send(JobPromoted(id=handle.call.id, job=self.job.id, attempt=self.job.attempt))
 
     async def read_begin(self) -> None:
         """Read when the attempt of an adopted job began, which decides when its time is over."""

@@ -21,7 +21,7 @@ from easymlnb.contract.errors import (
     NotReady,
     ServiceNotFound,
 )
-from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.bodies import read_end
 from easymlnb_server.jobs.events import CHANGED
@@ -35,6 +35,7 @@ from easymlnb_server.placement.hub.client import OptionsRejected
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.workers.starter import NoKernelInTime
+from easymlnb_server.workers.worker_set import Worker
 
 TICK = 1.0
 """Seconds between two looks for jobs whose time has come, unless something wakes the runner."""
@@ -133,6 +134,27 @@ class JobRunner:
         """Return what a job that this process starts waits for."""
         return self._parts.kernels.reason(job) if job in self._runs else ""
 
+    def has_room(self, job: Job) -> bool:
+        """Return whether the lane of a job may run it now."""
+        lane = self._lanes[job.lane]
+        own = [run.job.owner for run in self._runs.values() if run.job.lane == job.lane]
+        full = 0 < lane.per_user <= own.count(job.owner)
+        return len(own) < lane.workers and not full
+
+    async def take_over(self, job: Job, handle: CallHandle, worker: Worker) -> None:
+        """Continue with a call that runs in a worker, and whose row is this job."""
+        run = self._begin(job, partial(self._follow, handle=handle))
+        kernel = self._parts.kernels.take_over(job, worker)
+        run.take_over(kernel, handle)
+        await self._parts.kernels.secure(kernel)
+
+    async def drop(self, job: Job, worker: Worker) -> None:
+        """End a worker whose call could not become a job."""
+        await self._parts.kernels.end(self._parts.kernels.take_over(job, worker))
+
+    async def _follow(self, run: JobRun, handle: CallHandle) -> None:
+        await run.end(handle, await run.follow(handle))
+
     async def _claim_forever(self) -> None:
         while True:
             self._woken.clear()
@@ -168,7 +190,7 @@ class JobRunner:
             if job.id not in self._runs:
                 self._begin(job, partial(self._resume, orphan=None))
 
-    def _begin(self, job: Job, work: Step) -> None:
+    def _begin(self, job: Job, work: Step) -> JobRun:
         lane = self._lanes.get(job.lane)
         run = self._runs[job.id] = JobRun(job, self._parts, lane.grace if lane else 5.0)
         if job.cancel:
@@ -176,6 +198,7 @@ class JobRunner:
         task = asyncio.create_task(self._guarded(run, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return run
 
     async def _guarded(self, run: JobRun, work: Step) -> None:
         """Run ``work``; a defect of this software fails the job, and no other one."""
@@ -222,7 +245,7 @@ class JobRunner:
         run.kernel = kernel
         handle = await run.start(kernel)
         if handle is not None:
-            await run.end(handle, await run.follow(handle))
+            await self._follow(run, handle)
 
     async def _acquire(self, run: JobRun) -> JobKernel | None:
         """Return a kernel for a job; ``None`` if it was canceled, failed or put back meanwhile."""
@@ -276,7 +299,7 @@ class JobRunner:
             await run.apply(rules.put_back(job, "The server was restarted.", time.time()))
             return
         self._parts.events.publish(job.id, CHANGED)
-        await run.end(handle, await run.follow(handle))
+        await self._follow(run, handle)
 
     async def _adopt_kernel(self, run: JobRun, orphan: OrphanedWorker | None) -> JobKernel | None:
         """Wait for the kernel of a job; end it when the job is canceled meanwhile."""

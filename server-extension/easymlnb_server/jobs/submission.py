@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
 
-from easymlnb.contract.errors import BadRequest, DeploymentFailed, Forbidden
+import msgspec
+
+from easymlnb.contract.errors import BadRequest, DeploymentFailed, Forbidden, VersionNotFound
 from easymlnb.contract.training import Training
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.dispatch.bodies import Body
@@ -13,7 +15,7 @@ from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, new_id
+from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, JobOptions, new_id
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection
@@ -25,6 +27,15 @@ IDEMPOTENT_LOSSES = 3
 NO_TRAINING = Training(model="", lane="")
 
 VISITOR_RETENTION = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobWebhook:
+    """What is called at events of one job; the ``secret`` that signs is encrypted."""
+
+    url: str
+    events: tuple[str, ...]
+    secret: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,7 @@ class Submission:
     - ``timeout``: seconds that an attempt may run; 0 for the server's maximum
     - ``version``: the version that must run it; empty to let traffic decide
     - ``not_before``: when the job may start, in seconds since 1970
+    - ``webhook``: what is called at the end of this job, besides the webhooks of its owner
     """
 
     service: str
@@ -57,6 +69,7 @@ class Submission:
     timeout: float = 0.0
     not_before: float = 0.0
     low_priority: bool = False
+    webhook: JobWebhook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +105,16 @@ class JobFactory:
     timeout: float
     require_placement: Callable[[str, str, str], None]
 
-    def make(self, submission: Submission) -> Job:
+    def make(self, submission: Submission, target: Target | None = None) -> Job:
         """Return the job of a submission, which still has no input.
 
-        A visitor's job runs once, for as long as a call may. Raises ``ServiceNotFound``,
-        ``BadRequest``, or ``Forbidden`` for a visitor who could not find the job again.
+        ``target`` is what runs it, by default what would answer a call now. A visitor's job runs
+        once, for as long as a call may. Raises ``ServiceNotFound``, ``BadRequest``, or
+        ``Forbidden`` for a visitor who could not find the job again.
         """
         if submission.caller is None and not is_pass_key(submission.owner):
             raise Forbidden("Jobs need a login: a visitor could not find them again.")
-        chosen = Selection(
-            version=submission.version, owner=submission.owner, headers={}, point=random()
-        )
-        target = self.invoker.find(
-            submission.service,
-            submission.caller,
-            published_only=submission.caller is None,
-            selection=chosen,
-        )
+        target = target or self._target(submission)
         bundle, author = self._version(target)
         if target.spec.stream:
             raise BadRequest(
@@ -146,7 +152,7 @@ class JobFactory:
             timeout=min(timeout, limit),
             input_type=submission.content_type,
             accept=submission.accept,
-            options=options_of(submission.caller, submission.request_id, view=submission.view),
+            options=_options(submission),
             created=now,
             changed=now,
         )
@@ -172,10 +178,27 @@ class JobFactory:
             timeout=old.timeout,
             input_type=old.input_type,
             accept=old.accept,
-            options=options_of(caller, old.options.request_id, view=old.options.view),
+            options=msgspec.structs.replace(
+                options_of(caller, old.options.request_id, view=old.options.view),
+                webhook=old.options.webhook,
+                webhook_events=old.options.webhook_events,
+                webhook_secret=old.options.webhook_secret,
+            ),
             retry_of=old.id,
             created=now,
             changed=now,
+        )
+
+    def _target(self, submission: Submission) -> Target:
+        """Return what answers a call now."""
+        chosen = Selection(
+            version=submission.version, owner=submission.owner, headers={}, point=random()
+        )
+        return self.invoker.find(
+            submission.service,
+            submission.caller,
+            published_only=submission.caller is None,
+            selection=chosen,
         )
 
     def _lane(self, kind: str, wanted: str, bundle: str, author: str) -> str:
@@ -197,10 +220,25 @@ class JobFactory:
                 f"{target.name!r} is not published, and jobs run published versions. Publish it: "
                 "ml.publish(...), or 'easymlnb publish'."
             )
-        return service.versions[int(target.version)].bundle, service.owner
+        number = int(target.version)
+        version = service.versions.get(number) or service.sleeping.get(number)
+        if version is None:
+            raise VersionNotFound(target.version)
+        return version.bundle, service.owner
 
 
 def check_attempts(attempts: int) -> None:
     """Raise ``BadRequest`` if a job may not have this many attempts."""
     if not 1 <= attempts <= MAX_ATTEMPTS:
         raise BadRequest(f"attempts must be from 1 to {MAX_ATTEMPTS}, not {attempts}.")
+
+
+def _options(submission: Submission) -> JobOptions:
+    """Return the options of a new job."""
+    options = options_of(submission.caller, submission.request_id, view=submission.view)
+    hook = submission.webhook
+    if hook is None:
+        return options
+    return msgspec.structs.replace(
+        options, webhook=hook.url, webhook_events=hook.events, webhook_secret=hook.secret
+    )

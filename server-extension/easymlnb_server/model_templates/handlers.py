@@ -148,7 +148,7 @@ class TemplateModelsHandler(TemplateHandlerBase, ModelsHandler):
 def started(handler: TemplateHandlerBase, found: Any, config: Any, job: Any) -> TrainingStarted:
     """Return a model with the job that was submitted for it."""
     shown = msgspec.structs.asdict(handler.shown(found, config))
-    accepted = None if job is None else job_responses.accepted(job, handler.address)
+    accepted = None if job is None else job_responses.accepted(job, handler.address, "")
     return TrainingStarted(**shown, training=accepted)
 
 

@@ -1,6 +1,6 @@
 """Health checks and the metrics of a shared service in Prometheus's format."""
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -8,6 +8,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from easymlnb.contract.errors import Forbidden, NotLoggedIn
 from easymlnb.contract.hub_config import ACCESS
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.observability.metrics import CONTENT_TYPE, exposition
 from easymlnb_server.openapi.document import Operation, ok
 
@@ -33,7 +34,7 @@ class ReadyHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        ready = self.state.published.ready and not self.state.services.draining
+        ready = self.state.ready
         self.write_json(Health(status="ok" if ready else "not_ready"), 200 if ready else 503)
 
 
@@ -71,6 +72,16 @@ class MetricsHandler(EasyHandler):
             "Metrics require an administrator of the Hub, or a token with the scopes read:metrics "
             f"and {ACCESS}."
         )
+
+
+class CallMetricsHandler(EasyHandler):
+    """``GET metrics`` of a server for given bundles: for all who may call."""
+
+    key_scopes: ClassVar = {"GET": (Scope.READ,)}
+
+    def get(self) -> None:
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(exposition())
 
 
 OPERATIONS = {

@@ -31,7 +31,8 @@ from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.services.responses import Stats
 from easymlnb_server.traffic.promotions import Sample
-from easymlnb_server.workers.deployment import REASONS, Deployment
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.worker_set import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 __all__ = ["CONTENT_TYPE", "CallMetrics", "Histogram", "Metrics", "exposition"]
@@ -56,6 +57,10 @@ Key = tuple[str, str]
 
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, float("inf"))
 """Upper bounds of the buckets of batch sizes."""
+
+
+Samples = Callable[[], Iterable[tuple[tuple[str, ...], int]]]
+"""Returns the counts by the values of a metric's labels."""
 
 
 class Histogram:
@@ -155,6 +160,8 @@ class Metrics:
         self._memory: dict[str, int] = {}
         self._sizes: dict[str, tuple[float, int | None]] = {}
         self.history = VersionHistory()
+        self.counters: dict[tuple[str, ...], Samples] = {}
+        """What other parts count, by name, help text and labels of the metric."""
 
     def open(self) -> None:
         self._registry.register(self)
@@ -258,6 +265,14 @@ class Metrics:
         self.prune()
         yield from _calls(self._series, self._in_flight())
         yield from self._workers()
+        yield from self._counted()
+
+    def _counted(self) -> Iterator[Metric]:
+        for (name, text, *labels), samples in self.counters.items():
+            family = CounterMetricFamily(name, text, labels=labels)
+            for values, count in samples():
+                family.add_metric(values, count)
+            yield family
 
     def _workers(self) -> Iterator[Metric]:
         families = _families(_WORKER_FAMILIES, "service", "version", "bundle")

@@ -59,7 +59,7 @@ class Operation:
     query: parameters in the query string.
     headers: parameters in headers.
     open: whether it is answered without credentials.
-    error: the schema of its errors, if it is not ours.
+    error: the schema of its errors, if it is not ours, and their media type.
     """
 
     id: str
@@ -74,6 +74,7 @@ class Operation:
     description: str = ""
     open: bool = False
     error: Schema | None = None
+    error_type: str = JSON
 
     @property
     def is_page(self) -> bool:
@@ -250,7 +251,7 @@ def _errors_of(route: Operation, path: str) -> dict[str, Any]:
     statuses = route.all_errors(path)
     if route.error is None:
         return _errors(statuses, page=route.is_page)
-    body: Content = {JSON: route.error}
+    body: Content = {route.error_type: route.error}
     return {str(status): _response("An error of the protocol.", body) for status in statuses}
 
 

@@ -85,5 +85,23 @@ CALL: tuple[dict[str, Any], ...] = (
     ),
 )
 """The headers of a call."""
+WEBHOOK = (
+    _parameter(
+        "X-Easymlnb-Webhook",
+        "A URL that is called, or `mailto:...`, when this job ends.",
+        {"type": "string", "maxLength": 500},
+    ),
+    _parameter(
+        "X-Easymlnb-Webhook-Events",
+        "The events of the webhook, separated by commas; by default all ends.",
+        {"type": "string"},
+    ),
+    _parameter(
+        "X-Easymlnb-Webhook-Secret",
+        "The secret that signs, `whsec_...`; without it the response has a new one.",
+        {"type": "string"},
+    ),
+)
+"""The headers of a job that has a webhook of its own."""
 STREAM = tuple(header for header in CALL if header is not _KEY)
 """The headers of a streaming call: a sent stream cannot be replayed."""

@@ -64,6 +64,7 @@ class WorkerOrder:
     locked: the environment that replaces that of the kernelspec.
     stay: seconds that a kernel on a node runs without its owner, for one that runs jobs; 0: as
         workers that serve calls.
+    seconds: how long the kernel is needed at most; 0: not known.
     """
 
     worker: str
@@ -76,6 +77,7 @@ class WorkerOrder:
     threads: int = 0
     locked: LockedPython | None = None
     stay: float = 0.0
+    seconds: float = 0.0
 
 
 class Kernel(Protocol):

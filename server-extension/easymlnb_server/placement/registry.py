@@ -48,6 +48,16 @@ class PlacementSet:
         return self._placements[name]
 
 
+class LocalOnly(PlacementSet):
+    """Every placement is this machine, whatever a service requests: a cluster has chosen it."""
+
+    def choose(self, name: str, gpu: Gpu) -> str:
+        return LOCAL
+
+    def get(self, name: str) -> Placement:
+        return super().get(LOCAL)
+
+
 class PlacementProvider(Protocol):
     """Knows where the workers of each owner start."""
 
@@ -56,6 +66,19 @@ class PlacementProvider(Protocol):
 
     def orphaned_workers(self) -> list[OrphanedWorker]:
         """Return the workers of a killed server that can be taken over; blocks."""
+
+
+class LocalPlacements:
+    """The placements of a server for given bundles: its own machine, by all names."""
+
+    def __init__(self, local: RecoverablePlacement) -> None:
+        self._local = local
+
+    def for_owner(self, owner: str) -> PlacementSet:
+        return LocalOnly(self._local)
+
+    def orphaned_workers(self) -> list[OrphanedWorker]:
+        return self._local.orphaned_workers()
 
 
 class PersonalPlacements:

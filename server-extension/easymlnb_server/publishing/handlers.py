@@ -14,6 +14,7 @@ from easymlnb.contract.errors import (
     NotShared,
     UnsupportedMediaType,
 )
+from easymlnb.contract.quality import QualityReport, check_severities
 from easymlnb.contract.replacing import AUTO, CHOICES, check
 from easymlnb.contract.spec import NAME
 from easymlnb_server.http.base import EasyHandler
@@ -85,6 +86,9 @@ class BundleSummary(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[
         str | UnsetType, Meta(description="What the start of its worker waits for.")
     ] = UNSET
+    quality: Annotated[
+        QualityReport | UnsetType, Meta(description="What the quality gate found, if it ran.")
+    ] = UNSET
     services: list[BundleService]
 
 
@@ -132,6 +136,7 @@ class ServicesHandler(BodyHandler):
             publisher=self.caller.name,
             stage=stage,
             force=force,
+            gate=self._gate(),
         )
         about = {"bundle": stored.id, "replace": replace}
         # Which services a notebook has may be known only after it ran.
@@ -142,6 +147,17 @@ class ServicesHandler(BodyHandler):
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
+
+    def _gate(self) -> dict[str, str] | None:
+        """Return the author's severities if the request asks for the quality gate."""
+        given = self.get_query_arguments("severity")
+        if self.get_query_argument("gate", "") not in TRUE:
+            return None
+        pairs = (text.rpartition("=") for text in given)
+        try:
+            return check_severities({rule: level for rule, _, level in pairs}, "severity")
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
 
     def _owner(self, wanted: str, names: tuple[str, ...]) -> str:
         """Return for whom the caller publishes: themselves, a group, or a user who allows it."""
@@ -236,6 +252,7 @@ async def describe(
         error=(stored.error or UNSET) if failed else UNSET,
         notebook=f"bundles/{stored.id}/notebook" if stored.log is not None else UNSET,
         reason=publications.waits_for(stored.id) or UNSET,
+        quality=await publications.gate.report(stored.id) or UNSET,
         services=[
             BundleService(
                 name=short_name(one.service),
@@ -287,6 +304,19 @@ _STAGE = query_parameter(
     "stage", "Give the new version no traffic.", {"type": "boolean", "default": False}
 )
 
+_GATE = query_parameter(
+    "gate",
+    "Pass the quality gate first; always, if the administrator requires it.",
+    {"type": "boolean", "default": False},
+)
+
+_SEVERITY = query_parameter(
+    "severity",
+    "With `gate`: the severity of a check or rule, such as `ruff:F401=ignore`; may be repeated.",
+    list_of(TEXT),
+    explode=True,
+)
+
 OPERATIONS = {
     "GET /services": Operation(
         "listServices",
@@ -301,10 +331,10 @@ OPERATIONS = {
             200: ("This content is published already.", {JSON: BundleSummary}),
             202: ("Accepted; `Location` is where to ask for its state.", {JSON: BundleSummary}),
         },
-        (415, 503, 507),
+        (415, 422, 503, 507),
         tag="Publish",
         body={ZIP: BYTES},
-        query=(_NAMES, _OWNER, _REPLACE, _STAGE, FORCE),
+        query=(_NAMES, _OWNER, _REPLACE, _STAGE, FORCE, _GATE, _SEVERITY),
     ),
     "GET /bundles/{id}": Operation(
         "getBundle",

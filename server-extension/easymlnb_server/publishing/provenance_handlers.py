@@ -8,6 +8,7 @@ from tornado import web
 from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.errors import BundleNotFound
 from easymlnb.contract.names import quoted
+from easymlnb.contract.quality import QualityReport
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import Action
@@ -67,6 +68,19 @@ class VersionDiffHandler(_ProvenanceHandler):
         self.write_json(await self.archive.compare(name, version, other))
 
 
+class VersionQualityHandler(_ProvenanceHandler):
+    """``GET services/{name}/versions/{version}/quality``: what the quality gate found."""
+
+    @web.authenticated
+    async def get(self, name: str, version: str) -> None:
+        self.check_manages(name)
+        record = await self.archive.record(name, version)
+        found = await self.state.publisher.gate.report(record.bundle)
+        if found is None:
+            raise BundleNotFound(record.bundle, "quality report of the bundle")
+        self.write_json(found)
+
+
 class VersionBundleHandler(_ProvenanceHandler):
     """``GET services/{name}/versions/{version}/bundle``."""
 
@@ -118,6 +132,7 @@ class VersionPageHandler(PageHandler):
             "version.html",
             made=made,
             diff=diff,
+            quality=await self.state.publisher.gate.report(made.bundle),
             drifted=_rows(made.drift or Drift()),
             inputs=[
                 (path, file.size, file.sha256 or "not read") for path, file in made.inputs.items()
@@ -139,6 +154,12 @@ OPERATIONS = {
         "getProvenance",
         "Read what a version was made from",
         ok("Who, when, files, packages, commit.", VersionProvenance),
+        tag="Publish",
+    ),
+    "GET /services/{name}/versions/{version}/quality": Operation(
+        "getQuality",
+        "Read what the quality gate found",
+        ok("Findings with cell, line and severity.", QualityReport),
         tag="Publish",
     ),
     "GET /services/{name}/versions/{version}/diff": Operation(

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Access
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.deployments import DeploymentSet
+from easymlnb_server.publishing.gate import GateSettings, QualityGate
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of
 from easymlnb_server.publishing.spec_validation import check_lock, describe_specs
@@ -34,12 +35,10 @@ from easymlnb_server.store.store import Store
 from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.deployment import Deployment
 
-STOP_DRAIN = 5.0
-"""Seconds that calls have to finish when the server stops."""
-
 REPLACE = "replace"
 STAGE = "stage"
 FORCE = "force"
+GATE = "gate"
 """Keys in a stored manifest: the options of ``Publisher.publish``."""
 
 STOPPING = NotReady("The server is stopping. Try again in a moment.")
@@ -64,6 +63,8 @@ class Publisher:
         Whether only bundles with a locked environment are accepted.
     accounts
         As which users workers run.
+    gate
+        The administrator's settings of the quality gate.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class Publisher:
         shared: bool = False,
         require_locked: bool = False,
         accounts: WorkerAccounts | None = None,
+        gate: GateSettings | None = None,
     ) -> None:
         self.published = published
+        self.gate = QualityGate(gate or GateSettings(), published.quality, lambda: self.store)
         self._store: Store | None = None
         self.deployments = DeploymentSet(published, deploy)
         self.routing = asyncio.Lock()  # held while a change of versions or traffic is made
@@ -116,6 +119,7 @@ class Publisher:
         self.published.moved = await _thread(store.people.moved)
         self.accounts.load(await _thread(store.people.accounts))
         # From here on it says that it is ready, so all that is published has to be known at once.
+        await self.gate.open(store)
         self._store = store
         self.published.open(*guard)
         self.deployments.serve_all(records, serving, self.deployment, there)
@@ -134,19 +138,24 @@ class Publisher:
         stage: bool = False,
         force: bool = False,
         publisher: str = "",
+        gate: Mapping[str, str] | None = None,
     ) -> StoredBundle:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
         ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
         ``publisher`` is the user who publishes; default: ``owner``. With ``stage`` the new version
-        gets no traffic, with ``force`` it does although it would break callers.
+        gets no traffic, with ``force`` it does although it would break callers. ``gate`` asks for
+        the quality gate, with the author's severities.
         A bundle that is published already comes back as it is; a failed one is tried again.
-        Raises ``BundleRejected`` or ``TooLarge``.
+        Raises ``BundleRejected``, ``TooLarge`` or ``QualityGateFailed``.
         """
         self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
         if self._require_locked:
             check_lock(bundle.manifest)
+        checked = None
+        if self.gate.applies(gate):
+            checked = await self.gate.check_bundle(data, gate or {})
         id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
         about = {
@@ -156,6 +165,8 @@ class Publisher:
             PUBLISHER: publisher or owner,
             ACCEPTED: time.time(),
         }
+        if checked is not None:
+            about[GATE] = dict(gate or {})
         async with self.lock:
             file = await _thread(lambda: self.store.files.put(data))
             added = await _thread(
@@ -170,6 +181,8 @@ class Publisher:
             )
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
+            if checked is not None:
+                await (self.gate.keep if added.is_new else self.gate.recheck)(id, checked)
             if added.is_new:
                 self.accounts.note(id, publisher or owner)
                 self._start(added.bundle)
@@ -240,7 +253,7 @@ class Publisher:
         self,
         *,
         reason: EasyMLNBError = STOPPING,
-        drain: float = STOP_DRAIN,
+        drain: float,
         hand_over: bool = False,
     ) -> None:
         """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.
@@ -322,6 +335,9 @@ class Publisher:
         """Make versions of a bundle's services; return the services as stored, and these."""
         check = partial(describe_specs, specs, stored.manifest, deployment.starter.executed)
         checked = await _thread(check)
+        if GATE in stored.manifest:
+            author = stored.manifest[GATE]
+            await self.gate.check_executed(stored.id, checked, deployment.starter.executed, author)
         if self._shared:
             checked = naming.with_qualified_names(checked, stored.owner)
         notebook = await self._keep_log(deployment)

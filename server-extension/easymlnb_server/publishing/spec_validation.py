@@ -23,6 +23,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.openapi import document
 from easymlnb_server.publishing import page_from_cells
 from easymlnb_server.services import metadata_formats, summaries
+from easymlnb_server.services.described_service import DescribedService
 
 LARGEST = 32 * 2**20
 """Bytes of what a service says of itself, as JSON, with its page and its examples."""
@@ -103,4 +104,4 @@ def _read(spec: ServiceSpec) -> None:
     summaries.summary(spec.description)
     snippets(spec, summaries.example(spec))
     document.service_document(spec, url="", version="")
-    metadata_formats.document(metadata_formats.DescribedService(spec, "1", "", "", ""))
+    metadata_formats.document(DescribedService(spec, "1", "", "", ""))

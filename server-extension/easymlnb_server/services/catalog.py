@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +16,7 @@ from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.services import summaries
+from easymlnb_server.services.described_service import DescribedService
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.services.responses import ServiceSummary, ServiceText, timestamp
 
@@ -23,6 +25,7 @@ from easymlnb_server.services.responses import ServiceSummary, ServiceText, time
 class Query:
     """A search. An empty field matches every service; all words and all tags must match.
 
+    License, task and library match in any case.
     ``whose`` selects services of ``me``, the caller (``"mine"``), or of other users (``"others"``).
     """
 
@@ -33,6 +36,9 @@ class Query:
     whose: str = ""
     me: str = ""
     input: str = ""
+    license: str = ""
+    task: str = ""
+    library: str = ""
     sort: str = "name"
     start: int = 0
     limit: int | None = None
@@ -76,9 +82,33 @@ def entry(
         description=spec.description,
         tags=list(spec.tags),
         author=spec.author,
+        license=spec.license,
         url=f"services/{quoted(name)}",
         called=(last_call(name) or None) if own else None,
         created=timestamp(created) if created else None,
+    )
+
+
+def described(
+    services: ServiceRegistry,
+    last_call: LastCall,
+    name: str,
+    caller: Caller | None,
+    address: str,
+) -> DescribedService:
+    """Return what metadata describe of a service; raises ``ServiceNotFound``.
+
+    ``address`` is the URL of all routes, as the caller sees it.
+    """
+    target = services.resolve(name, caller, Action.SEE)
+    created = services.created(name)
+    thumbnail = entry(services, last_call, name, caller).thumbnail
+    return DescribedService(
+        target.spec,
+        target.version,
+        datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
+        f"{address}services/{quoted(name)}/page",
+        f"{address}{thumbnail}" if thumbnail else "",
     )
 
 
@@ -91,6 +121,8 @@ def _text(spec: ServiceSpec) -> ServiceText:
         summary=(about.summary if about else "") or summaries.summary(spec.description),
         shape=summaries.shape(spec),
         inputs=summaries.inputs(spec),
+        libraries=list(about.libraries) if about else [],
+        tasks=list(about.tasks) if about else [],
         thumbnail=f"services/{quoted(spec.name)}/thumbnail?v={tag}" if picture else None,
     )
 
@@ -115,20 +147,27 @@ def search(services: Iterable[ServiceSummary], query: Query) -> SearchPage:
 
 
 def facets(services: Iterable[ServiceSummary]) -> dict[str, list[str]]:
-    """Return all tags, authors, owners and inputs, the most frequent first."""
-    counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("tags", "authors", "owners", "inputs")
-    }
+    """Return all values of each field that a search can have, the most frequent first."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     for service in services:
-        counts["owners"].update([service.owner])
-        counts["tags"].update(service.tags)
-        counts["inputs"].update(service.inputs)
-        counts["authors"].update([service.author] if service.author else [])
+        for name, values in FACETS.items():
+            counts[name].update(filter(None, values(service)))
     return {
         name: sorted(count, key=lambda value: (-count[value], value))
         for name, count in counts.items()
     }
 
+
+FACETS: dict[str, Callable[[ServiceSummary], Iterable[str]]] = {
+    "tags": lambda service: service.tags,
+    "authors": lambda service: [service.author],
+    "owners": lambda service: [service.owner],
+    "inputs": lambda service: service.inputs,
+    "licenses": lambda service: [service.license],
+    "tasks": lambda service: service.tasks,
+    "libraries": lambda service: service.libraries,
+}
+"""Fields to choose from -> the values of a service."""
 
 TEMPLATE = "template"
 """Tag, and start of the names, of the services behind models without code."""
@@ -150,13 +189,22 @@ def _is_internal(service: ServiceSummary, query: Query) -> bool:
 def _matches(service: ServiceSummary, query: Query) -> bool:
     if _is_internal(service, query):
         return False
-    words = (*service.tags, *service.inputs, service.author, service.description, service.summary)
-    text = " ".join((service.full_name, service.title, *words)).casefold()
+    words = (*service.tags, *service.inputs, *service.libraries, *service.tasks, service.license)
+    prose = (service.full_name, service.title, service.author, service.description, service.summary)
+    text = " ".join((*prose, *words)).casefold()
     return (
         all(word in text for word in query.text.casefold().split())
         and set(query.tags) <= set(service.tags)
         and query.author in ("", service.author)
         and query.owner in ("", service.owner)
+        and _has(query.license, [service.license])
+        and _has(query.task, service.tasks)
+        and _has(query.library, service.libraries)
         and (not query.whose or (service.owner == query.me) == (query.whose == "mine"))
         and (not query.input or query.input in service.inputs)
     )
+
+
+def _has(wanted: str, values: Iterable[str]) -> bool:
+    """Return whether a value is the wanted one, in any case; an empty one always is."""
+    return not wanted or wanted.casefold() in (value.casefold() for value in values)

@@ -1,27 +1,25 @@
 """The catalog page, a service's page, and a service's metadata."""
 
 import asyncio
-import base64
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec import to_builtins
 from tornado import web
 from tornado.escape import url_escape
 
 from easymlnb.contract.access_text import describe_access
-from easymlnb.contract.errors import BadRequest, RouteNotFound
+from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.names import quoted
+from easymlnb.contract.quality import QualityReport
 from easymlnb.contract.snippets import snippets
 from easymlnb_server.http import charts, version_charts
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import PRIVATE, Action
-from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import (
-    BYTES,
     COUNT,
     HTML,
     TEXT,
@@ -34,7 +32,6 @@ from easymlnb_server.publishing.provenance import VersionProvenance
 from easymlnb_server.publishing.traffic import view_of
 from easymlnb_server.services import catalog, metadata_formats, summaries
 from easymlnb_server.services.catalog import Query
-from easymlnb_server.services.responses import MetadataForms
 from easymlnb_server.traffic.responses import promotion_view
 
 PAGE_SIZE = 48
@@ -46,8 +43,6 @@ SHOWN_TAGS = 16
 FAILED_SHOWN = 7 * 86400.0
 """Seconds for which the catalog lists a failed publication, unless a later one succeeds."""
 WHOSE = ("", "mine", "others")
-PICTURES = ("image/webp", "image/png", "image/jpeg")
-"""Media types of a service's picture."""
 MAX_LIMIT = 1000
 """Maximum ``limit`` of a list."""
 
@@ -72,6 +67,9 @@ def query(handler: EasyHandler) -> Query:
         whose=whose,
         me=handler.caller.name if handler.caller is not None else "",
         input=get("input", ""),
+        license=get("license", ""),
+        task=get("task", ""),
+        library=get("library", ""),
         sort=sort,
         start=_number(get("start", "0"), 0, MAX_START, "start"),
         limit=_number(limit, 1, MAX_LIMIT, "limit") if (limit := get("limit", "")) else None,
@@ -87,6 +85,9 @@ def query_string(query: Query, start: int) -> str:
         ("owner", query.owner),
         ("whose", query.whose),
         ("input", query.input),
+        ("license", query.license),
+        ("task", query.task),
+        ("library", query.library),
         ("sort", query.sort if query.sort != "name" else ""),
         ("limit", str(query.limit or "")),
         ("start", str(start or "")),
@@ -164,7 +165,9 @@ class ServicePageHandler(PageHandler):
         versions = []
         if state.version is not None:
             versions = await self.state.publisher.versions(name)
-        about = described(self, name)
+        about = catalog.described(
+            self.state.services, self.state.call_log.last, name, self.caller, self.address
+        )
         self.page(
             "service.html",
             spec=spec,
@@ -179,6 +182,7 @@ class ServicePageHandler(PageHandler):
             versions=versions,
             json_ld=metadata_formats.schema_org(about),
             made=await self._provenance(name, state.version),
+            quality=await self._quality(name),
             traffic=await self._traffic(name),
             **self._calls(name, target.version),
             **self._access(name),
@@ -190,6 +194,13 @@ class ServicePageHandler(PageHandler):
         if version is None or not self.can_manage(name):
             return None
         return await self.state.version_archive.describe(name, str(version), "")
+
+    async def _quality(self, name: str) -> QualityReport | None:
+        """Return what the quality gate found in the current version to those who manage it."""
+        service = self.state.published.get(name)
+        if service is None or not self.can_manage(name):
+            return None
+        return await self.state.publisher.gate.report(service.current.bundle)
 
     async def _traffic(self, name: str) -> dict[str, Any] | None:
         """Return what the page shows of the traffic to those who manage a published service."""
@@ -250,50 +261,6 @@ def _choice(access: dict[str, Any]) -> str:
     return "some" if access["users"] or access["groups"] else "nobody"
 
 
-class MetadataHandler(EasyHandler):
-    """``GET services/{name}/metadata``: also in the formats of other catalogs."""
-
-    key_scopes: ClassVar = {"GET": (Scope.READ,)}
-
-    @web.authenticated
-    def get(self, name: str) -> None:
-        self.write_json(MetadataForms(**metadata_formats.document(described(self, name))))
-
-
-class ThumbnailHandler(EasyHandler):
-    """``GET services/{name}/thumbnail``: the picture of a service's card."""
-
-    key_scopes: ClassVar = {"GET": (Scope.READ,)}
-
-    @web.authenticated
-    def get(self, name: str) -> None:
-        about = self.target(name, Action.SEE).spec.metadata
-        media, separator, data = (about.thumbnail if about else "").partition(";base64,")
-        media = media.removeprefix("data:")
-        # A live kernel can send anything; a browser gets only pictures without scripts.
-        if not separator or media not in PICTURES:
-            raise RouteNotFound("This service has no thumbnail.")
-        self.set_header("Content-Type", media)
-        tagged = self.get_query_argument("v", "")
-        self.set_header("Cache-Control", "private, max-age=31536000" if tagged else "no-cache")
-        self.finish(base64.b64decode(data))
-
-
-def described(handler: EasyHandler, name: str) -> metadata_formats.DescribedService:
-    """Return what metadata describe of a service; raises ``ServiceNotFound``."""
-    services = handler.state.services
-    target = handler.target(name, Action.SEE)
-    created = services.created(name)
-    entry = catalog.entry(services, handler.state.call_log.last, name, handler.caller)
-    return metadata_formats.DescribedService(
-        target.spec,
-        target.version,
-        datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
-        f"{handler.address}services/{quoted(name)}/page",
-        f"{handler.address}{entry.thumbnail}" if entry.thumbnail else "",
-    )
-
-
 LISTING = (
     query_parameter("q", "Words that must all match names, texts, tags or authors.", TEXT),
     query_parameter("tag", "A required tag; may be repeated.", list_of(TEXT)),
@@ -301,6 +268,9 @@ LISTING = (
     query_parameter("owner", "Its owner, exactly.", TEXT),
     query_parameter("whose", "Yours, or those of others.", {**TEXT, "enum": ["mine", "others"]}),
     query_parameter("input", "A kind of value that it takes: `image`, `time series`, ...", TEXT),
+    query_parameter("license", "Its license, such as `CC-BY-4.0`, in any case.", TEXT),
+    query_parameter("task", "A task in its metadata, such as `Computer Vision`.", TEXT),
+    query_parameter("library", "A library in its metadata, such as `PyTorch`.", TEXT),
     query_parameter("sort", "Order.", {**TEXT, "enum": ["name", "called", "newest"]}),
     query_parameter(
         "start", "How many to leave out before the first.", COUNT | {"maximum": MAX_START}
@@ -316,16 +286,6 @@ LISTING = (
 OPERATIONS = {
     "GET /services/{name}/page": Operation(
         "getServicePage", "Open a service's page", ok("A page for people.", HTML), tag="Documents"
-    ),
-    "GET /services/{name}/metadata": Operation(
-        "getMetadata",
-        "Read a service's metadata",
-        ok("In the formats of several catalogs.", MetadataForms),
-    ),
-    "GET /services/{name}/thumbnail": Operation(
-        "getThumbnail",
-        "Fetch a service's picture",
-        ok("A small picture.", dict.fromkeys(PICTURES, BYTES)),
     ),
     "GET /": Operation(
         "getCatalog",

@@ -2,95 +2,27 @@
 
 The formats are the application schema v1 of DEEP Hybrid-DataCloud (``deep-apps.json`` of
 ``deephdc/schema4deep``), the metadata schema v2.3.0 of AI4OS (``ai4-apps-v2.3.0.json`` of
-``ai4os/ai4-metadata``), and schema.org.
+``ai4os/ai4-metadata``), MLDCAT-AP 3.0, and schema.org.
 """
 
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from easymlnb.contract import ai4os as vocabulary
 from easymlnb.contract import units
-from easymlnb.contract.metadata import Metadata, Resources
+from easymlnb.contract.metadata import Metadata
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.services import summaries
+from easymlnb_server.services import mldcat_ap, summaries
+from easymlnb_server.services.described_service import DescribedService
 
 MB = 2**20
-AI4OS_VERSION = "2.3.0"
 DEEP_REQUIRED = (
     *("title", "summary", "description", "date_creation", "keywords", "license"),
     *("sources.dockerfile_repo", "sources.docker_registry_repo", "sources.code"),
 )
-AI4OS_REQUIRED = (
-    *("metadata_version", "title", "summary", "description", "links.source_code"),
-    *("libraries", "tasks", "categories", "tags"),
-)
-"""The fields that each schema requires. A list may be empty, but must be present."""
-
-LIBRARIES = ("TensorFlow", "PyTorch", "Keras", "Scikit-learn", "XGBoost", "LightGBM", "CatBoost")
-TASKS = (
-    *("Computer Vision", "Natural Language Processing", "Time Series", "Recommender Systems"),
-    *("Anomaly Detection", "Regression", "Classification", "Clustering"),
-    *("Dimensionality Reduction", "Generative Models", "Graph Neural Networks", "Optimization"),
-    *("Reinforcement Learning", "Transfer Learning", "Uncertainty Estimation"),
-)
-DATA_TYPES = {
-    "audio": "Audio",
-    "image": "Image",
-    "table": "Tabular",
-    "text": "Text",
-    "time series": "Time Series",
-}
-"""Kind of an input -> AI4OS's name for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedService:
-    """A service to describe.
-
-    version: a number or ``live``.
-    published: ISO date, or empty.
-    url: absolute URL of the service's page.
-    picture: absolute URL of its thumbnail, or empty.
-    """
-
-    spec: ServiceSpec
-    version: str
-    published: str
-    url: str
-    picture: str = ""
-
-    @property
-    def about(self) -> Metadata:
-        return self.spec.metadata or Metadata()
-
-    @property
-    def summary(self) -> str:
-        return self.about.summary or summaries.summary(self.spec.description) or self.spec.title
-
-    @property
-    def doi(self) -> str:
-        return f"https://doi.org/{self.about.doi}" if self.about.doi else ""
-
-    @property
-    def citation(self) -> str:
-        """Return the URL to cite."""
-        text = self.about.citation
-        return text if text.startswith(("https://", "http://")) else self.doi
-
-    @property
-    def needs(self) -> Resources:
-        """Return the resources that the author states, else those of its workers."""
-        stated, workers = self.about.resources, self.spec.resources
-        gpus = 0 if isinstance(workers.gpu, str) else ceil(workers.gpu)
-        return msgspec.structs.replace(
-            stated, memory=stated.memory or workers.memory, gpu=stated.gpu or gpus
-        )
-
-    @property
-    def created(self) -> str:
-        return self.about.date or self.published[:10]
+"""The fields that DEEP's schema requires. A list may be empty, but must be present."""
 
 
 def document(subject: DescribedService) -> dict[str, Any]:
@@ -100,10 +32,12 @@ def document(subject: DescribedService) -> dict[str, Any]:
         "metadata": as_written(subject.spec),
         "deep": for_deep,
         "ai4os": for_ai4os,
+        "mldcat_ap": mldcat_ap.document(subject),
         "schema_org": schema_org(subject),
         "missing": {
-            "deep": _missing(for_deep, DEEP_REQUIRED),
-            "ai4os": _missing(for_ai4os, AI4OS_REQUIRED),
+            "deep": vocabulary.missing(for_deep, DEEP_REQUIRED),
+            "ai4os": vocabulary.missing(for_ai4os, vocabulary.REQUIRED),
+            "mldcat_ap": mldcat_ap.missing(subject),
         },
     }
 
@@ -144,9 +78,10 @@ def ai4os(subject: DescribedService) -> dict[str, Any]:
     spec, about = subject.spec, subject.about
     needs = subject.needs
     dates = _present(created=subject.created, updated=subject.published[:10] or subject.created)
-    kinds = [DATA_TYPES[kind] for kind in summaries.inputs(spec) if kind in DATA_TYPES]
+    types = vocabulary.DATA_TYPES
+    kinds = [types[kind] for kind in summaries.inputs(spec) if kind in types]
     return _present(
-        metadata_version=AI4OS_VERSION,
+        metadata_version=vocabulary.VERSION,
         title=spec.title,
         summary=subject.summary,
         description=spec.description or subject.summary,
@@ -170,11 +105,11 @@ def ai4os(subject: DescribedService) -> dict[str, Any]:
             )
         ),
     ) | {
-        "libraries": _listed(about.libraries, LIBRARIES),
-        "tasks": _listed(about.tasks, TASKS),
-        "categories": ["AI4 inference"],
+        "libraries": vocabulary.listed(about.libraries, vocabulary.LIBRARIES),
+        "tasks": vocabulary.listed(about.tasks, vocabulary.TASKS),
+        "categories": [vocabulary.CATEGORY],
         "tags": list(spec.tags),
-        "data-type": kinds or ["Other"],
+        "data-type": kinds or [vocabulary.OTHER],
     }
 
 
@@ -212,26 +147,10 @@ def _present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _listed(names: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
-    """Return the names as a closed list spells them; unknown ones become ``Other``."""
-    spellings = {_normalized(name): name for name in known} | {
-        "sklearn": "Scikit-learn",
-        "torch": "PyTorch",
-    }
-    return list(dict.fromkeys(spellings.get(_normalized(name), "Other") for name in names))
-
-
-def _normalized(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
-
-
-def _missing(document: dict[str, Any], required: tuple[str, ...]) -> list[str]:
-    def is_present(path: str) -> bool:
-        value: Any = document
-        for part in path.split("."):
-            if not isinstance(value, dict) or part not in value:
-                return False
-            value = value[part]
-        return True
-
-    return [path for path in required if not is_present(path)]
+FORMATS: dict[str, Callable[[DescribedService], dict[str, Any]]] = {
+    "ai4os": ai4os,
+    "deep": deep,
+    "mldcat-ap": mldcat_ap.document,
+    "schema.org": schema_org,
+}
+"""Name of a format -> what writes a service in it."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb.contract.quality import QualitySummary
 from easymlnb_server.identity.access import Access
 from easymlnb_server.services.models import PublishedService, VersionEntry
 
@@ -18,11 +19,13 @@ class PublishedServices:
     """Published services by their full names.
 
     The publisher writes this table; everything else reads it. ``moved`` holds the new names of
-    services that were transferred to another owner, by their old names.
+    services that were transferred to another owner, by their old names. ``quality`` holds what the
+    quality gate found in bundles.
     """
 
     def __init__(self) -> None:
         self.moved: dict[str, str] = {}
+        self.quality: dict[str, QualitySummary] = {}
         self._services: dict[str, PublishedService] = {}
         self._reason: EasyMLNBError | None = NotReady(
             "The server is starting. Try again in a moment."

@@ -11,6 +11,7 @@ from easymlnb.contract.errors import NotLoggedIn, NotReady, ServiceNotFound, Ver
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, is_allowed
+from easymlnb_server.identity.grants import KeyGrant
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, Target
 from easymlnb_server.services.published import PublishedServices
@@ -72,6 +73,10 @@ class ServiceRegistry:
     shared
         Whether many users share this server: names then start with their owners', and access
         rules decide who may do what. Otherwise everyone who is logged in is ``account``.
+    grant
+        What ``account`` may do; default: everything.
+    everyone
+        Whether everyone who reaches the server is ``account``, without a login.
     wake_version
         Gives a version of a service a deployment.
     """
@@ -83,11 +88,14 @@ class ServiceRegistry:
         *,
         shared: bool = False,
         account: str = "",
+        grant: KeyGrant | None = None,
+        everyone: bool = False,
         wake_version: Callable[[str, int], Awaitable[None]] = _no_versions,
     ) -> None:
         self.shared = shared
-        self.user = Caller(account, admin=True)
+        self.user = Caller(account, admin=grant is None, key=grant)
         """The caller of every request, unless many users share this server."""
+        self.everyone = everyone
         self.draining = False
         """Whether the server stops: running calls are answered, new ones are refused."""
         self._live = live
@@ -282,7 +290,9 @@ class ServiceRegistry:
             busy = notebook is not None and notebook.dispatcher.waiting
             return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
         managed = self.allows(caller, name, Action.MANAGE)
-        return _state_of(service, managed, live=notebook is not None)
+        found = _state_of(service, managed, live=notebook is not None)
+        quality = self._published.quality.get(service.current.bundle)
+        return found if quality is None else replace(found, quality=quality)
 
 
 def _select(service: PublishedService, name: str, selection: Selector) -> Target:

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict
 
 from easymlnb.contract.environment_record import Drift
+from easymlnb.contract.quality import QualitySummary
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Access
 
@@ -49,6 +50,11 @@ PackageDrift = Annotated[
 ]
 
 
+Quality = Annotated[
+    QualitySummary, Meta(description="What the quality gate found, if the version passed it.")
+]
+
+
 class ServiceNames(msgspec.Struct, frozen=True, kw_only=True):
     """The names of a service, its owner, and who may call it."""
 
@@ -68,6 +74,7 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | UnsetType = UNSET
     retry_in: RetryDelay | UnsetType = UNSET
     drift: PackageDrift | UnsetType = UNSET
+    quality: Quality | UnsetType = UNSET
     version: CurrentVersion
     live: IsLive
 
@@ -78,6 +85,8 @@ class ServiceText(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
     shape: Shape
     inputs: Inputs
+    libraries: list[str]
+    tasks: list[str]
     thumbnail: Thumbnail
 
 
@@ -93,10 +102,13 @@ class ServiceSummary(ServiceState, frozen=True, kw_only=True):
     description: str
     tags: list[str]
     author: str
+    license: str
     url: str
     summary: Summary
     shape: Shape
     inputs: Inputs
+    libraries: list[str]
+    tasks: list[str]
     thumbnail: Thumbnail
     called: Annotated[str | None, Meta(description="The time of the last call.")]
     created: Annotated[str | None, Meta(description="When it was published or made live.")]
@@ -204,6 +216,7 @@ class MetadataForms(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Annotated[dict[str, Any], Meta(description="As the author wrote it.")]
     deep: Annotated[dict[str, Any], Meta(description="DEEP's application schema v1.")]
     ai4os: Annotated[dict[str, Any], Meta(description="AI4OS's metadata schema v2.3.0.")]
+    mldcat_ap: Annotated[dict[str, Any], Meta(description="MLDCAT-AP 3.0 as JSON-LD.")]
     schema_org: Annotated[dict[str, Any], Meta(description="JSON-LD.")]
     missing: Annotated[
         dict[str, Any], Meta(description="Fields that a schema requires and the author left out.")

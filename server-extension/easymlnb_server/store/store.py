@@ -20,6 +20,7 @@ from easymlnb_server.store.models import Models
 from easymlnb_server.store.people import People
 from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.provenance import Provenance
+from easymlnb_server.store.quality import QualityReports
 from easymlnb_server.store.recordings import Recordings
 from easymlnb_server.store.records import StoredBundle
 from easymlnb_server.store.service_limits import ServiceLimitsRepository
@@ -58,6 +59,7 @@ class Store:
         self.promotions = PromotionRows(database)
         self.credentials = Credentials(database)
         self.provenance = Provenance(database)
+        self.quality = QualityReports(database)
         self.recordings = Recordings(database)
         self.comparisons = Comparisons(database)
         self.models = Models(database)

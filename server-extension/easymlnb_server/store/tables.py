@@ -530,3 +530,34 @@ deliveries = Table(
     Index("ix_deliveries_owner", "owner", "created"),
     Index("ix_deliveries_job", "job"),
 )
+
+# What the quality gate found in a bundle, as JSON.
+quality_reports = Table(
+    "quality_reports",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("summary", JSON, nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("changed", Float(53), nullable=False),
+)
+
+# The files that were taken from folders and buckets. ``identity`` tells a file from every other
+# one of its source, so that none is taken twice.
+storage_items = Table(
+    "storage_items",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("identity", String(64), nullable=False),
+    Column("path", String, nullable=False),
+    Column("place", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("job", String(26)),
+    Column("target", String),
+    Column("error", JSON(none_as_null=True)),
+    Column("created", Float(53), nullable=False),
+    Column("ended", Float(53)),
+    Index("ix_storage_items_identity", "source", "identity", unique=True),
+    Index("ix_storage_items_state", "source", "state", "id"),
+)

@@ -47,7 +47,7 @@ def owner_of(handler: EasyHandler) -> str:
     caller = handler.caller
     if handler.is_visitor:
         return f"{VISITOR_KEY}{network_of((handler.request.remote_ip,))}"
-    if caller is not None and caller.key is not None:
+    if caller is not None and caller.key is not None and caller.key.id:
         return owner_of_calls(caller.key.id)
     return owner_of_jobs(handler)
 

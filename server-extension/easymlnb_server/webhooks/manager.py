@@ -8,19 +8,28 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, InternalError, WebhookNotFound
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    Forbidden,
+    InternalError,
+    JobNotFound,
+    WebhookNotFound,
+)
 from easymlnb_server.credentials.encryption import NO_KEY, Cipher, KeySource
 from easymlnb_server.identity.access import Caller
-from easymlnb_server.jobs.models import new_id
+from easymlnb_server.jobs.models import Job, new_id
+from easymlnb_server.jobs.submission import JobWebhook
 from easymlnb_server.store.store import Store
-from easymlnb_server.webhooks import rules, signing
+from easymlnb_server.webhooks import job_webhooks, rules, signing
 from easymlnb_server.webhooks.mail import SCHEME, MailServer
 from easymlnb_server.webhooks.models import (
     TEST,
@@ -144,6 +153,27 @@ class Webhooks:
             raise BadRequest(f"You have {MOST} webhooks already. Remove one first.")
         return webhook, secret
 
+    async def for_job(self, headers: Mapping[str, str], caller: Caller | None) -> JobWebhook | None:
+        """Return the webhook of a single job that a request asks for, if it does.
+
+        Raises ``BadRequest``, or ``Forbidden`` for a visitor.
+        """
+        asked = job_webhooks.parse(headers)
+        if asked is None:
+            return None
+        if caller is None:
+            raise Forbidden("Webhooks need a login.")
+        await self._check_url(asked.url)
+        secret = ""
+        if not asked.url.startswith(SCHEME):
+            secret = (await self._require_cipher()).encrypt(asked.secret or signing.new_secret())
+        return JobWebhook(asked.url, asked.events, secret)
+
+    def secret_of(self, job: Job) -> str:
+        """Return the secret that signs the messages of a job's own webhook."""
+        token = job.options.webhook_secret
+        return (self._cipher.decrypt(token) or "") if token and self._cipher is not None else ""
+
     async def change(self, id: str, owner: str, change: WebhookChange) -> Webhook:
         """Change a webhook, and return it; raises ``WebhookNotFound`` or ``BadRequest``."""
         old = await self.get(id, owner)
@@ -259,19 +289,21 @@ class Webhooks:
             log.exception("The delivery %s could not be sent.", delivery.id)
             outcome = rules.Outcome(error=InternalError().message)
         now = self._clock()
+        if outcome.gone and not delivery.webhook:
+            outcome = replace(outcome, final=True)
         values = rules.after_try(delivery, outcome, now)
         if outcome.error:
             log.info("The delivery %s failed (%s).", delivery.id, outcome.error)
         await asyncio.to_thread(self.repository.finish, delivery, values)
-        if outcome.gone:
+        if outcome.gone and delivery.webhook:
             disabled = {"disabled": "The receiver answered 410, Gone.", "changed": now}
             with suppress(WebhookNotFound):
                 await asyncio.to_thread(self.repository.change, delivery.webhook, disabled)
 
     async def _send(self, delivery: Delivery) -> rules.Outcome:
         try:
-            webhook = await asyncio.to_thread(self.repository.get, delivery.webhook)
-        except WebhookNotFound:
+            webhook = await asyncio.to_thread(self.repository.of_delivery, delivery)
+        except (JobNotFound, WebhookNotFound):
             return rules.Outcome(error="The webhook was removed.", final=True)
         if webhook.disabled:
             return rules.Outcome(error=f"The webhook is disabled. {webhook.disabled}", final=True)

@@ -79,7 +79,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ended: float | None = None
 
 
-Url = Annotated[str, Meta(max_length=500, description="`https://...`, or `mailto:...`.")]
+MAX_URL = 500
+Url = Annotated[str, Meta(max_length=MAX_URL, description="`https://...`, or `mailto:...`.")]
 
 
 class WebhookRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +124,7 @@ class DeliveryShown(msgspec.Struct, kw_only=True):
     """A delivery as its owner sees it; times are seconds since 1970."""
 
     id: Annotated[str, Meta(description="The `webhook-id` of each try, after `msg_`.")]
-    webhook: str
+    webhook: Annotated[str, Meta(description="Its id; empty for the webhook of a single job.")]
     job: str
     event: str
     url: str

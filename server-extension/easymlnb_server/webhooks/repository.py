@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from easymlnb.contract.errors import DeliveryNotFound, WebhookNotFound
 from easymlnb_server.jobs.models import Job, new_id
+from easymlnb_server.jobs.rows import get_row
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.database import Repository, reading, writing
 from easymlnb_server.store.owned_rows import add_owned
@@ -42,6 +43,8 @@ class Outbox:
         if event is None:
             return
         found = _interested(connection, job, event)
+        if event in job.options.webhook_events:
+            found.append(of_job(job))
         if not found:
             return
         now = self._clock()
@@ -67,6 +70,20 @@ def new_delivery(webhook: Webhook, job: str, event: str, body: str, now: float) 
     )
 
 
+def of_job(job: Job) -> Webhook:
+    """Return the webhook of a single job, which has no row and no id."""
+    options = job.options
+    return Webhook(
+        id="",
+        owner=job.owner,
+        user=options.user,
+        service=job.service,
+        url=options.webhook,
+        events=tuple(Event(name) for name in options.webhook_events),
+        secret=options.webhook_secret,
+    )
+
+
 class WebhookRepository(Repository):
     """Reads and writes webhooks and deliveries. Methods block: call them in a thread."""
 
@@ -79,6 +96,13 @@ class WebhookRepository(Repository):
     def get(self, connection: Connection, id: str) -> Webhook:
         """Return a webhook; raises ``WebhookNotFound``."""
         return _webhook(connection, id)
+
+    @reading
+    def of_delivery(self, connection: Connection, delivery: Delivery) -> Webhook:
+        """Return the webhook of a delivery; raises ``WebhookNotFound`` or ``JobNotFound``."""
+        if delivery.webhook:
+            return _webhook(connection, delivery.webhook)
+        return of_job(get_row(connection, delivery.job))
 
     @reading
     def find(self, connection: Connection, owner: str | None = None) -> list[Webhook]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
-from easymlnb_server.dispatch.dispatcher import GRACE, Dispatcher
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
@@ -22,7 +22,7 @@ from easymlnb_server.workers.autoscaler import Autoscaler, Load
 from easymlnb_server.workers.checks import WorkerChecks
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
 from easymlnb_server.workers.demand import Demand
-from easymlnb_server.workers.liveness import wait_idle, wait_lost
+from easymlnb_server.workers.liveness import wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.starter import LoadBundle, Starter, notebook_services, select_specs
@@ -30,9 +30,6 @@ from easymlnb_server.workers.worker_set import Replica, Worker, WorkerSet, clean
 
 TICK = 0.5
 """Seconds between two decisions of the autoscaler, unless something wakes it earlier."""
-
-REASONS = ("lost", "hung", "memory", "time")
-"""Why workers are replaced: they ended, hung, used too much memory, or their node's time is up."""
 
 log = logging.getLogger("easymlnb.deployment")
 
@@ -48,7 +45,7 @@ class Deployment:
     - ``credentials``: those of the bundle's services
     - ``dispatcher``: runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
-    - ``restarts``: number of replaced workers by reason, one of ``REASONS``
+    - ``restarts``: number of replaced workers by reason, see ``worker_set.REASONS``
     - ``demand``: whether calls arrive, and whether a worker is needed before they do
     - ``specs``: the services that the workers serve, by name
     """
@@ -66,6 +63,7 @@ class Deployment:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
         self.dispatcher = Dispatcher(settings.queue_limit, self._end_stuck, self._wake)
+        self.dispatcher.give_up = self._give_up
         self.restarts: Counter[str] = Counter()
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
@@ -238,6 +236,14 @@ class Deployment:
             self.dispatcher.close(error)
             await self._workers.stop_all(detach=detach)
 
+    def _give_up(self, link: WorkerLink) -> Worker | None:
+        """Release a worker, whose call has become a job; another one starts in its place."""
+        if (worker := self._workers.get(link)) is not None:
+            self._workers.release(worker)
+            for replica in [one for one in self._replicas if one.worker is worker]:
+                self._remove_replica(replica)
+        return worker
+
     def _rescale(self) -> None:
         if self._autoscaler is not None:
             self._autoscaler.limits = self.demand.limits(self.specs.values())
@@ -263,8 +269,7 @@ class Deployment:
         self._autoscaler.decide(Load(time.monotonic(), calls, len(self.dispatcher.workers)))
         wanted = self.wanted
         kept = [replica for replica in self._replicas if not replica.outgoing]
-        for _ in range(wanted - len(kept)):
-            kept.append(self._add_replica())
+        kept += [self._add_replica() for _ in range(wanted - len(kept))]
         # Replicas without a worker are removed first, then those with the fewest calls.
         kept.sort(key=lambda r: len(r.worker.link) + 1 if r.worker else 0, reverse=True)
         ends = [end for replica in kept[wanted:] for end in self._remove_replica(replica)]
@@ -291,15 +296,10 @@ class Deployment:
         if replica.task is not None:
             replica.task.cancel()
             ends.append(replica.task)
-        if replica.worker is not None:
+        if replica.worker is not None and self._workers.get(replica.worker.link) is not None:
             self.dispatcher.leave(replica.worker.link)
-            ends.append(self._workers.run_shielded(self._retire(replica.worker)))
+            ends.append(self._workers.run_shielded(self._workers.retire(replica.worker)))
         return ends
-
-    async def _retire(self, worker: Worker) -> None:
-        longest = max((spec.timeout for spec in worker.specs), default=0.0) + 2 * GRACE
-        await wait_idle(worker.kernel, worker.link, longest)
-        await asyncio.shield(self._workers.end(worker))
 
     async def _run_replica(
         self, replica: Replica, worker: Worker | None, orphan: OrphanedWorker | None
@@ -383,7 +383,7 @@ class Deployment:
         return worker
 
     def _schedule_replacement(self, worker: Worker, why: str) -> None:
-        """Replace a worker, which serves until then; ``why`` is one of ``REASONS``."""
+        """Replace a worker, which serves until then; ``why`` is one of ``worker_set.REASONS``."""
         for replica in self._replicas:
             if replica.worker is worker and not replica.outgoing:
                 log.warning("A worker reached its limit of %s and is being replaced.", why)

@@ -49,12 +49,13 @@ class JobLane:
     """Where and how the kernels of a lane of jobs start.
 
     - ``placement``: where, whatever their services request; empty for no rule
-    - ``threads``, ``stay``: see ``WorkerOrder``
+    - ``threads``, ``stay``, ``seconds``: see ``WorkerOrder``
     """
 
     placement: str = ""
     threads: int = 0
     stay: float = 0.0
+    seconds: float = 0.0
 
     @property
     def is_on_nodes(self) -> bool:
@@ -286,6 +287,7 @@ class Starter:
                     threads=self._lane.threads,
                     locked=locked,
                     stay=self._lane.stay,
+                    seconds=self._lane.seconds,
                 )
                 unused = None
                 values = self._credentials.of(self._names or bundle.manifest.defines)

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.dispatch.dispatcher import GRACE
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.placement.base import Kernel
 from easymlnb_server.workers import liveness
+
+REASONS = ("lost", "hung", "memory", "time")
+"""Why workers are replaced: they ended, hung, used too much memory, or their node's time is up."""
 
 
 @dataclass(eq=False, slots=True)
@@ -73,12 +77,23 @@ class WorkerSet:
         self._remove(old)
         self.add(new)
 
+    def release(self, worker: Worker) -> None:
+        """Remove a worker without ending it."""
+        self._remove(worker)
+
     def end(self, worker: Worker) -> asyncio.Task[None]:
         """End a worker once: later its process id may belong to another process."""
         if worker.end is None:
             self._remove(worker)
             worker.end = self.run_shielded(clean_up(worker.kernel, worker.folder, worker.link))
         return worker.end
+
+    async def retire(self, worker: Worker) -> None:
+        """End a worker that gets no more calls when it has answered its last ones."""
+        longest = max((spec.timeout for spec in worker.specs), default=0.0) + 2 * GRACE
+        await liveness.wait_idle(worker.kernel, worker.link, longest)
+        if self.get(worker.link) is worker:  # else it has been released meanwhile
+            await asyncio.shield(self.end(worker))
 
     def run_shielded(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` to its end, whatever is canceled; ``stop_all`` waits for it."""

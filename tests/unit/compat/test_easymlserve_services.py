@@ -232,6 +232,12 @@ def test_route_arguments() -> None:
     assert SERVICES["face_detection"].function(x=1, y=1.0) == Answer(bins=1, ratio=1)
 
 
+def test_no_response_model() -> None:
+    echo = deploy(Echo, {"response_model": None})
+    assert echo(bins=1)["extra"] == 1
+    assert "properties" not in echo.service.spec.output
+
+
 def test_options_of_a_service() -> None:
     assert deploy(Echo, name="other", timeout=7, workers=2).service.spec.timeout == 7
     with pytest.raises(DefinitionError, match="Did you mean 'timeout'"):

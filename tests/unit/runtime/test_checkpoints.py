@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_the_newest_is_loaded_and_two_are_kept(run: Run) -> None:
-    checkpoint = Checkpoint(run)
+    checkpoint = Checkpoint(lambda: run)
     assert checkpoint.load() is None
     for step in range(4):
         checkpoint.save(step, weights=[step], rng=numpy.random.default_rng(step))
@@ -50,7 +50,7 @@ def test_the_newest_is_loaded_and_two_are_kept(run: Run) -> None:
 
 @pytest.mark.parametrize("cut", [1, 40, 10_000])
 def test_a_cut_off_file_is_refused_and_the_former_one_used(run: Run, cut: int) -> None:
-    checkpoint = Checkpoint(run)
+    checkpoint = Checkpoint(lambda: run)
     for step in (1, 2):
         checkpoint.save(step, weights=numpy.arange(1000))
     newest = files_in(run.folder)[0]
@@ -68,22 +68,22 @@ def test_another_attempt_reads_the_newest_stored_one_that_it_can(run: Run, tmp_p
     former = Run(tmp_path / "former")
     former.folder.mkdir()
     for step in (1, 2):
-        Checkpoint(former).save(step, value=step)
+        Checkpoint(lambda: former).save(step, value=step)
     new, old = (path.read_bytes() for path in files_in(former.folder))
     run.offered = (("new", len(new)), ("old", len(old)))
     run.stored = {"old": old}
-    found = Checkpoint(run).load()
+    found = Checkpoint(lambda: run).load()
     assert found is not None and found["value"] == 1
     (run.folder / "checkpoint-0").unlink()
     run.stored["new"] = new
-    found = Checkpoint(run).load()
+    found = Checkpoint(lambda: run).load()
     assert found is not None and found.step == 2
-    Checkpoint(run).save(3, value=3)
+    Checkpoint(lambda: run).save(3, value=3)
     assert [path.name for path in files_in(run.folder)] == ["checkpoint-1", "checkpoint-0"]
 
 
 def test_random_states_continue(run: Run) -> None:
-    checkpoint = Checkpoint(run)
+    checkpoint = Checkpoint(lambda: run)
     random.seed(1)
     numpy.random.seed(1)
     checkpoint.save(0)
@@ -106,12 +106,12 @@ def test_what_cannot_be_saved_is_refused(
     run: Run, step: Any, state: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Checkpoint(run).save(step, **state)
+        Checkpoint(lambda: run).save(step, **state)
     assert not list(run.folder.iterdir())
 
 
 def test_a_full_disk_is_a_warning(run: Run) -> None:
     run.folder = run.folder / "missing"
     with pytest.warns(RuntimeWarning, match="was not saved"):
-        Checkpoint(run).save(1, value=1)
+        Checkpoint(lambda: run).save(1, value=1)
     assert run.saved == []

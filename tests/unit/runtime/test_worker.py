@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from easymlnb.contract.job_protocol import JobPromoted
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
@@ -44,6 +45,12 @@ def test_result_with_its_log_and_time(peer: Peer) -> None:
     message = peer.end()
     assert (message.id, peer.body, message.log) == (number, b"42", "seen 21\n")
     assert message.seconds > 0
+
+
+def test_a_call_that_has_ended_becomes_no_job(peer: Peer) -> None:
+    assert peer.answer("double", x=1) == 2
+    peer.send(pack(JobPromoted(id=1, job="j", attempt=1)))
+    assert peer.answer("double", x=2) == 4
 
 
 @pytest.mark.parametrize(

@@ -107,13 +107,15 @@ def test_names_of_columns_become_different_parameters() -> None:
     assert all(name.isidentifier() for name in names)
 
 
-def test_exact_relations_are_found_exactly() -> None:
+def test_exact_relations_are_found() -> None:
     data = json.dumps([{"x1": n, "y": n} for n in range(12)]).encode()
     config = parse({"target": "y", "question": "regression", "time": "-", "folds": 2})
     learned = tabular.train(data, config, _silent)
     assert learned.report["algorithm"] == "linear"
     predictor = tabular.TabularPredictor(learned.model, learned.signature)
-    assert predictor.predict([{"x1": 36}, {"x1": 54}])["predictions"] == [36.0, 54.0]
+    found = predictor.predict([{"x1": 36}, {"x1": 54}])["predictions"]
+    # Up to scikit-learn 1.7, RidgeCV is a little less exact.
+    assert found == pytest.approx([36.0, 54.0], rel=1e-5)
 
 
 def test_a_classification_has_probabilities() -> None:

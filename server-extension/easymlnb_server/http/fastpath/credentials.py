@@ -62,6 +62,8 @@ def find_known_caller(
         if user is None:
             return None
         return KnownCaller(user.caller, owner_key(user.username))
+    if services.everyone:
+        return KnownCaller(services.user, owner_key(services.user.name))
     owner = None
     if kind in JUPYTER_PROVIDERS and type(authorizer) is AllowAllAuthorizer:
         owner = _owner_by_server_token(provider, token)

@@ -46,6 +46,7 @@ BODY_LIMIT = 2**20
 """Maximum bytes of a body on the fast path."""
 
 JSON = "application/json"
+EVENTS_IN_JSON = "application/cloudevents"
 MAX_HOSTS = 256
 """Maximum number of cached host names."""
 
@@ -115,6 +116,8 @@ class Eligibility:
             return None
         limit, kind = spec.max_body, headers.get("content-type", JSON)
         if kind != JSON:
+            if kind.lower().startswith(EVENTS_IN_JSON):
+                return None
             limit = body_limit(spec.input, limit, kind.partition(";")[0].strip().lower())
         length = int(content_length)
         return EligibleCall(caller, length) if length <= min(BODY_LIMIT, limit) else None
@@ -164,6 +167,8 @@ class Eligibility:
             if credentials or not api_keys.is_key(key):
                 return None
             scheme, token = "bearer", key
+        if not credentials and key is None and self._state.services.everyone:
+            return "" if self._is_host(headers.get("host", "")) else None
         if (
             scheme.lower() not in ("token", "bearer")
             or not token

@@ -167,7 +167,7 @@ class HubPlacement:
             kernel_spec=manager.kernel_spec,
             kernel_id=order.worker,
             placement=self._name,
-            profile=msgspec.to_builtins(self._profile),
+            profile=msgspec.to_builtins(self._profile.for_job(order.seconds)),
         )
         provisioner.credentials = self._credentials
         provisioner.folder = folder

@@ -19,6 +19,10 @@ MARGIN = 600.0
 """Maximum seconds before the end of a node at which its workers are replaced."""
 
 
+JOB_MARGIN = 900.0
+"""Seconds of a node for a job in addition to the job's: to start, and to leave the node."""
+
+
 class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A kind of node.
 
@@ -31,6 +35,8 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     max_workers: how many kernels one user may have there at a time, default 1.
     slots: how many of them share a node, default 1.
     gpus: how many GPUs a node has, for services that request none; default: unknown.
+    time_option: the user option in which the spawner gets how many minutes a node is needed: its
+        lifetime, or less for a node that runs one job; empty: none.
     shared_files: whether nodes have the server's folder of locked environments, and its Python,
         under the same paths; only then do locked versions run there.
     """
@@ -44,6 +50,7 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     max_workers: int = 1
     slots: int = 1
     gpus: int | None = None
+    time_option: str = ""
     shared_files: bool = False
 
     @property
@@ -70,7 +77,21 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     @property
     def spawner_options(self) -> dict[str, Any]:
         """What the spawner receives."""
-        return {**self.user_options, **({"profile": self.profile} if self.profile else {})}
+        options = {**self.user_options, **({"profile": self.profile} if self.profile else {})}
+        if self.time_option and self.lifetime_seconds < math.inf:
+            options[self.time_option] = math.ceil(self.lifetime_seconds / 60)
+        return options
+
+    def for_job(self, seconds: float) -> "PlacementProfile":
+        """Return the profile of a node for one job of ``seconds`` at most.
+
+        A scheduler starts a node that is needed for a short time sooner. The node ends with the
+        job, because the next one may need more time.
+        """
+        if not seconds or not self.time_option or self.slots > 1:
+            return self
+        needed = min(self.lifetime_seconds, seconds + JOB_MARGIN)
+        return msgspec.structs.replace(self, lifetime=needed, idle=0.0)
 
 
 def gpus_per_worker(name: str, profile: PlacementProfile) -> float:

@@ -73,7 +73,7 @@ class HealthHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        ready = self.state.published.ready and not self.state.services.draining
+        ready = self.state.ready
         fine = ready or self._what == "live"
         self.write_json({self._what: fine}, 200 if fine else 503)
 

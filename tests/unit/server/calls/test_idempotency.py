@@ -12,11 +12,13 @@ from easymlnb.contract.errors import (
     IdempotencyKeyConflict,
     InternalError,
     InvalidInput,
+    LimitExceeded,
     WorkerLost,
 )
-from easymlnb.contract.worker_protocol import Progress, Result
+from easymlnb.contract.worker_protocol import Item, Progress, Result
 from easymlnb_server.calls import idempotency as module
 from easymlnb_server.calls.idempotency import IdempotencyCache, IdempotentCall
+from easymlnb_server.calls.shared_stream import KEPT, SharedStream
 from easymlnb_server.dispatch.call import CallResult
 
 KEY = ("user", "f", "key")
@@ -79,7 +81,13 @@ async def test_another_request_under_the_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kept"), [(WorkerLost(), False), (CallCancelled(), False), (InvalidInput([]), True)]
+    ("error", "kept"),
+    [
+        (WorkerLost(), False),
+        (CallCancelled(), False),
+        (LimitExceeded("you", "concurrent", 1, 1), False),
+        (InvalidInput([]), True),
+    ],
 )
 async def test_errors_are_kept_only_if_trying_again_is_no_use(error: Any, kept: bool) -> None:
     keys = IdempotencyCache()
@@ -192,12 +200,12 @@ async def test_a_patient_call_continues_without_callers_and_is_taken_up() -> Non
     stopped: list[str] = []
     once, _ = keys.join(KEY, SEEN)
     once.stop, once.patience = (lambda error: stopped.append(error.code)), 60.0
-    once.report(Progress(id=1, fraction=0.5))
+    once.report(Progress(id=1, fraction=0.5), b"")
     once.leave()
     assert keys.resume(KEY) is once and once.progress is not None
     seen: list[float] = []
     once.followers.append(lambda progress, body: seen.append(progress.fraction))
-    once.report(Progress(id=1, fraction=0.7))
+    once.report(Progress(id=1, fraction=0.7), b"")
     assert seen == [0.7]
     once._stop_if_alone()
     assert not stopped
@@ -216,3 +224,47 @@ async def test_the_end_of_a_call_that_nobody_awaits_is_kept() -> None:
     assert (await keys.resume(KEY).result).error is failed.error
     with pytest.raises(CallNotFound):
         keys.resume(("user", "f", "unknown"))
+
+
+def test_a_stream_waits_for_its_reader_and_for_nobody_without_one() -> None:
+    read: list[int] = []
+    stream = SharedStream(read.append)
+    first = stream.attach()
+    stream.add(b"one")
+    stream.add(b"two")
+    first.acknowledge(3)
+    assert read == [3]
+    first.leave()
+    assert read == [3, 3]  # what the first page did not get
+    stream.add(b"three")
+    assert read == [3, 3, 5]
+    second = stream.attach()
+    assert stream.items == (b"one", b"two", b"three")
+    stream.add(b"four")
+    second.acknowledge(8)
+    first.acknowledge(100)  # too late
+    assert read == [3, 3, 5]  # these were read before
+    second.acknowledge(7)
+    assert read == [3, 3, 5, 4]
+
+
+def test_a_long_stream_keeps_its_end() -> None:
+    read: list[int] = []
+    stream = SharedStream(read.append)
+    for _ in range(5):
+        stream.add(b"x" * (KEPT // 2))
+    assert len(stream.items) == 2 and stream.size == KEPT and sum(read) == 5 * (KEPT // 2)
+
+
+async def test_who_takes_a_stream_up_gets_all_of_it() -> None:
+    keys = IdempotencyCache()
+    once, _ = keys.join(KEY, SEEN)
+    once.stream = SharedStream(lambda size: None)
+    got: list[bytes] = []
+    once.report(Item(id=1), b"1")
+    once.report(Progress(id=1, fraction=0.5), b"")
+    with once.following(lambda message, body: got.append(body)) as reader:
+        once.report(Item(id=1), b"2")
+    assert got == [b"", b"1", b"2"] and reader is not None
+    await keys.run(once, ready(good(b"")))
+    assert keys.resume(KEY) is once and once.size == 2

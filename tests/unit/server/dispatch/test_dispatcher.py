@@ -49,6 +49,31 @@ async def test_free_worker_takes_the_call_at_once() -> None:
     assert (pool.running, pool.waiting, len(link)) == (0, 0, 0)
 
 
+async def test_a_call_leaves_with_its_worker() -> None:
+    pool, link, other = Dispatcher(10), FakeLink(), FakeLink()
+    pool.join(link, 1)
+    pending, queued = submit(pool), submit(pool)
+    assert pool.worker_of(pending) is link and pool.worker_of(queued) is None
+    pool.detach(pending, link)
+    assert (pool.running, pool.waiting, pool.workers) == (0, 1, ())
+    pool.join(other, 1)
+    assert other.calls == [queued.call.id]
+    link.answer(pending.call.id, b"42")
+    assert pending.answered.result().body == b"42"
+    assert not link.runs(pending.call.id) and pool.running == 1
+
+
+async def test_a_call_that_has_left_is_not_tried_again() -> None:
+    pool, link = Dispatcher(10), FakeLink()
+    pool.join(link, 1)
+    pending = pool.submit(
+        Call(id=0, service="f"), b"{}", spec=spec(resources=WorkerResources(idempotent=True))
+    )
+    pool.detach(pending, link)
+    link.close()
+    assert code(pending) == "worker_lost" and pool.waiting == 0
+
+
 async def test_calls_wait_in_order_for_a_worker() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pendings = [submit(pool) for _ in range(3)]

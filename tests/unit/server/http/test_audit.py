@@ -23,6 +23,7 @@ METHODS = ("post", "put", "patch", "delete")
 
 EXCEPTIONS = {
     "CallHandler.post": "calls are in the usage and the log of calls",
+    "EventCallHandler.post": "calls are in the usage and the log of calls",
     "RunningCallHandler.delete": "a caller cancels their own call",
     "DataUploadsHandler.post": "a caller's own file, which expires",
     "UploadHandler.put": "a caller's own file, which expires",
@@ -32,6 +33,7 @@ EXCEPTIONS = {
     "CancelJobHandler.post": "a caller's own job, which has the event",
     "RetryJobHandler.post": "a caller's own job, which has the event",
     "BatchesHandler.post": "jobs are in the usage, with their events",
+    "NotificationHandler.post": "jobs are in the usage, with their events",
     "SweepsHandler.post": "jobs are in the usage, with their events",
     "RunScheduleHandler.post": "jobs are in the usage, with their events",
     "MlaasTrainHandler.post": "jobs are in the usage, with their events",
@@ -40,6 +42,11 @@ EXCEPTIONS = {
     "InvocationsHandler.post": "calls are in the usage and the log of calls",
     "InferHandler.post": "calls are in the usage and the log of calls",
     "IndexHandler.post": "changes nothing: it lists states",
+    "DeepaasPredictHandler.post": "calls are in the usage and the log of calls",
+    "DeepaasPredictSlashHandler.post": "changes nothing: a redirect",
+    "DeepaasTrainSlashHandler.post": "changes nothing: a redirect",
+    "DeepaasTrainHandler.post": "jobs are in the usage, with their events",
+    "DeepaasTrainingHandler.delete": "a caller's own job",
     "McpHandler.post": "calls are in the usage and the log of calls",
     "ProcessHandler.post": "calls are in the usage and the log of calls",
     "LookHandler.post": "changes nothing: it describes data",

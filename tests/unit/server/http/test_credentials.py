@@ -12,8 +12,8 @@ from jupyter_server.auth.identity import IdentityProvider
 from easymlnb_server.http.fastpath.credentials import KnownCaller, find_known_caller
 from easymlnb_server.identity.access import Caller, JupyterUser
 
-SERVICES: Any = SimpleNamespace(shared=False, user=Caller("ann", admin=True))
-SHARED: Any = SimpleNamespace(shared=True)
+SERVICES: Any = SimpleNamespace(shared=False, everyone=False, user=Caller("ann", admin=True))
+SHARED: Any = SimpleNamespace(shared=True, everyone=False)
 ACCESS = "access:servers!server=ann/"
 
 
@@ -138,3 +138,11 @@ def test_classes_made_of_jupyterhubs_are_not_known(hubs: Any) -> None:
         remember(provider, "good", {"name": "ann", "scopes": [ACCESS]})
         known = settings(provider, rules(identity_provider=provider))
         assert find_known_caller(known, SERVICES, "good") is None
+
+
+def test_a_server_that_trusts_its_cluster_knows_everyone() -> None:
+    user = Caller("ann")
+    trusting: Any = SimpleNamespace(shared=False, everyone=True, user=user)
+    for token in ("", "a.jwt.of-the-mesh"):
+        found = find_known_caller({}, trusting, token)
+        assert found is not None and found.caller is user and found.owner == "user ann"

@@ -35,9 +35,12 @@ from easymlnb_server.http.routes import (
     ROUTES,
     SESSION,
     SHARED_ROUTES,
+    SOURCE,
     UPLOAD,
     VERSION,
 )
+from easymlnb_server.protocols.deepaas.handlers import MODEL as DEEPAAS_MODEL
+from easymlnb_server.protocols.deepaas.handlers import UUID
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
@@ -92,6 +95,19 @@ OF_PLACES = {
 }
 """The page of an app and what it finds below itself, for somebody whose place it is not."""
 
+OF_DEEPAAS = {
+    **{at: {"GET": Probe(READERS, 404)} for at in ("/", "/swagger.json", "/v2/", "/v2/models/")},
+    **{at: {"GET": Probe(READERS, 308)} for at in ("", "/v2", "/v2/models")},
+    "/v2/models/DEEP/": {"GET": Probe(READERS, 404)},
+    "/v2/models/DEEP": {"GET": Probe(READERS, 308)},
+    "/v2/models/DEEP/predict/": {"POST": Probe(READERS, 404)},
+    "/v2/models/DEEP/predict": {"POST": Probe(READERS, 308)},
+    "/v2/models/DEEP/train/": {"GET": Probe(LOGIN, 404), "POST": Probe(LOGIN, 404)},
+    "/v2/models/DEEP/train": {"GET": Probe(LOGIN, 308), "POST": Probe(LOGIN, 308)},
+    "/v2/models/DEEP/train/UUID": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+}
+"""The routes of a service that is of no DEEPaaS module."""
+
 EXPECTED: dict[str, dict[str, Probe]] = {
     "/?": {"GET": Probe(LOGIN)},
     "docs": {"GET": Probe(LOGIN)},
@@ -113,6 +129,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/live/view": {"POST": Probe(LOGIN)},
     "services/NAME/versions": {"GET": Probe(READERS)},
     "services/NAME/versions/VERSION/provenance": {"GET": Probe(LOGIN)},
+    "services/NAME/versions/VERSION/quality": {"GET": Probe(LOGIN, 404)},
     "services/NAME/versions/VERSION/diff": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/bundle": {"GET": Probe(LOGIN)},
     "services/NAME/versions/VERSION/notebook": {"GET": Probe(LOGIN)},
@@ -122,6 +139,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/openapi.json": {"GET": Probe(READERS)},
     "services/NAME/page": {"GET": Probe(LOGIN)},
     "services/NAME/metadata": {"GET": Probe(READERS)},
+    "metadata": {"GET": Probe(KEYS)},
     "services/NAME/thumbnail": {"GET": Probe(READERS, 404)},
     "uploads": {"POST": Probe((*HERE, HOLDER), 201, ANNOUNCED, "?service=walked")},
     # A session of the visitor: only their page's token may know of it.
@@ -198,6 +216,11 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "deliveries": {"GET": Probe(LOGIN)},
     "deliveries/JOB": {"GET": Probe(LOGIN, 404)},
     "deliveries/JOB/retry": {"POST": Probe(LOGIN, 404)},
+    "bridges": {"GET": Probe(LOGIN)},
+    "bridges/SOURCE": {"GET": Probe(LOGIN, 404)},
+    "storage-events": {"GET": Probe(LOGIN)},
+    "storage-events/SOURCE": {"GET": Probe(LOGIN, 404)},
+    "services/NAME/events": {"POST": Probe(LOGIN, 400)},
     "node": {"GET": Probe(LOGIN)},
     "node/kernels": {"POST": Probe(LOGIN, 400)},
     "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
@@ -217,6 +240,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/ping": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
     "services/NAME/health": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
     "services/NAME/version": {"GET": Probe((NOBODY, WRONG, USER, HOLDER))},
+    **{f"services/NAME/deepaas{at}": found for at, found in OF_DEEPAAS.items()},
     "v2": {"GET": Probe(KEYS)},
     "v2/health/live": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/health/ready": {"GET": Probe((NOBODY, WRONG, *KEYS))},
@@ -286,12 +310,15 @@ STANDS_FOR = {
     API_KEY: "SECRET",
     KEY: "KEY",
     ASSET: "ASSET",
+    SOURCE: "SOURCE",
     UPLOAD: "UPLOAD",
     SESSION: "PLACE",
     FILE: "FILE",
     REQUEST: "REQUEST",
     VERSION: "VERSION",
     CREDENTIAL: "CREDENTIAL",
+    DEEPAAS_MODEL: "DEEP",
+    UUID: "UUID",
 }
 EXAMPLES = {
     "/?": "",
@@ -307,6 +334,8 @@ EXAMPLES = {
     "REQUEST": "some-request",
     "VERSION": "1",
     "CREDENTIAL": "NONE",
+    "UUID": "0" * 32,
+    "SOURCE": "absent",
     "MODEL": "absent",
     "ALIAS": "production",
     "REF": "1",

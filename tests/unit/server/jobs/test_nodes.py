@@ -95,7 +95,7 @@ class Kernels:
         kernel = FakeKernel(self._placement, WorkerOrder(name, "", self._folder / name, ""))
         self.made.append(kernel)
         worker = Worker(kernel, kernel.link, (), self._folder / name)
-        return JobKernel(job.lane, job.bundle, job.author, worker)
+        return JobKernel(job.lane, job.bundle, job.author, worker, job.timeout)
 
     async def reconnected(self, kernel: JobKernel) -> bool:
         return False

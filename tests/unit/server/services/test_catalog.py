@@ -22,6 +22,7 @@ def line(name, **more):
         description="",
         tags=[],
         author="",
+        license="",
         url=f"services/{name}",
         state="ready",
         version=1,
@@ -29,6 +30,8 @@ def line(name, **more):
         summary="",
         shape="",
         inputs=[],
+        libraries=[],
+        tasks=[],
         thumbnail=None,
         called=None,
         created=None,
@@ -39,7 +42,16 @@ def line(name, **more):
 LINES = [
     line("beta", tags=["x", "y"], author="Ann", inputs=["image", "number"], created="2026-01-02"),
     line("alpha", tags=["x"], summary="Counts cells", called="2026-02-01", created="2026-01-03"),
-    line("gamma", author="Bob", description="Straße", called="2026-02-03", inputs=["table"]),
+    line(
+        "gamma",
+        author="Bob",
+        description="Straße",
+        called="2026-02-03",
+        inputs=["table"],
+        license="CC-BY-4.0",
+        tasks=["Time Series"],
+        libraries=["PyTorch"],
+    ),
 ]
 
 
@@ -56,6 +68,10 @@ LINES = [
         (Query(author="Bob"), ["gamma"]),
         (Query(author="bo"), []),
         (Query(input="image"), ["beta"]),
+        (Query(license="cc-by-4.0"), ["gamma"]),
+        (Query(task="time series", library="pytorch"), ["gamma"]),
+        (Query(library="keras"), []),
+        (Query(text="pytorch cc-by"), ["gamma"]),
         (Query(sort="called"), ["gamma", "alpha", "beta"]),
         (Query(sort="newest"), ["alpha", "beta", "gamma"]),
     ],
@@ -83,6 +99,9 @@ def test_what_can_be_chosen_is_the_commonest_first():
         "authors": ["Ann", "Bob"],
         "owners": ["zoe"],
         "inputs": ["image", "number", "table"],
+        "licenses": ["CC-BY-4.0"],
+        "tasks": ["Time Series"],
+        "libraries": ["PyTorch"],
     }
 
 

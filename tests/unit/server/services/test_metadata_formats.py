@@ -1,9 +1,20 @@
 """A service described for other catalogs: their fields, their closed lists, nothing made up."""
 
+import json
+
+import pytest
+import rdflib
+from jsonschema import Draft202012Validator, FormatChecker
+
+from easymlnb.contract import ai4os as vocabulary
+from easymlnb.contract import catalog_files
 from easymlnb.contract.metadata import Metadata, Resources
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.publishing.gate import spec_check
+from easymlnb.publishing.gate.described import Described
+from easymlnb_server.services import mldcat_ap
+from easymlnb_server.services.described_service import DescribedService
 from easymlnb_server.services.metadata_formats import (
-    DescribedService,
     ai4os,
     deep,
     document,
@@ -87,3 +98,120 @@ def test_missing_fields_are_listed_and_not_invented():
     assert "author" not in found["schema_org"]
     assert document(FULL)["missing"]["ai4os"] == []
     assert "thumbnail" not in document(FULL)["metadata"]
+
+
+# rdflib's own parser uses a class that rdflib deprecates.
+RDFLIB = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
+
+AI4OS_SCHEMA = {
+    "type": "object",
+    "required": [
+        *("metadata_version", "title", "summary", "description", "links"),
+        *("libraries", "tasks", "categories", "tags"),
+    ],
+    "not": {"anyOf": [{"required": [name]} for name in ("sources", "dataset_url", "keywords")]},
+    "properties": {
+        "metadata_version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
+        **{name: {"type": "string"} for name in ("title", "summary", "description", "doi")},
+        "links": {
+            "type": "object",
+            "required": ["source_code"],
+            "additionalProperties": {"type": "string", "format": "uri"},
+        },
+        "dates": {
+            "type": "object",
+            "required": ["created", "updated"],
+            "additionalProperties": {"type": "string", "format": "date"},
+        },
+        **{
+            name: {"type": "array", "uniqueItems": True, "items": {"enum": [*known, "Other"]}}
+            for name, known in (
+                ("libraries", vocabulary.LIBRARIES),
+                ("tasks", vocabulary.TASKS),
+                ("data-type", ("Image", "Text", "Time Series", "Tabular", "Audio", "Video")),
+                ("categories", ("AI4 pre trained", "AI4 trainable", "AI4 inference", "AI4 tools")),
+            )
+        },
+        "tags": {"type": "array", "uniqueItems": True, "items": {"type": "string"}},
+        "resources": {
+            "properties": {"inference": {"additionalProperties": {"type": "integer", "minimum": 0}}}
+        },
+    },
+}
+"""What AI4OS's schema v2.3.0 demands of the fields that we write."""
+
+
+def test_ai4os_files_fit_their_schema():
+    check = Draft202012Validator(AI4OS_SCHEMA, format_checker=FormatChecker())
+    assert list(check.iter_errors(ai4os(FULL))) == []
+    (error,) = check.iter_errors(ai4os(BARE))
+    assert "'links' is a required property" in error.message or "source_code" in error.message
+
+
+def test_what_the_gate_demands_is_what_ai4os_demands():
+    for subject in (FULL, BARE):
+        found = spec_check.run([Described(subject.spec)])
+        missing = document(subject)["missing"]["ai4os"]
+        assert any(one.code == "source" for one in found) == ("links.source_code" in missing)
+
+
+@RDFLIB
+def test_mldcat_ap_is_a_graph_of_its_classes():
+    graph = rdflib.Graph().parse(data=json.dumps(mldcat_ap.document(FULL)), format="json-ld")
+    it6, dct, rdf = (
+        rdflib.Namespace("http://data.europa.eu/it6/"), rdflib.DCTERMS, rdflib.RDF
+    )  # fmt: skip
+    model = rdflib.URIRef(FULL.url)
+    assert graph.value(predicate=rdf.type, object=it6.MachineLearningModel) == model
+    for name in (dct.title, dct.description, dct.created, it6.version, it6.shortDescription):
+        (value,) = graph.objects(model, name)
+        assert isinstance(value, rdflib.Literal)
+    classes = {
+        dct.creator: rdflib.FOAF.Agent,
+        dct.license: dct.LicenseDocument,
+        dct.type: rdflib.SKOS.Concept,
+        it6.trainedOn: rdflib.DCAT.Dataset,
+        it6.hasRepository: rdflib.URIRef("https://linkedpaperswithcode.com/class/repository"),
+        it6.hasBibliographicReference: rdflib.URIRef(
+            "http://purl.org/spar/biro/BibliographicReference"
+        ),
+    }
+    for name, kind in classes.items():
+        (value,) = graph.objects(model, name)
+        assert (value, rdf.type, kind) in graph, name
+    # A bibliographic reference has one citation and one format.
+    reference = graph.value(model, it6.hasBibliographicReference)
+    assert len(list(graph.objects(reference, dct.bibliographicCitation))) == 1
+    assert len(list(graph.objects(reference, dct["format"]))) == 1
+    libraries = {str(one) for one in graph.objects(model, it6.hasMachineLearningLibrary)}
+    assert "http://w3id.org/ai4os/vocabulary/library/PyTorch" in libraries
+    labels = {str(label) for label in graph.objects(predicate=rdflib.SKOS.prefLabel)}
+    assert {"OpenCV", "numpy", "Scikit-learn", "Juggling", "Computer Vision"} <= labels
+    assert str(graph.value(predicate=rdf.type, object=rdflib.DCAT.DataService)).endswith("/call")
+
+
+@RDFLIB
+def test_a_catalog_has_what_dcat_ap_demands():
+    found = mldcat_ap.catalog([FULL, BARE], url="https://hub/", title="Ours", publisher="zoe")
+    graph = rdflib.Graph().parse(data=json.dumps(found), format="json-ld")
+    head = rdflib.URIRef("https://hub/")
+    assert str(graph.value(head, rdflib.DCTERMS.title)) == "Ours"
+    assert graph.value(head, rdflib.DCTERMS.description) is not None
+    publisher = graph.value(head, rdflib.DCTERMS.publisher)
+    assert (publisher, rdflib.RDF.type, rdflib.FOAF.Agent) in graph
+    services = set(graph.objects(head, rdflib.DCAT.service))
+    assert services == set(graph.subjects(rdflib.RDF.type, rdflib.DCAT.DataService))
+    assert mldcat_ap.missing(FULL) == []
+    assert mldcat_ap.missing(BARE) == ["dct:created", "it6:trainedOn", "it6:hasRepository"]
+
+
+def test_our_own_files_can_be_read():
+    spec = FULL.spec
+    for write in (ai4os, mldcat_ap.document, schema_org, deep):
+        fields, problems = catalog_files.read(json.loads(json.dumps(write(FULL))))
+        assert (fields["title"], problems) == (spec.title, [])
+        assert fields["tags"] == list(spec.tags)
+        assert fields["dataset"] == "https://example.org/data"
+    fields, _ = catalog_files.read(mldcat_ap.document(FULL))
+    assert (fields["license"], fields["author"]) == (spec.license, spec.author)
+    assert fields["libraries"] == ["PyTorch", "Scikit-learn", "OpenCV", "numpy"]

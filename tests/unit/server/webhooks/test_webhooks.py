@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from easymlnb.contract.errors import BadRequest, CredentialsDisabled, WebhookNotFound
+from easymlnb.contract.errors import BadRequest, CredentialsDisabled, Forbidden, WebhookNotFound
 from easymlnb_server.credentials.encryption import KeySource
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs import rules as job_rules
-from easymlnb_server.jobs.models import Job
+from easymlnb_server.jobs.models import Job, JobOptions
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.store.store import Store
+from easymlnb_server.webhooks import job_webhooks
 from easymlnb_server.webhooks.hosts import AllowedHosts
 from easymlnb_server.webhooks.mail import MailServer
 from easymlnb_server.webhooks.manager import FORMER_SECONDS, Webhooks
 from easymlnb_server.webhooks.models import (
+    ENDS,
     Delivery,
     DeliveryState,
     Event,
@@ -99,6 +101,69 @@ async def test_an_end_is_delivered_once_and_signed(world: World) -> None:
     assert message["data"]["url"] == f"https://hub.example.org/easymlnb/jobs/{job.id}"
     assert secret not in str(world.webhooks.repository.find())
     assert _verified(secret, headers, body) == [True]
+
+
+async def test_a_single_job_has_a_webhook_of_its_own(world: World) -> None:
+    headers = {job_webhooks.URL: world.receiver.url}
+    found = await world.webhooks.for_job(headers, ANN)
+    assert found is not None and found.events == ENDS
+    options = JobOptions(
+        webhook=found.url, webhook_events=found.events, webhook_secret=found.secret
+    )
+    job = world.succeed(options=options)
+    world.succeed(id="other")
+    (delivery,) = await world.try_due()
+    assert (delivery.webhook, delivery.job, delivery.state) == ("", job.id, "delivered")
+    secret = world.webhooks.secret_of(job)
+    ((sent, body),) = world.receiver.messages
+    assert secret not in found.secret and _verified(secret, sent, body) == [True]
+
+
+async def test_the_webhook_of_a_single_job_ends_with_the_job_and_by_410(world: World) -> None:
+    options = JobOptions(webhook=world.receiver.url, webhook_events=ENDS)
+    job = world.succeed(options=options)
+    (delivery,) = await world.try_due()
+    assert "Rotate" in delivery.error  # it has no secret
+    world.jobs.remove(job.id)
+    world.now = delivery.next
+    (delivery,) = await world.try_due()
+    assert (delivery.state, delivery.error) == ("failed", "The webhook was removed.")
+    found = await world.webhooks.for_job({job_webhooks.URL: world.receiver.url}, ANN)
+    assert found is not None
+    world.receiver.answers = [410]
+    options = JobOptions(
+        webhook=found.url, webhook_events=found.events, webhook_secret=found.secret
+    )
+    world.succeed(id="other", options=options)
+    assert (await world.try_due())[0].state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller", "message"),
+    [
+        ({"X-Easymlnb-Webhook": "http://10.1.2.3/"}, ANN, "'10.1.2.3' are not allowed"),
+        ({"X-Easymlnb-Webhook": "ftp://localhost/"}, ANN, "must be such as"),
+        ({"X-Easymlnb-Webhook": "http://localhost/"}, None, "need a login"),
+        ({"X-Easymlnb-Webhook": f"http://localhost/{'x' * 500}"}, ANN, "at most 500"),
+        ({"X-Easymlnb-Webhook-Secret": "whsec_x"}, ANN, "the URL to call"),
+        (
+            {"X-Easymlnb-Webhook": "http://localhost/", "X-Easymlnb-Webhook-Secret": "short"},
+            ANN,
+            "24 to 64 bytes",
+        ),
+        (
+            {"X-Easymlnb-Webhook": "http://localhost/", "X-Easymlnb-Webhook-Events": "job.began"},
+            ANN,
+            "'job.began'",
+        ),
+    ],
+)
+async def test_what_is_no_webhook_of_a_job(
+    world: World, headers: dict[str, str], caller: Caller | None, message: str
+) -> None:
+    with pytest.raises((BadRequest, Forbidden)) as refused:
+        await world.webhooks.for_job(headers, caller)
+    assert message in refused.value.message
 
 
 def _verified(secret: str, headers: dict[str, str], body: bytes) -> list[bool]:

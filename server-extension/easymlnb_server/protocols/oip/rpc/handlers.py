@@ -248,7 +248,7 @@ class InferenceService:
         return message("ServerLiveResponse")(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
-        ready = self._state.published.ready and not self._state.services.draining
+        ready = self._state.ready
         return message("ServerReadyResponse")(ready=ready)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:

@@ -168,3 +168,18 @@ async def test_a_kernel_that_did_not_start_leaves_no_folder(
     with pytest.raises(NotReady, match="JupyterHub"):
         await made.launch_kernel([])
     assert left_in(tmp_path) == []
+
+
+def test_a_node_for_a_job_is_requested_for_its_time() -> None:
+    plain = PlacementProfile(profile="gpu", lifetime="8h")
+    assert plain.for_job(600) is plain and plain.spawner_options == {"profile": "gpu"}
+    timed = PlacementProfile(profile="gpu", lifetime="8h", time_option="minutes")
+    assert timed.spawner_options == {"profile": "gpu", "minutes": 480}
+    short = timed.for_job(3600)
+    assert short.spawner_options["minutes"] == 75 and short.idle_seconds == 0
+    assert short.usable_seconds >= 3600
+    assert timed.for_job(86400).lifetime_seconds == 8 * 3600
+    endless = PlacementProfile(time_option="minutes")
+    assert endless.spawner_options == {} and endless.for_job(60).spawner_options == {"minutes": 16}
+    shared = PlacementProfile(time_option="minutes", slots=2)
+    assert shared.for_job(60) is shared

@@ -1,0 +1,1 @@
+"""Export a bundle: a container image that serves it, and manifests for clusters."""

@@ -1,0 +1,1 @@
+"""Manifests for Kubernetes, Knative, KServe and OSCAR, as plain values."""

@@ -1,0 +1,41 @@
+"""Bandit: insecure code in the cells and modules."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from easymlnb.contract.quality import Finding, Severity
+from easymlnb.publishing.gate import tools
+from easymlnb.publishing.gate.sources import Source
+
+SEVERITIES: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "info"}
+
+# Secrets are another check, and asserts are no risk in a notebook.
+SKIPPED = "B101,B105,B106,B107"
+
+
+def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Finding]:
+    """Return the findings of bandit; the sources are already in the folder."""
+    known = {source.name: source for source in sources if source.lines}
+    if not known:
+        return []
+    options = ["--format", "json", "--quiet", "--exit-zero", "--skip", SKIPPED]
+    options += [] if comments else ["--ignore-nosec"]
+    found = tools.run_module("bandit", [*options, *known], folder)
+    results = found.get("results", []) if isinstance(found, dict) else []
+    return [_finding(one, known) for one in tools.whole(results)]
+
+
+def _finding(one: Mapping[str, Any], sources: Mapping[str, Source]) -> Finding:
+    severity = SEVERITIES.get(str(one.get("issue_severity")), "warning")
+    if one.get("issue_confidence") == "LOW" and severity == "error":
+        severity = "warning"
+    source = sources[Path(str(one.get("filename"))).name]
+    return Finding(
+        check="bandit",
+        code=str(one.get("test_id")),
+        severity=severity,
+        message=tools.text(one.get("issue_text")),
+        url=str(one.get("more_info") or ""),
+        **source.place(int(one.get("line_number") or 1)),
+    )

@@ -1,0 +1,213 @@
+"""Run all checks on a bundle, or on what running its notebook produced."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.notebook import text_of
+from easymlnb.contract.quality import Finding, QualityReport, graded, report
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.publishing.gate import bandit_check, ruff_check, secrets_check, spec_check, tools
+from easymlnb.publishing.gate.advisories import Advisories, read
+from easymlnb.publishing.gate.described import Described, described_services
+from easymlnb.publishing.gate.sources import (
+    MAX_TEXT,
+    Source,
+    cells_of,
+    code_of,
+    is_python,
+    is_run,
+    module_of,
+    outputs_of,
+)
+
+TEXTS = (".py", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".env", ".txt", ".md", ".csv")
+"""Ends of the names of files that are searched for secrets."""
+
+Cells = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How findings are graded.
+
+    author, admin: severities by check or rule.
+    required: whether the author's severities can only be stricter.
+    comments: whether comments such as ``# nosec`` hide findings.
+    strict: whether warnings fail.
+    """
+
+    author: Mapping[str, str] = field(default_factory=dict)
+    admin: Mapping[str, str] = field(default_factory=dict)
+    required: bool = False
+    comments: bool = True
+    strict: bool = False
+
+
+def check_bundle(
+    bundle: Bundle,
+    rules: Rules,
+    *,
+    outputs: Cells | None = None,
+    advisories: Path | None = None,
+    specs: Mapping[str, ServiceSpec] | None = None,
+) -> QualityReport:
+    """Check a bundle; raises ``GateUnavailable`` or ``BadRequest``.
+
+    outputs: the cells with their outputs, if they are known.
+    specs: services as this kernel knows them; the others are read from the code.
+    """
+    tools.check_installed()
+    known = read(advisories) if advisories is not None else None
+    cells: Cells = bundle.notebook["cells"]
+    with TemporaryDirectory(prefix="easymlnb-gate-") as name:
+        folder = Path(name)
+        findings = _of_code(bundle, cells, folder, comments=rules.comments)
+        if outputs is not None:
+            findings += _of_outputs(outputs, folder, comments=rules.comments)
+    packages = _packages(bundle)
+    findings += list(known.findings(packages)) if known is not None else []
+    services = [
+        Described(specs[one.spec.name], place=one.place)
+        if specs and one.spec.name in specs
+        else one
+        for one in described_services(cells, bundle.manifest.metadata)
+    ]
+    findings += spec_check.run(services)
+    return _report(findings, rules, _versions(known, packages))
+
+
+def check_executed(
+    outputs: Cells, specs: Iterable[ServiceSpec], rules: Rules, examples: int
+) -> QualityReport:
+    """Check what only running a notebook shows: its outputs, and its services as they are.
+
+    examples: how many of them ran.
+    """
+    tools.check_installed()
+    with TemporaryDirectory(prefix="easymlnb-gate-") as name:
+        findings = _of_outputs(outputs, Path(name), comments=rules.comments)
+    findings += spec_check.run(Described(spec) for spec in specs)
+    return _report(findings, rules, {"examples": f"{examples} run"})
+
+
+def _report(findings: list[Finding], rules: Rules, checks: Mapping[str, str]) -> QualityReport:
+    kept = graded(findings, rules.author, rules.admin, required=rules.required)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return report(kept, checks, now, strict=rules.strict)
+
+
+def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> list[Finding]:
+    """Return the findings in cells and files."""
+    unpacked = folder / "files"
+    bundle.extract(unpacked)
+    modules, texts, all_texts = _files(bundle, unpacked)
+    code, (sources, complete) = code_of(cells), cells_of(cells)
+    for source in (code, sources, *modules, *texts):
+        source.write(folder)
+    return [
+        *_of_notebook(bundle, cells),
+        *_cut("cells", complete),
+        *_cut("files", all_texts),
+        *ruff_check.run(folder, cells, modules, comments=comments),
+        *bandit_check.run(folder, (code, *modules), comments=comments),
+        *secrets_check.run(folder, (sources, *modules), comments=comments),
+        *secrets_check.run(folder, texts, comments=comments, code=False),
+    ]
+
+
+def _of_outputs(cells: Cells, folder: Path, *, comments: bool) -> list[Finding]:
+    source, complete = outputs_of(cells)
+    source.write(folder)
+    found = secrets_check.run(folder, [source], comments=comments, code=False)
+    return [*found, *_cut("outputs", complete)]
+
+
+def _cut(what: str, complete: bool) -> list[Finding]:
+    if complete:
+        return []
+    text = f"The {what} after the first {MAX_TEXT:,} characters were not searched for secrets."
+    return [
+        _finding("notebook", f"large-{what}", text, severity="warning", output=what == "outputs")
+    ]
+
+
+def _of_notebook(bundle: Bundle, cells: Cells) -> list[Finding]:
+    found = []
+    if not bundle.manifest.defines:
+        text = "The notebook has no service. Decorate a function with @ml.service."
+        found.append(_finding("notebook", "no-service", text))
+    for index, cell in enumerate(cells):
+        if is_run(cell) and not is_python(cell):
+            line, why = _syntax_error(text_of(cell["source"]))
+            text = f"The cell is not Python, so that publishing fails ({why})."
+            found.append(_finding("notebook", "not-python", text, cell=index, line=line))
+    return found
+
+
+def _syntax_error(source: str) -> tuple[int, str]:
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        return error.lineno or 1, tools.text(error.msg, 200)
+    except (ValueError, RecursionError, MemoryError) as error:
+        return 1, tools.text(error, 200)
+    return 1, "invalid magic"
+
+
+def _finding(check: str, code: str, message: str, **more: Any) -> Finding:
+    return Finding(check=check, code=code, message=message, **{"severity": "error", **more})
+
+
+def _files(bundle: Bundle, folder: Path) -> tuple[list[Source], list[Source], bool]:
+    """Return the modules, the other texts, and whether these are all; large files are data."""
+    modules, texts, left = [], [], MAX_TEXT
+    for number, path in enumerate(sorted(bundle.manifest.files)):
+        file = folder.joinpath(*path.split("/"))
+        size = file.stat().st_size
+        if not path.lower().endswith(TEXTS) or size > MAX_TEXT:
+            continue
+        if path.endswith(".py"):
+            text = file.read_text(encoding="utf-8", errors="replace")
+            modules.append(module_of(f"module_{number}.py", path, text))
+            continue
+        left -= size
+        if left >= 0:
+            text = file.read_text(encoding="utf-8", errors="replace")
+            texts.append(module_of(f"text_{number}.txt", path, text))
+    return modules, texts, left >= 0
+
+
+def _packages(bundle: Bundle) -> dict[str, str]:
+    """Return the versions of the packages of the workers, as far as they are known."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = dict(bundle.manifest.environment.packages)
+    for line in bundle.manifest.requirements:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        pins = [one.version for one in requirement.specifier if one.operator == "=="]
+        if pins and "*" not in pins[0]:
+            found[requirement.name] = pins[0]
+    return found
+
+
+def _versions(known: Advisories | None, packages: Mapping[str, str]) -> dict[str, str]:
+    checks = {
+        "ruff": tools.version_of("ruff"),
+        "bandit": tools.version_of("bandit"),
+        "secrets": f"detect-secrets {tools.version_of('detect-secrets')}",
+        "metadata": spec_check.SCHEMA,
+    }
+    if known is not None:
+        checks["dependencies"] = (
+            f"{len(packages):,} packages, {known.count:,} advisories of {known.day}"
+        )
+    return checks

@@ -1,0 +1,61 @@
+"""Detect-secrets: passwords and tokens. Runs without its verification, which uses the network."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from easymlnb.contract.quality import Finding, Severity
+from easymlnb.publishing.gate.sources import Source
+
+WEAK = ("Hex High Entropy String", "Base64 High Entropy String")
+"""Kinds that are often something else, such as a hash."""
+
+LEFT_OUT = ("IPPublicDetector",)
+ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
+REFERENCE = "detect_secrets.filters.heuristic.is_indirect_reference"
+"""Leaves out ``password = read()``; slow."""
+
+
+def run(
+    folder: Path, sources: Iterable[Source], *, comments: bool, code: bool = True
+) -> list[Finding]:
+    """Return the findings; the sources are already in the folder.
+
+    A line with the comment ``# pragma: allowlist secret`` is left out if ``comments`` count.
+    ``code``: whether the sources may be code.
+    """
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.core.scan import scan_file
+    from detect_secrets.settings import get_settings, transient_settings
+
+    plugins = sorted(one.__name__ for one in get_mapping_from_secret_type_to_class().values())
+    used = [{"name": name} for name in plugins if name not in LEFT_OUT]
+    findings = []
+    with transient_settings({"plugins_used": used}):
+        if not comments:
+            get_settings().disable_filters(ALLOWED)
+        if not code:
+            get_settings().disable_filters(REFERENCE)
+        for source in sources:
+            found = list(scan_file(str(folder / source.name)))
+            certain = {one.line_number for one in found if one.type not in WEAK}
+            findings += [
+                _finding(one.type, one.line_number, source)
+                for one in found
+                if one.type not in WEAK or one.line_number not in certain
+            ]
+    return findings
+
+
+def _finding(kind: str, line: int, source: Source) -> Finding:
+    severity: Severity = "warning" if kind in WEAK else "error"
+    return Finding(
+        check="secrets",
+        code=re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")[:60],
+        severity=severity,
+        message=(
+            f"This looks like a secret ({kind}). Replace it, store it with 'easymlnb credentials "
+            "set', and read it with ml.credential()."
+        ),
+        **source.place(line),
+    )

@@ -1,0 +1,1 @@
+"""``easymlnb serve-bundle``: a server for given bundles, which container images run."""

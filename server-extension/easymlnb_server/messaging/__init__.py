@@ -1,0 +1,1 @@
+"""Messages of brokers become calls, and their results messages."""

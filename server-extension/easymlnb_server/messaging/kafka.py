@@ -1,0 +1,149 @@
+"""Kafka: a group of consumers; offsets are committed when the answers are stored."""
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from easymlnb.contract.errors import NotReady, TooLarge
+from easymlnb_server.messaging.models import Bridge, ConnectionLost, Message, Outgoing
+from easymlnb_server.messaging.offsets import Offsets
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+MISSING_PACKAGE = "A bridge to Kafka needs the package aiokafka: pip install 'easymlnb[kafka]'."
+
+LONGEST_CALL = 3600.0
+"""Seconds that a bridge without a timeout may be busy before its group continues without it."""
+
+CLOSE_SECONDS = 5.0
+
+PREFIX = "ce_"
+"""Begins the names of headers that are attributes of an event."""
+
+
+class KafkaConnection:
+    """A consumer of one topic, and a producer."""
+
+    def __init__(
+        self, consumer: "AIOKafkaConsumer", producer: "AIOKafkaProducer", bridge: Bridge
+    ) -> None:
+        self._consumer = consumer
+        self._producer = producer
+        self._bridge = bridge
+        self._offsets: defaultdict[Any, Offsets] = defaultdict(Offsets)
+        self._committing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, name: str, bridge: Bridge) -> "KafkaConnection":
+        """Connect and subscribe; raises ``ConnectionLost`` or ``NotReady``."""
+        try:
+            from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+            from aiokafka.errors import KafkaError
+        except ImportError as error:
+            raise NotReady(MISSING_PACKAGE) from error
+        common = _common(bridge)
+        longest = max(300.0, 2 * (bridge.timeout or LONGEST_CALL / 2))
+        consumer = AIOKafkaConsumer(
+            bridge.subject,
+            group_id=bridge.group or f"easymlnb-{name}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_interval_ms=int(longest * 1000),
+            **common,
+        )
+        producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **common)
+        connection = cls(consumer, producer, bridge)
+        try:
+            await producer.start()
+            await consumer.start()
+        except (KafkaError, OSError) as error:
+            await connection.close()
+            raise ConnectionLost(f"Kafka does not respond ({error}).") from error
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def receive(self) -> Message:
+        """Return the next record; raises ``ConnectionLost``."""
+        from aiokafka import TopicPartition
+        from aiokafka.errors import KafkaError
+
+        try:
+            record = await self._consumer.getone()
+        except KafkaError as error:
+            raise ConnectionLost(f"Kafka cannot be read ({error}).") from error
+        partition = TopicPartition(record.topic, record.partition)
+        self._offsets[partition].receive(record.offset)
+        headers = {name.lower(): value.decode("utf-8", "replace") for name, value in record.headers}
+        return Message(
+            subject=record.topic,
+            body=record.value or b"",
+            content_type=headers.pop("content-type", ""),
+            headers=headers,
+            key=record.key,
+            receipt=(partition, record.offset),
+        )
+
+    async def publish(self, message: Outgoing) -> None:
+        """Send a record; raises ``ConnectionLost``, or ``TooLarge`` for one Kafka refuses."""
+        from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+        names = {f"{PREFIX}{name}": value for name, value in message.attributes.items()}
+        headers = [(name, text.encode()) for name, text in {**names, **message.headers}.items()]
+        if message.content_type:
+            headers.append(("content-type", message.content_type.encode()))
+        try:
+            await self._producer.send_and_wait(
+                message.subject, message.body, key=message.key, headers=headers
+            )
+        except MessageSizeTooLargeError as error:
+            size = len(message.body)
+            raise TooLarge(f"The message of {size:,} bytes is too large for Kafka.") from error
+        except KafkaError as error:
+            raise ConnectionLost(f"Kafka cannot be written ({error}).") from error
+
+    async def acknowledge(self, message: Message) -> None:
+        """Commit all records up to the first that is not done."""
+        from aiokafka.errors import KafkaError
+
+        partition, offset = message.receipt
+        offsets = self._offsets[partition]
+        if offsets.finish(offset) is None:
+            return
+        async with self._committing:
+            try:
+                await self._consumer.commit({partition: offsets.position})
+            except KafkaError as error:  # such as a partition that another consumer has now
+                raise ConnectionLost(f"The offset cannot be committed ({error}).") from error
+
+    async def close(self) -> None:
+        """Leave the group; what is not committed is delivered again."""
+        stopping = (self._consumer.stop(), self._producer.stop())
+        with suppress(TimeoutError):  # a broker that is away does not answer
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*stopping, return_exceptions=True)
+
+
+def _common(bridge: Bridge) -> dict[str, Any]:
+    """Return the options of the consumer and of the producer."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": [f"{host}:{port}" for host, port in bridge.addresses]
+    }
+    if bridge.encrypted:
+        import ssl
+
+        options["ssl_context"] = ssl.create_default_context(cafile=bridge.ca_file or None)
+    protocol = "SSL" if bridge.encrypted else "PLAINTEXT"
+    if bridge.login:
+        file = bridge.password_file
+        options |= {
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": bridge.login,
+            "sasl_plain_password": Path(file).read_text().strip() if file else "",
+        }
+        protocol = protocol.replace("PLAINTEXT", "SASL_PLAINTEXT").replace("SSL", "SASL_SSL")
+    return options | {"security_protocol": protocol}

@@ -1,0 +1,1 @@
+"""New files of folders and buckets become jobs, and their results files."""

@@ -1,0 +1,197 @@
+"""Each check of the gate on a notebook on disk, with the real tools."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from easymlnb.contract.errors import BadRequest, BundleRejected, GateUnavailable, QualityGateFailed
+from easymlnb.contract.quality import QualityReport
+from easymlnb.publishing.gate import tools
+from easymlnb.publishing.gate.local import GateOptions, check_notebook, require
+from support.notebooks import make_notebook
+
+pytestmark = pytest.mark.slow
+
+GOOD = '''
+import easymlnb as ml
+
+@ml.service(examples=[{"sides": 3}], license="MIT", author="Ann", tags=["dice"],
+            metadata={"source": "https://example.org/code"})
+def roll(sides: int = 6) -> int:
+    """Roll a die."""
+    return sides
+'''
+TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
+BAD = f'''
+import os
+import helper
+token = "{TOKEN}"
+
+@ml.service
+def bad(x, n: int = 1) -> int:
+    return os.system(f"ls {{x}}") + nothing
+'''
+
+
+def check(folder: Path, *cells: Any, **options: Any) -> QualityReport:
+    path = folder / "work.ipynb"
+    notebook = make_notebook()
+    notebook.cells = [new_code_cell(one) if isinstance(one, str) else one for one in cells]
+    nbformat.write(notebook, path)
+    return check_notebook(path, GateOptions(**options))
+
+
+def rules(found: QualityReport) -> dict[str, tuple[str, str]]:
+    return {one.rule: (one.severity, one.place) for one in found.findings}
+
+
+def test_a_good_notebook_has_no_findings(tmp_path: Path) -> None:
+    found = check(tmp_path, "%matplotlib inline\n!ls", "%%bash\nls", GOOD, "await roll(3)")
+    assert (found.lines(), found.passed) == (["Quality gate passed: no findings."], True)
+    assert set(found.checks) == {"ruff", "bandit", "secrets", "metadata"}
+    require(found)
+
+
+def test_each_check_finds_its_part_with_cell_and_line(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(
+        "import subprocess\n\nsubprocess.call(input(), shell=True)\n"
+    )
+    printed = new_output("stream", text=f"a\nkey {TOKEN}\n")
+    found = check(
+        tmp_path,
+        new_markdown_cell("AKIAQWERTYUIOPASDFGH"),
+        GOOD,
+        BAD,
+        new_code_cell("print(1)", outputs=[printed]),
+    )
+    assert rules(found) | {
+        "secrets:aws-access-key": ("error", "cell 1, line 1"),
+        "secrets:github-token": ("error", "cell 4, output"),
+        "ruff:F821": ("error", "cell 3, line 8"),
+        "bandit:B602": ("error", "helper.py, line 3"),
+        "bandit:B605": ("error", "cell 3, line 8"),
+        "schema:untyped": ("warning", "cell 3, line 7"),
+        "examples:missing": ("warning", "cell 3, line 7"),
+        "metadata:description": ("warning", "cell 3, line 7"),
+        "metadata:source": ("warning", "cell 3, line 7"),
+        "metadata:license": ("warning", "cell 3, line 7"),
+    } == rules(found)
+    assert ("error", "cell 3, line 4") in {
+        (one.severity, one.place) for one in found.findings if one.code == "github-token"
+    }
+    assert TOKEN not in json.dumps([one.message for one in found.findings])
+    with pytest.raises(QualityGateFailed, match="did not pass the quality gate"):
+        require(found)
+
+
+def test_comments_and_severities_decide(tmp_path: Path) -> None:
+    secret = "password = 'sw0rdfish!'  # pragma: allowlist secret"
+    cell = f"import os\nos.system(input())  # nosec\n{secret}"
+    assert check(tmp_path, GOOD, cell).passed
+    (tmp_path / "easymlnb-gate.toml").write_text('[severity]\n"ruff:F401" = "error"\n')
+    assert rules(check(tmp_path, GOOD, "import sys")) == {"ruff:F401": ("error", "cell 2, line 1")}
+    assert check(tmp_path, GOOD, "import sys", severity={"ruff:F401": "info"}).passed
+
+
+def test_broken_cells_are_found_and_do_not_hide_others(tmp_path: Path) -> None:
+    found = rules(check(tmp_path, "x = [1,\n", GOOD, "import sys", "%no such magic ("))
+    assert found["notebook:not-python"] == ("error", "cell 1, line 1")
+    assert found["ruff:F401"] == ("warning", "cell 3, line 1")
+
+
+def test_cells_that_are_not_run_are_searched_for_secrets_only(tmp_path: Path) -> None:
+    cell = new_code_cell(f"nothing\nx = '{TOKEN}'")
+    cell.metadata["tags"] = ["skip"]
+    assert rules(check(tmp_path, GOOD, cell)) == {
+        "secrets:github-token": ("error", "cell 2, line 2")
+    }
+
+
+def test_a_notebook_without_a_service(tmp_path: Path) -> None:
+    assert rules(check(tmp_path, "x = 1")) == {"notebook:no-service": ("error", "")}
+
+
+def test_settings_of_the_bundle_do_not_count(tmp_path: Path) -> None:
+    for name in ("ruff.toml", ".bandit", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "ruff.toml").write_text('lint.ignore = ["ALL"]\n')
+    (tmp_path / ".bandit").write_text("[bandit]\nskips: B605\n")
+    (tmp_path / "bandit.py").write_text("raise SystemExit(0)\n")
+    found = check(tmp_path, GOOD, "import os, bandit\nos.system(input())")
+    assert {"bandit:B605", "ruff:F401"} <= rules(found).keys()
+
+
+def test_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the gate connects")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert not check(tmp_path, GOOD, f"x = '{TOKEN}'").passed
+
+
+def test_a_missing_tool_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "missing", lambda *_: ("bandit",))
+    with pytest.raises(GateUnavailable, match=r"needs bandit, .*: pip install 'easymlnb\[gate\]'"):
+        check(tmp_path, GOOD)
+
+
+def test_a_tool_that_fails_or_hangs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(GateUnavailable, match="nosuch_tool did not work"):
+        tools.run_module("nosuch_tool", [], tmp_path)
+    monkeypatch.setattr(tools, "SECONDS", 0.01)
+    with pytest.raises(GateUnavailable, match=r"did not end within 0\.01 s"):
+        tools.run_module("ruff", ["check", "--output-format", "json", "."], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not valid JSON"),
+        ("[1, 2]", "valid JSON, but not a notebook"),
+        ('{"nbformat": 4, "cells": 3, "metadata": {}}', "list of cells is missing"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code"}], "metadata": {}}', "Cell 0"),
+    ],
+)
+def test_what_is_no_notebook_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "broken.ipynb"
+    path.write_text(text)
+    with pytest.raises(BundleRejected, match=said):
+        check_notebook(path, GateOptions())
+
+
+def test_damaged_outputs_are_read_as_far_as_they_are_texts(tmp_path: Path) -> None:
+    outputs = [3, {"data": ["x"]}, {"data": {"text/html": [TOKEN, 5], "image/png": "AKIA" * 9}}]
+    cell = {"cell_type": "code", "source": GOOD, "metadata": {}, "outputs": outputs}
+    path = tmp_path / "damaged.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": [cell]}))
+    found = check_notebook(path, GateOptions())
+    assert rules(found) == {"secrets:github-token": ("error", "cell 1, output")}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[severity", "not valid TOML"),
+        ("level = 3", "has no setting 'level'"),
+        ("severity = 3", "must be a table"),
+        ("advisories = 3", "must be the path"),
+    ],
+)
+def test_invalid_settings_name_the_file(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "easymlnb-gate.toml").write_text(text)
+    with pytest.raises(BadRequest, match=rf"easymlnb-gate\.toml.*{said}"):
+        check(tmp_path, GOOD)
+
+
+def test_a_project_has_settings_for_its_folders(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.easymlnb.gate.severity]\nruff = "ignore"\n')
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    assert check(folder, GOOD, "import sys").findings == ()

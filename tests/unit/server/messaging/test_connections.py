@@ -1,0 +1,32 @@
+"""Connections without the package or the broker that they need."""
+
+import sys
+
+import pytest
+
+from easymlnb.contract.errors import NotReady
+from easymlnb_server.messaging.manager import connect
+from easymlnb_server.messaging.models import Bridge, ConnectionLost
+from support.server import free_port
+
+
+def bridge(url: str) -> Bridge:
+    return Bridge(url=url, subject="in", service="f", dead_letters="dead")
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "extra"),
+    [("mqtt", "paho.mqtt", "mqtt"), ("kafka", "aiokafka", "kafka")],
+)
+async def test_a_missing_package_is_named(
+    kind: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(NotReady, match=rf"pip install 'easymlnb\[{extra}\]'"):
+        await connect("b", bridge(f"{kind}://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("kind", ["mqtt", "kafka"])
+async def test_a_broker_that_is_away_is_named(kind: str) -> None:
+    with pytest.raises(ConnectionLost, match="does not respond"):
+        await connect("b", bridge(f"{kind}://127.0.0.1:{free_port()}"))
