@@ -35,7 +35,7 @@ from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer,
 from easymlnb_server.calls.shared_stream import SharedStream, StreamReader
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import CallResult, models_text
+from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
@@ -307,8 +307,6 @@ class CallHandler(SpooledBodyHandler):
             self._shared.report(message, body)
         if self._outbox is None or self._left:
             return
-        if isinstance(message, Item) and message.models and not self._headers_written:
-            self.set_header(MODEL, models_text(message.models))
         try:
             self._outbox.event(message, body)
         except EasyMLNBError as error:
@@ -332,10 +330,8 @@ class CallHandler(SpooledBodyHandler):
         writer = self._writer
         assert writer is not None
         self._models = result.models
-        if self._models and self._headers_written:
+        if self._models:
             writer.models(self._models)
-        elif self._models:
-            self.set_header(MODEL, self._models)
         if result.error is not None:
             result.error.request_id = self.request_id
             writer.error(result.error)
