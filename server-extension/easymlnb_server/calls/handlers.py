@@ -35,7 +35,7 @@ from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer,
 from easymlnb_server.calls.shared_stream import StreamReader
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import CallResult, models_text
+from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
@@ -306,8 +306,6 @@ class CallHandler(SpooledBodyHandler):
             self._shared.report(message, body)
         if self._outbox is None or self._left:
             return
-        if isinstance(message, Item) and message.models and not self._headers_written:
-            self.set_header(MODEL, models_text(message.models))
         try:
             self._outbox.event(message, body)
         except EasyMLNBError as error:
@@ -331,10 +329,8 @@ class CallHandler(SpooledBodyHandler):
         writer = self._writer
         assert writer is not None
         self._models = result.models
-        if self._models and self._headers_written:
+        if self._models:
             writer.models(self._models)
-        elif self._models:
-            self.set_header(MODEL, self._models)
         if result.error is not None:
             result.error.request_id = self.request_id
             writer.error(result.error)
@@ -354,17 +350,15 @@ class CallHandler(SpooledBodyHandler):
                 writer.end()
             else:
                 writer.result(result.result, result.body)
+        stream = self.request.connection.stream  # type: ignore[union-attr]
         unsent = self._outbox.unsent if self._outbox is not None else 0
-        self._cut_if_stuck(self.finish(), unsent + len(result.body))
+        cut_if_stuck(stream, self.finish(), unsent + len(result.body))
 
     async def _send(self, chunk: bytes) -> None:
         self.write(chunk)
         sent = self.flush()
-        self._cut_if_stuck(sent, len(chunk))
+        cut_if_stuck(self.request.connection.stream, sent, len(chunk))  # type: ignore[union-attr]
         await sent
-
-    def _cut_if_stuck(self, sent: Any, size: int) -> None:
-        cut_if_stuck(self.request.connection.stream, sent, size)  # type: ignore[union-attr]
 
     def log_exception(
         self,

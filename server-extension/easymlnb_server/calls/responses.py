@@ -6,9 +6,11 @@ from urllib.parse import quote
 
 from easymlnb.contract.errors import EasyMLNBError, StreamTooLarge
 from easymlnb.contract.worker_protocol import Item, Progress, Result
+from easymlnb_server.dispatch.call import models_text
 
 EVENTS = "text/event-stream"
 LINES = "application/jsonl"
+MODEL = "X-Easymlnb-Model"
 
 COLLECTED = 64 * 2**20
 """Bytes of a stream's items that are collected into one answer at most."""
@@ -35,7 +37,8 @@ class SingleResponse:
         """Nothing is sent before the end."""
 
     def models(self, text: str) -> None:
-        """The header names the models: nothing is sent before the end."""
+        """Name the models that the call has used in a header."""
+        self._out.set_header(MODEL, text)
 
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Keep an item; raises ``StreamTooLarge``."""
@@ -80,11 +83,15 @@ class JsonLinesResponse:
         return self._out.flush()
 
     def models(self, text: str) -> None:
-        """The header names those that were used before the first item."""
+        """Name the models in a header, if that is not sent; it is with the first item."""
+        if not self._begun:
+            self._out.set_header(MODEL, text)
 
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Write an item; it is sent with the next ``flush``."""
         if isinstance(message, Item):
+            if message.models:
+                self.models(models_text(message.models))
             self._begin()
             self._out.write(body + b"\n")
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013_job_models"
-down_revision = "0012_released_names"
+revision = "0015_job_models"
+down_revision = "0014_storage_events"
 branch_labels = None
 depends_on = None
 
