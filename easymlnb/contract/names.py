@@ -9,7 +9,7 @@ from easymlnb.contract.spec import NAME
 LONGEST = 255
 """Longest name of an owner, which is a user of a JupyterHub, in characters."""
 
-RESERVED = frozenset({"admin", "close", "jobs", "models", "templates"})
+RESERVED = frozenset({"admin", "close", "jobs", "models", "outbox", "templates"})
 """Attributes of the Python client, which are not allowed as names of services."""
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from easymlnb.contract import catalog_files, installation
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.metadata import Problem, sentence
+from easymlnb.contract.options import named_options
 
 MAX_FILE = 2**20
 """Largest file in bytes."""
 
 
+@named_options
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return the metadata in a file of another catalog as arguments of ``ml.service``.
 

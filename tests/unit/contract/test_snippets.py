@@ -57,9 +57,10 @@ def test_python_reads_a_stream_item_by_item():
 def test_exactly_the_public_names_of_the_clients_are_reserved():
     from easymlnb.client import AsyncClient, Client
 
-    for kind in (Client, AsyncClient):
-        names = {*vars(kind), *kind.__annotations__}
-        assert {name for name in names if not name.startswith("_")} == RESERVED
+    names = {
+        name for kind in (Client, AsyncClient) for name in (*vars(kind), *kind.__annotations__)
+    }
+    assert {name for name in names if not name.startswith("_")} == RESERVED
 
 
 def test_curl_sends_the_very_values():

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import grpc.aio
@@ -24,7 +23,7 @@ class Registry(Services):
 
 def state() -> Any:
     found = make_state(Registry())
-    found.published = SimpleNamespace(ready=True)
+    found.ready = True
     return found
 
 
