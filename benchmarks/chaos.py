@@ -47,7 +47,7 @@ def mark(number: int, seconds: float, file: str) -> int:
 """
 
 KERNELS = 3
-WHATS = {"kill worker": 9, "pause worker": 4, "kill server": 3, "pause server": 3}
+KINDS = {"kill worker": 9, "pause worker": 4, "kill server": 3, "pause server": 3}
 """Disturbances, and how often each one comes."""
 
 PAUSES = (0.3, 1.2)
@@ -91,7 +91,7 @@ class World:
 
     def disturb(self) -> str:
         """Kill or pause a worker or the active server; return what was done."""
-        what = random.choices(list(WHATS), list(WHATS.values()))[0]
+        what = random.choices(list(KINDS), list(KINDS.values()))[0]
         if what == "kill server":
             server = self.active()
             server.stop(signal.SIGKILL)
