@@ -176,7 +176,7 @@ class FastCall:
         if self._models:
             extra_headers += f"X-Easymlnb-Model: {self._models}\r\n"
         head = HEAD.format(
-            status, responses[status], media_type, policy, _date(int(time.time())),
+            status, responses.get(status, "Error"), media_type, policy, _date(int(time.time())),
             self.request_id, extra_headers, size,
         )  # fmt: skip
         return head.encode("latin-1")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.eligibility import NAME, SHARED_NAME
 from easymlnb_server.http.fastpath.inference import FastInference
+from easymlnb_server.http.fastpath.process import FastProcess
 from easymlnb_server.http.fastpath.tool_call import FastToolCall, FastToolCallOfAny
 
 
@@ -25,6 +26,7 @@ def fast_routes(*prefixes: str, shared: bool) -> tuple[FastRoute, ...]:
     return (
         FastRoute(rf"{start}services/{name}/call"),
         FastRoute(rf"{start}v2/models/{name}/infer", FastInference),
+        FastRoute(rf"{start}services/{name}/process", FastProcess),
         FastRoute(rf"{start}services/{name}/mcp", FastToolCall),
         FastRoute(rf"{start}mcp()", FastToolCallOfAny),
     )

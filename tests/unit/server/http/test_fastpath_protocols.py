@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.errors import InvalidInput
+from easymlnb.contract.errors import CallerError, InvalidInput
+from easymlnb.contract.spec import LENIENT_JSON
 from easymlnb.contract.tensors import TENSORS, Wanted
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.inference import FastInference
+from easymlnb_server.http.fastpath.process import FastProcess
 from easymlnb_server.http.fastpath.routes import FastRoute, combined, fast_routes
 from support.fastpath_server import BY_TORNADO, CALLS, Client, Pool, end, serving
 
@@ -25,6 +27,7 @@ class Picky(FastCall):
         return None if body == b"no" else cls(state, known, head, body, writer)
 
 
+PROCESS = (FastRoute(r"/services/([a-z]+)/process", FastProcess),)
 PICKY = (FastRoute(r"/([a-z]+)/picky", Picky),)
 
 
@@ -97,10 +100,33 @@ async def test_errors_of_an_inference_request() -> None:
         assert (status, json.loads(content)) == (400, {"error": error.message})
 
 
+async def test_a_call_of_easymlserve() -> None:
+    async with serving(routes=PROCESS) as (pool, connect):
+        client = await connect()
+        client.send(request("/services/f/process", b""))
+        while not pool.calls:
+            await pool_turn()
+        call = pool.calls[0].call
+        assert (call.content_type, call.accept) == (LENIENT_JSON, "")
+        status, head, content = await answered(pool, client, b"1", "application/json; charset=x")
+        assert (status, content) == (200, b"1") and "Content-Type: application/json\r\n" in head
+        client.send(request("/services/f/process", b"{}"))
+        while not pool.calls:
+            await pool_turn()
+        error = CallerError("Too many.")
+        error.details = {"status_code": 450, "detail": {"most": 3}}
+        pool.calls.pop().answer(CallResult(error=error))
+        status, _, content = await client.answer()
+        assert (status, json.loads(content)) == (450, {"detail": {"most": 3}})
+        client.send(request("/services/f/process", b"a", "Content-Type: text/plain"))
+        assert (await client.answer())[2] == BY_TORNADO + b" a"
+
+
 def test_the_number_of_a_route() -> None:
     for shared, name in ((False, b"f"), (True, b"alice/f")):
         routes = fast_routes("/user/a.b/easymlnb/", shared=shared)
-        paths = [b"services/NAME/call", b"v2/models/NAME/infer", b"services/NAME/mcp", b"mcp"]
+        paths = [b"services/NAME/call", b"v2/models/NAME/infer", b"services/NAME/process"]
+        paths += [b"services/NAME/mcp", b"mcp"]
         for number, path in enumerate(paths):
             whole = b"/user/a.b/easymlnb/" + path.replace(b"NAME", name)
             match = combined(routes).fullmatch(whole)
