@@ -5,6 +5,7 @@ structured mode, one JSON document has both.
 """
 
 import base64
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ RESULT, ERROR = "org.easymlnb.result", "org.easymlnb.error"
 
 CAUSE = "causationid"
 """The extension attribute of an answer with the ``id`` of the event that it answers."""
+
+LONGEST_VALUE = 4096
+"""Characters of an attribute."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 REQUIRED = ("specversion", "id", "source", "type")
 
@@ -63,7 +69,7 @@ def read_structured(body: bytes) -> CloudEvent:
         encoded = document.pop("data_base64", None)
         found = {name: msgspec.json.decode(value) for name, value in document.items()}
         content = base64.b64decode(msgspec.json.decode(encoded), validate=True) if encoded else b""
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise BadRequest(f"The body is no CloudEvent in JSON ({error}).") from error
     content_type = str(found.pop("datacontenttype", "") or JSON)
     attributes = {name: _text(value) for name, value in found.items() if value is not None}
@@ -85,6 +91,12 @@ def _checked(attributes: Mapping[str, str]) -> Mapping[str, str]:
             f"CloudEvents of version {attributes['specversion'][:20]!r} are not supported. Send "
             f"version {VERSION}."
         )
+    for name, value in attributes.items():
+        if len(value) > LONGEST_VALUE or _CONTROL.search(value):
+            raise BadRequest(
+                f"The attribute {name[:40]!r} of the CloudEvent is invalid. It may have at most "
+                f"{LONGEST_VALUE:,} characters, and no control characters."
+            )
     return attributes
 
 
