@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from easymlnb.contract.errors import EasyMLNBError, InternalError
+from easymlnb.contract.errors import EasyMLNBError, InternalError, TooLarge
 from easymlnb_server.calls import cloudevents
 from easymlnb_server.calls.cloudevents import CloudEvent
 from easymlnb_server.messaging import rules
@@ -21,7 +23,10 @@ from easymlnb_server.messaging.models import (
 from easymlnb_server.messaging.rules import Verdict
 
 FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0
-"""Seconds until the next connection: after the first loss, then doubled up to the longest."""
+"""Seconds until the next connection: after the first loss, then doubled up to the longest.
+
+Only a message that was answered, or a long session, starts again with the first.
+"""
 
 CONNECTED, WAITING, STOPPED = "connected", "waiting", "stopped"
 
@@ -53,7 +58,10 @@ class BridgeRunner:
         """Carry messages until canceled; connect again when the broker was away."""
         try:
             while True:
+                began = time.monotonic()
                 self._has_to_wait(await self._run_session())
+                if time.monotonic() - began > LONGEST_RETRY:
+                    self._retry_in = FIRST_RETRY
                 await asyncio.sleep(self._retry_in)
                 self._retry_in = min(2 * self._retry_in, LONGEST_RETRY)
         finally:
@@ -75,7 +83,6 @@ class BridgeRunner:
         connection = await self._connect(self.name, self.bridge)
         room = asyncio.Semaphore(self.bridge.concurrency)
         self.state, self.reason, self._waiting = CONNECTED, "", 0
-        self._retry_in = FIRST_RETRY
         log.info("The bridge %s is connected to %s.", self.name, self.bridge.url)
         try:
             async with asyncio.TaskGroup() as group:
@@ -94,6 +101,7 @@ class BridgeRunner:
         try:
             await self._carry(connection, message)
             await connection.acknowledge(message)
+            self._retry_in = FIRST_RETRY
         finally:
             self.in_flight -= 1
             room.release()
@@ -109,13 +117,18 @@ class BridgeRunner:
         except EasyMLNBError as error:
             error.request_id = error.request_id or rules.request_id(event)
             await self._send_error(connection, message, event, error)
+        except ConnectionLost:
+            raise
+        except Exception:  # must not come again with each session, for ever
+            log.exception("The bridge %s failed at a message.", self.name)
+            await self._send_error(connection, message, event, InternalError())
 
     async def _call(self, event: CloudEvent, message: Message) -> Answer:
         """Run a call, again after errors that may pass; raises the one that is final."""
         tries = waits = 0
         while True:
             try:
-                return await self._calls.call(self.name, self.bridge, event, message)
+                return await self._try(event, message)
             except EasyMLNBError as error:
                 what = rules.verdict(error)
                 tries += what is Verdict.RETRY
@@ -127,6 +140,15 @@ class BridgeRunner:
                 else:
                     self.counts["retried"] += 1
                     await asyncio.sleep(rules.pause(tries))
+
+    async def _try(self, event: CloudEvent, message: Message) -> Answer:
+        try:
+            return await self._calls.call(self.name, self.bridge, event, message)
+        except EasyMLNBError:
+            raise
+        except Exception as error:
+            log.exception("The bridge %s could not make a call.", self.name)
+            raise InternalError() from error
 
     async def _pause(self, error: EasyMLNBError, waits: int) -> None:
         """Wait for what the service or its settings lack; other messages wait behind it."""
@@ -162,7 +184,11 @@ class BridgeRunner:
             correlation=message.correlation,
             key=message.key,
         )
-        await connection.publish(letter)
+        try:
+            await connection.publish(letter)
+        except TooLarge:  # with its further headers, or for this topic
+            log.error("The bridge %s sent a dead letter without its body: too large.", self.name)
+            await connection.publish(replace(letter, body=b""))
         self.counts["dead"] += 1
         topic = rules.reply_topic(self.bridge, message)
         if topic:
