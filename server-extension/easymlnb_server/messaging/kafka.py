@@ -3,11 +3,16 @@
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import NotReady, TooLarge
-from easymlnb_server.messaging.models import Bridge, ConnectionLost, Message, Outgoing
+from easymlnb_server.messaging.models import (
+    Bridge,
+    ConnectionLost,
+    Message,
+    Outgoing,
+    read_password,
+)
 from easymlnb_server.messaging.offsets import Offsets
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ class KafkaConnection:
             from aiokafka.errors import KafkaError
         except ImportError as error:
             raise NotReady(MISSING_PACKAGE) from error
-        common = _common(bridge)
+        common = await asyncio.to_thread(_common, bridge)
         longest = max(300.0, 2 * (bridge.timeout or LONGEST_CALL / 2))
         consumer = AIOKafkaConsumer(
             bridge.subject,
@@ -78,7 +83,11 @@ class KafkaConnection:
             raise ConnectionLost(f"Kafka cannot be read ({error}).") from error
         partition = TopicPartition(record.topic, record.partition)
         self._offsets[partition].receive(record.offset)
-        headers = {name.lower(): value.decode("utf-8", "replace") for name, value in record.headers}
+        # A header may have no value.
+        headers = {
+            name.lower(): (value or b"").decode("utf-8", "replace")
+            for name, value in record.headers
+        }
         return Message(
             subject=record.topic,
             body=record.value or b"",
@@ -129,21 +138,24 @@ class KafkaConnection:
 
 
 def _common(bridge: Bridge) -> dict[str, Any]:
-    """Return the options of the consumer and of the producer."""
+    """Return the options of the consumer and of the producer; blocks."""
     options: dict[str, Any] = {
         "bootstrap_servers": [f"{host}:{port}" for host, port in bridge.addresses]
     }
     if bridge.encrypted:
         import ssl
 
-        options["ssl_context"] = ssl.create_default_context(cafile=bridge.ca_file or None)
+        try:
+            context = ssl.create_default_context(cafile=bridge.ca_file or None)
+        except OSError as error:
+            raise ConnectionLost(f"The file ca_file cannot be read ({error}).") from error
+        options["ssl_context"] = context
     protocol = "SSL" if bridge.encrypted else "PLAINTEXT"
     if bridge.login:
-        file = bridge.password_file
         options |= {
             "sasl_mechanism": "PLAIN",
             "sasl_plain_username": bridge.login,
-            "sasl_plain_password": Path(file).read_text().strip() if file else "",
+            "sasl_plain_password": read_password(bridge),
         }
         protocol = protocol.replace("PLAINTEXT", "SASL_PLAINTEXT").replace("SSL", "SASL_SSL")
     return options | {"security_protocol": protocol}

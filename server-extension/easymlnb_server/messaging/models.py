@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from easymlnb_server.identity.principals import parse_configured
 
 Transport = Literal["mqtt", "kafka"]
 SCHEMES = {"mqtt": ("mqtt", "mqtts"), "kafka": ("kafka", "kafkas")}
+SHARED = "$share/"
+"""Begins the subject of an MQTT subscription that several clients share."""
 
 
 class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,11 +59,18 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         scheme = self.url.partition("://")[0]
         if scheme not in (known := [one for kind in SCHEMES.values() for one in kind]):
             raise ValueError(f"url must begin with one of {', '.join(known)}, not {self.url!r}")
+        if "@" in self.url:
+            raise ValueError("url must not have a login; set login and password_file")
         if not all(host for host, _ in self.addresses):
             raise ValueError(f"url has no host: {self.url!r}")
+        if self.transport == "mqtt" and len(self.addresses) > 1:
+            raise ValueError("url must have one host; only Kafka takes several")
         own = covers if self.transport == "mqtt" else str.__eq__
         for name in ("reply", "dead_letters"):
-            if own(self.subject, getattr(self, name)):
+            topic = getattr(self, name)
+            if topic and not is_topic(topic):
+                raise ValueError(f"{name} must be one topic, without wildcards, not {topic!r}")
+            if own(self.read_filter, topic):
                 raise ValueError(f"{name} must not be a topic that the bridge reads")
         if self.reply_to and self.transport == "kafka":
             raise ValueError("reply_to is for MQTT; Kafka has no response topics")
@@ -76,12 +86,23 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.url.partition("://")[0] in ("mqtts", "kafkas")
 
     @property
+    def read_filter(self) -> str:
+        """The topics that are read, without the group of a shared MQTT subscription."""
+        shared = self.transport == "mqtt" and self.subject.startswith(SHARED)
+        return self.subject.split("/", 2)[-1] if shared else self.subject
+
+    @property
     def addresses(self) -> list[tuple[str, int]]:
         """The hosts and ports of the broker."""
         default = {"mqtt": (1883, 8883), "kafka": (9092, 9093)}[self.transport][self.encrypted]
-        hosts = urlsplit(self.url).netloc.rpartition("@")[2].split(",")
+        hosts = urlsplit(self.url).netloc.split(",")
         parts = [urlsplit(f"//{host}") for host in hosts]
         return [(part.hostname or "", part.port or default) for part in parts]
+
+
+def is_topic(name: str) -> bool:
+    """Return whether a message can be sent to a topic of this name: it has no wildcards."""
+    return not set(name) & {"+", "#", "\0"}
 
 
 def covers(pattern: str, topic: str) -> bool:
@@ -138,6 +159,14 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
     correlation: bytes = b""
     key: bytes | None = None
+
+
+def read_password(bridge: Bridge) -> str:
+    """Return the password of a bridge, maybe an empty one; blocks. Raises ``ConnectionLost``."""
+    try:
+        return Path(bridge.password_file).read_text().strip() if bridge.password_file else ""
+    except (OSError, ValueError) as error:
+        raise ConnectionLost(f"The password file cannot be read ({error}).") from error
 
 
 class Connection(Protocol):

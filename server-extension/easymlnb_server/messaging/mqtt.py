@@ -2,14 +2,21 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.messaging.models import Bridge, ConnectionLost, Message, Outgoing
+from easymlnb_server.messaging.models import (
+    SHARED,
+    Bridge,
+    ConnectionLost,
+    Message,
+    Outgoing,
+    read_password,
+)
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.subscribeoptions import SubscribeOptions
 
 MISSING_PACKAGE = "A bridge to MQTT needs the package paho-mqtt: pip install 'easymlnb[mqtt]'."
 
@@ -133,8 +140,7 @@ class MqttConnection:
 
         bridge, client = self._bridge, self._client
         if bridge.login:
-            file = bridge.password_file
-            client.username_pw_set(bridge.login, Path(file).read_text().strip() if file else None)
+            client.username_pw_set(bridge.login, read_password(bridge) or None)
         if bridge.encrypted:
             client.tls_set(ca_certs=bridge.ca_file or None)
         properties = Properties(PacketTypes.CONNECT)
@@ -151,7 +157,17 @@ class MqttConnection:
         if code.is_failure:
             self._call(self._end, f"The broker refused the login ({code}).")
         else:
-            client.subscribe(self._bridge.subject, qos=1)
+            client.subscribe(self._bridge.subject, options=self._subscription())
+
+    def _subscription(self) -> "SubscribeOptions":
+        """Return how to subscribe: retained messages come once, own messages not at all."""
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        return SubscribeOptions(
+            qos=1,
+            noLocal=not self._bridge.subject.startswith(SHARED),
+            retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB,
+        )
 
     def _on_subscribe(self, client: "Client", _: Any, mid: int, codes: Any, props: Any) -> None:
         failed = [code for code in codes if code.value >= FIRST_FAILURE]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from easymlnb.contract.errors import (
+    CallCancelled,
     CallFailed,
     DeadlineExceeded,
     EasyMLNBError,
@@ -16,7 +17,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb_server.calls import cloudevents
 from easymlnb_server.calls.cloudevents import CloudEvent
-from easymlnb_server.messaging.models import Bridge, Message, covers
+from easymlnb_server.messaging.models import Bridge, Message, covers, is_topic
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 LONGEST_TEXT = 500
@@ -47,6 +48,8 @@ def verdict(error: EasyMLNBError) -> Verdict:
     """Return what to do with a message whose call ended with an error."""
     if isinstance(error, _FAILURES):
         return Verdict.RETRY
+    if isinstance(error, CallCancelled):  # somebody has stopped the call on purpose
+        return Verdict.GIVE_UP
     if isinstance(error, _SETTINGS) or error.status in (429, 503):
         return Verdict.WAIT
     return Verdict.RETRY if error.status >= 500 else Verdict.GIVE_UP
@@ -54,7 +57,7 @@ def verdict(error: EasyMLNBError) -> Verdict:
 
 def pause(tries: int) -> float:
     """Return the seconds until a message is tried again."""
-    return float(min(FIRST_PAUSE * 2**tries, LONGEST_PAUSE))
+    return float(min(FIRST_PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE))
 
 
 def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
@@ -92,8 +95,10 @@ def request_id(event: CloudEvent) -> str:
 
 def reply_topic(bridge: Bridge, message: Message) -> str:
     """Return the topic of the answer; a message may only name one that the bridge allows."""
-    if message.reply and bridge.reply_to and covers(bridge.reply_to, message.reply):
-        return message.reply
+    topic = message.reply
+    allowed = topic and bridge.reply_to and covers(bridge.reply_to, topic)
+    if allowed and is_topic(topic) and not covers(bridge.read_filter, topic):
+        return topic
     return bridge.reply
 
 
@@ -102,6 +107,6 @@ def dead_headers(message: Message, error: EasyMLNBError) -> dict[str, str]:
     return {
         **message.headers,
         "easymlnb-error": error.code,
-        "easymlnb-message": error.message[:LONGEST_TEXT],
+        "easymlnb-message": " ".join(error.message.replace("\0", " ").split())[:LONGEST_TEXT],
         "easymlnb-subject": message.subject,
     }

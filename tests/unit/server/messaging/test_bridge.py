@@ -209,6 +209,30 @@ async def test_an_answer_that_the_broker_refuses_is_an_error(broker: FakeBroker)
     assert calls.made == []
 
 
+async def test_a_message_that_meets_a_defect_does_not_come_for_ever(broker: FakeBroker) -> None:
+    class BrokenCalls(FakeCalls):
+        async def call(self, *arguments: Any) -> Answer:
+            self.made.append(b"")
+            raise RuntimeError("defect")
+
+    calls = BrokenCalls(broker)
+    broker.put(b"a")
+    async with running(broker, calls):
+        await broker.until(lambda: len(broker.acknowledged) == 1)
+    assert (len(calls.made), broker.sessions) == (3, 1)
+    assert broker.sent[0].headers["easymlnb-error"] == "internal_error"
+
+
+async def test_a_dead_letter_that_is_too_large_has_no_body(broker: FakeBroker) -> None:
+    calls = FakeCalls(broker)
+    broker.too_large = 200
+    calls.ends[b"a" * 201] = [TooLarge("no")]
+    broker.put(b"a" * 201)
+    async with running(broker, calls):
+        await broker.until(lambda: len(broker.acknowledged) == 1)
+    assert (broker.sessions, broker.sent[0].subject, broker.sent[0].body) == (1, "dead", b"")
+
+
 async def test_a_broker_that_is_away_is_tried_again(broker: FakeBroker) -> None:
     calls, refusals = FakeCalls(broker), [ConnectionLost("away"), ConnectionLost("away")]
     connect = broker.connect

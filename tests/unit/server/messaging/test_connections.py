@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from msgspec.structs import replace
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.messaging.manager import connect
@@ -24,6 +25,13 @@ async def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(NotReady, match=rf"pip install 'easymlnb\[{extra}\]'"):
         await connect("b", bridge(f"{kind}://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("kind", ["mqtt", "kafka"])
+async def test_a_missing_password_file_is_named(kind: str) -> None:
+    made = replace(bridge(f"{kind}://127.0.0.1:1"), login="me", password_file="/no/file")
+    with pytest.raises(ConnectionLost, match=r"password file cannot be read.*/no/file"):
+        await connect("b", made)
 
 
 @pytest.mark.parametrize("kind", ["mqtt", "kafka"])

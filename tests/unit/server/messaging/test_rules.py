@@ -10,6 +10,7 @@ import pytest
 from easymlnb.contract.errors import (
     BadRequest,
     Busy,
+    CallCancelled,
     CallFailed,
     DeadlineExceeded,
     EasyMLNBError,
@@ -76,6 +77,9 @@ def test_structured_events(data: dict[str, Any], body: bytes, content_type: str)
         (b'{"specversion": "1.0"}', cloudevents.STRUCTURED, {}),
         (json.dumps({**EVENT, "data_base64": "?"}).encode(), cloudevents.STRUCTURED, {}),
         (json.dumps({**EVENT, "specversion": "0.3"}).encode(), cloudevents.STRUCTURED, {}),
+        (json.dumps({**EVENT, "id": "a\0b"}).encode(), cloudevents.STRUCTURED, {}),
+        (json.dumps({**EVENT, "id": "a" * 5000}).encode(), cloudevents.STRUCTURED, {}),
+        (b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", cloudevents.STRUCTURED, {}),
         (b"[]", "application/cloudevents-batch+json", {}),
         (b"{}", "", {"ce_id": "1"}),
     ],
@@ -108,6 +112,7 @@ def test_answers_are_known_by_the_event_that_they_answer() -> None:
         (LimitExceeded("you", "per_day", 1, 1), Verdict.WAIT),
         (ServiceNotFound("f"), Verdict.WAIT),
         (CallFailed("no"), Verdict.RETRY),
+        (CallCancelled(), Verdict.GIVE_UP),
         (WorkerLost(), Verdict.RETRY),
         (DeadlineExceeded(1.0), Verdict.RETRY),
         (EasyMLNBError("no"), Verdict.RETRY),
@@ -141,6 +146,20 @@ def test_a_message_names_only_an_allowed_topic_for_its_answer() -> None:
     assert rules.reply_topic(bridge, message(reply="replies/7")) == "replies/7"
     assert rules.reply_topic(bridge, message(reply="valves/open")) == "out"
     assert rules.reply_topic(Bridge(**MQTT), message(reply="replies/7")) == ""
+    assert rules.reply_topic(bridge, message(reply="replies/+")) == "out"
+    for subject in ("plant/+/in", "$share/all/plant/+/in"):
+        bridge = Bridge(**{**MQTT, "subject": subject}, reply="out", reply_to="plant/#")
+        assert rules.reply_topic(bridge, message(reply="plant/7/in")) == "out"
+        assert rules.reply_topic(bridge, message(reply="plant/7/out")) == "plant/7/out"
+
+
+def test_a_pause_has_a_limit() -> None:
+    assert [rules.pause(tries) for tries in (0, 1, 10, 100_000)] == [0.2, 0.4, 5.0, 5.0]
+
+
+def test_a_dead_letter_has_a_reason_in_one_line() -> None:
+    headers = rules.dead_headers(message(headers={"a": "b"}), BadRequest("no\n\0\tx"))
+    assert (headers["a"], headers["easymlnb-message"]) == ("b", "no x")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +169,12 @@ def test_a_message_names_only_an_allowed_topic_for_its_answer() -> None:
         ({"url": "mqtt://"}, "no host"),
         ({"url": "mqtt://x:port"}, "ort"),
         ({"dead_letters": ""}, "dead_letters is missing"),
+        ({"url": "mqtt://me:secret@x"}, "set login and password_file"),
+        ({"url": "mqtt://a,b"}, "one host"),
         ({"reply": "plant/7/in"}, "reply must not be a topic"),
-        ({"url": "kafka://x", "dead_letters": "plant/+/in"}, "dead_letters must not"),
+        ({"reply": "plant/#"}, "reply must be one topic"),
+        ({"subject": "$share/all/x", "dead_letters": "x"}, "dead_letters must not"),
+        ({"url": "kafka://x", "subject": "x", "dead_letters": "x"}, "dead_letters must not"),
         ({"url": "kafka://x", "reply_to": "a"}, "no response topics"),
         ({"concurrency": 0}, "concurrency"),
         ({"topic": "x"}, "topic"),
