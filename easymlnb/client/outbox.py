@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from easymlnb.client import jobs, operations
 from easymlnb.client.encoding import encode_arguments
+from easymlnb.client.job_events import ENDED
 from easymlnb.client.messages import (
     Operation,
     Request,
@@ -26,7 +27,7 @@ from easymlnb.client.messages import (
     raise_for_error,
 )
 from easymlnb.client.operations import SpecCache
-from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable, from_code
+from easymlnb.contract.errors import EasyMLNBError, JobNotFound, ServerUnreachable, from_code
 from easymlnb.contract.spec import ServiceSpec
 
 T = TypeVar("T")
@@ -38,6 +39,11 @@ FINAL = (400, 409, 413, 415, 422)
 
 OF_SERVICE = (403, 404)
 """Statuses that concern one service; calls of others are sent."""
+
+VERSION = "x-easymlnb-version"
+"""A header that each result of a job has."""
+
+FOREIGN = "A proxy or a login page responded in place of the server. Check the network."
 
 LOCKED_SECONDS = 30.0
 """How long to wait for another process that writes to the same file."""
@@ -170,7 +176,7 @@ class Outbox:
         """Yield the calls that have ended on the server.
 
         A call is removed from the file when the next one is asked for, so an interrupted loop gets
-        it again. Raises ``ServerUnreachable``.
+        it again. Raises ``ServerUnreachable``, or why the server refused to tell.
         """
         for key, service, job in self._sent():
             ended = self._client._run(self._end_of(key, service, job))
@@ -221,20 +227,28 @@ class Outbox:
         full = yield from operations.full_name(self._client._specs, service)
         path = operations.service_path(full, "jobs")
         request = Request("POST", path, operations.EXTRA_SECONDS + 30, headers, content=body)
-        return str(raise_for_error((yield request)).json()["id"])
+        found = raise_for_error((yield request)).json()
+        if not isinstance(found, dict) or "id" not in found:
+            raise ServerUnreachable(FOREIGN)
+        return str(found["id"])
 
     def _end_of(self, key: str, service: str, job: str) -> Operation[Delivered | None]:
-        """Return how a job ended; ``None`` if it has not."""
+        """Return how a job ended; ``None`` if it has not. Raises what went wrong with a request."""
         response = yield Request("GET", jobs.path(job, "result"), 300.0)
         if 200 <= response.status < 300:
+            if VERSION not in response.headers:
+                raise ServerUnreachable(FOREIGN)
             spec = self._known_spec(service)
             value = operations.decode_result(response, spec.output if spec is not None else {})
             return Delivered(key, service, value)
         error = error_of(response)
         if error.code == "job_not_finished":
             return None
-        if isinstance(error, ServerUnreachable) or error.status in (401, 403):
-            raise error
+        if not isinstance(error, JobNotFound):
+            # Whether this is the job's error, or only this request's, is known by the job's state.
+            info = yield from jobs.get(job)
+            if info["state"] not in ENDED:
+                raise error
         return Delivered(key, service, error=error)
 
     # the file

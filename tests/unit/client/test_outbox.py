@@ -31,6 +31,8 @@ class FakeServer:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.refusals: dict[str, EasyMLNBError] = {}
         self.ends: dict[int, EasyMLNBError] = {}
+        self.unavailable: EasyMLNBError | None = None
+        self.portal: httpx.Response | None = None
         self.network: Callable[[], bool] = lambda: True
 
     def handle(self, request: httpx.Request) -> httpx.Response:
@@ -42,7 +44,9 @@ class FakeServer:
         return answer
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        _, kind, name, *_ = request.url.path.removeprefix("/easymlnb").split("/")
+        _, kind, name, *more = request.url.path.removeprefix("/easymlnb").split("/")
+        if self.portal is not None:
+            return self.portal
         if kind == "services" and request.method == "GET":
             spec = {"name": name, "title": "", "input": {}, "output": {}}
             return httpx.Response(200, json=spec)
@@ -55,10 +59,16 @@ class FakeServer:
             assert job["values"] == values
             return httpx.Response(202, json=job)
         number = int(name.removeprefix("J"))
-        if number in self.ends:
-            return _refusal(self.ends[number])
+        if self.unavailable is not None:
+            return _refusal(self.unavailable)
+        end = self.ends.get(number)
+        if more != ["result"]:
+            return httpx.Response(200, json={"state": "succeeded" if end is None else "failed"})
+        if end is not None:
+            return _refusal(end)
         (job,) = (one for one in self.jobs.values() if one["id"] == name)
-        return httpx.Response(200, json=job["values"]["x"] * 2)
+        headers = {"X-Easymlnb-Version": "1"}
+        return httpx.Response(200, json=job["values"]["x"] * 2, headers=headers)
 
 
 def _refusal(error: EasyMLNBError) -> httpx.Response:
@@ -104,6 +114,26 @@ def test_an_interrupted_loop_gets_its_result_again(client: Client, tmp_path: Pat
         outbox.flush()
         for _ in range(2):
             assert next(outbox.results()).result == 2
+
+
+def test_what_is_wrong_with_a_request_is_no_end_of_a_call(
+    server: FakeServer, client: Client, tmp_path: Path
+) -> None:
+    with client.outbox(tmp_path / "calls.db") as outbox:
+        outbox.put("double", x=1)
+        outbox.flush()
+        server.unavailable = Draining()
+        with pytest.raises(Draining):
+            next(outbox.results())
+        server.portal = httpx.Response(200, html="Accept our terms")
+        with pytest.raises(ServerUnreachable, match="login page"):
+            next(outbox.results())
+        outbox.put("double", x=2)
+        assert (outbox.flush(), len(outbox)) == (0, 1)
+        server.portal = httpx.Response(200, json={"accept": "terms"})
+        assert (outbox.flush(), len(outbox)) == (0, 1)
+        server.portal = server.unavailable = None
+        assert (outbox.flush(), [one.result for one in outbox.results()]) == (1, [2, 4])
 
 
 def test_what_the_server_will_never_accept_is_put_aside(
