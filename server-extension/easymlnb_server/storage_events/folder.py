@@ -9,11 +9,13 @@
 """
 
 import contextlib
+import errno
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -110,7 +112,7 @@ class FolderPlace:
         path = self._claimed(item)
         try:
             before = _stamp(path.lstat())
-            with path.open("rb") as file:
+            with _open(path) as file:
                 while chunk := file.read(CHUNK):
                     yield chunk
             if _stamp(path.lstat()) != before:
@@ -160,7 +162,7 @@ class FolderPlace:
         claim = self._working / new_id()
         claim.mkdir()
         try:
-            (self._folder / name).rename(claim / name)
+            (self._folder / name).rename(claim / rules.safe_name(name, claim.name))
         except FileNotFoundError:
             claim.rmdir()
             return False
@@ -172,7 +174,7 @@ class FolderPlace:
         for claim in sorted(self._working.iterdir()):
             if claim.name in self._confirmed or not claim.is_dir():
                 continue
-            files = [one for one in claim.iterdir() if one.is_file()]
+            files = [one for one in claim.iterdir() if stat.S_ISREG(one.lstat().st_mode)]
             if not files:  # a crash came before the rename, or after the move to `done`
                 with contextlib.suppress(OSError):
                     claim.rmdir()
@@ -184,6 +186,21 @@ class FolderPlace:
         return self._working / item.place / item.path
 
 
+def _open(path: Path) -> BinaryIO:
+    """Open a claimed file; raises ``Gone`` for what others have put in its place."""
+    try:
+        # Without waiting: the other end of a pipe may never be opened.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Gone from error
+        raise
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Gone
+    return file
+
+
 def _stamp(state: os.stat_result) -> Stamp:
     return state.st_size, state.st_mtime_ns
 
@@ -192,7 +209,8 @@ def _write(path: Path, chunks: Iterator[bytes]) -> None:
     """Write a file so that readers see either the whole file or none."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a crash; "x" follows no link that others made
+        with temporary.open("xb") as file:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())

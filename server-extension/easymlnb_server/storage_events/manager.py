@@ -103,7 +103,7 @@ class StorageEvents:
         taken = 0
         for bucket, objects in objects_of(body).items():
             sources = [one for one in self.visible(caller) if one.source.service == service]
-            found = [one for one in sources if one.source.bucket == bucket]
+            found = [one for one in sources if bucket and one.source.bucket == bucket]
             if not found:
                 raise BadRequest(
                     f"You have no source of {service!r} with the bucket {bucket[:80]!r}. An "

@@ -1,14 +1,17 @@
 """Read notifications of S3 about new objects, also those that MinIO sends. Pure functions."""
 
 import hashlib
+from typing import Annotated
 from urllib.parse import unquote_plus
 
 import msgspec
+from msgspec import Meta
 
 from easymlnb.contract.errors import BadRequest
 
 CREATED = "ObjectCreated:"
-TEST = "s3:TestEvent"
+LONGEST_KEY = 1024
+"""Bytes of a key, as S3 allows."""
 
 
 class _Bucket(msgspec.Struct):
@@ -17,7 +20,7 @@ class _Bucket(msgspec.Struct):
 
 class _Object(msgspec.Struct, rename={"etag": "eTag", "version": "versionId"}):
     key: str
-    size: int = 0
+    size: Annotated[int, Meta(ge=0, le=2**62)] = 0
     etag: str = ""
     version: str | None = ""
     sequencer: str = ""
@@ -61,7 +64,7 @@ def objects_of(body: bytes | str) -> dict[str, list[ObjectEvent]]:
         found = msgspec.json.decode(body, type=_Notification)
         if found.message:
             found = msgspec.json.decode(found.message, type=_Notification)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadRequest(
             f"This is no notification of S3 ({error}). Send what S3 or MinIO sends, with Records."
         ) from error
@@ -69,9 +72,11 @@ def objects_of(body: bytes | str) -> dict[str, list[ObjectEvent]]:
     for record in found.records:
         if CREATED in record.name:
             one = record.s3.object
+            key = unquote_plus(one.key)  # S3 writes blanks as plus signs
+            if not 0 < len(key.encode()) <= LONGEST_KEY or "\0" in key:
+                raise BadRequest(f"{key[:80]!r} is no key of an object.")
             event = ObjectEvent(
-                # S3 writes blanks as plus signs.
-                unquote_plus(one.key),
+                key,
                 one.size,
                 one.etag,
                 one.version or "",

@@ -17,6 +17,11 @@ ERROR = ".error.json"
 RESULT = ".result"
 JSON = "application/json"
 
+LONGEST_NAME = 180
+"""Bytes of a file's name that stays as it is; most file systems allow 255."""
+
+LONGEST_START, LONGEST_SUFFIX = 30, 20
+
 PARTIAL = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp", "~")
 """Endings of files that other programs are still writing."""
 
@@ -61,6 +66,15 @@ class Settling:
     def pending(self) -> bool:
         """Whether files wait to be complete."""
         return bool(self._seen)
+
+
+def safe_name(name: str, id: str) -> str:
+    """Return the name of a file as text that can be stored, with room for the result's ending."""
+    shown = name.encode(errors="surrogateescape").decode(errors="replace")
+    if len(shown.encode()) <= LONGEST_NAME:
+        return shown
+    suffix = PurePosixPath(shown).suffix
+    return f"{shown[:LONGEST_START]}-{id}{suffix if len(suffix) < LONGEST_SUFFIX else ''}"
 
 
 def numbered_name(path: str, id: str) -> str:

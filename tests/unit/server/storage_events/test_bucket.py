@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -156,6 +157,26 @@ async def test_a_webhook_takes_each_object_once(store: Store) -> None:
         "taken": 3, "running": 0, "succeeded": 0, "failed": 0,
     }  # fmt: skip
     assert [one.path for one in await events.latest("lab", 1)] == ["in/a.csv"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Records": [' * 50_000,
+        b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        json.dumps({"Records": [{**event("in/a%00.csv")}]}).encode(),
+        json.dumps({"Records": [{**event("in/" + "a" * 2000)}]}).encode(),
+        json.dumps({"Records": [event("in/a.csv")]}).replace('"size": 3', '"size": -1').encode(),
+        json.dumps({"Records": [event("in/a.csv")]}).replace('"lab"', '""').encode(),
+    ],
+    ids=["truncated", "nested", "key", "long", "size", "bucket"],
+)
+async def test_broken_notifications_are_refused(store: Store, tmp_path: Path, body: bytes) -> None:
+    events = manager(FakeJobs(store), store, source())
+    folder = manager(FakeJobs(store), store, Source(service="f", folder=str(tmp_path)))
+    for one in (events, folder):
+        with pytest.raises(BadRequest):
+            await one.notify("f", body, ANN)
 
 
 def test_results_of_a_bucket_are_not_taken() -> None:

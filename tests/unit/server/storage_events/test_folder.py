@@ -137,6 +137,41 @@ def test_an_error_is_left_beside_the_file(place: FolderPlace, tmp_path: Path, cl
     assert "invalid_input" in (tmp_path / "done/a.csv.error.json").read_text()
 
 
+@pytest.mark.parametrize("name", [b"\xfcber.csv", b"a" * 240 + b".csv"])
+def test_odd_names_are_changed(
+    name: bytes, place: FolderPlace, tmp_path: Path, clock: Clock
+) -> None:
+    (tmp_path / os.fsdecode(name)).write_text("x")
+    (found,) = find(place, clock)
+    found.path.encode()
+    assert found.path.endswith("ber.csv" if len(name) < 10 else f"a-{found.id}.csv")
+    target = place.target(item(found))
+    place.finish(item(found, target=target), JSON, iter([b"1"]))
+    assert names(tmp_path / "done") == [target, f"{target}.result.json"]
+
+
+def test_links_and_pipes_of_others_are_not_followed(
+    place: FolderPlace, tmp_path: Path, clock: Clock
+) -> None:
+    secret = tmp_path.parent / f"{tmp_path.name}-secret"
+    secret.write_text("secret")
+    (tmp_path / "a.csv").write_text("x")
+    (found,) = find(place, clock)
+    claimed = tmp_path / ".working" / found.place / found.path
+    claimed.unlink()
+    claimed.symlink_to(secret)
+    with pytest.raises(Gone):
+        list(place.read(item(found)))
+    claimed.unlink()
+    os.mkfifo(claimed)
+    with pytest.raises(Gone):
+        list(place.read(item(found)))
+    (tmp_path / "done" / ".a.csv.result.json.tmp").symlink_to(secret)
+    place.finish(item(found, target="a.csv"), JSON, iter([b"1"]))
+    assert secret.read_text() == "secret"
+    assert (tmp_path / "done" / "a.csv.result.json").read_text() == "1"
+
+
 def test_results_can_be_in_another_folder(tmp_path: Path, clock: Clock) -> None:
     inbox, results = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
