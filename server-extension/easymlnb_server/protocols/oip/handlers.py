@@ -139,7 +139,7 @@ class IndexHandler(OipHandler):
         assert isinstance(body, bytes)
         try:
             asked = msgspec.json.decode(body or b"{}", type=IndexRequest)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"The body must be {{'ready': true or false}} ({error}).") from error
         self.write_json(msgspec.to_builtins(self._models.index(self.caller, ready=asked.ready)))
 
