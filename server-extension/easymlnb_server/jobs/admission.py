@@ -1,8 +1,10 @@
 """Count submitted jobs against the limits of their caller and service."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
+from easymlnb.contract.errors import LimitExceeded
 from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.identity.grants import KeyGrant
 from easymlnb_server.identity.quotas.quotas import VISITOR_KEY, Quotas
@@ -60,10 +62,32 @@ class JobAdmission:
         if not self._quotas.limits_jobs(job.service, caller, owner):
             return await asyncio.to_thread(store)
         async with self._lock:
-            key = caller.key.id if caller is not None and caller.key is not None else ""
-            unfinished = await asyncio.to_thread(repository.unfinished, job.owner, job.service, key)
-            self._quotas.check_jobs(job.service, caller, owner, unfinished)
+            await self._check(repository, job, caller)
             return await asyncio.to_thread(store)
+
+    @asynccontextmanager
+    async def room(
+        self, repository: JobRepository, job: Job, caller: Caller | None
+    ) -> AsyncIterator[bool]:
+        """Tell whether a running call, which is counted, may become a job in this block."""
+        owner = limited_owner(job)
+        if not self._quotas.limits_jobs(job.service, caller, owner):
+            yield True
+            return
+        async with self._lock:
+            yield await self._has_room(repository, job, caller)
+
+    async def _has_room(self, repository: JobRepository, job: Job, caller: Caller | None) -> bool:
+        try:
+            await self._check(repository, job, caller)
+        except LimitExceeded:
+            return False
+        return True
+
+    async def _check(self, repository: JobRepository, job: Job, caller: Caller | None) -> None:
+        key = caller.key.id if caller is not None and caller.key is not None else ""
+        unfinished = await asyncio.to_thread(repository.unfinished, job.owner, job.service, key)
+        self._quotas.check_jobs(job.service, caller, limited_owner(job), unfinished)
 
 
 def limited_owner(job: Job) -> str:

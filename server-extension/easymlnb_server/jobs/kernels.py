@@ -197,9 +197,13 @@ class JobKernels:
         if kernel not in self._busy:
             return
         self._busy.discard(kernel)
+        if kernel.once and not kernel.worker.link.lost:
+            # Calls of other services may still run on its event loop.
+            self._workers.run_shielded(self._workers.retire(kernel.worker))
+            return
         idle = self._lanes[kernel.lane].idle if kernel.lane in self._lanes else 0.0
         idle = min(idle, _left(kernel))
-        if idle <= 0 or kernel.once or kernel.worker.link.lost:
+        if idle <= 0 or kernel.worker.link.lost:
             self._workers.end(kernel.worker)
             return
         self._idle.append(kernel)

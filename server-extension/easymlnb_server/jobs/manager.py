@@ -37,6 +37,7 @@ from easymlnb_server.jobs.runner import JobRunner, Step
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.store import Store
 from easymlnb_server.uploads.spool import Spool
@@ -178,13 +179,23 @@ class Jobs:
     async def promote(self, call: Invocation, submission: Submission) -> Job | None:
         """Make a call a job, and return it: it continues where it is, or in the queue of its lane.
 
-        ``None`` if the call has just ended, or its lane is full. Raises what ``submit`` does.
+        ``None`` if the call has just ended, its lane is full, or a limit allows no further job.
+        Raises what ``submit`` does.
         """
-        handle, target, runner = call.handle, call.target, self._runner
+        if call.handle is None:
+            return None
+        job = self._factory.make(submission, self._target_of(call))
+        async with self._admission.room(self.repository, job, submission.caller) as has_room:
+            return await self._promote(call, submission) if has_room else None
+
+    def _target_of(self, call: Invocation) -> Target:
+        moved = call.handle is not None and call.handle.moved
+        return self._invoker.services.successor(call.target) if moved else call.target
+
+    async def _promote(self, call: Invocation, submission: Submission) -> Job | None:
+        handle, target, runner = call.handle, self._target_of(call), self._runner
         if handle is None or runner is None:
             return None
-        if handle.moved:
-            target = self._invoker.services.successor(target)
         job = self._factory.make(submission, target)
         if handle.run is None:
             call.detach()
@@ -198,12 +209,15 @@ class Jobs:
             return None
         target.dispatcher.detach(call.detach(), link)
         job = rules.promoted(job, runner.holder, worker.folder.name)
+        kernel = runner.reserve(job, worker)
         try:
+            # First, so that after a crash no deployment takes a worker that has a job.
+            await runner.secure(kernel)
             job = await asyncio.to_thread(self._add, submission, job)
         except BaseException:
-            await asyncio.shield(runner.drop(job, worker))
+            await asyncio.shield(runner.drop(job, kernel))
             raise
-        await runner.take_over(job, handle, worker)
+        runner.take_over(job, handle, kernel)
         return job
 
     def check(self, submission: Submission) -> Job:

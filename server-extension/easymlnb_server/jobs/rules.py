@@ -104,6 +104,11 @@ def promoted(job: Job, holder: str, worker: str) -> Job:
     return msgspec.structs.replace(job, began=job.created, **held)
 
 
+def was_call(job: Job) -> bool:
+    """Return whether the attempt of a job began as a plain call, see ``promoted``."""
+    return job.attempt == 1 and job.began == job.created
+
+
 def adopt(job: Job, holder: str, now: float) -> Change:
     """Give a running job to another server process; the attempt stays the same."""
     return Change({"token": job.token + 1, "holder": holder, "changed": now})

@@ -82,6 +82,8 @@ class JobRunner:
         self._is_published = is_published
         self._drivers = drivers
         self._runs: dict[str, JobRun] = {}
+        self._joining: dict[str, Job] = {}
+        """The calls that are about to become jobs."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._supervisor = Supervisor()
@@ -137,20 +139,34 @@ class JobRunner:
     def has_room(self, job: Job) -> bool:
         """Return whether the lane of a job may run it now."""
         lane = self._lanes[job.lane]
-        own = [run.job.owner for run in self._runs.values() if run.job.lane == job.lane]
+        own = [other.owner for other in self._jobs_of(job.lane)]
         full = 0 < lane.per_user <= own.count(job.owner)
         return len(own) < lane.workers and not full
 
-    async def take_over(self, job: Job, handle: CallHandle, worker: Worker) -> None:
-        """Continue with a call that runs in a worker, and whose row is this job."""
-        run = self._begin(job, partial(self._follow, handle=handle))
-        kernel = self._parts.kernels.take_over(job, worker)
-        run.take_over(kernel, handle)
+    def _jobs_of(self, lane: str) -> list[Job]:
+        """Return the jobs that take room in a lane."""
+        jobs = (*(run.job for run in self._runs.values()), *self._joining.values())
+        return [job for job in jobs if job.lane == lane]
+
+    def reserve(self, job: Job, worker: Worker) -> JobKernel:
+        """Give a worker, whose call becomes this job, room in the job's lane."""
+        self._joining[job.id] = job
+        return self._parts.kernels.take_over(job, worker)
+
+    async def secure(self, kernel: JobKernel) -> None:
+        """Let the next server find the worker of a call that becomes a job."""
         await self._parts.kernels.secure(kernel)
 
-    async def drop(self, job: Job, worker: Worker) -> None:
-        """End a worker whose call could not become a job."""
-        await self._parts.kernels.end(self._parts.kernels.take_over(job, worker))
+    def take_over(self, job: Job, handle: CallHandle, kernel: JobKernel) -> None:
+        """Continue with a call that runs, and whose row is this job."""
+        self._joining.pop(job.id, None)
+        run = self._begin(job, partial(self._follow, handle=handle))
+        run.take_over(kernel, handle)
+
+    async def drop(self, job: Job, kernel: JobKernel) -> None:
+        """End the worker of a call that could not become a job."""
+        self._joining.pop(job.id, None)
+        await self._parts.kernels.end(kernel)
 
     async def _follow(self, run: JobRun, handle: CallHandle) -> None:
         await run.end(handle, await run.follow(handle))
@@ -165,7 +181,7 @@ class JobRunner:
                     await self._woken.wait()
 
     async def _claim(self, name: str, lane: Lane) -> None:
-        own = [run.job for run in self._runs.values() if run.job.lane == name]
+        own = self._jobs_of(name)
         free = lane.workers - len(own)
         if free <= 0:
             return
@@ -295,6 +311,9 @@ class JobRunner:
             return
         await run.read_begin()
         handle = run.attach(kernel)
+        if handle is None and rules.was_call(job):  # it did not hear of the job, but it ran
+            await run.end_without_worker(CallResult(), None)
+            return
         if handle is None:  # it never got the call
             await run.apply(rules.put_back(job, "The server was restarted.", time.time()))
             return

@@ -66,6 +66,20 @@ async def test_unfinished_jobs_count_as_concurrent(repository: JobRepository) ->
     await world.submit(world.holder)
 
 
+async def test_a_running_call_becomes_a_job_within_the_limits(repository: JobRepository) -> None:
+    world = World(repository, Limits(concurrent=2))
+    job = world.job(world.holder)
+    world.quotas.admit(job.service, world.holder, job.owner, 10)
+    async with world.admission.room(repository, job, world.holder) as has_room:
+        assert has_room
+    repository.add(world.job(world.holder))
+    repository.add(world.job(world.holder))
+    async with world.admission.room(repository, job, world.holder) as has_room:
+        assert not has_room
+    async with world.admission.room(repository, job, world.person) as has_room:
+        assert has_room
+
+
 async def test_a_repeated_submission_counts_once(repository: JobRepository) -> None:
     world = World(repository, Limits(calls_per_day=1, concurrent=1))
     first = await world.submit(world.holder, key="k")
