@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_RANK = 32
 """Dimensions of a tensor at most."""
 
+MAX_EMPTY = 2**31
+"""Product of the other dimensions of a tensor with one of size 0."""
+
 LIMITS = {
     name: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if name[0] == "I" else (0, 2**bits - 1)
     for bits in (8, 16, 32, 64)
@@ -156,6 +159,8 @@ def _tensor(sent: SentTensor, raw: memoryview | None) -> Tensor:
         known = ", ".join([*FORMATS, BYTES])
         raise _invalid(sent.name, f"has the datatype {sent.datatype[:20]!r}; use one of {known}")
     count = math.prod(sent.shape)
+    if not count and math.prod(filter(None, sent.shape)) > MAX_EMPTY:
+        raise _invalid(sent.name, "has no elements, but a shape that is too large")
     if raw is None:
         items = _flat(sent, count)
         return Tensor(sent.name, sent.datatype, sent.shape, None, items, kind)

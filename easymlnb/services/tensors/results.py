@@ -77,7 +77,7 @@ def outputs(schema: Schema, value: Any) -> list[Output]:
         return [_as_hinted(one, schema) for one in _outputs(value, schema.returns)]
     except ResultNotEncodable:
         raise
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ResultNotEncodable(f"The result cannot be sent: {error}") from error
 
 
@@ -115,9 +115,14 @@ def stack(rows: Sequence[list[Output]]) -> list[Output]:
     Raises ``ResultNotEncodable`` where rows differ in more than their values.
     """
     found: list[Output] = []
-    for same in zip(*rows, strict=False):
+    if len({*map(len, rows)}) != 1:
+        raise ResultNotEncodable(
+            "The results of the rows differ in their number of outputs, so they are no tensors. "
+            "Send the rows one by one."
+        )
+    for same in zip(*rows, strict=True):
         first = same[0]
-        if any(_kind(one) != _kind(first) for one in same) or len({*map(len, rows)}) != 1:
+        if any(_kind(one) != _kind(first) for one in same):
             raise ResultNotEncodable(
                 f"The results of the rows differ in the datatype or shape of {first.name!r}, so "
                 "they are no tensor. Send the rows one by one."

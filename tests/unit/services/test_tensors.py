@@ -240,9 +240,25 @@ def test_rows() -> None:
     assert (stacked.shape, stacked.items) == ((2, 1), [b"a", b"b"])
     with pytest.raises(ResultNotEncodable, match="shape of 'output'"):
         codec.encode_rows(schema, [np.zeros(1), np.zeros(2)], "")
+    with pytest.raises(ResultNotEncodable, match="number of outputs"):
+        codec.encode_rows(schema, [None, np.zeros(2)], "")
     for shape, data in (([], [1]), ([0, 2], []), ([2**40, 0], [])):
         with pytest.raises(BadRequest):
             codec.decode_rows(schema, *body(sent("x", "FP32", shape, data)))
+
+
+def test_empty_tensors_have_shapes_of_a_bearable_size() -> None:
+    schema = Schema.of(anything)
+    loaded = codec.decode_request(schema, *body(sent("x", "FP32", [0, 3], [])))
+    assert loaded["x"].shape == (0, 3)
+    for shape in ([2**40, 0], [2**47, 2**47, 0]):
+        with pytest.raises(BadRequest, match="shape that is too large"):
+            codec.decode_request(schema, *body(sent("x", "FP32", shape, [])))
+
+
+def test_numbers_that_no_tensor_has_are_named() -> None:
+    with pytest.raises(ResultNotEncodable, match="cannot be sent"):
+        results.outputs(Schema.of(grid), [10**400, 1.0])
 
 
 def broken_bodies(count: int) -> Iterator[tuple[str, bytes]]:
