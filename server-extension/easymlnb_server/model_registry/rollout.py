@@ -18,7 +18,10 @@ LOAD_SECONDS = 900.0
 """Seconds that the next worker waits for one that loads a version."""
 
 IDLE_SECONDS = 10.0
-"""Seconds that a worker gets no calls, so that it can swap; then it is the turn of the others."""
+"""Seconds that a worker gets no calls, so that it can swap; then it is the turn of the others.
+
+Without others it gets calls for as long, before the next attempt.
+"""
 
 log = logging.getLogger("easymlnb.models")
 
@@ -181,8 +184,11 @@ class Rollout:
 
     async def _run(self, model: str) -> None:
         while (found := self._next(model)) is not None:
-            worker, served = found
-            await self._load(worker, served)
+            if found[1].postponed:  # all that are left were too busy: let calls in for a while
+                await asyncio.sleep(IDLE_SECONDS)
+                found = self._next(model)
+            if found is not None:
+                await self._load(*found)
 
     async def _load(self, worker: _Worker, served: ServedModel) -> None:
         """Let one worker load a version and use it, and wait until it has answered."""

@@ -155,6 +155,28 @@ async def test_a_busy_worker_swaps_after_the_others(monkeypatch: pytest.MonkeyPa
     await rollout.close()
 
 
+async def test_the_only_worker_gets_calls_between_two_attempts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rollout, dispatcher = Rollout(), Dispatcher(10)
+    link = subscribed(rollout, "production")
+    dispatcher.join(link, 1)
+    running = dispatcher.submit(Call(id=0, service="f"), b"")
+    monkeypatch.setattr("easymlnb_server.model_registry.rollout.IDLE_SECONDS", 0.05)
+    rollout.move("forest", {"production": 2})
+    await settled()
+    await ready(rollout, link, 2)
+    assert link.pauses == 1
+    ((_, served),) = rollout.serving("forest")
+    await until(lambda: served.postponed == 1)
+    await settled()
+    assert link.pauses == 0
+    link.answer(running.call.id)
+    await until(lambda: bool(link.swaps))
+    await loaded(rollout, link, 2)
+    await rollout.close()
+
+
 def test_tokens_are_valid_for_their_worker_and_server_only() -> None:
     tokens, worker = ModelTokens("secret"), WorkerIdentity("group:ml", "ann", "b1")
     text = tokens.make(worker)
