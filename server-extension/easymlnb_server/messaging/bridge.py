@@ -194,7 +194,10 @@ class BridgeRunner:
         if topic:
             attributes = cloudevents.answer(self.bridge.service, event.attributes, error)
             body = cloudevents.error_body(error)
-            await connection.publish(_reply(topic, message, body, cloudevents.JSON, attributes))
+            try:
+                await connection.publish(_reply(topic, message, body, cloudevents.JSON, attributes))
+            except EasyMLNBError as refusal:  # the dead letter has the error, too
+                log.warning("The bridge %s could not send an error: %s", self.name, refusal)
         self.counts["failed"] += 1
 
     def _has_to_wait(self, reason: str) -> None:

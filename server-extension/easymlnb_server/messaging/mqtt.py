@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.messaging.models import (
     SHARED,
     Bridge,
@@ -30,6 +30,9 @@ UNRELIABLE = 1000
 
 FIRST_FAILURE = 128
 """The lowest reason code of a failure."""
+
+REFUSALS = (0x87, 0x90)
+"""Reason codes of topics to which the bridge may not send, or that are invalid."""
 
 log = logging.getLogger("easymlnb.messaging")
 
@@ -77,7 +80,7 @@ class MqttConnection:
         return message
 
     async def publish(self, message: Outgoing) -> None:
-        """Send a message with QoS 1; raises ``ConnectionLost``."""
+        """Send a message with QoS 1; raises ``ConnectionLost``, or ``Forbidden`` for its topic."""
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
@@ -181,7 +184,10 @@ class MqttConnection:
         self._call(self._take, found)
 
     def _on_publish(self, client: "Client", _: Any, mid: int, code: Any, properties: Any) -> None:
-        failure = f"The broker refused a message ({code})." if code.is_failure else ""
+        failure: Exception | None = None
+        if code.is_failure:
+            kind = Forbidden if code.value in REFUSALS else ConnectionLost
+            failure = kind(f"The broker refused a message ({code}).")
         self._call(self._set_sent, mid, failure)
 
     def _on_disconnect(self, client: "Client", _: Any, flags: Any, code: Any, props: Any) -> None:
@@ -199,11 +205,11 @@ class MqttConnection:
             return
         self._arrived.put_nowait(_message(found))
 
-    def _set_sent(self, mid: int, failure: str) -> None:
+    def _set_sent(self, mid: int, failure: Exception | None) -> None:
         sent = self._sent.pop(mid, None)
         if sent is not None and not sent.done():
-            if failure:
-                sent.set_exception(ConnectionLost(failure))
+            if failure is not None:
+                sent.set_exception(failure)
             else:
                 sent.set_result(None)
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.errors import Busy, CallFailed, EasyMLNBError, InvalidInput, TooLarge
+from easymlnb.contract.errors import (
+    Busy,
+    CallFailed,
+    EasyMLNBError,
+    Forbidden,
+    InvalidInput,
+    TooLarge,
+)
 from easymlnb_server.calls.cloudevents import CloudEvent
 from easymlnb_server.messaging import bridge as bridge_module
 from easymlnb_server.messaging import rules
@@ -28,6 +35,7 @@ class FakeBroker:
         self.acknowledged: list[Message] = []
         self.sessions = 0
         self.too_large = 10**9
+        self.forbidden: set[str] = set()
         self.lose_publishes = 0
         self.changed = asyncio.Event()
         self.arrived = asyncio.Event()
@@ -69,6 +77,8 @@ class FakeSession:
         if self.broker.lose_publishes:
             self.broker.lose_publishes -= 1
             raise ConnectionLost("gone")
+        if message.subject in self.broker.forbidden:
+            raise Forbidden("The broker refused a message.")
         if len(message.body) > self.broker.too_large:
             raise TooLarge("The message is too large.")
         self.broker.sent.append(message)
@@ -221,6 +231,16 @@ async def test_a_message_that_meets_a_defect_does_not_come_for_ever(broker: Fake
         await broker.until(lambda: len(broker.acknowledged) == 1)
     assert (len(calls.made), broker.sessions) == (3, 1)
     assert broker.sent[0].headers["easymlnb-error"] == "internal_error"
+
+
+async def test_a_topic_that_the_broker_refuses_makes_a_dead_letter(broker: FakeBroker) -> None:
+    calls = FakeCalls(broker)
+    broker.forbidden = {"out"}
+    broker.put(b"a")
+    async with running(broker, calls):
+        await broker.until(lambda: len(broker.acknowledged) == 1)
+    assert (broker.sessions, len(calls.made)) == (1, 1)
+    assert [one.headers["easymlnb-error"] for one in broker.sent] == ["forbidden"]
 
 
 async def test_a_dead_letter_that_is_too_large_has_no_body(broker: FakeBroker) -> None:
