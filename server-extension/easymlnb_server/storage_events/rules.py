@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import properties
 from easymlnb.contract.spec import ServiceSpec
@@ -119,6 +119,24 @@ def file_parameter(spec: ServiceSpec, wanted: str, path: str) -> str:
         f"{spec.name!r} takes no file. Set the parameter that gets the file's text, or use JSON "
         "files with all parameters."
     )
+
+
+def check_size(size: int, spec: ServiceSpec) -> None:
+    """Raise ``TooLarge`` for a file that a service does not accept."""
+    if size > spec.max_body:
+        raise TooLarge(
+            f"The file has at least {size:,} bytes; {spec.name!r} accepts at most "
+            f"{spec.max_body:,}."
+        )
+
+
+def limited(chunks: Iterable[bytes], spec: ServiceSpec) -> Iterator[bytes]:
+    """Yield the content of a file, which may be larger than a notification said."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        check_size(size, spec)
+        yield chunk
 
 
 def multipart(

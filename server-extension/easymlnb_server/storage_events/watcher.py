@@ -17,6 +17,7 @@ from easymlnb.contract.errors import (
     JobNotFound,
     TooLarge,
 )
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.principals import Principals
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import Job, JobInput
@@ -168,12 +169,8 @@ class Watcher:
         spec = parts.services.find(source.service).spec
         parameter = rules.file_parameter(spec, source.parameter, item.path)
         try:
-            if item.size > spec.max_body:
-                raise TooLarge(
-                    f"The file has {item.size:,} bytes; {spec.name!r} accepts at most "
-                    f"{spec.max_body:,}."
-                )
-            stored = await asyncio.to_thread(self._store, item, parameter)
+            rules.check_size(item.size, spec)
+            stored = await asyncio.to_thread(self._store, item, parameter, spec)
         except NotComplete:
             return
         except TooLarge as error:
@@ -190,9 +187,9 @@ class Watcher:
             submission, lambda job: parts.repository().submit(item.id, with_input(job))
         )
 
-    def _store(self, item: Item, parameter: str) -> str:
+    def _store(self, item: Item, parameter: str, spec: ServiceSpec) -> str:
         """Store the body of a file's call, and return its name; blocks."""
-        chunks = self.place.read(item)
+        chunks = rules.limited(self.place.read(item), spec)
         if parameter:
             chunks = rules.multipart(parameter, item.path, self.source.inputs, chunks, item.id)
         return self._parts.jobs.store.files.put_chunks(chunks)[0]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.storage_events import rules
 from easymlnb_server.storage_events.models import parse_sources
@@ -72,6 +72,13 @@ def test_the_parameter_that_gets_a_file() -> None:
         rules.file_parameter(both, "q", "a.png")
     with pytest.raises(BadRequest, match="takes no file"):
         rules.file_parameter(spec(n={"type": "integer"}), "", "a.png")
+
+
+def test_a_file_may_be_larger_than_was_said() -> None:
+    small = ServiceSpec(name="f", title="", input={}, output={}, max_body=3)
+    assert list(rules.limited([b"ab", b"c"], small)) == [b"ab", b"c"]
+    with pytest.raises(TooLarge, match="'f' accepts at most 3"):
+        list(rules.limited([b"ab", b"cd"], small))
 
 
 def test_a_form_carries_the_file_and_the_inputs() -> None:
