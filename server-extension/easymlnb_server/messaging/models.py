@@ -70,7 +70,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             topic = getattr(self, name)
             if topic and not is_topic(topic):
                 raise ValueError(f"{name} must be one topic, without wildcards, not {topic!r}")
-            if own(self.read_filter, topic):
+            if topic and own(self.read_filter, topic):
                 raise ValueError(f"{name} must not be a topic that the bridge reads")
         if self.reply_to and self.transport == "kafka":
             raise ValueError("reply_to is for MQTT; Kafka has no response topics")

@@ -185,6 +185,11 @@ def test_wrong_settings_are_named(values: dict[str, Any], wrong: str) -> None:
         parse_bridges({"plant": {**MQTT, **values}}, shared=False)
 
 
+def test_a_bridge_without_answers_may_read_all_topics_of_one_level() -> None:
+    made = Bridge(**{**MQTT, "subject": "+", "dead_letters": "all/dead"})
+    assert rules.reply_topic(made, message()) == ""
+
+
 def test_addresses_have_default_ports() -> None:
     assert Bridge(**MQTT).addresses == [("broker", 1883)]
     kafka = Bridge(**{**MQTT, "url": "kafkas://a:9000,b"})
