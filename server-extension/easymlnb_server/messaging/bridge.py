@@ -119,7 +119,7 @@ class BridgeRunner:
             await self._send_error(connection, message, event, error)
         except ConnectionLost:
             raise
-        except Exception:  # must not come again with each session, for ever
+        except Exception:  # else it would come again in each session
             log.exception("The bridge %s failed at a message.", self.name)
             await self._send_error(connection, message, event, InternalError())
 

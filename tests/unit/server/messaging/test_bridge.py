@@ -219,7 +219,7 @@ async def test_an_answer_that_the_broker_refuses_is_an_error(broker: FakeBroker)
     assert calls.made == []
 
 
-async def test_a_message_that_meets_a_defect_does_not_come_for_ever(broker: FakeBroker) -> None:
+async def test_a_message_that_meets_a_defect_does_not_come_forever(broker: FakeBroker) -> None:
     class BrokenCalls(FakeCalls):
         async def call(self, *arguments: Any) -> Answer:
             self.made.append(b"")
