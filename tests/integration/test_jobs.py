@@ -250,7 +250,9 @@ def test_a_service_may_turn_overdue_calls_into_jobs(server: RunningServer, tmp_p
     done = [ended(server, answer.json()["id"]) for answer in both]
     assert [one["state"] for one in done] == ["succeeded"] * 2
     began = sorted(states(server, one["id"])[0][1] for one in done)
-    assert began == ["queued", "running"] and all(len(one["attempts"]) == 1 for one in done)
+    # On a busy machine, not even the first one may have reached the worker in time.
+    assert began in (["queued", "running"], ["queued", "queued"])
+    assert all(len(one["attempts"]) == 1 for one in done)
     with ml.connect(server.url, server.token) as client:
         assert client.patient(folder=str(tmp_path)) == "done"
 
