@@ -108,7 +108,7 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
     bundle.extract(unpacked)
     modules, texts, all_texts = _files(bundle, unpacked)
     code, (sources, complete) = code_of(cells), cells_of(cells)
-    for source in (code, sources, *modules, *texts):
+    for source in (code, *modules):
         source.write(folder)
     return [
         *_of_notebook(bundle, cells),
@@ -123,7 +123,6 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
 
 def _of_outputs(cells: Cells, folder: Path, *, comments: bool) -> list[Finding]:
     source, complete = outputs_of(cells)
-    source.write(folder)
     found = secrets_check.run(folder, [source], comments=comments, code=False)
     return [*found, *_cut("outputs", complete)]
 
