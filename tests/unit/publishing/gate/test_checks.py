@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from easymlnb.contract.errors import BadRequest, BundleRejected, GateUnavailable, QualityGateFailed
 from easymlnb.contract.quality import QualityReport
-from easymlnb.publishing.gate import tools
+from easymlnb.publishing.gate import run, tools
 from easymlnb.publishing.gate.local import GateOptions, check_notebook, require
 from support.notebooks import make_notebook
 
@@ -113,6 +113,15 @@ def test_no_valid_line_keeps_the_rest_from_being_checked(tmp_path: Path, line: s
         ("bandit:B605", "helper.py, line 3"),
         ("bandit:B605", "cell 3, line 2"),
     ]
+
+
+def test_a_module_that_is_too_large_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_TEXT", 20)
+    (tmp_path / "helper.py").write_text("import os\nos.system(input())\n")
+    found = rules(check(tmp_path, "import helper\nprint(helper)", GOOD))
+    assert found["notebook:large-module"] == ("error", "helper.py")
 
 
 def test_code_that_bandit_cannot_read_is_an_error(tmp_path: Path) -> None:
