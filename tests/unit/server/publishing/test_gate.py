@@ -120,13 +120,14 @@ async def test_tools_and_their_files_end_with_the_process(
     checking = asyncio.create_task(gate.check_bundle(zipped(SERVICE), {}))
     with await asyncio.to_thread(held.open) as file:
         folder = Path((await asyncio.to_thread(file.readline)).strip())
-        assert folder.name.startswith("easymlnb-gate-") and folder.is_dir()
+        assert folder.name.startswith("easymlnb-gate-")
+        assert await asyncio.to_thread(folder.is_dir)
         checking.cancel()
         # It ends when no process can write any more.
         assert await asyncio.to_thread(file.read) == ""
     with pytest.raises(asyncio.CancelledError):
         await checking
-    assert not folder.exists()
+    assert not await asyncio.to_thread(folder.exists)
 
 
 def test_the_gate_applies_where_it_is_required_or_asked_for() -> None:
