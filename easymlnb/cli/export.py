@@ -1,5 +1,6 @@
 """``easymlnb export``: container images and manifests for clusters."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,7 +86,7 @@ def image(
         return
     output.line(f"{made.folder}: the build context of {tag}, with {made.packages} packages")
     if not build:
-        output.message(f"Build it: {' '.join(images.build_command(tag, made.folder))}")
+        output.message(f"Build it: {shlex.join(images.build_command(tag, made.folder))}")
     output.message(
         f"Run it: docker run --publish 8080:8080 --env EASYMLNB_TOKEN {tag}\n"
         "The token is the one of the variable EASYMLNB_TOKEN here; callers send it."

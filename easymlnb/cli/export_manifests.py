@@ -1,5 +1,6 @@
 """``easymlnb export kubernetes``, ``knative``, ``kserve`` and ``oscar``."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -235,7 +236,7 @@ def _write(
         typer.echo(text, nl=False)
     else:
         write_new(file, text)
-        output.message(f"Wrote {file}. Apply it: kubectl apply -f {file}")
+        output.message(f"Wrote {file}. Apply it: kubectl apply -f {shlex.quote(str(file))}")
     show_secrets(workload)
 
 

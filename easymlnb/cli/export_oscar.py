@@ -1,6 +1,7 @@
 """``easymlnb export oscar``: which service and parameter an event uses, and the two files."""
 
 import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,4 +64,4 @@ def write_service(
         output.as_json({"folder": str(folder), "files": [FDL, oscar.SCRIPT]})
         return
     output.line(f"{folder}: {FDL}, {oscar.SCRIPT}")
-    output.message(f"Deploy it: cd {folder} && oscar-cli apply {FDL}")
+    output.message(f"Deploy it: cd {shlex.quote(str(folder))} && oscar-cli apply {FDL}")

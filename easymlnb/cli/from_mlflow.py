@@ -1,5 +1,6 @@
 """``easymlnb from-mlflow``: make a notebook of a model folder of MLflow."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ def from_mlflow(
     from easymlnb.model_store.mlflow_project import FOLDER, make_project
 
     made = make_project(path, folder or Path(name or path.resolve().name), name)
-    publish = f"easymlnb publish {made.notebook} --include {FOLDER}"
+    publish = f"easymlnb publish {shlex.quote(str(made.notebook))} --include {FOLDER}"
     if json:
         output.as_json(
             {
@@ -37,7 +38,6 @@ def from_mlflow(
     output.message(f"Wrote {made.notebook}.")
     for note in made.notes:
         output.message(note)
-    output.message(
-        f"Install its packages with: pip install -r {made.notebook.parent / 'requirements.txt'}"
-    )
+    requirements = shlex.quote(str(made.notebook.parent / "requirements.txt"))
+    output.message(f"Install its packages with: pip install -r {requirements}")
     output.message(f"Publish it with: {publish}")

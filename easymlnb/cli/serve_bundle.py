@@ -7,8 +7,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from easymlnb.cli.serve import ServeOptions, server_token
-
 MODULE = "easymlnb_server.bundle_server"
 PORT = 8080
 DRAIN = 25.0
@@ -73,6 +71,8 @@ def serve_bundle(
     ] = None,
 ) -> None:
     """Serve bundles and nothing else: callers can call, and nobody can publish."""
+    from easymlnb.cli.serve import server_token
+
     arguments = [str(one) for one in bundles if str(one).startswith("-")]
     paths = [one for one in bundles if not str(one).startswith("-")]
     options = _options(paths)
@@ -103,6 +103,8 @@ def _folder(path: Path) -> Path:
 
 
 def _run(options: list[str], token: str | None) -> NoReturn:
+    from easymlnb.cli.serve import ServeOptions
+
     # The token is not on the command line, which other accounts of the machine can read.
     environment = ServeOptions(token=token).environment()
     for name in ("EASYMLNB_TOKEN", "PORT"):

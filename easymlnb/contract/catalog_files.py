@@ -81,7 +81,7 @@ def _of_ai4os(document: Mapping[str, Any]) -> Fields:
 def _of_deep(document: Mapping[str, Any]) -> Fields:
     description = document.get("description")
     if isinstance(description, list):
-        description = "\n".join(map(str, description))
+        description = "\n".join(one for one in description if isinstance(one, str))
     return {
         "title": document.get("title"),
         "summary": document.get("summary"),

@@ -1,5 +1,6 @@
 """Write the build context of an image, and build it."""
 
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from easymlnb.contract.bundle import Manifest
 from easymlnb.exporting import dockerfile
 from easymlnb.exporting.labels import image_labels
 from easymlnb.exporting.models import ExportedBundle
+from easymlnb.exporting.names import check_image
 from easymlnb.exporting.packages import DEBUGGER, download, lock_image
 
 BUILDERS = {"buildah": "bud", "podman": "build", "docker": "build"}
@@ -72,7 +74,7 @@ def write_context(exported: ExportedBundle, folder: Path, options: ImageOptions)
         has_wheels = any(wheels.iterdir())
         if not has_wheels:
             wheels.rmdir()
-        base = options.base or f"docker.io/library/python:{packages.python}-slim"
+        base = check_image(options.base or f"docker.io/library/python:{packages.python}-slim")
         text = dockerfile.render(
             base, image_labels(exported, base), wheels=has_wheels, offline=options.wheels
         )
@@ -122,7 +124,7 @@ def build(tag: str, folder: Path) -> None:
     if shutil.which(command[0]) is None:
         raise ValueError(
             "No program that builds images is installed here. Install buildah, podman or docker, "
-            f"or build {str(folder)!r} on another machine: {' '.join(command)}"
+            f"or build {str(folder)!r} on another machine: {shlex.join(command)}"
         )
     done = subprocess.run(command)
     if done.returncode:

@@ -1,6 +1,7 @@
 """The packages of an image: those of the notebook and those of the server, all with digests."""
 
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ EXTRA = "container"
 
 DEBUGGER = "debugpy"
 """ipykernel requires it, but works without it."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,200}[A-Za-z0-9])?\Z")
 
 OVERRIDES = "overrides.txt"
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
@@ -102,7 +105,24 @@ def _versions(
 
 
 def _without_easymlnb(found: Mapping[str, str]) -> dict[str, str]:
+    """Return the other packages; raises ``BundleRejected`` for what is no name or version."""
+    for name, version in found.items():
+        if not _NAME.match(name) or not _is_version(version):
+            raise BundleRejected(
+                f"The bundle names the package {name[:60]!r} with the version {version[:60]!r}, "
+                "which no package can have. Publish the notebook again."
+            )
     return {normalized(name): one for name, one in found.items() if normalized(name) != PACKAGE}
+
+
+def _is_version(text: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _resolve(

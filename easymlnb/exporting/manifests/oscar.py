@@ -22,7 +22,8 @@ until python3 -c "$ready" 2>/dev/null; do
 done
 file=$(basename "$INPUT_FILE_PATH")
 easymlnb call {service} {parameter}=@"$INPUT_FILE_PATH" --timeout {timeout} \\
-  --url "http://127.0.0.1:{port}/easymlnb/" --token none --output "$TMP_OUTPUT_DIR/$file{suffix}"
+  --url "http://127.0.0.1:{port}/easymlnb/" --token none \\
+  --output "$TMP_OUTPUT_DIR/${{file}}{suffix}"
 """
 
 

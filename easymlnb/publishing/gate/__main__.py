@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from easymlnb.contract.bundle import open_bundle
-from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, GateUnavailable
 from easymlnb.contract.gate_protocol import GateRequest
 from easymlnb.contract.quality import QualityReport
 from easymlnb.publishing.gate.run import Rules, check_bundle, check_executed
@@ -43,7 +43,14 @@ def answer(request: GateRequest) -> QualityReport:
         notebook = msgspec.json.decode(Path(request.notebook).read_bytes())
         return check_executed(notebook["cells"], request.specs, rules, request.examples)
     advisories = Path(request.advisories) if request.advisories else None
-    return check_bundle(open_bundle(Path(request.bundle)), rules, advisories=advisories)
+    try:
+        return check_bundle(open_bundle(Path(request.bundle)), rules, advisories=advisories)
+    except BadRequest as error:
+        sys.stderr.write(f"{error.message}\n")  # the server's log has the path
+        raise GateUnavailable(
+            "The quality gate cannot read the server's list of vulnerabilities. Ask the "
+            "administrator to correct EasyMLNB.gate_advisories; the server's log has the reason."
+        ) from error
 
 
 if __name__ == "__main__":

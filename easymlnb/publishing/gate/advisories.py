@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,7 +65,7 @@ def read(path: Path) -> Advisories:
     except OSError as error:
         why = error.strerror or "not a file"
         raise BadRequest(f"The advisories {shown} cannot be read ({why}).") from error
-    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+    except (ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         why = " ".join(str(error).split())[:200]
         raise BadRequest(f"The advisories {shown} are not valid JSON: {why}.") from error
     if not count:

@@ -22,8 +22,20 @@ def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Find
     options = ["--format", "json", "--quiet", "--exit-zero", "--skip", SKIPPED]
     options += [] if comments else ["--ignore-nosec"]
     found = tools.run_module("bandit", [*options, *known], folder)
-    results = found.get("results", []) if isinstance(found, dict) else []
-    return [_finding(one, known) for one in tools.whole(results)]
+    report = found if isinstance(found, dict) else {}
+    skipped = [_skipped(one, known) for one in tools.whole(report.get("errors", []))]
+    return [*skipped, *(_finding(one, known) for one in tools.whole(report.get("results", [])))]
+
+
+def _skipped(one: Mapping[str, Any], sources: Mapping[str, Source]) -> Finding:
+    source = sources[Path(str(one.get("filename"))).name]
+    return Finding(
+        check="bandit",
+        code="not-checked",
+        severity="error",
+        message=f"The code was not checked ({tools.text(one.get('reason'), 200)}). Correct it.",
+        file=str(source.place(1).get("file", "")),
+    )
 
 
 def _finding(one: Mapping[str, Any], sources: Mapping[str, Source]) -> Finding:

@@ -98,7 +98,8 @@ def _is_none(value: ast.expr) -> bool:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+    listed = value if isinstance(value, list | tuple) else ()
+    return tuple(one for one in listed if isinstance(one, str))
 
 
 def _examples(value: ast.expr | None) -> tuple[dict[str, Any], ...]:

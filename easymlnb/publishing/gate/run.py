@@ -108,12 +108,13 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
     bundle.extract(unpacked)
     modules, texts, all_texts = _files(bundle, unpacked)
     code, (sources, complete) = code_of(cells), cells_of(cells)
-    for source in (code, sources, *modules, *texts):
+    for source in (code, *modules):
         source.write(folder)
     return [
         *_of_notebook(bundle, cells),
         *_cut("cells", complete),
         *_cut("files", all_texts),
+        *_large_modules(bundle, unpacked),
         *ruff_check.run(folder, cells, modules, comments=comments),
         *bandit_check.run(folder, (code, *modules), comments=comments),
         *secrets_check.run(folder, (sources, *modules), comments=comments),
@@ -123,7 +124,6 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
 
 def _of_outputs(cells: Cells, folder: Path, *, comments: bool) -> list[Finding]:
     source, complete = outputs_of(cells)
-    source.write(folder)
     found = secrets_check.run(folder, [source], comments=comments, code=False)
     return [*found, *_cut("outputs", complete)]
 
@@ -181,6 +181,17 @@ def _files(bundle: Bundle, folder: Path) -> tuple[list[Source], list[Source], bo
             text = file.read_text(encoding="utf-8", errors="replace")
             texts.append(module_of(f"text_{number}.txt", path, text))
     return modules, texts, left >= 0
+
+
+def _large_modules(bundle: Bundle, folder: Path) -> list[Finding]:
+    """Return a finding for each module that is too large for the tools."""
+    large = [
+        path
+        for path in bundle.manifest.files
+        if path.endswith(".py") and folder.joinpath(*path.split("/")).stat().st_size > MAX_TEXT
+    ]
+    text = f"The module has more than {MAX_TEXT:,} bytes and was not checked. Divide it."
+    return [_finding("notebook", "large-module", text, file=path) for path in large]
 
 
 def _packages(bundle: Bundle) -> dict[str, str]:

@@ -19,7 +19,7 @@ REFERENCE = "detect_secrets.filters.heuristic.is_indirect_reference"
 def run(
     folder: Path, sources: Iterable[Source], *, comments: bool, code: bool = True
 ) -> list[Finding]:
-    """Return the findings; the sources are already in the folder.
+    """Return the findings in the sources, which are written to the folder.
 
     A line with the comment ``# pragma: allowlist secret`` is left out if ``comments`` count.
     ``code``: whether the sources may be code.
@@ -38,10 +38,12 @@ def run(
         if not code:
             get_settings().disable_filters(REFERENCE)
         for source in sources:
-            found = list(scan_file(str(folder / source.name)))
+            searched = source.in_pieces()
+            searched.write(folder, "ascii")  # it is read in the encoding of the locale
+            found = list(scan_file(str(folder / searched.name)))
             certain = {one.line_number for one in found if one.type not in WEAK}
             findings += [
-                _finding(one.type, one.line_number, source)
+                _finding(one.type, one.line_number, searched)
                 for one in found
                 if one.type not in WEAK or one.line_number not in certain
             ]

@@ -35,10 +35,19 @@ class Source:
         """Return where a line is, counted from 1."""
         return self.places[min(max(line, 1), len(self.places)) - 1] if self.places else {}
 
-    def write(self, folder: Path) -> None:
-        """Write the text; characters outside of ASCII are escaped, for tools in any locale."""
+    def write(self, folder: Path, encoding: str = "utf-8") -> None:
+        """Write the text; characters that the encoding lacks are escaped."""
         text = "\n".join(self.lines) + "\n"
-        (folder / self.name).write_text(text, encoding="ascii", errors="backslashreplace")
+        (folder / self.name).write_text(text, encoding=encoding, errors="backslashreplace")
+
+    def in_pieces(self) -> "Source":
+        """Return a file of another name in which long lines are divided."""
+        kept = [
+            (piece, place)
+            for line, place in zip(self.lines, self.places, strict=True)
+            for piece in _pieces(line)
+        ]
+        return _source(f"pieces_{self.name}", kept)
 
 
 def lines_of(text: str) -> list[str]:
@@ -86,9 +95,12 @@ def _is_python(source: str) -> bool:
 
 
 def code_of(cells: Iterable[Mapping[str, Any]]) -> Source:
-    """Return all cells that run as one Python file."""
-    lines: list[str] = []
-    places: list[Place] = []
+    """Return all cells that run as one Python file.
+
+    It begins with two empty lines: a comment there would name the encoding of the file.
+    """
+    lines = ["", ""]
+    places: list[Place] = [{}, {}]
     for index, cell in enumerate(cells):
         python = python_of(cell) if is_run(cell) else None
         for number, line in enumerate(python or (), start=1):
@@ -132,7 +144,7 @@ def outputs_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
 
 
 def _source(name: str, found: Iterable[tuple[str, Place]]) -> Source:
-    kept = [(piece, place) for line, place in found for piece in _pieces(line)]
+    kept = list(found)
     return Source(name, tuple(line for line, _ in kept), tuple(place for _, place in kept))
 
 

@@ -24,6 +24,10 @@ NO_TOKEN = (
     "No token is set, so nobody could call the services. Set EASYMLNB_TOKEN, from a secret of the "
     "cluster, or pass --trust-cluster if the cluster decides who can reach this port."
 )
+NOT_TRUSTING = (
+    "EasyMLNB.trust_cluster is set, but not by --trust-cluster, so this server would ask for a "
+    "login. Pass --trust-cluster, or set EASYMLNB_TRUST_CLUSTER=1."
+)
 BOTH = (
     "A token is set, and --trust-cluster says that callers need none. Remove one of them: with "
     "--trust-cluster, everyone who reaches this port may call."
@@ -47,8 +51,6 @@ def config_from(folder: Path, *, trusted: bool) -> Config:
         open_browser=False,
         port_retries=0,
         answer_yes=True,
-        # The name under which a cluster reaches a container is not known here.
-        allow_remote_access=True,
         trust_xheaders=True,
         jpserver_extensions={EXTENSION: True},
         reraise_server_extension_failures=True,
@@ -57,7 +59,12 @@ def config_from(folder: Path, *, trusted: bool) -> Config:
         root_dir=str(nothing),
     )
     if trusted:
+        # On a loopback address only names of this machine are accepted, as by Jupyter: a web page
+        # whose name leads to that address could call otherwise.
         config.ServerApp.identity_provider_class = ClusterIdentity
+    else:
+        # The name under which a cluster reaches a container is not known here.
+        config.ServerApp.allow_remote_access = True
     config.EasyMLNB = Config(state_dir=str(folder))
     return config
 
@@ -97,6 +104,8 @@ class BundleServerApp(ServerApp):
         provider = self.identity_provider
         given = bool(provider.token) and not provider.token_generated
         if extension.trust_cluster:
+            if not isinstance(provider, ClusterIdentity):
+                raise ValueError(NOT_TRUSTING)
             if given:
                 raise ValueError(BOTH)
         elif not given:

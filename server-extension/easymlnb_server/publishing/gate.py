@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,7 +164,8 @@ async def _answer(request: bytes, folder: str) -> bytes:
         # -P: a file in the working folder must not take the place of a package.
         *(sys.executable, "-P", "-m", "easymlnb.publishing.gate"),
         cwd=folder,
-        env=_variables(),
+        env={**_variables(), "TMPDIR": folder},
+        start_new_session=True,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -176,7 +179,8 @@ async def _answer(request: bytes, folder: str) -> bytes:
         ) from None
     finally:
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the tools that it runs
             await process.wait()
     if said:
         log.warning("The quality gate wrote: %s", said[-2000:].decode(errors="replace"))

@@ -164,3 +164,13 @@ def test_broken_files_are_named(tmp_path: Path, content: bytes, said: str) -> No
         ml.read_metadata(path)
     with pytest.raises(EasyMLNBError, match="cannot be read"):
         ml.read_metadata(tmp_path)
+
+
+def test_a_small_file_cannot_become_a_large_text() -> None:
+    nested: list[object] = ["x"] * 9
+    for _ in range(9):  # as with aliases in YAML
+        nested = [nested] * 9
+    fields, _ = catalog_files.read(
+        {"date_creation": "2026-03-31", "description": ["Counts cells.", nested]}
+    )
+    assert fields == {"date": "2026-03-31", "description": "Counts cells."}

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from easymlnb.cli.app import app
 from easymlnb.contract import bundle as contract
-from easymlnb.contract.bundle import Bundle, open_bundle
+from easymlnb.contract.bundle import Bundle, Environment, open_bundle
 from easymlnb.contract.environment_lock import REQUIREMENTS, EnvironmentLock
 from easymlnb.exporting import image, packages
 from easymlnb.exporting.dockerfile import quoted
@@ -104,6 +104,34 @@ def test_a_bundle_without_a_lock_is_refused_unless_asked(
     done = export(tmp_path / "plain.zip", "-o", tmp_path / "context", "--unlocked", "--debugger")
     assert done.exit_code == 0, done.output
     assert any(line.startswith("debugpy==") for line in offline[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("roll", "1\nevil @ https://example.org/evil.tar.gz"), ("-e .\nroll", "1"), ("roll", "x")],
+)
+def test_what_a_bundle_records_cannot_add_requirements(
+    bundle: Path, offline: list[list[str]], tmp_path: Path, name: str, version: str
+) -> None:
+    made = open_bundle(bundle)
+    recorded = Environment(python="3.11", packages={name: version})
+    manifest = msgspec.structs.replace(made.manifest, lock=None, environment=recorded)
+    bundle.write_bytes(contract.write(manifest, made.notebook, {}))
+    done = export(bundle, "-o", tmp_path / "context", "--unlocked")
+    assert done.exit_code == 1 and "names the package" in done.output
+    assert not offline and not (tmp_path / "context").exists()
+
+
+def test_the_recorded_python_cannot_add_instructions(
+    bundle: Path, offline: list[list[str]], tmp_path: Path
+) -> None:
+    made = open_bundle(bundle)
+    recorded = Environment(python="3.11-slim\nRUN id")
+    manifest = msgspec.structs.replace(made.manifest, lock=None, environment=recorded)
+    bundle.write_bytes(contract.write(manifest, made.notebook, {}))
+    done = export(bundle, "-o", tmp_path / "context", "--unlocked")
+    assert done.exit_code == 1 and "Invalid name of an image" in done.output
+    assert not (tmp_path / "context").exists()
 
 
 def test_a_folder_with_files_is_refused(

@@ -156,6 +156,7 @@ def test_oscar_service(folder: Path, tmp_path: Path) -> None:
     assert script.stat().st_mode & stat.S_IXUSR
     assert subprocess.run(["sh", "-n", str(script)]).returncode == 0
     assert 'easymlnb call size file=@"$INPUT_FILE_PATH"' in script.read_text()
+    assert '"$TMP_OUTPUT_DIR/${file}.json"' in script.read_text()
     again = export("oscar", folder / "two.zip", *command, "-o", str(tmp_path))
     assert again.exit_code == 1 and "exists already" in again.output
 

@@ -23,6 +23,7 @@ JUPYTER_PROVIDERS = (IdentityProvider, PasswordIdentityProvider)
 HUB_MODULE = "jupyterhub.singleuser.extension"
 LOGIN_MODULE = "jupyterhub.services.auth"
 OWN_MODULE = "easymlnb_server.hub.identity_provider"
+CLUSTER_MODULE = "easymlnb_server.bundle_server.identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ def find_known_caller(
             return None
         return KnownCaller(user.caller, owner_key(user.username))
     if services.everyone:
+        # Another provider may ask for a login.
+        if not _is_exactly(provider, CLUSTER_MODULE, "ClusterIdentity"):
+            return None
         return KnownCaller(services.user, owner_key(services.user.name))
     owner = None
     if kind in JUPYTER_PROVIDERS and type(authorizer) is AllowAllAuthorizer:

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from easymlnb.contract.errors import BadRequest, BundleRejected, GateUnavailable, QualityGateFailed
 from easymlnb.contract.quality import QualityReport
-from easymlnb.publishing.gate import tools
+from easymlnb.publishing.gate import run, tools
 from easymlnb.publishing.gate.local import GateOptions, check_notebook, require
 from support.notebooks import make_notebook
 
@@ -102,6 +102,32 @@ def test_broken_cells_are_found_and_do_not_hide_others(tmp_path: Path) -> None:
     found = rules(check(tmp_path, "x = [1,\n", GOOD, "import sys", "%no such magic ("))
     assert found["notebook:not-python"] == ("error", "cell 1, line 1")
     assert found["ruff:F401"] == ("warning", "cell 3, line 1")
+
+
+@pytest.mark.parametrize("line", ["größe = 1", f"x = '{'word ' * 200}'", "# coding: unknown"])
+def test_no_valid_line_keeps_the_rest_from_being_checked(tmp_path: Path, line: str) -> None:
+    insecure = "import os\nos.system(input())\n"
+    (tmp_path / "helper.py").write_text(f"{line.replace('unknown', 'utf-8')}\n{insecure}")
+    found = check(tmp_path, f"{line}\nimport helper\nprint(helper)", GOOD, insecure)
+    assert [(one.rule, one.place) for one in found.findings] == [
+        ("bandit:B605", "helper.py, line 3"),
+        ("bandit:B605", "cell 3, line 2"),
+    ]
+
+
+def test_a_module_that_is_too_large_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_TEXT", 20)
+    (tmp_path / "helper.py").write_text("import os\nos.system(input())\n")
+    found = rules(check(tmp_path, "import helper\nprint(helper)", GOOD))
+    assert found["notebook:large-module"] == ("error", "helper.py")
+
+
+def test_code_that_bandit_cannot_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("print 'old'\n")
+    found = rules(check(tmp_path, "import helper\nprint(helper)", GOOD))
+    assert found["bandit:not-checked"] == ("error", "helper.py")
 
 
 def test_cells_that_are_not_run_are_searched_for_secrets_only(tmp_path: Path) -> None:

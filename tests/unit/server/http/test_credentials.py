@@ -9,6 +9,7 @@ import pytest
 from jupyter_server.auth.authorizer import AllowAllAuthorizer, Authorizer
 from jupyter_server.auth.identity import IdentityProvider
 
+from easymlnb_server.bundle_server.identity import ClusterIdentity
 from easymlnb_server.http.fastpath.credentials import KnownCaller, find_known_caller
 from easymlnb_server.identity.access import Caller, JupyterUser
 
@@ -144,5 +145,8 @@ def test_a_server_that_trusts_its_cluster_knows_everyone() -> None:
     user = Caller("ann")
     trusting: Any = SimpleNamespace(shared=False, everyone=True, user=user)
     for token in ("", "a.jwt.of-the-mesh"):
-        found = find_known_caller({}, trusting, token)
+        found = find_known_caller(settings(ClusterIdentity()), trusting, token)
         assert found is not None and found.caller is user and found.owner == "user ann"
+    # A server that was set up in another way may ask for a login.
+    for provider in (IdentityProvider(token="own"), None):
+        assert find_known_caller(settings(provider), trusting, "") is None

@@ -1,5 +1,7 @@
 """The server's side of the quality gate: its process, what is stored, and what is refused."""
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +76,16 @@ async def test_a_report_goes_through_all_steps() -> None:
 
 
 @pytest.mark.slow
-async def test_what_fails_is_refused_with_its_findings() -> None:
+async def test_what_fails_is_refused_with_its_findings(caplog: pytest.LogCaptureFixture) -> None:
     gate, _ = made(required=True, severities={"ruff:F401": "error"}, comments=False)
     cells = IMPORT, SERVICE, "import os  # noqa"
     with pytest.raises(QualityGateFailed, match="ruff:F401 in cell 3, line 1"):
         await gate.check_bundle(zipped(*cells), {"ruff": "ignore"})
     gate, _ = made(advisories="/nowhere.json")
-    with pytest.raises(Exception, match=r"advisories '/nowhere\.json' cannot be read"):
+    with pytest.raises(GateUnavailable, match="Ask the administrator") as raised:
         await gate.check_bundle(zipped(*cells), {})
+    assert "nowhere" not in raised.value.message
+    assert "advisories '/nowhere.json' cannot be read" in caplog.text
 
 
 async def test_a_process_that_fails_or_hangs_publishes_nothing(
@@ -102,6 +106,28 @@ async def test_a_process_that_fails_or_hangs_publishes_nothing(
     monkeypatch.setattr(module, "SECONDS", 0.05)
     with pytest.raises(GateUnavailable, match="did not end"):
         await gate.check_bundle(zipped(SERVICE), {})
+
+
+async def test_tools_and_their_files_end_with_the_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gate, _ = made()
+    held, script = tmp_path / "held", tmp_path / "python"
+    os.mkfifo(held)
+    script.write_text(f"#!/bin/sh\nexec 3> {held}\nsleep 100 &\necho $TMPDIR >&3\nsleep 100\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(module.sys, "executable", str(script))
+    checking = asyncio.create_task(gate.check_bundle(zipped(SERVICE), {}))
+    with await asyncio.to_thread(held.open) as file:
+        folder = Path((await asyncio.to_thread(file.readline)).strip())
+        assert folder.name.startswith("easymlnb-gate-")
+        assert await asyncio.to_thread(folder.is_dir)
+        checking.cancel()
+        # It ends when no process can write any more.
+        assert await asyncio.to_thread(file.read) == ""
+    with pytest.raises(asyncio.CancelledError):
+        await checking
+    assert not await asyncio.to_thread(folder.exists)
 
 
 def test_the_gate_applies_where_it_is_required_or_asked_for() -> None:
