@@ -19,6 +19,7 @@ from tornado.web import Application, RequestHandler
 
 from easymlnb.contract.errors import Busy, ServiceNotFound
 from easymlnb.contract.worker_protocol import Call, Result
+from easymlnb_server.bundle_server.identity import ClusterIdentity
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
@@ -154,16 +155,20 @@ async def serving(
     fast_path: bool = True,
     routes: tuple[FastRoute, ...] = CALLS,
     handlers: Sequence[tuple[str, type[RequestHandler]]] = ((r"/.*", Elsewhere),),
+    everyone: bool = False,
     **changes: Any,
 ) -> AsyncIterator[tuple[Pool, Callable[..., Any]]]:
     """Serve by both doors; yields the pool of calls, and what connects a client.
 
-    With a certificate, a file that also has its key, connections are encrypted. ``changes`` are
-    those of the service's spec.
+    With a certificate, a file that also has its key, connections are encrypted. With ``everyone``,
+    callers need no login. ``changes`` are those of the service's spec.
     """
     services = Services(**changes)
     state = make_state(services)
+    services.everyone = everyone
     more = {STATE: state, "base_url": "/", "cookie_secret": "secret"}
+    if everyone:
+        more["identity_provider"] = ClusterIdentity()
     application = Application(list(handlers), **settings(**more))
     secure = {"certfile": str(certificate), "keyfile": str(certificate)} if certificate else None
     server = HTTPServer(application, ssl_options=secure)

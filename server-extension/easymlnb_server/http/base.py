@@ -81,7 +81,7 @@ def retry_after(error: EasyMLNBError) -> str | None:
     """Return the seconds until a retry, or ``None`` if a retry does not help."""
     given = error.details.get("retry_after") if isinstance(error.details, dict) else None
     # A service's function can put anything there, also what would be another header.
-    if type(given) in (int, float) and 0 <= given < MAX_RETRY_AFTER:
+    if isinstance(given, int | float) and given is not True and 0 <= given < MAX_RETRY_AFTER:
         return str(given)
     return str(RETRY_AFTER) if error.status == 503 else None
 

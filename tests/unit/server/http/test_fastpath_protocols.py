@@ -167,7 +167,7 @@ CALLS_OF_MODELS = [
     (SCORING, b"{}", ()),
 ]
 """Path, body and headers."""
-OUTCOMES = [
+OUTCOMES: list[Result | EasyMLNBError] = [
     Result(id=0, content_type="application/json"),
     Result(id=0, content_type="text/plain", filename="ä.txt", models=(("forest", 4),)),
     Result(id=0, content_type="text/plain\n"),
@@ -202,7 +202,7 @@ async def exchanges(fast: bool, sent: bytes) -> list[Any]:
             handle = pool.calls.pop()
             found.append(structs.replace(handle.call, seconds=round(handle.call.seconds)))
             error = outcome if isinstance(outcome, EasyMLNBError) else None
-            result = None if error else outcome
+            result = outcome if isinstance(outcome, Result) else None
             handle.answer(CallResult(result=result, error=error, body=b"<1>" if result else b""))
             status, head, content = await client.answer()
             lines = (line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
@@ -248,6 +248,23 @@ async def test_calls_of_models_that_only_handlers_answer(
         status, head, content = await client.answer()
         assert (status, content[: len(expected[1])]) == expected and "Server: " in head
         assert not pool.calls
+
+
+@pytest.mark.parametrize("path", [MODEL, SCORING])
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_server_that_trusts_its_cluster_needs_no_login(fast: bool, path: str) -> None:
+    async with serving(fast_path=fast, routes=OTHERS, handlers=HANDLERS, everyone=True, **SPEC) as (
+        pool,
+        connect,
+    ):
+        client = await connect()
+        sent = request(path, b"{}").replace(b"Authorization: token secret\r\n", b"")
+        client.send(sent)
+        async with asyncio.timeout(10):
+            assert (await answered(pool, client, b"1", "application/json"))[0] == 200
+        foreign = b"\r\nOrigin: http://elsewhere.org\r\nContent-Length"
+        client.send(sent.replace(b"\r\nContent-Length", foreign))
+        assert (await client.answer())[0] == 403
 
 
 def test_the_number_of_a_route() -> None:
