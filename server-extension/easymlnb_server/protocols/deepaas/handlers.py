@@ -1,8 +1,8 @@
 """The routes of DEEPaaS V2: ``services/{name}/deepaas/...``."""
 
 import asyncio
-import contextlib
 import json
+from math import inf
 from typing import Any, ClassVar
 
 from tornado import web
@@ -42,10 +42,14 @@ from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
 from easymlnb_server.protocols.handlers import ProtocolHandler
+from easymlnb_server.store.files import Files
 from easymlnb_server.uploads.spool import SpooledFile
 
 MAX_LISTED = 100
 """Number of trainings in a list: the latest."""
+
+MAX_LISTED_OUTPUT = 2**16
+"""Bytes of the largest output of a training that a list has."""
 
 MODEL = r"([^/]{1,200})"
 UUID = r"([0-9A-Za-z-]{1,64})"
@@ -281,12 +285,12 @@ class TrainingBase(DeepaasHandler):
         self.target(service, Action.CALL)
         return service
 
-    async def described(self, job: Job, status: str = "") -> Any:
-        """Return a training with its result, if it has one."""
+    async def described(self, job: Job, status: str = "", *, limit: float = inf) -> Any:
+        """Return a training with its result, if that has at most ``limit`` bytes."""
         output = None
         if job.state is State.SUCCEEDED and job.result is not None:
-            with contextlib.suppress(StorageDamaged):  # the result has expired
-                output = await asyncio.to_thread(self.state.jobs.store.files.get, job.result)
+            files = self.state.jobs.store.files
+            output = await asyncio.to_thread(read_output, files, job.result, limit)
         return trainings.shown(job, output, status)
 
 
@@ -299,7 +303,7 @@ class DeepaasTrainHandler(TrainingBase):
             return
         body = self.read_spooled_body()
         checked = await self.run(service, body, self.forwarded(check=True))
-        arguments = await asyncio.to_thread(_read, checked)
+        arguments = await asyncio.to_thread(read_arguments, checked)
         headers = self.request.headers
         job = await self.state.jobs.submit(
             Submission(
@@ -325,7 +329,8 @@ class DeepaasTrainHandler(TrainingBase):
             owner=job_owner(self), service=service, limit=MAX_LISTED
         )
         current = [self.state.jobs.current(job) for job in reversed(found)]
-        self.send_json([await self.described(job) for job in current if not trainings.is_gone(job)])
+        shown = [job for job in current if not trainings.is_gone(job)]
+        self.send_json([await self.described(job, limit=MAX_LISTED_OUTPUT) for job in shown])
 
 
 class DeepaasTrainingHandler(TrainingBase):
@@ -361,11 +366,24 @@ class DeepaasTrainingHandler(TrainingBase):
         return job
 
 
-def _read(result: CallResult) -> Any:
-    """Return the JSON of a small result; blocks."""
-    body = result.body
-    data = body.read() if isinstance(body, SpooledFile) else body
-    return json.loads(data)
+def read_arguments(result: CallResult) -> Any:
+    """Return the checked arguments of a training, to be shown; none if they are large. Blocks."""
+    if isinstance(result.body, SpooledFile):
+        result.body.close()
+        return {}
+    return json.loads(result.body)
+
+
+def read_output(files: Files, name: str, limit: float) -> Any:
+    """Return what a training returned; blocks.
+
+    ``None`` if it has more than ``limit`` bytes, if it has expired, or if it is not JSON, because
+    the job was submitted by another route.
+    """
+    try:
+        return json.loads(files.get(name)) if files.size(name) <= limit else None
+    except (StorageDamaged, ValueError, RecursionError):
+        return None
 
 
 def routes(name: str) -> tuple[tuple[Any, ...], ...]:
