@@ -21,7 +21,7 @@ from easymlnb.contract.errors import (
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.jobs.models import Job, JobInput, State, new_id
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
-from easymlnb_server.protocols.deepaas.handlers import read_arguments, read_output
+from easymlnb_server.protocols.deepaas.results import read_arguments, read_output
 from easymlnb_server.store.files import Files
 from easymlnb_server.uploads.spool import Spool
 

@@ -1,7 +1,6 @@
 """The routes of DEEPaaS V2: ``services/{name}/deepaas/...``."""
 
 import asyncio
-import json
 from math import inf
 from typing import Any, ClassVar
 
@@ -22,7 +21,6 @@ from easymlnb.contract.errors import (
     MethodNotAllowed,
     NotLoggedIn,
     RouteNotFound,
-    StorageDamaged,
 )
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
@@ -41,8 +39,8 @@ from easymlnb_server.jobs.handlers import job_owner
 from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
+from easymlnb_server.protocols.deepaas.results import read_arguments, read_output
 from easymlnb_server.protocols.handlers import ProtocolHandler
-from easymlnb_server.store.files import Files
 from easymlnb_server.uploads.spool import SpooledFile
 
 MAX_LISTED = 100
@@ -364,26 +362,6 @@ class DeepaasTrainingHandler(TrainingBase):
         if job.service != service or trainings.is_gone(job):
             raise RouteNotFound
         return job
-
-
-def read_arguments(result: CallResult) -> Any:
-    """Return the checked arguments of a training, to be shown; none if they are large. Blocks."""
-    if isinstance(result.body, SpooledFile):
-        result.body.close()
-        return {}
-    return json.loads(result.body)
-
-
-def read_output(files: Files, name: str, limit: float) -> Any:
-    """Return what a training returned; blocks.
-
-    ``None`` if it has more than ``limit`` bytes, if it has expired, or if it is not JSON, because
-    the job was submitted by another route.
-    """
-    try:
-        return json.loads(files.get(name)) if files.size(name) <= limit else None
-    except (StorageDamaged, ValueError, RecursionError):
-        return None
 
 
 def routes(name: str) -> tuple[tuple[Any, ...], ...]:
