@@ -29,11 +29,18 @@ def noop() -> None:
     pass
 
 @ml.service
+def score(x: float) -> None:
+    pass
+
+@ml.service
 def echo(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return x
 """
 CALLS, ROUNDS = 100, 5
 LARGE_CALLS, NUMBERS = 20, 2**20
+
+ROW = b'{"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}'
+"""One row, which is one call: MLflow's protocol has no calls without an input."""
 
 CURRENT = "2026-07-28"
 META = {
@@ -192,6 +199,7 @@ def run(url: str, port: int, theirs: tuple[Calls, Calls], array: np.ndarray) -> 
         "MCP 2026-07-28": mcp(url, CURRENT),
         "MCP 2025-11-25": mcp(url, "2025-11-25"),
         "DEEPaaS": deepaas(url),
+        "MLflow": Peer(f"{url}services/score/invocations", [ROW], call.headers),
         "EasyMLServe": Peer(f"{url}services/noop/process", call.bodies, call.headers),
     }
     small: Calls = {name: Caller(peer).call for name, peer in peers.items()}

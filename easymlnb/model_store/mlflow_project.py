@@ -1,6 +1,7 @@
 """Make a notebook with a service of a model folder of MLflow."""
 
 import json
+import keyword
 import re
 import shutil
 import sys
@@ -24,6 +25,9 @@ from easymlnb.model_store.mlflow_signature import (
 
 FOLDER = "model"
 """The folder next to the notebook with the files of the model."""
+
+MODEL = "_model"
+"""The variable with the model; no service and no parameter has such a name."""
 
 EXAMPLE = "input_example.json"
 EXAMPLE_ROWS = 2
@@ -105,7 +109,7 @@ def _described(folder: Path) -> dict[str, Any]:
         )
     described = read_yaml(folder / MLMODEL)
     flavors = described.get("flavors")
-    if not isinstance(flavors, dict) or "python_function" not in flavors:
+    if not isinstance(flavors, dict) or not isinstance(flavors.get("python_function"), dict):
         known = ", ".join(map(str, flavors)) if isinstance(flavors, dict) and flavors else "none"
         raise ModelUnsupported(
             f"The model has no flavor 'python_function', by which it can be called; it has: "
@@ -119,10 +123,10 @@ def _described(folder: Path) -> dict[str, Any]:
 
 def _service_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")[:63]
-    if not NAME.match(name):
+    if not NAME.match(name) or keyword.iskeyword(name):
         raise ModelUnsupported(
             f"{text!r} is not a name of a service. Name one with --name: lowercase letters, digits "
-            "and underscores, such as 'forest'."
+            "and underscores, such as 'forest', and no keyword of Python."
         )
     return name
 
@@ -230,7 +234,7 @@ def _imports(taken: ModelInput) -> str:
     lines += ["import mlflow.pyfunc"]
     lines += ["import numpy as np"] if "np." in hints else []
     lines += ["import pandas as pd"] if "pd." in hints else []
-    lines += ["", "import easymlnb as ml", "", f"model = mlflow.pyfunc.load_model({FOLDER!r})"]
+    lines += ["", "import easymlnb as ml", "", f"{MODEL} = mlflow.pyfunc.load_model({FOLDER!r})"]
     return "\n".join(lines)
 
 
@@ -251,7 +255,7 @@ def _function(name: str, taken: ModelInput, example: dict[str, Any] | None, risk
     given = _given(taken)
     if taken.params:
         given += f", params={_dict(taken.params)}"
-    return "\n".join([*lines, f"    return model.predict({given})"])
+    return "\n".join([*lines, f"    return {MODEL}.predict({given})"])
 
 
 def _given(taken: ModelInput) -> str:

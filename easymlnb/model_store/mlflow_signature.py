@@ -59,7 +59,7 @@ def read_signature(signature: Any) -> ModelInput:
     """Return the parameters for a signature of an MLmodel; any table without one."""
     described = signature if isinstance(signature, Mapping) else {}
     columns = _parsed(described, "inputs")
-    params = tuple(_params(_parsed(described, "params"), taken={"data", "x", "model"}))
+    params = tuple(_params(_parsed(described, "params"), taken={"data", "x"}))
     if not columns:
         return ModelInput(TABLE, (Parameter("", "data", "ml.Table"),), params)
     if all(one.get("type") == "tensor" for one in columns):

@@ -33,7 +33,11 @@ from webargs import fields, validate
 WARMED = []
 
 
-class HTTPBadRequest(Exception):
+class HTTPException(Exception):
+    """Stands in for aiohttp's."""
+
+
+class HTTPBadRequest(HTTPException):
     """What aiohttp raises, which modules import."""
 
     status = 400

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +19,12 @@ from tornado.web import Application, RequestHandler
 
 from easymlnb.contract.errors import Busy, ServiceNotFound
 from easymlnb.contract.worker_protocol import Call, Result
+from easymlnb_server.bundle_server.identity import ClusterIdentity
 from easymlnb_server.calls.in_flight import InFlight
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.context import STATE
 from easymlnb_server.dispatch.call import CallHandle, CallResult, Listener
 from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections
@@ -117,6 +119,7 @@ def make_state(services: Services) -> Any:
         calls=calls,
         metrics=metrics,
         in_flight=in_flight,
+        quotas=quotas,
         invoker=Invoker(services, recorder, activity, in_flight, quotas),  # type: ignore[arg-type]
     )
 
@@ -151,20 +154,29 @@ async def serving(
     *,
     fast_path: bool = True,
     routes: tuple[FastRoute, ...] = CALLS,
+    handlers: Sequence[tuple[str, type[RequestHandler]]] = ((r"/.*", Elsewhere),),
+    everyone: bool = False,
+    **changes: Any,
 ) -> AsyncIterator[tuple[Pool, Callable[..., Any]]]:
     """Serve by both doors; yields the pool of calls, and what connects a client.
 
-    With a certificate, a file that also has its key, connections are encrypted.
+    With a certificate, a file that also has its key, connections are encrypted. With ``everyone``,
+    callers need no login. ``changes`` are those of the service's spec.
     """
-    services = Services()
-    application = Application([(r"/.*", Elsewhere)], **settings())
+    services = Services(**changes)
+    state = make_state(services)
+    services.everyone = everyone
+    more = {STATE: state, "base_url": "/", "cookie_secret": "secret"}
+    if everyone:
+        more["identity_provider"] = ClusterIdentity()
+    application = Application(list(handlers), **settings(**more))
     secure = {"certfile": str(certificate), "keyfile": str(certificate)} if certificate else None
     server = HTTPServer(application, ssl_options=secure)
     found = install(
         server,
         application,
         routes,
-        make_state(services),
+        state,
         limits or Inbound(),
         fast_path=fast_path,
     )

@@ -131,7 +131,12 @@ def _response(schema: Any) -> Schema | None:
 
 
 def http_status(error: BaseException) -> int | None:
-    """Return the status of an HTTP exception of aiohttp or another framework, else ``None``."""
+    """Return the status of an ``HTTPException`` of aiohttp or another framework, else ``None``.
+
+    Errors of HTTP clients have a status too, but not for callers, and their text may have a URL.
+    """
+    if all(kind.__name__ != "HTTPException" for kind in type(error).__mro__):
+        return None
     for key in ("status_code", "status"):
         status = getattr(error, key, None)
         if isinstance(status, int) and 400 <= status < 600:

@@ -41,7 +41,7 @@ def run(path: str | Path) -> None:
         runpy.run_path(str(file), run_name="__main__")
 
 
-def install(name: str = NAME) -> None:
+def install() -> None:
     """Let ``import easymlserve`` find this package, in this process.
 
     Raises
@@ -49,8 +49,6 @@ def install(name: str = NAME) -> None:
     EasyMLNBError
         The real package was imported before.
     """
-    if name != NAME:
-        raise EasyMLNBError(f"install() offers {NAME!r} only, not {name!r}.")
     known = sys.modules.get(NAME)
     if known is not None and known is not sys.modules[HOME]:
         raise EasyMLNBError(

@@ -1,5 +1,6 @@
 """Read the body of a request: JSON in one of four forms, CSV or parquet."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,9 @@ from easymlnb.types.media_types import charset, strip_parameters
 from easymlnb.types.uploaded_files import Data
 
 ONE_FORM = f"Send a JSON object with exactly one of {', '.join(map(repr, FORMS))}."
+
+MAX_CELLS, SPARSE = 1_000_000, 20
+"""A larger table of records may have this many cells for each value that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,11 @@ def _split(value: Any) -> TableInput:
             raise BadRequest(
                 f"Row {number} of {SPLIT!r} is not a list of {len(columns)} values, but {size}."
             )
-    return TableInput([str(name) for name in columns], rows)
+    names = [str(name) for name in columns]
+    if len(set(names)) < len(names):
+        ((twice, _),) = Counter(names).most_common(1)
+        raise BadRequest(f"{SPLIT!r} has two columns named {twice[:100]!r}. Rename one.")
+    return TableInput(names, rows)
 
 
 def _records(value: Any) -> TableInput:
@@ -112,6 +120,12 @@ def _from_records(form: str, records: list[Any]) -> TableInput:
                 f"Row {number} of {form!r} must be an object, not a JSON {_kind(record)}."
             )
         columns.update(dict.fromkeys(record))
+    cells = len(columns) * len(records)
+    if cells > max(MAX_CELLS, SPARSE * sum(map(len, records))):
+        raise BadRequest(
+            f"The {len(records):,} rows of {form!r} have {len(columns):,} different names, and "
+            "most rows lack most of them. Send rows with the same names."
+        )
     return TableInput([*columns], [[record.get(name) for name in columns] for record in records])
 
 

@@ -47,6 +47,8 @@ ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute"}
 RETRY_AFTER = 2
 """Seconds until a retry after a 503 response, if the error has no better value."""
 
+MAX_RETRY_AFTER = 10**9
+
 CORS_HEADERS = (
     "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, Mcp-Method, Mcp-Name, "
     "Mcp-Protocol-Version, Mcp-Session-Id, Prefer, X-API-Key, "
@@ -77,10 +79,11 @@ audit = logging.getLogger("easymlnb.audit")
 
 def retry_after(error: EasyMLNBError) -> str | None:
     """Return the seconds until a retry, or ``None`` if a retry does not help."""
-    seconds = error.details.get("retry_after") if isinstance(error.details, dict) else None
-    if seconds is None and error.status == 503:
-        seconds = RETRY_AFTER
-    return None if seconds is None else str(seconds)
+    given = error.details.get("retry_after") if isinstance(error.details, dict) else None
+    # A service's function can put anything there, also what would be another header.
+    if isinstance(given, int | float) and given is not True and 0 <= given < MAX_RETRY_AFTER:
+        return str(given)
+    return str(RETRY_AFTER) if error.status == 503 else None
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])

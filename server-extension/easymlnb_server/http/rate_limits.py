@@ -6,6 +6,10 @@ seconds ``t`` until it is reset.
 """
 
 from fractions import Fraction
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from easymlnb.contract.errors import EasyMLNBError, LimitExceeded
 
@@ -15,14 +19,26 @@ MAX_WINDOW = 3600
 POLICY, STATUS = "RateLimit-Policy", "RateLimit"
 
 
+class _Reached(msgspec.Struct):
+    """The details of the error."""
+
+    limit: Literal["calls_per_second", "calls_per_day", "compute_seconds_per_day", "concurrent"]
+    value: Annotated[float, Meta(ge=0, le=1e15)]
+    retry_after: int
+
+
 def rate_limit_headers(error: EasyMLNBError) -> dict[str, str]:
     """Return the fields for an error; none unless a limit was reached."""
-    if not isinstance(error, LimitExceeded) or not isinstance(error.details, dict):
+    if not isinstance(error, LimitExceeded):
         return {}
-    name, value = str(error.details["limit"]), float(error.details["value"])
+    try:
+        reached = msgspec.convert(error.details, _Reached)
+    except msgspec.ValidationError:
+        return {}  # from a worker, which has no limits
+    name = reached.limit
     return {
-        POLICY: f'"{name}";{_policy(name, value)}',
-        STATUS: f'"{name}";r=0;t={error.details["retry_after"]}',
+        POLICY: f'"{name}";{_policy(name, reached.value)}',
+        STATUS: f'"{name}";r=0;t={reached.retry_after}',
     }
 
 

@@ -22,8 +22,8 @@ from easymlnb_server.uploads.handlers import owner_of
 class ProtocolHandler(SpooledBodyHandler):
     """A handler of another protocol: it makes calls and stops them when the caller disconnects.
 
-    Callers send a token or an API key in a header. A login cookie is ignored, so no page of another
-    site can call in a user's name.
+    Callers send a token or an API key in a header, unless the server trusts its cluster. A login
+    cookie is ignored, so no page of another site can call in a user's name.
     """
 
     def initialize(self) -> None:
@@ -34,7 +34,8 @@ class ProtocolHandler(SpooledBodyHandler):
         headers = self.request.headers
         if "Cookie" in headers:
             del headers["Cookie"]
-        if "Authorization" not in headers and KEY_HEADER not in headers:
+        sent = "Authorization" in headers or KEY_HEADER in headers
+        if not sent and not self.state.services.everyone:
             return None
         return await super()._identify()
 

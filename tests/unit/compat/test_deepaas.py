@@ -6,8 +6,10 @@ import json
 import sys
 import zipfile
 from collections.abc import Iterator
+from email.message import Message as Headers
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from easymlnb.compat import deepaas
 from easymlnb.compat.deepaas.command import main
 from easymlnb.compat.deepaas.files import UploadedFile
+from easymlnb.compat.deepaas.module import http_status
 from easymlnb.contract.deepaas import MEDIA_TYPE, DeepaasRequest
 from easymlnb.contract.errors import BadRequest, CallerError, DefinitionError
 from easymlnb.contract.worker_protocol import Call, Failure, Message, Result
@@ -217,6 +220,11 @@ def test_a_prediction_is_checked_by_the_modules_schema(small: deepaas.DeepaasSer
     ended, _ = send(small.predict, "x=1&how=bad")
     assert isinstance(ended, Failure) and ended.code == "result_not_encodable"
     assert "does not match the module's schema" in ended.message
+
+
+def test_errors_of_http_clients_are_not_for_callers() -> None:
+    error = HTTPError("http://store/?key=secret", 403, "Forbidden", Headers(), None)
+    assert error.status == 403 and http_status(error) is None
 
 
 @pytest.mark.parametrize(

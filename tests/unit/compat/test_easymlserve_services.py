@@ -426,7 +426,7 @@ def test_a_failing_file_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for part in ("", ".server", ".service", ".ui", ".ui.type"):
         monkeypatch.delitem(sys.modules, f"easymlserve{part}", raising=False)
-    easymlserve.install("easymlserve")
+    easymlserve.install()
     names: dict[str, Any] = {}
     exec("from easymlserve import *\nfrom easymlserve.ui.type import *", names)
     exec("from easymlserve.ui import BaseEasyMLUI", names)
@@ -435,8 +435,6 @@ def test_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "easymlserve", SimpleNamespace())
     with pytest.raises(EasyMLNBError, match="imported before"):
         easymlserve.install()
-    with pytest.raises(EasyMLNBError, match="'deepaas'"):
-        easymlserve.install("deepaas")
 
 
 def test_publishing_looks_for_the_method_in_the_notebook() -> None:

@@ -71,7 +71,7 @@ def function_of(made: Project) -> tuple[Any, Predicts]:
     names: dict[str, Any] = {}
     lines = [line for line in imports.splitlines() if "mlflow" not in line]
     exec("\n".join([*lines, "import easymlnb as ml"]), names)
-    names["model"] = model = Predicts()
+    names["_model"] = model = Predicts()
     options = {}
     names["ml"] = type(
         "Ml",
@@ -132,6 +132,15 @@ def test_tensors_are_arrays(tmp_path: Path) -> None:
     assert sorted(model.given[0]) == ["a b", "class"]
 
 
+def test_a_service_or_parameter_named_model(tmp_path: Path) -> None:
+    params = [{"name": "model", "type": "long", "default": 1, "shape": None}]
+    made = make_project(model_folder(tmp_path / "model", COLUMNS, params), tmp_path / "out")
+    service, model = function_of(made)
+    assert made.name == "model" and list(service.spec.input["properties"]) == ["data", "model"]
+    values = service.schema.load_json(b'{"data": [{"load": 1, "hour": 2}], "model": 3}')
+    assert service.function(**values) == [1.0] and model.given[1] == {"model": 3}
+
+
 def test_models_without_names_take_lists_and_without_signature_tables(tmp_path: Path) -> None:
     texts = make_project(model_folder(tmp_path / "texts", [{"type": "string"}]), tmp_path / "a")
     service, model = function_of(texts)
@@ -185,6 +194,9 @@ def test_what_is_no_model_is_refused_with_a_sentence(tmp_path: Path) -> None:
     )
     refused(model_folder(tmp_path / "odd", [tensor("int64", *["x"])]), "signature")  # type: ignore[list-item]
     refused(model_folder(tmp_path / "3d", None), "not a name of a service")
+    refused(model_folder(tmp_path / "class", None), "no keyword of Python")
+    flavors = {"python_function": "mlflow.sklearn"}
+    refused(model_folder(tmp_path / "text", None, flavors=flavors), "no flavor 'python_function'")
     linked = model_folder(tmp_path / "linked", None)
     (linked / "secret").symlink_to("/etc/hostname")
     refused(linked, "symbolic link")

@@ -79,6 +79,14 @@ def test_rows_without_names_are_values_of_the_parameters() -> None:
     assert "no names of columns" in ask(service(named), {"inputs": [1, 2]})
 
 
+def test_names_of_columns_that_cannot_be_a_table() -> None:
+    twice = {"dataframe_split": {"columns": ["a", "b", "a"], "data": [[1, 2, 3]]}}
+    for function in (of_table, of_row):
+        assert "two columns named 'a'" in ask(service(function), twice)
+    sparse = {"dataframe_records": [{f"c{number}": 1} for number in range(2000)]}
+    assert "2,000 different names" in ask(service(of_table), sparse)
+
+
 def test_tensors_are_one_value_or_a_list_of_values() -> None:
     def whole(x: Annotated[np.ndarray, ml.Array("float64", (None, 2))]) -> np.ndarray:
         return x.sum(axis=1)

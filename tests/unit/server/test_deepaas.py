@@ -1,6 +1,8 @@
 """What DEEPaaS's clients see: texts of errors, trainings, documents."""
 
 import ast
+from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,12 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     RouteNotFound,
 )
+from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.jobs.models import Job, JobInput, State, new_id
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
+from easymlnb_server.protocols.deepaas.results import read_arguments, read_output
+from easymlnb_server.store.files import Files
+from easymlnb_server.uploads.spool import Spool
 
 MODEL = DeepaasModel(
     name="deep-demo",
@@ -110,7 +116,7 @@ def test_a_training_that_runs(state: State) -> None:
 
 
 def test_trainings_that_ended() -> None:
-    done = trainings.shown(job(State.SUCCEEDED, ended=1_700_000_061.5), b'{"loss": 0.5}')
+    done = trainings.shown(job(State.SUCCEEDED, ended=1_700_000_061.5), {"loss": 0.5})
     assert done["status"] == "done"
     assert (
         done["result"]["output"] == {"loss": 0.5} and done["result"]["duration"] == "0:01:01.250000"
@@ -121,6 +127,28 @@ def test_trainings_that_ended() -> None:
     assert trainings.shown(cancelled)["status"] == "cancelled" and trainings.is_gone(cancelled)
     assert trainings.is_gone(job(State.RUNNING, cancel=True))
     assert trainings.arguments("application/json") == {}
+
+
+def test_what_a_training_returned(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    name = files.put(b'{"loss": 0.5}')
+    assert read_output(files, name, inf) == read_output(files, name, 13) == {"loss": 0.5}
+    assert read_output(files, name, 12) is None
+    assert read_output(files, files.put(b"\x89PNG"), inf) is None
+    assert read_output(files, "0" * 64, inf) is None
+
+
+def test_the_arguments_of_a_training_are_shown_unless_they_are_large(tmp_path: Path) -> None:
+    assert read_arguments(CallResult(body=b'{"epochs": 3}')) == {"epochs": 3}
+    spool = Spool(tmp_path, 2**20, memory=None)
+    spool.open()
+    before = set(tmp_path.rglob("*"))
+    file = spool.create(2)
+    file.write(b"{}")
+    assert set(tmp_path.rglob("*")) > before
+    assert read_arguments(CallResult(body=file)) == {}
+    assert set(tmp_path.rglob("*")) == before
+    spool.close()
 
 
 def test_documents_have_the_path_of_the_server() -> None:

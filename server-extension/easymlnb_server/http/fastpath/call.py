@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 from tornado.iostream import StreamClosedError
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest
@@ -24,7 +25,7 @@ from easymlnb_server.context import ServerContext
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import PLAIN, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, PLAIN, Kind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.rate_limits import rate_limit_headers
 from easymlnb_server.http.spooled_body import send_file
@@ -158,15 +159,12 @@ class FastCall:
             extra_headers = f"Retry-After: {seconds}\r\n"
         for name, value in rate_limit_headers(error).items():
             extra_headers += f"{name}: {value}\r\n"
-        status, body = self._error(error)
-        self._send(
-            self._response(status, "application/json", ERROR_POLICY, extra_headers, len(body)),
-            body,
-        )
+        status, media_type, body = self._error(error)
+        self._send(self._response(status, media_type, ERROR_POLICY, extra_headers, len(body)), body)
 
-    def _error(self, error: EasyMLNBError) -> tuple[int, bytes]:
-        """Return the status and the body of the response to a call that failed."""
-        return error.status, json.dumps(error.to_dict(self.request_id)).encode()
+    def _error(self, error: EasyMLNBError) -> tuple[int, str, bytes]:
+        """Return the status, the media type and the body of the response to a failed call."""
+        return error.status, JSON, json.dumps(error.to_dict(self.request_id)).encode()
 
     def _response(
         self, status: int, media_type: str, policy: str, extra_headers: str, size: int
@@ -199,6 +197,21 @@ class FastCall:
             self._disconnected = True
         finally:
             file.close()
+
+
+def find_spec(
+    state: ServerContext, known: KnownCaller, head: RequestHead, body: bytes
+) -> ServiceSpec | None:
+    """Return the service of a call; ``None`` if only the handlers can answer it.
+
+    They also answer bodies over the limit of the caller.
+    """
+    try:
+        spec = state.invoker.find(head.service, known.caller).spec
+    except EasyMLNBError:
+        return None
+    limit = state.invoker.quotas.max_body(spec.name, known.caller, spec.max_body)
+    return spec if len(body) <= limit else None
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.http.fastpath.call import RESULT_POLICY, FastCall
-from easymlnb_server.http.fastpath.eligibility import Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, Kind
 from easymlnb_server.protocols.oip import errors, framing
 from easymlnb_server.protocols.oip.framing import HEAD_LENGTH
 from easymlnb_server.uploads.spool import SpooledFile
@@ -57,5 +57,5 @@ class FastInference(FastCall):
         else:
             self._send(start, body, 1)
 
-    def _error(self, error: EasyMLNBError) -> tuple[int, bytes]:
-        return errors.status_of(error), json.dumps(errors.document(error)).encode()
+    def _error(self, error: EasyMLNBError) -> tuple[int, str, bytes]:
+        return errors.status_of(error), JSON, json.dumps(errors.document(error)).encode()

@@ -277,7 +277,7 @@ class FastConnection(OpenConnection, asyncio.Protocol):
                 self._hand_over()
                 return
             self._head, self._parsed = head, parsed
-        name, headers, number = self._parsed
+        name, headers, number, path = self._parsed
         kind = self._listener.routes[number].call
         eligible = self._listener.eligibility.check(name, headers, self._seen, kind.kind)
         if eligible is None:
@@ -292,7 +292,7 @@ class FastConnection(OpenConnection, asyncio.Protocol):
             self._waits += 1
             return
         body = self._read[end:request_size]
-        call_head = RequestHead(name, headers, received)
+        call_head = RequestHead(name, headers, received, path)
         call = kind.create(self._listener.state, eligible.caller, call_head, body, self)
         if call is None:
             self._hand_over()

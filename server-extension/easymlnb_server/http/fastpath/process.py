@@ -38,5 +38,5 @@ class FastProcess(FastCall):
     def _write(self, result: Result, body: bytes | SpooledFile, call: Invocation) -> None:
         super()._write(structs.replace(result, content_type=JSON), body, call)
 
-    def _error(self, error: EasyMLNBError) -> tuple[int, bytes]:
-        return rules.status_of(error), json.dumps(rules.document_of(error)).encode()
+    def _error(self, error: EasyMLNBError) -> tuple[int, str, bytes]:
+        return rules.status_of(error), JSON, json.dumps(rules.document_of(error)).encode()

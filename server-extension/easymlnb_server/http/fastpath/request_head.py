@@ -19,11 +19,12 @@ _VALUE = re.compile(rb"[\t -~]*\Z")
 
 
 class RequestHead(NamedTuple):
-    """The head of a call: its service, its headers, and the time at which it was ``received``."""
+    """The head of a call: its service, its headers, when it was ``received``, and its path."""
 
     service: str
     headers: Mapping[str, str]
     received: float
+    path: str = ""
 
 
 class _Unusual(Exception):
@@ -48,11 +49,12 @@ class _Fields:
 
 
 class ParsedHead(NamedTuple):
-    """What a head says: the name in its path, its headers, and the number of its route."""
+    """What a head says: the name in its path, its headers, the number of its route, its path."""
 
     service: str
     headers: Mapping[str, str]
     route: int = 0
+    path: str = ""
 
 
 def parse(head: bytes, path: "re.Pattern[bytes]") -> ParsedHead | None:
@@ -78,4 +80,4 @@ def parse(head: bytes, path: "re.Pattern[bytes]") -> ParsedHead | None:
     if not head.startswith(b"POST " + fields.url + b" HTTP/1.1\r\n"):
         return None
     route = match.lastindex or 1
-    return ParsedHead(match[route].decode(), fields.headers, route - 1)
+    return ParsedHead(match[route].decode(), fields.headers, route - 1, fields.url.decode())

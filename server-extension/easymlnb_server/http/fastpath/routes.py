@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.eligibility import NAME, SHARED_NAME
 from easymlnb_server.http.fastpath.inference import FastInference
+from easymlnb_server.http.fastpath.invocations import FastInvocations
+from easymlnb_server.http.fastpath.predict import FastPredict
 from easymlnb_server.http.fastpath.process import FastProcess
 from easymlnb_server.http.fastpath.tool_call import FastToolCall, FastToolCallOfAny
+
+MODEL = r"[A-Za-z0-9_.~-]+"
+"""The name of a DEEPaaS model in a path, if it needs no quoting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ def fast_routes(*prefixes: str, shared: bool) -> tuple[FastRoute, ...]:
         FastRoute(rf"{start}services/{name}/call"),
         FastRoute(rf"{start}v2/models/{name}/infer", FastInference),
         FastRoute(rf"{start}services/{name}/process", FastProcess),
+        FastRoute(rf"{start}services/{name}/invocations", FastInvocations),
+        FastRoute(rf"{start}services/{name}/deepaas/v2/models/{MODEL}/predict/", FastPredict),
         FastRoute(rf"{start}services/{name}/mcp", FastToolCall),
         FastRoute(rf"{start}mcp()", FastToolCallOfAny),
     )

@@ -46,7 +46,7 @@ class TornadoEntry(Router):
         eligible = self._eligibility.check(name, headers, kind=self._call.kind)
         if eligible is None:
             return None
-        head = RequestHead(name, headers, time.monotonic())
+        head = RequestHead(name, headers, time.monotonic(), request.path)
         return _FastRequest(
             self._state, eligible.caller, head, self._call, request, self._application
         )

@@ -1,8 +1,7 @@
 """The routes of DEEPaaS V2: ``services/{name}/deepaas/...``."""
 
 import asyncio
-import contextlib
-import json
+from math import inf
 from typing import Any, ClassVar
 
 from tornado import web
@@ -22,7 +21,6 @@ from easymlnb.contract.errors import (
     MethodNotAllowed,
     NotLoggedIn,
     RouteNotFound,
-    StorageDamaged,
 )
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
@@ -41,11 +39,15 @@ from easymlnb_server.jobs.handlers import job_owner
 from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
+from easymlnb_server.protocols.deepaas.results import read_arguments, read_output
 from easymlnb_server.protocols.handlers import ProtocolHandler
 from easymlnb_server.uploads.spool import SpooledFile
 
 MAX_LISTED = 100
 """Number of trainings in a list: the latest."""
+
+MAX_LISTED_OUTPUT = 2**16
+"""Bytes of the largest output of a training that a list has."""
 
 MODEL = r"([^/]{1,200})"
 UUID = r"([0-9A-Za-z-]{1,64})"
@@ -281,12 +283,12 @@ class TrainingBase(DeepaasHandler):
         self.target(service, Action.CALL)
         return service
 
-    async def described(self, job: Job, status: str = "") -> Any:
-        """Return a training with its result, if it has one."""
+    async def described(self, job: Job, status: str = "", *, limit: float = inf) -> Any:
+        """Return a training with its result, if that has at most ``limit`` bytes."""
         output = None
         if job.state is State.SUCCEEDED and job.result is not None:
-            with contextlib.suppress(StorageDamaged):  # the result has expired
-                output = await asyncio.to_thread(self.state.jobs.store.files.get, job.result)
+            files = self.state.jobs.store.files
+            output = await asyncio.to_thread(read_output, files, job.result, limit)
         return trainings.shown(job, output, status)
 
 
@@ -299,7 +301,7 @@ class DeepaasTrainHandler(TrainingBase):
             return
         body = self.read_spooled_body()
         checked = await self.run(service, body, self.forwarded(check=True))
-        arguments = await asyncio.to_thread(_read, checked)
+        arguments = await asyncio.to_thread(read_arguments, checked)
         headers = self.request.headers
         job = await self.state.jobs.submit(
             Submission(
@@ -325,7 +327,8 @@ class DeepaasTrainHandler(TrainingBase):
             owner=job_owner(self), service=service, limit=MAX_LISTED
         )
         current = [self.state.jobs.current(job) for job in reversed(found)]
-        self.send_json([await self.described(job) for job in current if not trainings.is_gone(job)])
+        shown = [job for job in current if not trainings.is_gone(job)]
+        self.send_json([await self.described(job, limit=MAX_LISTED_OUTPUT) for job in shown])
 
 
 class DeepaasTrainingHandler(TrainingBase):
@@ -359,13 +362,6 @@ class DeepaasTrainingHandler(TrainingBase):
         if job.service != service or trainings.is_gone(job):
             raise RouteNotFound
         return job
-
-
-def _read(result: CallResult) -> Any:
-    """Return the JSON of a small result; blocks."""
-    body = result.body
-    data = body.read() if isinstance(body, SpooledFile) else body
-    return json.loads(data)
 
 
 def routes(name: str) -> tuple[tuple[Any, ...], ...]:

@@ -1,6 +1,5 @@
 """Jobs as DEEPaaS shows trainings. Pure functions."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,8 +42,8 @@ def is_gone(job: Job) -> bool:
     return job.cancel or job.state is State.CANCELLED
 
 
-def shown(job: Job, output: bytes | None = None, status: str = "") -> Json:
-    """Return a training; ``output`` is the JSON that the method returned."""
+def shown(job: Job, output: Any = None, status: str = "") -> Json:
+    """Return a training; ``output`` is what the method returned."""
     made: Json = {
         "date": _time(job.created),
         "args": arguments(job.input_type),
@@ -56,7 +55,7 @@ def shown(job: Job, output: bytes | None = None, status: str = "") -> Json:
     if job.state is State.SUCCEEDED and job.ended is not None:
         made["result"] = {
             "finish_date": _time(job.ended),
-            "output": json.loads(output) if output else None,
+            "output": output,
             "duration": str(timedelta(seconds=round(job.ended - job.created, 6))),
         }
     return made

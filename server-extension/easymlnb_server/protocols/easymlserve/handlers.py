@@ -61,7 +61,7 @@ class ProcessHandler(ProtocolHandler):
             return body
         if isinstance(body, FileBody):
             assert body.file is not None
-            body = await asyncio.to_thread(body.file.read)
+            return await asyncio.to_thread(_merged, body.file, given)
         return rules.with_query(body, given)
 
     def on_accepted(self, target: Target) -> None:
@@ -100,3 +100,8 @@ class ProcessHandler(ProtocolHandler):
     def error_document(self, error: EasyMLNBError) -> dict[str, Any]:
         self.set_status(rules.status_of(error))
         return rules.document_of(error)
+
+
+def _merged(file: SpooledFile, given: dict[str, Any]) -> bytes:
+    """Return a large body with the values of the query; blocks."""
+    return rules.with_query(file.read(), given)

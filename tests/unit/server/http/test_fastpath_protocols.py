@@ -5,15 +5,31 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from easymlnb.contract.errors import CallerError, InvalidInput
+from easymlnb.contract.deepaas import DeepaasMethod, DeepaasModel
+from easymlnb.contract.errors import (
+    BadRequest,
+    CallerError,
+    CallFailed,
+    DeadlineExceeded,
+    EasyMLNBError,
+    InvalidInput,
+    LimitExceeded,
+)
 from easymlnb.contract.spec import LENIENT_JSON
 from easymlnb.contract.tensors import TENSORS, Wanted
+from easymlnb.contract.training import Training
+from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.inference import FastInference
+from easymlnb_server.http.fastpath.invocations import FastInvocations
+from easymlnb_server.http.fastpath.predict import FastPredict
 from easymlnb_server.http.fastpath.process import FastProcess
 from easymlnb_server.http.fastpath.routes import FastRoute, combined, fast_routes
+from easymlnb_server.protocols.deepaas.handlers import DeepaasPredictHandler
+from easymlnb_server.protocols.mlflow.handlers import InvocationsHandler
 from support.fastpath_server import BY_TORNADO, CALLS, Client, Pool, end, serving
 
 MODELS = (*CALLS, FastRoute(r"/v2/models/([a-z]+)/infer", FastInference))
@@ -46,6 +62,12 @@ async def answered(pool: Pool, client: Client, body: bytes, media_type: str) -> 
 
 async def pool_turn() -> None:
     await asyncio.sleep(0)
+
+
+def refused(error: EasyMLNBError, details: Any) -> EasyMLNBError:
+    """Return an error with the details that a worker sends."""
+    error.details = details
+    return error
 
 
 @pytest.mark.parametrize("by_tornado", [False, True])
@@ -122,10 +144,134 @@ async def test_a_call_of_easymlserve() -> None:
         assert (await client.answer())[2] == BY_TORNADO + b" a"
 
 
+MODEL = "/services/f/deepaas/v2/models/m-1/predict/"
+SCORING = "/services/f/invocations"
+OTHERS = (
+    FastRoute(r"/services/([a-z]+)/invocations", FastInvocations),
+    FastRoute(r"/services/([a-z]+)/deepaas/v2/models/[a-z0-9-]+/predict/", FastPredict),
+)
+HANDLERS = (
+    (r"/services/([a-z]+)/invocations", InvocationsHandler),
+    (r"/services/([a-z]+)/deepaas/v2/models/([^/]+)/predict/", DeepaasPredictHandler),
+)
+SPEC = {
+    "deepaas": DeepaasModel(name="m-1", predict=DeepaasMethod(service="f")),
+    "max_body": 20,
+    "timeout": 9.0,
+}
+CALLS_OF_MODELS = [
+    (MODEL, b'{"x": 1}', ("Content-Type: application/json", "Accept: text/plain, */*")),
+    (MODEL, b"", ()),
+    (SCORING, b'{"inputs": [1]}', ("Content-Type: application/json; format=pandas-split",)),
+    (SCORING, b"a,b", ("Content-Type: text/csv",)),
+    (SCORING, b"{}", ()),
+]
+"""Path, body and headers."""
+OUTCOMES: list[Result | EasyMLNBError] = [
+    Result(id=0, content_type="application/json"),
+    Result(id=0, content_type="text/plain", filename="ä.txt", models=(("forest", 4),)),
+    Result(id=0, content_type="text/plain\n"),
+    InvalidInput([{"field": "x", "message": "is missing"}]),
+    refused(InvalidInput([]), {"x": ["Not a valid integer."]}),
+    refused(CallerError("Ä."), {"status": 418}),
+    refused(CallerError("No."), {"retry_after": 7}),
+    refused(CallerError("No."), {"retry_after": "1\r\nSet-Cookie: a=b"}),
+    refused(LimitExceeded("user", "calls_per_day", 5, 60), {"limit": "a\r\nb: c", "value": 1}),
+    LimitExceeded("user", "calls_per_day", 5, 60),
+    BadRequest("The body is not valid JSON."),
+    CallFailed("ValueError"),
+    DeadlineExceeded(3.0),
+]
+ONLY_IN_ONE = (
+    *("server", "date", "access-control-allow-origin"),
+    *("server-timing", "x-easymlnb-version", "x-easymlnb-model"),
+)
+"""Headers that may be different."""
+
+
+async def exchanges(fast: bool, sent: bytes) -> list[Any]:
+    """Return what the worker gets of a request, and its caller of each outcome."""
+    found: list[Any] = []
+    async with serving(fast_path=fast, routes=OTHERS, handlers=HANDLERS, **SPEC) as (pool, connect):
+        client = await connect()
+        for outcome in OUTCOMES:
+            client.send(sent)
+            async with asyncio.timeout(10):
+                while not pool.calls:
+                    await pool_turn()
+            handle = pool.calls.pop()
+            found.append(structs.replace(handle.call, seconds=round(handle.call.seconds)))
+            error = outcome if isinstance(outcome, EasyMLNBError) else None
+            result = outcome if isinstance(outcome, Result) else None
+            handle.answer(CallResult(result=result, error=error, body=b"<1>" if result else b""))
+            status, head, content = await client.answer()
+            lines = (line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            fields = {name.lower(): value for name, value in lines}
+            assert ("server" in fields) is not fast
+            for name in ONLY_IN_ONE:
+                fields.pop(name, None)
+            found.append((handle.body, status, fields, content))
+    return found
+
+
+@pytest.mark.parametrize(("path", "body", "headers"), CALLS_OF_MODELS)
+async def test_calls_of_models_are_answered_as_by_their_handlers(
+    path: str, body: bytes, headers: tuple[str, ...]
+) -> None:
+    sent = request(path, body, "X-Request-Id: the-same-id", *headers)
+    fast, slow = await exchanges(True, sent), await exchanges(False, sent)
+    assert fast == slow
+    assert all(call.seconds == 9 for call in fast[::2])
+    assert not any({"set-cookie", "b"} & fields.keys() for _, _, fields, _ in fast[1::2])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "changes", "expected"),
+    [
+        (MODEL.replace("m-1", "m-2"), b"{}", {}, (404, b"404: Not Found")),
+        (MODEL, b"{}", {"deepaas": None}, (404, b"404: Not Found")),
+        (MODEL, b"{}", {"deepaas": DeepaasModel(name="m-1")}, (402, b"402: Payment Required")),
+        (MODEL, b" " * 21, {}, (413, b"413: The request body of 21 bytes is over the limit")),
+        (SCORING, b" " * 21, {}, (413, b'{"error_code": "BAD_REQUEST", "message": "The requ')),
+        (SCORING, b"{}", {"stream": True}, (400, b'{"error_code": "BAD_REQUEST", "message"')),
+        (SCORING, b"{}", {"training": Training(model="m")}, (400, b'{"error_code": "BAD_REQUEST"')),
+    ],
+)
+@pytest.mark.parametrize("fast", [True, False])
+async def test_calls_of_models_that_only_handlers_answer(
+    fast: bool, path: str, body: bytes, changes: Any, expected: tuple[int, bytes]
+) -> None:
+    more = {**SPEC, **changes}
+    async with serving(fast_path=fast, routes=OTHERS, handlers=HANDLERS, **more) as (pool, connect):
+        client = await connect()
+        client.send(request(path, body))
+        status, head, content = await client.answer()
+        assert (status, content[: len(expected[1])]) == expected and "Server: " in head
+        assert not pool.calls
+
+
+@pytest.mark.parametrize("path", [MODEL, SCORING])
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_server_that_trusts_its_cluster_needs_no_login(fast: bool, path: str) -> None:
+    async with serving(fast_path=fast, routes=OTHERS, handlers=HANDLERS, everyone=True, **SPEC) as (
+        pool,
+        connect,
+    ):
+        client = await connect()
+        sent = request(path, b"{}").replace(b"Authorization: token secret\r\n", b"")
+        client.send(sent)
+        async with asyncio.timeout(10):
+            assert (await answered(pool, client, b"1", "application/json"))[0] == 200
+        foreign = b"\r\nOrigin: http://elsewhere.org\r\nContent-Length"
+        client.send(sent.replace(b"\r\nContent-Length", foreign))
+        assert (await client.answer())[0] == 403
+
+
 def test_the_number_of_a_route() -> None:
     for shared, name in ((False, b"f"), (True, b"alice/f")):
         routes = fast_routes("/user/a.b/easymlnb/", shared=shared)
         paths = [b"services/NAME/call", b"v2/models/NAME/infer", b"services/NAME/process"]
+        paths += [b"services/NAME/invocations", b"services/NAME/deepaas/v2/models/m-1/predict/"]
         paths += [b"services/NAME/mcp", b"mcp"]
         for number, path in enumerate(paths):
             whole = b"/user/a.b/easymlnb/" + path.replace(b"NAME", name)

@@ -34,15 +34,17 @@ def agree(head: bytes) -> None:
     found = parse(head, PATH)
     if found is None:
         return
-    name, headers, _ = found
+    name, headers, _, path = found
     try:
-        assert by_tornado(head) == ("POST", f"/services/{name}/call", headers)
+        assert path == f"/services/{name}/call"
+        assert by_tornado(head) == ("POST", path, headers)
     except HTTPInputError as error:
         raise AssertionError(f"Tornado refuses what the fast path reads: {head!r}") from error
 
 
 def test_a_usual_head() -> None:
-    assert parse(HEAD + END, PATH) == ("f", {"host": "localhost", "content-length": "2"}, 0)
+    headers = {"host": "localhost", "content-length": "2"}
+    assert parse(HEAD + END, PATH) == ("f", headers, 0, "/services/f/call")
     agree(HEAD + END)
 
 

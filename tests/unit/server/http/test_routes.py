@@ -13,7 +13,7 @@ from jupyter_server.serverapp import ServerWebApplication
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
+from easymlnb.contract.errors import CallerError, Draining, EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.http.base import retry_after
 from easymlnb_server.http.model_routes import (
     API_KEY,
@@ -404,7 +404,14 @@ def test_jupyter_warns_of_no_route_at_the_start(routes: tuple[tuple[Any, ...], .
 
 @pytest.mark.parametrize(
     ("error", "seconds"),
-    [(NotReady("Away."), "2"), (Draining(), "5"), (Forbidden("No."), None)],
+    [
+        (NotReady("Away."), "2"),
+        (Draining(), "5"),
+        (Forbidden("No."), None),
+        (CallerError("No.", details={"retry_after": 0.5}), "0.5"),
+        (CallerError("No.", details={"retry_after": "1\r\nSet-Cookie: a=b"}), None),
+        (CallerError("No.", details={"retry_after": float("nan")}), None),
+    ],
 )
 def test_who_may_try_again_is_told_when(error: EasyMLNBError, seconds: str | None) -> None:
     assert retry_after(error) == seconds

@@ -167,3 +167,12 @@ def test_rate_limit_fields(limit: str, value: float, policy: str) -> None:
     assert found == {"RateLimit-Policy": f'"{limit}";{policy}', "RateLimit": f'"{limit}";r=0;t=7'}
     other: EasyMLNBError = Busy(1, 1)
     assert rate_limit_headers(other) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"limit": "a\r\nb: c"}, {"value": float("nan")}, {"retry_after": "1\r\nb: c"}]
+)
+def test_no_rate_limit_fields_for_what_a_worker_sends(wrong: dict[str, Any]) -> None:
+    error = LimitExceeded("this key", "concurrent", 3, 7)
+    error.details = {**error.details, **wrong}
+    assert rate_limit_headers(error) == {}
