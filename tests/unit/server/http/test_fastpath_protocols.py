@@ -154,7 +154,7 @@ HANDLERS = (
     (r"/services/([a-z]+)/invocations", InvocationsHandler),
     (r"/services/([a-z]+)/deepaas/v2/models/([^/]+)/predict/", DeepaasPredictHandler),
 )
-SPEC = {
+SPEC: dict[str, Any] = {
     "deepaas": DeepaasModel(name="m-1", predict=DeepaasMethod(service="f")),
     "max_body": 20,
     "timeout": 9.0,
