@@ -133,9 +133,8 @@ class HttpCall:
             "Accept": f"text/event-stream, {VIEW}",
             "X-Request-Id": self.id,
         }
-        if caller.may_resume:
-            # Without this page the call continues for a while, and the next page takes it up.
-            self._headers["Idempotency-Key"] = self.id
+        # Without this page the call continues for a while, and the next page takes it up.
+        self._headers["Idempotency-Key"] = self.id
         if resumed:
             self._headers["X-Easymlnb-Resume"] = "true"
         if names := ",".join(uploads(values)):
@@ -143,10 +142,7 @@ class HttpCall:
 
     def leave(self) -> None:
         """Wait no longer for the call; the next page may take it up."""
-        if self._caller.may_resume:
-            shared_loop().start(self._cancel())
-        else:
-            self.stop()
+        shared_loop().start(self._cancel())
 
     async def _cancel(self) -> None:
         if self._task is not None:
@@ -285,7 +281,7 @@ class HttpCaller:
     def __init__(self, url: str, secret: str, spec: ServiceSpec, *, public: bool = False) -> None:
         record = spec.record or NOT_RECORDED
         self.may_flag = record.flags and (record.visitors or not public)
-        self.may_run_jobs, self.may_resume = not spec.stream, True
+        self.may_run_jobs = not spec.stream
         self.url = url.rstrip("/") + "/"
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}

@@ -164,8 +164,6 @@ class FlagCaller(Protocol):
 class ResumingCaller(Protocol):
     """A ``Caller`` whose calls continue for a while without their form."""
 
-    may_resume: bool
-
     def resume(self, id: str, on_event: Callable[[Event], None]) -> Running:
         """Wait for a call that another form started; ``on_event`` is that of ``start``."""
 

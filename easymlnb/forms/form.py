@@ -277,15 +277,13 @@ class Form:
             # The form must stay usable; the cell's output shows the traceback.
             monitor.on_event(Failed(InternalError("The call could not be started.")))
             raise
-        caller = self._caller
-        may_resume = isinstance(caller, ResumingCaller) and caller.may_resume
-        if may_resume and isinstance(self._running, LeavableCall):
+        if isinstance(self._caller, ResumingCaller) and isinstance(self._running, LeavableCall):
             self.on_started(self._running.id, values)
 
     def resume(self, id: str, values: dict[str, Any]) -> None:
         """Wait for a call that the page started before it was loaded again."""
         caller = self._caller
-        if self.busy or not isinstance(caller, ResumingCaller) or not caller.may_resume:
+        if self.busy or not isinstance(caller, ResumingCaller):
             return
         self._call = FinishedCall(values, time.monotonic())
         self.result_panel.begin()

@@ -15,54 +15,17 @@ const LATE_MS = 8000; // after which a page that is not usable asks whether its 
 const MAX_REJECTIONS = 5;
 const LOST = "Connection lost. Your input is kept; the page reconnects automatically.";
 const ACTIVITIES = ["pointerdown", "pointermove", "keydown", "touchstart"];
-const STOPPED = `easymlnb-stopped:${location.pathname}`;
-const RUNNING = `easymlnb-running:${location.pathname}`; // written by the script of the form
 const headers = { "X-XSRFToken": xsrf };
 
 /** @type {(ms: number) => Promise<void>} */
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-let lastingNotice = "";
-
 /** @param {string} text */
 function showNotice(text) {
   const notice = document.getElementById("notice");
   if (!notice) return;
-  const message = text || lastingNotice;
-  notice.hidden = !message;
-  if (notice.textContent !== message) notice.textContent = message;
-}
-
-/**
- * The run of a stream stops when its page is left. The next page at this address says so, until
- * something is run. Other runs go on, and the form takes them up.
- * @param {boolean} running
- */
-function remember(running) {
-  try {
-    if (running && !sessionStorage.getItem(RUNNING)) sessionStorage.setItem(STOPPED, "1");
-    else sessionStorage.removeItem(STOPPED);
-  } catch {
-    // The browser blocks storage: then the message is not shown.
-  }
-}
-
-function recall() {
-  let stored;
-  try {
-    stored = sessionStorage.getItem(STOPPED);
-  } catch {
-    // As above.
-  }
-  remember(false);
-  if (!stored) return;
-  lastingNotice = "The page was reloaded during a run, so the run was stopped. Press Run to start it again.";
-  showNotice("");
-  addEventListener("click", (event) => {
-    if (!(event.target instanceof Element) || !event.target.closest(".em-primary, [data-em-action=again]")) return;
-    lastingNotice = "";
-    showNotice("");
-  });
+  notice.hidden = !text;
+  if (notice.textContent !== text) notice.textContent = text;
 }
 
 /**
@@ -181,7 +144,6 @@ export function keepConnected(connection, refresh) {
   const late = setInterval(() => (live ? clearInterval(late) : check()), LATE_MS);
   addEventListener("pagehide", (event) => {
     if (event.persisted) return;
-    remember(Boolean(document.querySelector("#form .em-running")));
     if (ended) return;
     fetch(`${base}leave/${session}`, { method: "POST", headers, keepalive: true }).catch(() => {});
   });
@@ -196,7 +158,6 @@ export function keepConnected(connection, refresh) {
   return {
     onLive() {
       live = true;
-      recall();
     },
   };
 }
