@@ -57,9 +57,9 @@ print(json.dumps(sorted(installed - closure(["ipykernel", "ipywidgets"]) - {"eas
 
 IMPORT_ALL = """
 import importlib, pkgutil, easymlnb
-for module in pkgutil.walk_packages(easymlnb.__path__, "easymlnb."):
-    # Functions import the modules of training; they need the extra [train].
-    if not module.name.startswith("easymlnb.training."):
+for module in pkgutil.walk_packages(easymlnb.__path__, "easymlnb.", lambda name: None):
+    # Functions and notebooks import these; they need the extras [train] and [deepaas].
+    if not module.name.startswith(("easymlnb.training.", "easymlnb.compat.deepaas")):
         importlib.import_module(module.name)
 """
 

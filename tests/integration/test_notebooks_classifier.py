@@ -64,7 +64,7 @@ def test_other_files_are_refused_with_a_sentence(notebook: dict[str, Any]) -> No
     for photos, words in (
         (b"no zip", "not a zip"),
         (packed(notebook, 12, ("lily",)), "All images are in one folder"),
-        (packed(notebook, 3, ("lily", "daisy")), "Each class needs 10 images"),
+        (packed(notebook, 3, ("lily", "daisy")), "Each class needs at least 10 images"),
     ):
         with pytest.raises(CallerError, match=words):
             notebook["train_plants"](photos)
