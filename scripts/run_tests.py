@@ -38,7 +38,7 @@ AT_ONCE = 4
 """Parts that run at the same time."""
 SPLIT = {
     "hub": ("tests/hub", "test_shared_service*"),
-    "integration": ("tests/integration", "test_[a-k]*"),
+    "integration": ("tests/integration", "test_[a-n]*"),
     "browser": ("tests/browser", "test_app_*"),
 }
 """Folders that are split in two: the files that match a pattern, and the others."""
