@@ -49,6 +49,7 @@ from typing import Annotated
 import easymlnb as ml
 import numpy
 
+os.environ.update({sizes})  # workers do not inherit the server's environment
 {models}
 
 Array = ml.Batched[Annotated[numpy.ndarray, ml.Array()]]
@@ -232,7 +233,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with easymlnb(folder) as url:
-            source = SOURCE.format(models=models, services=services, size=given.size)
+            sizes = SIZES if given.small else {}
+            source = SOURCE.format(models=models, services=services, size=given.size, sizes=sizes)
             publish(url, source, "gpu")
             headers = {"Authorization": f"token {TOKEN}"}
             with httpx.Client(base_url=url, headers=headers, timeout=120) as http:
