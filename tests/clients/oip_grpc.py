@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as sync_client
 import tritonclient.grpc.aio as async_client
-from tritonclient.utils import InferenceServerException
+from oip_values import done, failure, shown
 
 URL, TOKEN, FOLDER = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 AUTH = {"authorization": f"Bearer {TOKEN}"}
@@ -29,27 +29,6 @@ def tensor(name: str, values: Any, datatype: str) -> Any:
 
 def texts(*values: str) -> Any:
     return np.array([one.encode() for one in values], dtype=np.object_)
-
-
-def shown(array: Any) -> Any:
-    """Return an array as JSON values."""
-    if array.dtype.kind == "O":
-        return [one.decode() for one in array.ravel().tolist()]
-    return array.tolist()
-
-
-async def done(value: Any) -> Any:
-    """Return the result of a client of either kind."""
-    return await value if asyncio.iscoroutine(value) else value
-
-
-async def failure(call: Any) -> list[Any]:
-    """Return the status and the message of a call that is refused."""
-    try:
-        await done(call())
-    except InferenceServerException as error:
-        return [error.status(), error.message()]
-    raise AssertionError("The call was not refused.")
 
 
 async def walk(client: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tritonclient.http as sync_client
 import tritonclient.http.aio as async_client
-from tritonclient.utils import InferenceServerException
+from oip_values import done, failure, shown
 
 URL, TOKEN = sys.argv[1], sys.argv[2]
 
@@ -25,28 +25,6 @@ def tensor(kind: Any, name: str, values: Any, datatype: str, *, binary: bool = T
 
 def texts(values: list[str]) -> Any:
     return np.array([one.encode() for one in values], dtype=np.object_)
-
-
-def shown(array: Any) -> Any:
-    """Return an array as JSON values."""
-    values = array.tolist()
-    if array.dtype.kind == "O":
-        return [one.decode() if isinstance(one, bytes) else one for one in array.ravel().tolist()]
-    return values
-
-
-async def done(value: Any) -> Any:
-    """Return the result of a client of either kind."""
-    return await value if asyncio.iscoroutine(value) else value
-
-
-async def failure(call: Any) -> list[Any]:
-    """Return the status and the message of a call that is refused."""
-    try:
-        await done(call())
-    except InferenceServerException as error:
-        return [error.status(), error.message()]
-    raise AssertionError("The call was not refused.")
 
 
 async def describe(client: Any) -> dict[str, Any]:
