@@ -1,7 +1,7 @@
-"""An app page beside plain Voila: the same form, the same scikit-learn model, in real Chromium.
+"""Compare an app page with plain Voila: the same form and scikit-learn model, in real Chromium.
 
-``python benchmarks/voila.py [--rounds N] [--pages N]``. Both servers run all the time and are asked
-in turns. Voila renders a notebook that loads the model and shows the form in its own kernel; here
+``python benchmarks/voila.py [--rounds N] [--pages N]``. Both servers run all the time and are
+measured in turns. Voila renders a notebook that loads the model and shows the form in its own kernel; here
 the model is in a worker and the form in a form kernel.
 """
 
@@ -179,9 +179,9 @@ def clicks(browser: Any, page: str, count: int) -> float:
 
 
 def open_pages(side: Side, count: int) -> tuple[float, float]:
-    """Have so many more pages open at once.
+    """Open ``count`` more pages at once.
 
-    Returns the bytes that each has added, and the share of each in all that stands behind pages.
+    Returns the memory that each page added, in bytes, and the average memory per open page.
     """
     before = side.memory()
     for _ in range(count):

@@ -44,7 +44,7 @@ def steady(folder: str) -> str:
             time.sleep(0.01)
     finally:
         (Path(folder) / "ended").touch()
-    return "it went on"
+    return "continued"
 
 @ml.service
 def parts(folder: str) -> Iterator[str]:
@@ -114,7 +114,7 @@ def test_a_call_goes_on_without_its_page(
         (tmp_path / "go").touch()
         apps.wait_for((tmp_path / "ended").exists, "the call was stopped")
         page.go_back()
-        page.get_by_text("it went on").first.wait_for()
+        page.get_by_text("continued").first.wait_for()
         (tmp_path / "go").unlink()
         (tmp_path / "ended").unlink()
         page.get_by_role("button", name="Run", exact=True).click()

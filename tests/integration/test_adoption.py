@@ -1,4 +1,4 @@
-"""Workers that outlive a killed server: taken over by the next one, or ended by themselves."""
+"""Workers that outlive a killed server: taken over by the next one, or ended automatically."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""Whatever is sent gets a clear error; the server and its other services go on."""
+"""Whatever is sent gets a clear error; the server and its other services keep working."""
 
 import contextlib
 import io

@@ -61,7 +61,7 @@ ACCESS: dict[str, tuple[dict[str, Any], frozenset[str]]] = {
     f"{BOB}/kept": ({}, frozenset([BOB])),
     f"{BOB}/lent": ({"users": ["carol"], "groups": ["ops"]}, frozenset([BOB, "carol"])),
 }
-"""Name -> what its owner says, and who may then use it, beside administrators."""
+"""Name -> its access rules, and who may then use it in addition to administrators."""
 
 NOWHERE = "nosuch/nosuch"
 

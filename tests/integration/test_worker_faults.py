@@ -1,4 +1,4 @@
-"""Workers that die, hang and misbehave: callers are told at once, everything else goes on."""
+"""Workers that die, hang and misbehave: callers get an error at once, all else keeps working."""
 
 import asyncio
 import os

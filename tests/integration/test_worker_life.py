@@ -1,4 +1,4 @@
-"""Workers that come and go on a real server: memory, sleep, more of them, GPUs."""
+"""Life of workers on a real server: memory, scaling to zero and up, GPUs."""
 
 import json
 import os

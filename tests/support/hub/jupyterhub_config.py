@@ -89,7 +89,7 @@ LANES = {
     "nowhere": {"workers": 1, "placement": "nowhere"},
 }
 OPTIONS = {"ivan": ["--EasyMLNB.orphan_timeout=2"], "erin": ["--EasyMLNB.orphan_timeout=180"]}
-"""What the servers of some users are told beside."""
+"""Additional configuration of the servers of some users."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {
     "EasyMLNB": {"placements": PLACEMENTS, "lanes": LANES, "app_kernels": 0},

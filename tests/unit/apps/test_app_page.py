@@ -1,4 +1,4 @@
-"""What stands on the page of an app, without a browser: history, links, drafts, downloads."""
+"""The content of an app page, without a browser: history, links, drafts, downloads."""
 
 import json
 import time

@@ -68,7 +68,7 @@ def test_others_of_the_account_read_nothing_of_a_hidden_process(hidden: bool) ->
     os.close(over)
     os.close(tell)
     try:
-        assert os.read(ready, 1) == b"!", "what a process does itself must go on working"
+        assert os.read(ready, 1) == b"!", "a process must still have its own rights"
 
         def peek() -> None:
             for name in ("environ", "maps", "mem"):

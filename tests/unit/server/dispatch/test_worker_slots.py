@@ -1,4 +1,4 @@
-"""Places on workers: prefetched and recalled calls, coroutines beside, bounds of a service."""
+"""Slots of workers: prefetched and recalled calls, coroutines, limits of a service."""
 
 import asyncio
 import random

@@ -55,8 +55,8 @@ EXCEPTIONS = {
     "RetryDeliveryHandler.post": "the delivery is in the list of deliveries",
     "FlagHandler.post": "a caller keeps their own call; the record says who and why",
     "LeaveHandler.post": "a page closes",
-    "NodeKernelsHandler.post": "the shared service starts workers by itself",
-    "NodeKernelHandler.delete": "the shared service stops workers by itself",
+    "NodeKernelsHandler.post": "the shared service starts workers automatically",
+    "NodeKernelHandler.delete": "the shared service stops workers automatically",
 }
 """Handlers whose changes are not in the audit log, and why."""
 

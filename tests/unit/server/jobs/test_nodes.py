@@ -1,4 +1,4 @@
-"""Jobs on nodes that end: told in time, resumed from a checkpoint, and never twice at once."""
+"""Jobs on nodes that end: warned in time, resumed from a checkpoint, never twice at once."""
 
 import asyncio
 import io

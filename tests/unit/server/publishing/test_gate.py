@@ -22,7 +22,7 @@ IMPORT = "from easymlnb import service"
 
 
 class Reports:
-    """Stands in for the table."""
+    """Fake of the table."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}

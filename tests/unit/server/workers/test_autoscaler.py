@@ -129,7 +129,7 @@ class Service:
     owed: float = 0.0
 
     def run(self, seconds: float, rate: Callable[[float], float]) -> "Service":
-        """Let time pass in small steps, with so many calls a second; then give the answer."""
+        """Advance the clock in small steps at a given rate of calls; return the decision."""
         scaler = Autoscaler(self.limits)
         step = 0.05
         while self.now < seconds:

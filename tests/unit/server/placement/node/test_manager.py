@@ -1,4 +1,4 @@
-"""A node ends kernels whose owner it does not hear of any more, and no others."""
+"""A node ends kernels whose owner no longer sends heartbeats, and no others."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ ORPHANED_AFTER = 1.5
 
 
 class Owner:
-    """A connection of whoever ordered a kernel."""
+    """The connection of a kernel's owner."""
 
     def send(self, data: bytes) -> None:
         pass
