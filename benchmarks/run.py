@@ -81,7 +81,7 @@ def main() -> None:
     wanted = {name.lower() for name in asked.peers}
     chosen = [r for r in RIVALS[1:] if not wanted or r.name.lower() in wanted]
     print(f"Python {platform.python_version()}, load by {GENERATOR}.")
-    print(f"{asked.rounds} rounds of {asked.seconds:g} s: calls per second, and the ratio to FastAPI.\n")
+    print(f"{asked.rounds} rounds of {asked.seconds:g} s: calls/s, and the ratio to FastAPI.\n")
     print("| | " + " | ".join(f"{name}, {n} | ratio" for name, n in WORKS) + " |")
     print("|---" * (1 + 2 * len(WORKS)) + "|", flush=True)
     with ExitStack() as stack:

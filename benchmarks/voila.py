@@ -1,8 +1,8 @@
 """Compare an app page with plain Voila: the same form and scikit-learn model, in real Chromium.
 
 ``python benchmarks/voila.py [--rounds N] [--pages N]``. Both servers run all the time and are
-measured in turns. Voila renders a notebook that loads the model and shows the form in its own kernel; here
-the model is in a worker and the form in a form kernel.
+measured in turns. Voila renders a notebook that loads the model and shows the form in its own
+kernel; here the model is in a worker and the form in a form kernel.
 """
 
 import argparse
@@ -116,7 +116,7 @@ class Side:
                 parts = answer.iter_raw()
                 next(parts)
                 took = time.perf_counter() - began
-                # Voila goes on with the page as long as somebody reads it.
+                # Voila renders the page only while a client reads it.
                 for _ in parts:
                     pass
             return took

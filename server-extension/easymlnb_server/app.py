@@ -33,8 +33,8 @@ from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.uploads.uploads import SWEEP_EVERY
-from easymlnb_server.wiring import build, build_lifecycle
-from easymlnb_server.wiring_placements import build_placements
+from easymlnb_server.wiring.placements import build_placements
+from easymlnb_server.wiring.server import build, build_lifecycle
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""

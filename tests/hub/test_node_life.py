@@ -66,7 +66,7 @@ def test_idle_node_stops_and_a_call_wakes_one(hub: Hub, erin: User, tmp_path: Pa
     hub.wait_for(lambda: NODE not in hub.servers("erin"), "the idle node did not stop")
     hub.wait_for(lambda: not psutil.pid_exists(first), "its worker was left behind")
     hub.wait_for(lambda: hub.server("erin", NODE) is None, "its name was left")
-    # The call that wakes it is told its place, what it waits for, and how long that took before.
+    # The call that wakes it gets its position, the reason for waiting, and an estimate.
     accept = {"Accept": "text/event-stream"}
     with erin.http.stream("POST", "services/pid/call", json={}, headers=accept) as told:
         lines = [line for line in told.iter_lines() if line and not line.startswith(":")]

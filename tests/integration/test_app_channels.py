@@ -101,7 +101,7 @@ def control(states: dict[str, Any], field: str) -> str:
     """Return the id of the widget of a field of ``values``."""
     if field == "tags":
         return named(states, _model_name="TagsInputModel")
-    # Beside an optional field there is its checkbox, of the same name.
+    # An optional field has a checkbox of the same name.
     fields = {name: one for name, one in states.items() if one["model_name"] != "CheckboxModel"}
     return named(fields, description=TITLES[field])
 
@@ -230,7 +230,7 @@ def test_too_large_and_too_many_are_cut_off(page: Any, apps: RunningServer) -> N
         for _ in range(3000):
             line.say("comm_info_request", {})
         line.hear("nothing")
-    # The server reads nothing of it any more, although the client did not stop.
+    # The server no longer reads from it, although the client continues.
     assert apps.log.count("TooMuchError") == 1
     assert "more lines like this" not in apps.log
 

@@ -426,7 +426,7 @@ def test_jobs_outlive_their_server(server: RunningServer, tmp_path: Path) -> Non
     worker = pid(server, tmp_path)
     queued = submit(server, "double", f"?not_before={time.time() + 1:.0f}", x=3)
     server.stop(signal.SIGKILL)
-    (tmp_path / "go-1").touch()  # the function goes on without a server
+    (tmp_path / "go-1").touch()  # the function continues without a server
     server.wait_for((tmp_path / "done-1").exists, "the job waits for its server")
     server.start()
     assert result(server, queued if ended(server, queued) else "").json() == 6

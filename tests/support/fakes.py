@@ -85,7 +85,7 @@ class FakeKernel:
         self.notes.append((bundle, token))
 
     async def stop(self) -> None:
-        # What really ends a process takes a while, and may be cancelled in it.
+        # Ending a real process takes a while, and may be canceled meanwhile.
         await asyncio.sleep(0.01)
         self.stopped += 1
         self.runs = False

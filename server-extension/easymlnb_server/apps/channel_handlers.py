@@ -169,7 +169,7 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
             connection = self.ws_connection
             self.close(1008)
             if connection is not None:
-                # Tornado would go on reading until the page has answered or 5 s are over.
+                # Otherwise Tornado would read until the page has answered, or for 5 s.
                 connection.client_terminated = True
 
     def on_close(self) -> None:

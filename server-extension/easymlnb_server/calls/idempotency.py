@@ -225,7 +225,7 @@ class IdempotencyCache:
         call.result.set_result(result)
         call.stop = _do_nothing  # it refers to the first request's handler and its large files
         call.ended = self._clock()
-        # Whoever lost the connection must get the result, however large, and whatever it is.
+        # A page that lost its connection must get the result, whatever its size and type.
         if not _is_cacheable(result) and not (call.patience and not call.callers):
             del self._calls[call.key]
             return

@@ -222,7 +222,7 @@ class MqttConnection:
         for future in (self._ready, *self._sent.values()):
             if not future.done():
                 future.set_exception(ConnectionLost(reason))
-                future.exception()  # nobody may wait for it any more
+                future.exception()  # its caller may have left
         self._sent.clear()
 
 

@@ -32,7 +32,7 @@ c.JupyterHub.load_groups = {
     "students": {"users": ["erin"]},
 }
 c.JupyterHub.allow_named_servers = True
-# A start is answered at once; its way is told by the events of its progress.
+# A start is answered at once; progress events report the rest.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 c.JupyterHub.services = [
     {"name": "tests", "api_token": os.environ["TEST_HUB_TOKEN"]},

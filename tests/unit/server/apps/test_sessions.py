@@ -192,7 +192,7 @@ def test_limits_and_the_waiting_list() -> None:
                     await enter(apps, name)
                 assert full.value.ahead == ahead
             apps.sessions.close(own[0])
-            # Whoever came first has the session, although another asks first.
+            # The first visitor has the session, although another one asks first.
             with pytest.raises(NoCapacity) as full:
                 await enter(apps, "dan")
             assert full.value.ahead == 1

@@ -144,7 +144,7 @@ def test_models_follow_their_owner(store: Store) -> None:
     assert (found.model.owner, found.aliases, found.numbers) == ("bob", {"production": 1}, (1,))
     with pytest.raises(ModelNotFound):
         store.models.get("ann/forest")
-    # The name may be used again by somebody else; numbers go on.
+    # Another user may take the name; version numbers continue.
     assert add(store.models, "b", "ann/forest") == 2
     store.people.remove("bob")
     with pytest.raises(ModelNotFound):
