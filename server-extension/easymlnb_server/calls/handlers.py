@@ -245,7 +245,7 @@ class CallHandler(SpooledBodyHandler):
         )
 
     async def _run_once(self, key: str, request: CallRequest) -> CallResult:
-        """Run the call, or wait for the one that runs under this key, or repeat its answer."""
+        """Run the call, or return the result of the call that has the same key."""
         name = request.service
         target = self._target = self._find(name)
         if target.spec.stream and self.page_token is None:
@@ -267,6 +267,12 @@ class CallHandler(SpooledBodyHandler):
             if target.spec.stream:
                 self._reader = once.share(self._acknowledge_worker)
             return await cache.run(once, self._run(request))
+        return await self._wait_for(once, request, target)
+
+    async def _wait_for(
+        self, once: IdempotentCall, request: CallRequest, target: Target
+    ) -> CallResult:
+        """Wait for a call that another request runs, or repeat its result."""
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)
         assert self._writer is not None
@@ -275,7 +281,9 @@ class CallHandler(SpooledBodyHandler):
         left = max(limit - (time.monotonic() - self._began), MIN_TIMEOUT)
         try:
             with (
-                cache.waiting(once, self.request_id, request.owner, name) as waiter,
+                self.state.idempotency.waiting(
+                    once, self.request_id, request.owner, request.service
+                ) as waiter,
                 once.following(self.on_event) as self._reader,
                 contextlib.suppress(TimeoutError),
             ):

@@ -26,6 +26,7 @@ from easymlnb_server.calls import options
 from easymlnb_server.calls.responses import EVENTS, attachment
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import SINGLE_USER, Action
 from easymlnb_server.identity.grants import KeyGrant, Scope
@@ -129,14 +130,9 @@ async def send_stored(handler: EasyHandler, name: str) -> None:
         size = await asyncio.to_thread(files.size, name)
         chunks = await asyncio.to_thread(files.chunks, name)
         handler.set_header("Content-Length", str(size))
-        while chunk := await asyncio.to_thread(next, chunks, b""):
-            handler.write(chunk)
-            await handler.flush()
-        handler.finish()
+        await send_chunks(handler, lambda: next(chunks, b""))
     except StorageDamaged as error:
         raise ResultExpired from error
-    except StreamClosedError:
-        return  # the caller has left, maybe with all it wanted
 
 
 class JobHandlerBase(EasyHandler):

@@ -266,8 +266,7 @@ class Starter:
         reservation: Reservation,
         locked: LockedPython | None,
     ) -> Worker:
-        name = uuid.uuid4().hex
-        folder = self.folder(name)
+        folder = self.folder(uuid.uuid4().hex)
         secret, expected = self._registration.expect()
         kernel: Kernel | None = None
         unused: Reservation | None = reservation
@@ -276,19 +275,7 @@ class Starter:
             async with asyncio.timeout(self._settings.start_timeout) as clock:
                 notebook = self.executed = nbformat.from_dict(bundle.notebook)
                 await asyncio.to_thread(bundle.extract, folder)
-                order = WorkerOrder(
-                    name,
-                    bundle.manifest.kernel,
-                    folder,
-                    secret,
-                    reservation,
-                    label=bundle.manifest.notebook,
-                    on_progress=self._progress_listener(clock),
-                    threads=self._lane.threads,
-                    locked=locked,
-                    stay=self._lane.stay,
-                    seconds=self._lane.seconds,
-                )
+                order = self._order(bundle, folder, secret, reservation, locked, clock)
                 unused = None
                 values = self._credentials.of(self._names or bundle.manifest.defines)
                 started = await placement.start(order)
@@ -308,6 +295,29 @@ class Starter:
             await self._clean_up(error, kernel, folder, cells)
             raise
         return Worker(kernel, registered.link, registered.specs, folder)
+
+    def _order(
+        self,
+        bundle: Bundle,
+        folder: Path,
+        secret: str,
+        reservation: Reservation,
+        locked: LockedPython | None,
+        clock: asyncio.Timeout,
+    ) -> WorkerOrder:
+        return WorkerOrder(
+            folder.name,
+            bundle.manifest.kernel,
+            folder,
+            secret,
+            reservation,
+            label=bundle.manifest.notebook,
+            on_progress=self._progress_listener(clock),
+            threads=self._lane.threads,
+            locked=locked,
+            stay=self._lane.stay,
+            seconds=self._lane.seconds,
+        )
 
     async def _clean_up(
         self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]
