@@ -74,14 +74,14 @@ def read_table(data: Data, reading: Reading, name: str = "") -> "tuple[pd.DataFr
 def _read(data: Data, reading: Reading, name: str) -> "tuple[pd.DataFrame, Reading]":
     begin = bytes(data[:8])
     if begin.startswith(_BINARY) or begin.lstrip()[:1] in (b"[", b"{"):
-        options = delimited.Reading(MAX_ROWS)
+        options = delimited.DelimitedOptions(MAX_ROWS)
         return table_encoding.read_table(Upload(data, name, "application/json"), options), reading
     encoding = reading.encoding or detect_encoding(data)
     text = charset.decode(data, encoding)
     separator = reading.separator
     if line := _SEPARATOR_LINE.match(text):
         text, separator = text[line.end() :], separator or line[1]
-    options = delimited.Reading(MAX_ROWS, {}, separator, reading.decimal)
+    options = delimited.DelimitedOptions(MAX_ROWS, {}, separator, reading.decimal)
     options = delimited.detect(text, options)
     frame = delimited.read(text, options)
     if not frame.columns.is_unique:

@@ -47,7 +47,7 @@ class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
     stay: float = 0.0
 
 
-class Meter:
+class WorkerMeter:
     """Counts one user's workers in all placements. This one has no limits."""
 
     def check(self, gpus: float) -> None:
@@ -75,10 +75,10 @@ class SlotCounter:
     meter: counts the same user's workers in all placements.
     """
 
-    def __init__(self, count: int, gpus: float = 0.0, meter: Meter | None = None) -> None:
+    def __init__(self, count: int, gpus: float = 0.0, meter: WorkerMeter | None = None) -> None:
         self._free = count
         self._gpus = gpus
-        self._meter = meter or Meter()
+        self._meter = meter or WorkerMeter()
         self._released = asyncio.Event()
 
     @property

@@ -34,7 +34,7 @@ STOPPED_CHECKS = 6
 """Consecutive checks that must find a worker's process stopped by a signal before it is killed."""
 
 
-class Connection(Protocol):
+class OwnerConnection(Protocol):
     """A connection of the owner."""
 
     def send(self, data: bytes) -> None:
@@ -59,7 +59,7 @@ class NodeKernel:
         self.gpus = gpus
         self.ended = asyncio.Event()
         self._channel = ReliableChannel()
-        self._connection: Connection | None = None
+        self._connection: OwnerConnection | None = None
         self.manager = manager
         self._folder = folder
         self._started = self._owner_seen = time.monotonic()
@@ -91,14 +91,14 @@ class NodeKernel:
         self._bridge = zmq_bridge.connect_to_kernel(self._context, path, ports, self._channel.send)
         self._channel.on_writable = self._bridge.resume
 
-    def attach(self, connection: Connection) -> None:
+    def attach(self, connection: OwnerConnection) -> None:
         """Use a new connection of the owner and close the previous one."""
         if self._connection is not None:
             self._connection.close()
         self._connection = connection
         self._channel.attach(connection.send)
 
-    def detach(self, connection: Connection) -> None:
+    def detach(self, connection: OwnerConnection) -> None:
         """Stop using a connection that ended."""
         self._channel.detach(connection.send)
         if self._connection is connection:

@@ -18,7 +18,7 @@ from easymlnb.contract.errors import (
     VersionNotFound,
 )
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.comparisons.calling import Answer, Inputs
+from easymlnb_server.comparisons.calling import Inputs, VersionAnswer
 from easymlnb_server.comparisons.handlers import full
 from easymlnb_server.comparisons.manager import MAX_UNFINISHED, Comparisons
 from easymlnb_server.comparisons.models import AnswerSummary, ComparisonRequest
@@ -50,7 +50,7 @@ class Model:
         self.calls: list[tuple[int, float]] = []
         self.stop_at = 10**9
 
-    async def call(self, service: str, owner: str, version: int, inputs: Inputs) -> Answer:
+    async def call(self, service: str, owner: str, version: int, inputs: Inputs) -> VersionAnswer:
         if len(self.calls) >= self.stop_at:
             raise Draining
         body = inputs.body.data if isinstance(inputs.body, FileBody) else inputs.body
@@ -58,11 +58,13 @@ class Model:
         self.calls.append((version, x))
         await asyncio.sleep(0)
         if x == 5 and version == 4:
-            return Answer(AnswerSummary(status=500, code="call_failed", message="It failed."))
+            return VersionAnswer(
+                AnswerSummary(status=500, code="call_failed", message="It failed.")
+            )
         value = {"y": 2 * x + (version == 4 and x == 2), "label": "cat" if x < 3 else "dog"}
         if version == 4 and x == 3:
             value["label"] = "cat"
-        return Answer(AnswerSummary(status=200, seconds=0.1 * version), value)
+        return VersionAnswer(AnswerSummary(status=200, seconds=0.1 * version), value)
 
 
 class World:
