@@ -45,7 +45,7 @@ from easymlnb_server.jobs.handlers import send_accepted, send_result, submission
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.services.models import Target
-from easymlnb_server.services.registry import LIVE, Selection
+from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
@@ -148,28 +148,14 @@ class CallHandler(SpooledBodyHandler):
             await self._wake(name)
         body = with_uploads(self, self.read_spooled_body(), name)
         self._began = time.monotonic()
-        if (wait := self._wait_for_job()) is not None:
+        wait = options.job_wait(self.request.headers, self.caller, self._target, live=self._live)
+        if wait is not None:
             await self._run_as_job(name, body, wait)
             return
         key = options.idempotency_key(self.request.headers)
         request = self._request(name, body)
         result = await (self._run_once(key, request) if key else self._run(request))
         await self._write(result)
-
-    def _wait_for_job(self) -> float | None:
-        """Return how long to wait for a call that is a job; ``None`` for a plain call."""
-        headers, target = self.request.headers, self._target
-        key = self.caller.key if self.caller is not None else None
-        no_jobs = key is not None and Scope.JOBS not in key.scopes
-        if "Prefer" in headers:
-            wait = options.preferred_wait(headers)
-            if wait is not None and no_jobs:
-                raise Forbidden(f"This API key lacks the scope {str(Scope.JOBS)!r}.")
-            return wait
-        plain = no_jobs or self._live or self.caller is None or EVENTS in headers.get("Accept", "")
-        if plain or target is None or not target.spec.on_timeout or target.version == LIVE:
-            return None
-        return options.timeout(headers, target.spec.timeout)
 
     async def _run_as_job(self, name: str, body: Body, wait: float) -> None:
         """Submit the call as a job, and send its result if that is there in time."""

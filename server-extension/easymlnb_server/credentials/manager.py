@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from easymlnb.contract.errors import CredentialNotFound, EasyMLNBError, NotReady
-from easymlnb.contract.worker_protocol import CredentialRows as CredentialsMessage
+from easymlnb.contract.worker_protocol import Credentials as CredentialsMessage
 from easymlnb_server.credentials.encryption import NO_KEY, Cipher, KeySource
 from easymlnb_server.credentials.models import CredentialSummary
 from easymlnb_server.credentials.rules import MAX_PER_SERVICE, check_name, check_value

@@ -24,8 +24,9 @@ from easymlnb_server.workers.circuit_breaker import CircuitBreaker
 from easymlnb_server.workers.demand import Demand
 from easymlnb_server.workers.liveness import wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.selection import notebook_services, select_specs
 from easymlnb_server.workers.settings import DeploymentSettings
-from easymlnb_server.workers.starter import LoadBundle, Starter, notebook_services, select_specs
+from easymlnb_server.workers.starter import LoadBundle, Starter
 from easymlnb_server.workers.worker_set import Replica, Worker, WorkerSet, clean_up
 
 TICK = 0.5

@@ -24,7 +24,7 @@ from easymlnb_server.jobs.submission import (
     Submission,
     kept_seconds,
 )
-from easymlnb_server.workers.starter import required_gpus
+from easymlnb_server.workers.selection import required_gpus
 
 
 def test_lanes_are_checked() -> None:
