@@ -73,7 +73,7 @@ SERVER_SIDE = [
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
     # Compares the notebooks of two versions.
-    "nbdime>=4",
+    "nbdime>=4.0.1",
     # Draws the plots of app pages that its two small bundles, which we include, do not know.
     "plotly>=6",
     "voila>=0.5.13,<0.6",
