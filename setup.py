@@ -220,7 +220,7 @@ setup(
         "jupyter-client>=8.6",
         "jupyter-core>=5.7",
         "markdown-it-py>=3",
-        "msgspec>=0.21.1",
+        "msgspec>=0.22",
         "multipart>=1.2",
         "packaging>=23.2",
         "psutil>=6",
