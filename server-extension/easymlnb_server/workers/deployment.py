@@ -74,9 +74,8 @@ class Deployment:
         self.starter = Starter(
             load, placements, registration, start_gate, self._workers, settings, credentials
         )
-        self._checks = WorkerChecks(
-            self._workers, settings.memory_limit, self._schedule_replacement
-        )
+        replace = self._schedule_replacement
+        self._checks = WorkerChecks(self._workers, settings.memory_limit, replace)
         self._supervisor = Supervisor()
         self._names: tuple[str, ...] = ()
         self._autoscaler: Autoscaler | None = None
