@@ -18,7 +18,7 @@ EXTENSION = "easymlnb_server"
 TRUST = "--EasyMLNB.trust_cluster=True"
 
 NO_TOKEN = (
-    "No token is set, so nobody could call the services. Set EASYMLNB_TOKEN, from a secret of the "
+    "No token is set, so no one could call the services. Set EASYMLNB_TOKEN, from a secret of the "
     "cluster, or pass --trust-cluster if the cluster decides who can reach this port."
 )
 NOT_TRUSTING = (

@@ -214,7 +214,7 @@ class MqttConnection:
                 sent.set_result(None)
 
     def _end(self, reason: str) -> None:
-        """Note that the session has ended, and tell all who wait."""
+        """Mark the session as ended, and wake all waiting tasks."""
         if self._lost:
             return
         self._lost = reason
