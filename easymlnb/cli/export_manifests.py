@@ -38,7 +38,7 @@ class WorkloadOptions:
     )
     trust_cluster: Annotated[
         bool,
-        typer.Option("--trust-cluster", help="Require no token: the cluster decides who may call."),
+        typer.Option("--trust-cluster", help="Require no token; the cluster authorizes callers."),
     ] = False
     secret: Annotated[
         str, typer.Option(help="Kubernetes secret with the token; default: NAME-token.")
