@@ -4,7 +4,7 @@ What is detected is a ``Reading``. A model keeps it, so that later data is read 
 """
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -45,17 +45,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return plain JSON values."""
         found: dict[str, str] = msgspec.to_builtins(self)
         return found
-
-
-def parse_reading(given: Any) -> Reading:
-    """Return the reading of a configuration; raises ``CallerError``."""
-    try:
-        return msgspec.convert(given or {}, Reading)
-    except msgspec.ValidationError as error:
-        raise CallerError(
-            f"Invalid reading: {error}. Use encoding, separator, decimal ('.' or ',') and dates "
-            "('day' or 'month')."
-        ) from error
 
 
 def read_table(data: Data, reading: Reading, name: str = "") -> "tuple[pd.DataFrame, Reading]":
