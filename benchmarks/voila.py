@@ -192,6 +192,30 @@ def open_pages(side: Side, count: int) -> tuple[float, float]:
     return (after - before) / count, after / count
 
 
+def row(what: str, mine: float, theirs: float, unit: str, scale: float = 1.0) -> None:
+    """Print a row of the table."""
+    both = f"{mine * scale:.3g} {unit} | {theirs * scale:.3g} {unit}"
+    print(f"| {what} | {both} | {mine / theirs:.3f} |", flush=True)
+
+
+def compare_visits(browser: Any, ours: Side, plain: Side, rounds: int) -> None:
+    """Visit both pages in turns, and print times and sizes."""
+    size_of: dict[str, int] = {}
+    first: dict[str, list[float]] = {"ours": [], "plain": []}
+    usable: dict[str, list[float]] = {"ours": [], "plain": []}
+    for side in (ours, plain):
+        side.first_byte()
+    for _ in range(rounds):
+        for name, side in (("ours", ours), ("plain", plain)):
+            first[name].append(side.first_byte())
+            size, seconds = load(browser, side.page, 1)
+            size_of[name] = size
+            usable[name] += seconds
+    row("first byte", median(first["ours"]), median(first["plain"]), "ms", 1000)
+    row("form usable, second visit", median(usable["ours"]), median(usable["plain"]), "s")
+    row("bytes of the first visit", size_of["ours"], size_of["plain"], "MB", 1e-6)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -213,26 +237,8 @@ def main() -> None:
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-
-        def row(what: str, mine: float, theirs: float, unit: str, scale: float = 1.0) -> None:
-            both = f"{mine * scale:.3g} {unit} | {theirs * scale:.3g} {unit}"
-            print(f"| {what} | {both} | {mine / theirs:.3f} |", flush=True)
-
         print("| | app page | plain Voila | ratio |", flush=True)
-        size_of: dict[str, int] = {}
-        first: dict[str, list[float]] = {"ours": [], "plain": []}
-        usable: dict[str, list[float]] = {"ours": [], "plain": []}
-        for side in (ours, plain):
-            side.first_byte()
-        for _ in range(options.rounds):
-            for name, side in (("ours", ours), ("plain", plain)):
-                first[name].append(side.first_byte())
-                size, seconds = load(browser, side.page, 1)
-                size_of[name] = size
-                usable[name] += seconds
-        row("first byte", median(first["ours"]), median(first["plain"]), "ms", 1000)
-        row("form usable, second visit", median(usable["ours"]), median(usable["plain"]), "s")
-        row("bytes of the first visit", size_of["ours"], size_of["plain"], "MB", 1e-6)
+        compare_visits(browser, ours, plain, options.rounds)
         answer = clicks(browser, f"{ours_url}apps/echo", 30)
         print(f"| click to answer, p50 | {answer:.0f} ms | | |", flush=True)
         browser.close()

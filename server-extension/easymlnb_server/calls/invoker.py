@@ -102,10 +102,7 @@ class Invocation:
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
         if spec.stream:
             self._items = StreamedItems() if may_keep(request, spec) else None
-        if self._admission is None and not request.is_shadow:
-            self._admission = invoker.quotas.admit(
-                target.name, request.caller, request.owner, size_of(request.body)
-            )
+        self._admit(target)
         seconds, limit = _times(request, spec)
         if request.operation:
             spec = _as_operation(spec)
@@ -129,6 +126,14 @@ class Invocation:
             sink.on_accepted(target)
         if ended:
             self._answered(handle.answered.result())
+
+    def _admit(self, target: Target) -> None:
+        """Count the call in its limits, once; raises ``LimitExceeded``."""
+        request = self.request
+        if self._admission is None and not request.is_shadow:
+            self._admission = self._invoker.quotas.admit(
+                target.name, request.caller, request.owner, size_of(request.body)
+            )
 
     def refund(self) -> None:
         """Take back what was counted for a call that is refused after all."""
