@@ -83,6 +83,7 @@ ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
 NO_ROWS = {"json": {"dataframe_records": []}}
 LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 NO_INPUTS = {"json": {"inputs": []}}
+NO_ARGUMENTS: dict[str, Any] = {"json": {}}
 MODEL_CALLERS = (NOBODY, WRONG, USER, HOLDER)
 """Callers of a public service by another protocol, which takes no pass of a page."""
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -245,14 +246,23 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "v2/health/live": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/health/ready": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/models": {"GET": Probe(KEYS)},
+    "v2/models/stats": {"GET": Probe(LOGIN)},
     "v2/models/NAME": {"GET": Probe(MODEL_CALLERS)},
     "v2/models/NAME/ready": {"GET": Probe(MODEL_CALLERS)},
     "v2/models/NAME/config": {"GET": Probe(MODEL_CALLERS)},
+    "v2/models/NAME/stats": {"GET": Probe(LOGIN)},
     "v2/models/NAME/infer": {"POST": Probe(MODEL_CALLERS, send=NO_INPUTS)},
+    "v2/models/NAME/infer_stream": {"POST": Probe(MODEL_CALLERS, send=NO_INPUTS)},
+    "v2/models/NAME/generate": {"POST": Probe(MODEL_CALLERS, send=NO_ARGUMENTS)},
+    "v2/models/NAME/generate_stream": {"POST": Probe(MODEL_CALLERS, send=NO_ARGUMENTS)},
     "v2/models/NAME/versions/VERSION": {"GET": Probe(READERS)},
     "v2/models/NAME/versions/VERSION/ready": {"GET": Probe(READERS)},
     "v2/models/NAME/versions/VERSION/config": {"GET": Probe(READERS)},
+    "v2/models/NAME/versions/VERSION/stats": {"GET": Probe(LOGIN)},
     "v2/models/NAME/versions/VERSION/infer": {"POST": Probe(READERS, send=NO_INPUTS)},
+    "v2/models/NAME/versions/VERSION/infer_stream": {"POST": Probe(READERS, send=NO_INPUTS)},
+    "v2/models/NAME/versions/VERSION/generate": {"POST": Probe(READERS, send=NO_ARGUMENTS)},
+    "v2/models/NAME/versions/VERSION/generate_stream": {"POST": Probe(READERS, send=NO_ARGUMENTS)},
     "v2/repository/index": {"POST": Probe(KEYS)},
     "v2/repository/models/NAME/load": {"POST": Probe(LOGIN, harms=True)},
     "v2/repository/models/NAME/unload": {"POST": Probe(LOGIN, harms=True)},
