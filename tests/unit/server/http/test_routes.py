@@ -463,6 +463,31 @@ def test_callers_get_what_is_theirs(
             assert caller == USER or "unfinished cell" not in answer.text, context
 
 
+def spellings(path: str) -> list[str]:
+    """Return other ways to write a path, which may lead to the same route or to none."""
+    head, name, tail = path.partition("walked")
+    encoded = f"{head}%77alked{tail}"
+    return [f"{path}/", f"/{path}", f"./{path}", encoded, f"{encoded}/", path.replace("/", "//", 1),
+            path.upper(), f"{path}%00", f"{path};x=1", f"{head}neighbour/../{name}{tail}",
+            f"{head}neighbour%2F..%2F{name}{tail}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("route", [route for route in EXPECTED if "NAME" in route])
+def test_other_spellings_of_a_path_are_no_way_in(
+    callers: dict[str, httpx.Client], route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked"})
+    for caller in (FOREIGN, REVOKED, OTHER):
+        for spelling in spellings(path):
+            for method, probe in EXPECTED[route].items():
+                if caller in probe.callers:
+                    continue
+                # As it is: a client would write the path in its own way.
+                url = httpx.URL(callers[caller].base_url, raw_path=f"/easymlnb/{spelling}".encode())
+                answer = callers[caller].request(method, url, **probe.send)
+                assert answer.status_code in (*REFUSED, 400), (caller, method, spelling)
+
+
 @pytest.mark.parametrize("route", [route for route in EXPECTED if route not in (".*", "link")])
 def test_options_name_the_methods_and_nothing_else(
     callers: dict[str, httpx.Client], route: str
