@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from easymlnb.contract.errors import ModelUnsupported
 from easymlnb.contract.spec import NAME
@@ -184,7 +184,7 @@ def _example(model: Path, taken: ModelInput) -> dict[str, Any] | None:
     return None
 
 
-def _are_lists(rows: Any) -> bool:
+def _are_lists(rows: Any) -> TypeGuard[list[list[Any]]]:
     return isinstance(rows, list) and bool(rows) and all(isinstance(row, list) for row in rows)
 
 

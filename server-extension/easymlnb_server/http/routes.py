@@ -86,7 +86,7 @@ from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.protocols.oip.handlers import oip_routes
 from easymlnb_server.protocols.oip.operations import OPERATIONS as OIP
-from easymlnb_server.protocols.oip.stream_handlers import stream_routes
+from easymlnb_server.protocols.oip.streams.handlers import stream_routes
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,

@@ -206,7 +206,7 @@ def test_what_is_no_model_is_refused_with_a_sentence(tmp_path: Path) -> None:
     (good / "MLmodel").write_bytes(b"\x00\xff")
     refused(good, "not valid YAML")
     (good / "MLmodel").write_text("- a list")
-    refused(good, "")
+    refused(good, "no flavor")
     (good / "MLmodel").write_text("{")
     refused(good, "not valid YAML")
 

@@ -33,7 +33,7 @@ from easymlnb_server.protocols.mcp import errors as mcp
 from easymlnb_server.protocols.mlflow.handlers import InvocationsHandler
 from easymlnb_server.protocols.oip.handlers import InferHandler
 from easymlnb_server.protocols.oip.rpc.codes import code_of
-from easymlnb_server.protocols.oip.stream_handlers import GenerateHandler, InferStreamHandler
+from easymlnb_server.protocols.oip.streams.handlers import GenerateHandler, InferStreamHandler
 from support.fastpath_server import Client, serving
 
 CODE = grpc.StatusCode

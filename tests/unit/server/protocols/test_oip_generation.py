@@ -10,8 +10,8 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb.services.schema import Schema
 from easymlnb_server.observability.metrics import CallMetrics
-from easymlnb_server.protocols.oip import events, generation
 from easymlnb_server.protocols.oip.statistics import ModelStatistics
+from easymlnb_server.protocols.oip.streams import events, generation
 from easymlnb_server.services.models import Target
 
 

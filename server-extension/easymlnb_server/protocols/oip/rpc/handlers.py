@@ -1,25 +1,56 @@
 """The calls of the protocol over gRPC, each with the checks of a request by HTTP."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import grpc.aio
 import msgspec
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPServerRequest,
+    RequestStartLine,
+)
 from tornado.web import Application
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, Forbidden, InternalError
+from easymlnb.contract.errors import (
+    BadRequest,
+    CallCancelled,
+    EasyMLNBError,
+    Forbidden,
+    InternalError,
+    NotLoggedIn,
+    TooLarge,
+)
+from easymlnb.contract.worker_protocol import LARGE
+from easymlnb_server.calls import options
+from easymlnb_server.calls.handlers import VERSION
+from easymlnb_server.calls.invoker import settle
+from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, Entry
 from easymlnb_server.context import ServerContext
-from easymlnb_server.http.base import NO_KEYS
+from easymlnb_server.dispatch.bodies import Body, FileBody
+from easymlnb_server.dispatch.call import CallResult
+from easymlnb_server.http.base import NO_KEYS, REQUEST_ID, EasyHandler
+from easymlnb_server.http.fastpath.eligibility import Eligibility
+from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.grants import Scope
 from easymlnb_server.protocols.oip import models
+from easymlnb_server.protocols.oip.framing import Inference
+from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods
-from easymlnb_server.protocols.oip.rpc.senders import Items, Login, Sender
+from easymlnb_server.protocols.oip.rpc.results import Items, to_message
+from easymlnb_server.services.registry import Selection
+from easymlnb_server.uploads.handlers import owner_of
 
 OPEN = frozenset(("ServerLive", "ServerReady"))
 """Calls without a login, as probes have none."""
@@ -27,6 +58,168 @@ OPEN = frozenset(("ServerLive", "ServerReady"))
 STREAMS = "ModelStreamInfer"
 
 log = logging.getLogger("easymlnb.requests")
+
+HEADERS = frozenset(
+    (
+        *("authorization", "x-api-key", "x-request-id", "x-timeout", "x-priority"),
+        *("x-easymlnb-version", "traceparent", "tracestate"),
+    )
+)
+"""Metadata that means the same as a header of a request."""
+
+
+class _Connection(HTTPConnection):
+    """The part of a connection that a handler uses before it writes."""
+
+    class context:
+        remote_ip = ""
+        protocol = "http"
+
+    def set_close_callback(self, callback: Any) -> None:
+        """Do nothing: gRPC cancels the call's task."""
+
+
+class _LoginHandler(OipHandler):
+    """Identifies who sends a call, as every handler does; it never writes a response."""
+
+    key_scopes: ClassVar = {"POST": MODELS}
+
+    def on_anonymous(self) -> None:
+        raise NotLoggedIn
+
+
+class Login:
+    """Finds out who sends a call, from its metadata."""
+
+    def __init__(self, application: Application, state: ServerContext) -> None:
+        self._application = application
+        self._state = state
+        self._eligibility = Eligibility(state, application.settings)
+
+    def find(self, metadata: Any) -> "Sender | None":
+        """Return the sender, if that is known without a request to the Hub."""
+        headers = _headers(metadata)
+        known = None
+        with contextlib.suppress(EasyMLNBError):
+            known = self._eligibility.find_caller(headers)
+        if known is None:
+            return None
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+        return Sender(self._state, known.caller, known.owner, request_id, headers)
+
+    async def identify(self, metadata: Any) -> "Sender":
+        """Return the sender; raises ``NotLoggedIn``, ..."""
+        headers = _headers(metadata)
+        request = HTTPServerRequest(
+            start_line=RequestStartLine("POST", "/", "HTTP/1.1"),
+            headers=HTTPHeaders(headers),
+            connection=_Connection(),
+        )
+        handler = _LoginHandler(self._application, request)
+        handler.path_args, handler.path_kwargs = [], {}
+        await EasyHandler.prepare(handler)
+        if handler.caller is None:
+            raise NotLoggedIn
+        return Sender(self._state, handler.caller, owner_of(handler), handler.request_id, headers)
+
+
+def _headers(metadata: Any) -> dict[str, str]:
+    headers = {"host": "localhost"}
+    for name, value in metadata or ():
+        if name in HEADERS and isinstance(value, str):
+            headers[name] = value
+    return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends calls. ``owner`` is the key of their owner; ``headers`` have lower-case names."""
+
+    state: ServerContext
+    caller: Caller
+    owner: str
+    request_id: str
+    headers: Mapping[str, str]
+
+    async def record(self, action: str, target: str) -> None:
+        """Record an event of the sender in the audit log."""
+        await self.state.audit.record(
+            action, target, caller=self.caller, request_id=self.request_id
+        )
+
+    async def infer(self, request: Any, left: float | None, items: Items | None = None) -> Any:
+        """Return the response to a request.
+
+        ``left`` are the seconds until the caller's deadline. With ``items``, those of a streaming
+        service go there, and the response is ``None``.
+        """
+        received = time.monotonic()
+        body, inference = translation.to_body(request)
+        await self._admit(request, len(body), streams=items is not None)
+        spooled = await self._spooled(body)
+        call = self._call(request, spooled, inference, left, received)
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        try:
+            if call.version:
+                await self.state.services.wake(call.service, call.version)
+            invocation = self.state.invoker.start(call, settle(done), items)
+            if items is not None:
+                items.invocation = invocation
+            try:
+                result = await done
+            except asyncio.CancelledError:
+                invocation.stop(CallCancelled())
+                raise
+        finally:
+            if isinstance(spooled, FileBody) and spooled.file is not None:
+                spooled.file.close()
+        return await to_message(result, invocation.target, inference.id)
+
+    def _call(
+        self, request: Any, body: Body, inference: Inference, left: float | None, received: float
+    ) -> CallRequest:
+        headers = HTTPHeaders(self.headers)
+        limit = min(inference.timeout, float("inf") if left is None else left)
+        return CallRequest(
+            service=request.model_name,
+            body=body,
+            content_type=inference.content_type,
+            accept=inference.accept,
+            caller=self.caller,
+            owner=self.owner,
+            request_id=self.request_id,
+            headers=headers,
+            received=received,
+            began=time.monotonic(),
+            timeout=max(options.timeout(headers, limit), MIN_TIMEOUT),
+            low_priority=inference.low_priority or options.is_low_priority(headers),
+            entry=Entry.OIP,
+            version=request.model_version or headers.get(VERSION, "").strip(),
+        )
+
+    async def _admit(self, request: Any, size: int, *, streams: bool) -> None:
+        """Raise why a call is refused before its body is stored."""
+        key = self.caller.key
+        if key is not None and Scope.CALL not in key.scopes:
+            raise Forbidden(f"This API key lacks the scope {str(Scope.CALL)!r}.")
+        name, version, invoker = request.model_name, request.model_version, self.state.invoker
+        spec = invoker.find(name, self.caller).spec
+        if version:
+            await self.state.services.wake(name, version)
+            spec = invoker.find(name, self.caller, selection=Selection(version=version)).spec
+        models.check_plain(spec, stream=streams)
+        limit = self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
+        if size > limit:
+            raise TooLarge(f"The request of {size:,} bytes is over the limit of {limit:,} bytes.")
+
+    async def _spooled(self, body: bytes) -> Body:
+        if len(body) <= LARGE:
+            return body
+        file = self.state.spool.create(len(body))
+        await asyncio.to_thread(file.write, body)
+        return FileBody(file=file)
+
 
 Unary = Callable[[Sender, Any, Any], Awaitable[Any]]
 """A call with one request and one response."""
@@ -71,11 +264,13 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
             return grpc.unary_unary_rpc_method_handler(method.run, **method.kinds)
         sender = self._login.find(details.invocation_metadata)
         if method.name == STREAMS:
-            run = partial(self._streams, sender, method.run)
-            return grpc.stream_stream_rpc_method_handler(run, **method.kinds)
+            return grpc.stream_stream_rpc_method_handler(
+                partial(self._streams, sender, method.run), **method.kinds
+            )
         if sender is not None:
-            run = partial(_guarded, method.run, sender)
-            return grpc.unary_unary_rpc_method_handler(run, **method.kinds)
+            return grpc.unary_unary_rpc_method_handler(
+                partial(_guarded, method.run, sender), **method.kinds
+            )
         return grpc.stream_unary_rpc_method_handler(
             partial(self._identified, method.run), **method.kinds
         )

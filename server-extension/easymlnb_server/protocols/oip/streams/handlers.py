@@ -14,10 +14,11 @@ from easymlnb_server.calls.responses import Items
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
-from easymlnb_server.protocols.oip import events, generation, models
-from easymlnb_server.protocols.oip.events import InferenceEvents, Written
+from easymlnb_server.protocols.oip import models
 from easymlnb_server.protocols.oip.framing import JSON
 from easymlnb_server.protocols.oip.handlers import InferHandler, body_content
+from easymlnb_server.protocols.oip.streams import events, generation
+from easymlnb_server.protocols.oip.streams.events import InferenceEvents, Written
 from easymlnb_server.services.models import Target
 
 
