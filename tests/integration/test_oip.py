@@ -291,7 +291,7 @@ def test_streams_by_events(server: RunningServer) -> None:
     (whole,) = data_of(post("oip_add", a))
     assert whole["outputs"][0]["data"] == [4.5]
     refused = post("oip_count")
-    assert refused.status_code == 400 and "no input 'to'" in refused.json()["error"]
+    assert refused.status_code == 400 and "to: A value is required" in refused.json()["error"]
 
 
 def test_texts(server: RunningServer) -> None:
