@@ -477,15 +477,15 @@ def test_other_spellings_of_a_path_are_no_way_in(
     callers: dict[str, httpx.Client], route: str
 ) -> None:
     path = example(route, {**EXAMPLES, "NAME": "walked"})
-    for caller in (FOREIGN, REVOKED, OTHER):
-        for spelling in spellings(path):
-            for method, probe in EXPECTED[route].items():
-                if caller in probe.callers:
-                    continue
-                # As it is: a client would write the path in its own way.
-                url = httpx.URL(callers[caller].base_url, raw_path=f"/easymlnb/{spelling}".encode())
-                answer = callers[caller].request(method, url, **probe.send)
-                assert answer.status_code in (*REFUSED, 400), (caller, method, spelling)
+    client = callers[FOREIGN]
+    for spelling in spellings(path):
+        for method, probe in EXPECTED[route].items():
+            if FOREIGN in probe.callers:
+                continue
+            # As it is: a client would write the path in its own way.
+            url = httpx.URL(client.base_url, raw_path=f"/easymlnb/{spelling}".encode())
+            answer = client.request(method, url, **probe.send)
+            assert answer.status_code in (*REFUSED, 400), (method, spelling)
 
 
 @pytest.mark.parametrize("route", [route for route in EXPECTED if route not in (".*", "link")])
