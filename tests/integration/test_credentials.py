@@ -68,9 +68,11 @@ def cli(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(
+    database: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("credentials")
-    with running_server(folder, options=("--log-level=DEBUG",)) as made:
+    with running_server(folder, options=("--log-level=DEBUG", *database)) as made:
         for service in ("keyed", "keyed_async"):
             sent = cli(made, "set", service, "DB", value=f"{CANARY}\n")
             assert sent.returncode == 0, sent.stderr
@@ -104,7 +106,7 @@ def test_live_cells_have_them_too(server: RunningServer) -> None:
         kernel.close()
 
 
-def test_no_value_is_found_anywhere(server: RunningServer) -> None:
+def test_no_value_is_found_anywhere(server: RunningServer, database: tuple[str, ...]) -> None:
     for how in ("length", "raise", "progress"):
         server.http.post(
             "services/keyed/call", json={"how": how}, headers={"Accept": "text/event-stream"}
@@ -129,6 +131,13 @@ def test_no_value_is_found_anywhere(server: RunningServer) -> None:
     listed = cli(server, "list", "keyed", "--json")
     assert [one["name"] for one in json.loads(listed.stdout)] == ["DB"]
     answers.append(listed.stdout + listed.stderr)
+    program = Path(sys.executable).with_name("easymlnb")
+    saved = subprocess.run(
+        [program, "backup", server.folder / "saved.tar", *database],
+        env=server.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert saved.returncode == 0, saved.stderr
+    answers.append(saved.stdout + saved.stderr)
     needles = forms(CANARY)
     for answer in answers:
         assert not [needle for needle in needles if needle.decode() in answer]
@@ -162,11 +171,12 @@ def forms(value: str) -> list[bytes]:
 def files_with(folder: Path, needles: list[bytes]) -> list[str]:
     """Return the files that contain a value: state, logs, kernels' files, histories."""
     database = folder / "data" / "easymlnb" / "easymlnb.sqlite"
-    with sqlite3.connect(database) as connection:
-        connection.execute("PRAGMA wal_checkpoint")
-    connection.close()
+    if database.exists():  # a backup has the rows of another one
+        with sqlite3.connect(database) as connection:
+            connection.execute("PRAGMA wal_checkpoint")
+        connection.close()
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert database in files and len(files) > 10
+    assert b"keyed_async" in (folder / "saved.tar").read_bytes() and len(files) > 10
     return [str(path) for path in files if any(needle in path.read_bytes() for needle in needles)]
 
 
