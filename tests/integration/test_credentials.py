@@ -140,8 +140,9 @@ def test_no_value_is_found_anywhere(server: RunningServer, database: tuple[str, 
     )  # fmt: skip
     assert saved.returncode == 0, saved.stderr
     answers.append(saved.stdout + saved.stderr)
-    tables = (data.decode() for data in tables_of(backup))
-    assert any('"name":"keyed_async"' in text for text in (answers := [*answers, *tables]))
+    tables = [data.decode() for data in tables_of(backup)]
+    assert any('"name":"keyed_async"' in text for text in tables)
+    answers += tables
     needles = forms(CANARY)
     for answer in answers:
         assert not [needle for needle in needles if needle.decode() in answer]
