@@ -37,6 +37,7 @@ WINDOW = 2.5
 """Maximum seconds between the first change and the kill; a step of a promotion takes one second."""
 STEPS = [10, 30, 60, 80, 100]
 WAIT = 120.0
+OPTIONS = ("--EasyMLNB.keep_versions=0",)
 
 Step = Callable[[], None]
 
@@ -167,7 +168,6 @@ class Promoting(Changes):
         self.path, self.reached = f"services/climb/promotions/{started['id']}", 1
 
     def check(self) -> None:
-        traffic = self.send("GET", "services/climb/traffic", 200)
         listed = self.send("GET", "services/climb/promotions", 200)["promotions"]
         found = listed[0] if listed else None
         if self.path:  # an acknowledged start, and each step that was seen
@@ -177,9 +177,10 @@ class Promoting(Changes):
         active = [one for one in listed if one["state"] == "running"]
         assert len(active) <= 1, listed
         if found is not None and found == (active or [found])[0]:
+            traffic = self.send("GET", "services/climb/traffic", 200)
             again = self.send("GET", f"services/climb/promotions/{found['id']}", 200)
             weights = traffic["weights"]
-            # The next step may come between these requests.
+            # The next step may come before or after the traffic was read.
             steps = {found["percent"], again["percent"]}
             assert weights.get(str(found["version"]), 0) in steps, (traffic, found, again)
             self.path, self.reached = f"services/climb/promotions/{found['id']}", again["step"]
@@ -243,7 +244,7 @@ class Keys(Changes):
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[RunningServer]:
-    with running_server(folder, *_first()) as server:
+    with running_server(folder, *_first(), options=OPTIONS) as server:
         yield _staged(server)
     (file,) = folder.rglob("easymlnb.sqlite")
     connection = sqlite3.connect(file)
@@ -255,8 +256,8 @@ def sqlite(folder: Path) -> Iterator[RunningServer]:
 @contextmanager
 def postgresql(folder: Path) -> Iterator[RunningServer]:
     with running() as postgres:
-        option = f"--EasyMLNB.database_url={postgres.create()}"
-        with running_server(folder, *_first(), options=(option,)) as server:
+        options = (*OPTIONS, f"--EasyMLNB.database_url={postgres.create()}")
+        with running_server(folder, *_first(), options=options) as server:
             yield _staged(server)
 
 
