@@ -76,7 +76,7 @@ class Changes:
 class Publishing(Changes):
     """New versions of a service."""
 
-    number = 0
+    number = 1  # the one that is there at first
 
     def __init__(self, server: RunningServer, chance: random.Random) -> None:
         super().__init__(server, chance)
