@@ -1,5 +1,6 @@
 """``easymlnb versions|traffic|promote|rollback``: which versions answer the calls of a service."""
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -172,9 +173,12 @@ def _pair(text: str, example: str) -> tuple[str, str]:
 
 def _number(key: str, text: str) -> tuple[str, float]:
     try:
-        return key, float(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a number.") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"{text!r} is not a number.")
+    return key, number
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -122,7 +122,7 @@ def _weights(
             f"The weights add up to {total:.12g}. Use percentages that add up to 100, such as "
             f"{EXAMPLE}."
         )
-    return {number: weights[number] for number in sorted(weights) if weights[number] > 0}
+    return {number: weights[number] for number in sorted(weights) if weights[number] > TOLERANCE}
 
 
 def _aliases(given: Mapping[str, int | str], versions: Collection[int]) -> dict[str, int]:

@@ -81,6 +81,7 @@ def test_traffic_is_shown_and_changed_from_the_state_that_was_read(server: Traff
     [
         (("traffic", "f", "3"), "'3' has no '='"),
         (("traffic", "f", "3=half"), "'half' is not a number"),
+        (("traffic", "f", "3=nan"), "'nan' is not a number"),
         (("traffic", "f", "--alias", "candidate"), "'candidate' has no '='"),
         (("traffic", "f", "--shadow", "4"), "'4' has no '='"),
         (("promote", "f", "4", "--steps", "5,x"), "'x' is not a number"),
