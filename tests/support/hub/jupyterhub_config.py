@@ -79,6 +79,7 @@ PLACEMENTS = {
     "single": {"profile": "cpu"},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
     "short": {"profile": "cpu", "idle": "3s", "lifetime": "20s"},
+    "files": {"profile": "cpu", "max_workers": 2, "slots": 2, "shared_files": True},
 }
 LANES = {
     "jobs": {"workers": 2},
@@ -88,7 +89,11 @@ LANES = {
     "unknown": {"workers": 1, "placement": "unknown"},
     "nowhere": {"workers": 1, "placement": "nowhere"},
 }
-OPTIONS = {"ivan": ["--EasyMLNB.orphan_timeout=2"], "erin": ["--EasyMLNB.orphan_timeout=180"]}
+OPTIONS = {
+    "ivan": ["--EasyMLNB.orphan_timeout=2"],
+    "erin": ["--EasyMLNB.orphan_timeout=180"],
+    "judy": [f"--EasyMLNB.environment_wheelhouse={FOLDER}/wheelhouse"],
+}
 """Additional configuration of the servers of some users."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {
