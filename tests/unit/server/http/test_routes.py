@@ -223,7 +223,11 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/events": {"POST": Probe(LOGIN, 400)},
     "node": {"GET": Probe(LOGIN)},
     "node/kernels": {"POST": Probe(LOGIN, 400)},
-    "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "node/kernels/KERNEL": {
+        "GET": Probe(LOGIN, 404),
+        "PATCH": Probe(LOGIN, 404),
+        "DELETE": Probe(LOGIN, 404),
+    },
     "node/kernels/KERNEL/channels": {"GET": Probe(LOGIN, 404)},
     "services/NAME/traffic": {"GET": Probe(LOGIN), "PUT": Probe(LOGIN, 400)},
     "services/NAME/rollback": {"POST": Probe(LOGIN, 409)},
