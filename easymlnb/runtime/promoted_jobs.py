@@ -76,7 +76,7 @@ class Promotion:
             call = self._call
             if call is None or call.id != message.id or self.job is not None:
                 return None
-            call.job, call.attempt = message.job, message.attempt
+            call.job, call.attempt, call.progress = message.job, message.attempt, True
             self.job = PromotedJob(call, self._emit_anywhere, self._log)
         # The main thread attaches as soon as it runs Python again.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)

@@ -46,6 +46,13 @@ def steady(folder: str) -> str:
         (Path(folder) / "ended").touch()
     return "it went on"
 
+@ml.service(timeout=120)
+def gradual(folder: str) -> str:
+    print("it began")
+    result = steady(folder)
+    print("it ends")
+    return result
+
 @ml.service
 def parts(folder: str) -> Iterator[str]:
     yield "the first part"
@@ -97,6 +104,28 @@ def test_a_job_survives_a_reload(apps: RunningServer, chromium: Any, tmp_path: P
         page.get_by_text("patience pays").first.wait_for()
         page.get_by_role("button", name="Remove").click()
         page.locator(".em-job").wait_for(state="detached")
+
+
+def test_a_running_call_becomes_a_job_and_is_not_run_again(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/gradual")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        page.get_by_role("button", name="Run in background").click()
+        page.get_by_text("The call continues as the job").wait_for(timeout=60_000)
+        page.get_by_role("link", name="Open job").wait_for()
+        page.reload()
+        page.get_by_role("link", name="Open job").wait_for(timeout=60_000)
+        (tmp_path / "go").touch()
+        page.get_by_role("button", name="Show result").click(timeout=60_000)
+        page.get_by_text("it went on").first.wait_for()
+    assert (tmp_path / "runs").read_text() == "run "
+    (job,) = apps.http.get("jobs", params={"service": "gradual"}).json()["jobs"]
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    assert apps.http.get(f"jobs/{job['id']}/log").text == "it began\nit ends\n"
 
 
 def test_a_call_goes_on_without_its_page(

@@ -50,6 +50,8 @@ from easymlnb_server.jobs.handlers import (
     RetryJobHandler,
     SubmitHandler,
 )
+from easymlnb_server.jobs.handover_handlers import OPERATIONS as HAND_OVER
+from easymlnb_server.jobs.handover_handlers import CallToJobHandler
 from easymlnb_server.jobs.operations import OPERATIONS as JOBS
 from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
@@ -186,6 +188,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **HAND_OVER,
     **JOBS,
     **BATCHES,
     **TRAINING,
@@ -270,6 +273,7 @@ def _common_routes(name: str) -> Routes:
         (r"uploads", DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
+        (rf"calls/{REQUEST}/job", CallToJobHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
         (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
         *_apps("apps", name, False),

@@ -149,6 +149,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
         "DELETE": Probe((PASS,), harms=True),
     },
     "calls/REQUEST": {"DELETE": Probe((*PASSES, *KEYS), 404)},
+    "calls/REQUEST/job": {"POST": Probe((*PASSES, USER), 404)},
     "bundles/BUNDLE": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "bundles/BUNDLE/notebook": {"GET": Probe(LOGIN, 404)},
     **{at.format(at="apps/NAME"): found for at, found in OF_PLACES.items()},
