@@ -88,6 +88,11 @@ class JobRun:
     def cancelled(self) -> bool:
         return self._cancel.is_set()
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the function was asked to stop, which may leave processes and memory behind."""
+        return self.cancelled or self._overdue
+
     async def wait_cancelled(self) -> None:
         await self._cancel.wait()
 
