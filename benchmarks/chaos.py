@@ -62,7 +62,7 @@ PAUSES = (0.3, 1.2)
 """Seconds between two disturbances."""
 
 LONGEST_PAUSE = 10.0
-"""Seconds without any finished function after which the next disturbance comes anyway."""
+"""Seconds without enough finished functions after which the next disturbance comes anyway."""
 
 PLAIN = 0.1
 """Share of the jobs that begin as plain calls."""
@@ -230,11 +230,12 @@ class Submissions:
             self.answered += 1
 
 
-def _wait_for_work(file: Path) -> None:
-    """Wait a moment, and until a function has run to its end: kernels must have time to start."""
-    size, until = file.stat().st_size, time.monotonic() + LONGEST_PAUSE
+def _wait_for_work(file: Path, runs: int) -> None:
+    """Wait a moment, and until functions have run to their end: kernels must have time to start."""
+    wanted = len(file.read_text().split()) + random.randint(1, 2 * runs - 1)
+    until = time.monotonic() + LONGEST_PAUSE * runs
     time.sleep(random.uniform(*PAUSES))
-    while file.stat().st_size == size and time.monotonic() < until:
+    while len(file.read_text().split()) < wanted and time.monotonic() < until:
         time.sleep(0.1)
 
 
@@ -266,7 +267,7 @@ def end_of(world: World, id: str) -> dict[str, Any]:
     return found | {"successes": max(succeeded, told)}
 
 
-def run(world: World, count: int, folder: Path) -> bool:
+def run(world: World, count: int, folder: Path, runs: int = 1) -> bool:
     """Submit and disturb at the same time; print the outcome, and return whether all is well."""
     file = folder / "marks"
     file.touch()
@@ -276,7 +277,7 @@ def run(world: World, count: int, folder: Path) -> bool:
     done: Counter[str] = Counter()
     said = began
     while submissions.thread.is_alive() or queued(world) > KERNELS:
-        _wait_for_work(file)
+        _wait_for_work(file, runs)
         done[world.disturb()] += 1
         if time.monotonic() - said > 60:
             said = time.monotonic()
@@ -319,6 +320,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="Only this one.")
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=1,
+        help="Functions that end between two disturbances, on average.",
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     good = True
@@ -327,7 +334,7 @@ def main() -> int:
             random.seed(given.seed)
             with tempfile.TemporaryDirectory() as path, make(Path(path)) as world:
                 print(f"{name}, {given.jobs} jobs:", flush=True)
-                good = run(world, given.jobs, Path(path)) and good
+                good = run(world, given.jobs, Path(path), given.runs) and good
     return 0 if good else 1
 
 
