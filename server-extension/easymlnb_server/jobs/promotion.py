@@ -82,8 +82,8 @@ async def hand_over(jobs: Jobs, call: Invocation, submission: Submission) -> Job
         job = await jobs.promote(call, submission)
     except BaseException as error:
         if call.handle is None:  # it was detached, so nothing else answers its caller
-            known = isinstance(error, EasyMLNBError)
-            call.answer(CallResult(error=error if known else InternalError()))
+            public = error if isinstance(error, EasyMLNBError) else InternalError()
+            call.answer(CallResult(error=public))
         raise
     if job is None:
         raise CallNotFound if call.handle is None else LaneFull
