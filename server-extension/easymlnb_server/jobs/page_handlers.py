@@ -85,6 +85,7 @@ class JobPageHandler(JobPageBase):
             job=details,
             log=log[start:].decode(errors="replace"),
             cut=start,
+            end=len(log),
             last=events[-1].n if events else 0,
             active=not job.state.ended,
             curves=_curves(details.metrics),
