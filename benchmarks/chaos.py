@@ -11,6 +11,7 @@ jobs begin as plain calls.
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -197,8 +198,10 @@ def postgresql(folder: Path) -> Iterator[World]:
 class Submissions:
     """Submits jobs one after the other, and collects the ids that a server has confirmed."""
 
-    def __init__(self, world: World, count: int, file: Path) -> None:
+    def __init__(self, world: World, count: int, file: Path, seconds: float) -> None:
         self.ids: list[str] = []
+        self.sent = 0
+        self._until = time.monotonic() + seconds
         self.answered = 0
         self._world = world
         self._count = count
@@ -207,6 +210,9 @@ class Submissions:
 
     def _run(self) -> None:
         for number in range(self._count):
+            if time.monotonic() > self._until:
+                return
+            self.sent += 1
             plain = random.random() < PLAIN
             seconds = random.uniform(*(CALL_SECONDS if plain else JOB_SECONDS))
             values = {"number": number, "seconds": seconds, "file": self._file}
@@ -267,12 +273,12 @@ def end_of(world: World, id: str) -> dict[str, Any]:
     return found | {"successes": max(succeeded, told)}
 
 
-def run(world: World, count: int, folder: Path, runs: int = 1) -> bool:
+def run(world: World, count: int, folder: Path, runs: int = 1, seconds: float = math.inf) -> bool:
     """Submit and disturb at the same time; print the outcome, and return whether all is well."""
     file = folder / "marks"
     file.touch()
     began = time.monotonic()
-    submissions = Submissions(world, count, file)
+    submissions = Submissions(world, count, file, seconds)
     submissions.thread.start()
     done: Counter[str] = Counter()
     said = began
@@ -284,7 +290,7 @@ def run(world: World, count: int, folder: Path, runs: int = 1) -> bool:
             ran = len(file.read_text().split())
             print(f"  {said - began:.0f} s: {ran} runs, {sum(done.values())} faults", flush=True)
     world.settle()
-    assert len(submissions.ids) + submissions.answered == count, "a request was refused"
+    assert len(submissions.ids) + submissions.answered == submissions.sent, "a request was refused"
     ends = {id: end_of(world, id) for id in submissions.ids}
     print(f"  {world.takeovers} times another server process took over")
     return report(ends, submissions, done, Counter(file.read_text().split()), began)
@@ -326,6 +332,9 @@ def main() -> int:
         default=1,
         help="Functions that end between two disturbances, on average.",
     )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="Submit no longer than that."
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     good = True
@@ -334,7 +343,8 @@ def main() -> int:
             random.seed(given.seed)
             with tempfile.TemporaryDirectory() as path, make(Path(path)) as world:
                 print(f"{name}, {given.jobs} jobs:", flush=True)
-                good = run(world, given.jobs, Path(path), given.runs) and good
+                seconds = 60 * given.minutes
+                good = run(world, given.jobs, Path(path), given.runs, seconds) and good
     return 0 if good else 1
 
 
