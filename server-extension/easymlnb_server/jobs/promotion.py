@@ -58,6 +58,8 @@ def _check_movable(jobs: Jobs, call: Invocation, submission: Submission) -> None
     why = ""
     if not _runs_alone(spec):
         why = "it shares its worker with other calls"
+    elif spec.training is not None:
+        why = "trainings begin as jobs"
     elif request.live or request.operation or request.entry is not Entry.HTTP:
         why = "only calls of published services over HTTP can"
     elif isinstance(request.body, FileBody) and request.body.file is not None:

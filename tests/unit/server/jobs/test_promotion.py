@@ -138,6 +138,7 @@ async def test_a_call_that_is_handed_over_ends_for_its_caller() -> None:
     [
         ({"batch": Batch()}, {}, "jobs", "shares its worker"),
         ({"stream": True}, {}, "jobs", "shares its worker"),
+        ({"training": Training(model="m")}, {}, "jobs", "trainings begin as jobs"),
         ({}, {"live": True}, "jobs", "only calls of published services"),
         ({}, {"entry": Entry.MCP}, "jobs", "only calls of published services"),
         ({}, {"body": FileBody(b"", object())}, "jobs", "its body is too large"),  # type: ignore[arg-type]
