@@ -35,6 +35,7 @@ from easymlnb.contract.spec import NOT_RECORDED, VIEW, ServiceSpec
 from easymlnb.forms.call_protocol import (
     Event,
     Failed,
+    HandOver,
     Item,
     JobStatus,
     Progress,
@@ -315,6 +316,22 @@ class HttpCaller:
         path = f"services/{url_path(self.name)}/view"
         submit = {"path": path, "content": json.dumps(values).encode(), "headers": headers}
         return self._follow(HttpJob(self.request, "", submit, on_status))
+
+    def hand_over(self, call: str, on_done: Callable[[HandOver], None]) -> None:
+        """Let a running call continue as a job; see ``JobCaller``."""
+        shared_loop().start(self._hand_over(call, on_done))
+
+    async def _hand_over(self, call: str, on_done: Callable[[HandOver], None]) -> None:
+        try:
+            response = await self.request("POST", f"calls/{call}/job")
+            if response.status_code == 202:
+                done = HandOver(str(response.json()["id"]))
+            else:
+                problem = _rejection(response.content, call).message
+                done = HandOver("", problem, may_restart=response.status_code == 400)
+        except (httpx.HTTPError, httpx.StreamError, ValueError, KeyError):
+            done = HandOver("", "The server cannot be reached. Try again.")
+        on_done(done)
 
     def follow_job(self, id: str, on_status: Callable[[JobStatus], None]) -> HttpJob:
         """Follow a job of this service; see ``JobCaller``."""

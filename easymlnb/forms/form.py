@@ -12,6 +12,7 @@ from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
+from easymlnb.forms.call_hand_over import CallHandOver
 from easymlnb.forms.call_monitor import CallMonitor, CallUpdate
 from easymlnb.forms.call_protocol import (
     Caller,
@@ -161,20 +162,28 @@ class Form:
         return cards
 
     def run_in_background(self) -> None:
-        """Run the call as a job; one that runs already is stopped and starts again as a job."""
-        assert self.jobs is not None
-        if self._monitor is not None:
-            values = self._call.values
-            self.stop()
+        """Run the call as a job; one that runs already continues as a job."""
+        assert self.jobs is not None and isinstance(self._caller, JobCaller)
+        if (monitor := self._monitor) is not None:
+            moving = CallHandOver(self._caller, self.jobs, self.run_bar, self._restart_as_job)
+            moving.start(
+                self._running,
+                self._call.values,
+                lambda: self._monitor is monitor and not self.context.closed,
+            )
         elif self.context.uploading:
             self.run_bar.end(UPLOAD_FIRST, wrong=True)
-            return
         elif self.is_valid():
-            values = self.values()
-        else:
-            return
+            self._start_job(self.values())
+
+    def _start_job(self, values: dict[str, Any]) -> None:
+        assert self.jobs is not None
         self.code_panel.show(snippets(self.spec, values, self.url))
         self.jobs.start(values)
+
+    def _restart_as_job(self) -> None:
+        self.stop()
+        self._start_job(self._call.values)
 
     def _show_job(self, number: str) -> None:
         """Show the result of a job in place of that of the last call."""

@@ -303,6 +303,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "uploads": {"post": 404},
     "uploads/UPLOAD": {"get": 404, "put": 404, "delete": 404},
     "calls/REQUEST": {"delete": 404},
+    "calls/REQUEST/job": {"post": 404},
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
     f"comparisons/{ID}": {"get": 404, "delete": 404},
@@ -665,6 +666,7 @@ OPENED = {
     ("PUT", "uploads/UPLOAD"): 404,
     ("DELETE", "uploads/UPLOAD"): 404,
     ("DELETE", "calls/REQUEST"): 404,
+    ("POST", "calls/REQUEST/job"): 404,
 }
 """All that a pass opens, for its own service."""
 

@@ -81,6 +81,9 @@ class FakeKernel:
     def memory(self) -> int:
         return self.used if self.runs else 0
 
+    async def keep(self, seconds: float) -> None:
+        """It does not depend on its server."""
+
     async def save_record(self, bundle: str, token: str) -> None:
         self.notes.append((bundle, token))
 

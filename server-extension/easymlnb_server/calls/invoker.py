@@ -151,6 +151,10 @@ class Invocation:
             meter.leave(0.0)
         return handle
 
+    def answer(self, result: CallResult) -> None:
+        """Answer the caller of a call that was detached."""
+        self._on_done(self, result)
+
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
         self.streamed += len(body)
         if self._items is not None and isinstance(message, Item):

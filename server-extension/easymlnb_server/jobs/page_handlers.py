@@ -9,8 +9,9 @@ from tornado.escape import url_escape
 
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, number, states_named
+from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, states_named
 from easymlnb_server.jobs.models import STATES, JobShown
+from easymlnb_server.jobs.query import whole_number
 from easymlnb_server.openapi.document import HTML, Operation, ok
 from easymlnb_server.webhooks.responses import delivery_shown
 
@@ -77,7 +78,7 @@ class JobPageHandler(JobPageBase):
         job = await self.jobs.get(id, self.owner)
         details = await self.details(job)
         log = await self.jobs.log(job)
-        start = max(0, len(log) - int(number(self, "log", LOG_SHOWN, 2**31)))
+        start = max(0, len(log) - whole_number(self, "log", LOG_SHOWN, 0, 2**31))
         events = await asyncio.to_thread(self.jobs.repository.events, id)
         sent = await self.state.webhooks.deliveries(job_owner(self), job=id)
         self.job_page(
@@ -85,6 +86,7 @@ class JobPageHandler(JobPageBase):
             job=details,
             log=log[start:].decode(errors="replace"),
             cut=start,
+            end=len(log),
             last=events[-1].n if events else 0,
             active=not job.state.ended,
             curves=_curves(details.metrics),

@@ -80,12 +80,16 @@ PLACEMENTS = {
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
     "short": {"profile": "cpu", "idle": "3s", "lifetime": "20s"},
     "files": {"profile": "cpu", "max_workers": 2, "slots": 2, "shared_files": True},
+    "timed": {"profile": "cpu", "lifetime": "8h", "max_workers": 2, "time_option": "minutes"},
+    "minute": {"profile": "cpu", "lifetime": "1m", "max_workers": 2, "time_option": "minutes"},
 }
 LANES = {
     "jobs": {"workers": 2},
     "train": {"workers": 3, "placement": "gpu", "idle": 0},
     "impatient": {"workers": 1, "placement": "gpu", "idle": 0, "grace": 1},
     "short": {"workers": 1, "placement": "short"},
+    "timed": {"workers": 2, "placement": "timed", "idle": 0},
+    "minute": {"workers": 2, "placement": "minute", "idle": 0},
     "unknown": {"workers": 1, "placement": "unknown"},
     "nowhere": {"workers": 1, "placement": "nowhere"},
 }
@@ -135,6 +139,7 @@ def apply_user_options(spawner, options):
         spawner.environment["JUPYTER_CONFIG_PATH"] = f"{FOLDER}/lab"
     if hasattr(spawner, "req_gres"):
         spawner.req_partition, spawner.req_gres = partition, gres
+        spawner.req_runtime = str(int(options.get("minutes", 0)) or "")
         if name == "dies":
             spawner.batchspawner_singleuser_cmd = "/no/such/command"
     elif name == "dies":

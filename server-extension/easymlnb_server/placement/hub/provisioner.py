@@ -77,6 +77,11 @@ class HubProvisioner(KernelProvisionerBase):
     def has_process(self) -> bool:
         return self._remote is not None
 
+    def keep(self, seconds: float) -> None:
+        """Wait that long for a kernel whose connection is lost."""
+        if self._remote is not None:
+            self._remote.lost_after = max(self._remote.lost_after, seconds)
+
     async def poll(self) -> int | None:
         return self._remote.exit_code if self._remote is not None else 0
 

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import zmq
 from jupyter_client.manager import AsyncKernelManager
 
@@ -83,6 +84,10 @@ class NodeKernel:
     def touch(self) -> None:
         """Record that the owner exists."""
         self._owner_seen = time.monotonic()
+
+    def keep(self, seconds: float) -> None:
+        """Run for that long without the owner, for a call that has become a job."""
+        self.request = msgspec.structs.replace(self.request, stay=seconds)
 
     def open(self) -> None:
         """Forward messages; call it when the process runs."""

@@ -145,6 +145,28 @@ async def test_a_restart_continues_where_the_server_ended(world: World) -> None:
     assert {x for _, x in world.model.calls} == {4.0, 5.0}
 
 
+def record(world: World, call: StoredCall, number: int) -> None:
+    """Store a call that was flagged."""
+    file = world.store.files.put(call.encode())
+    row = RecordRow(
+        id=call.id, service="f", version="3", kind="flagged", request_id="r", caller="user ann",
+        reason="why", source="server", preview="x=2", status=200, code="", seconds=0.1, size=5,
+        file=file, time=float(number), expires=None,
+    )  # fmt: skip
+    world.store.recordings.add([row])
+
+
+async def test_a_hundred_recorded_calls_give_what_they_gave(world: World) -> None:
+    for number in range(100):
+        body = b'{"x": %d}' % (10 + number)
+        stored = StoredCall(id=f"{number:032d}", input=body, input_type="application/json")
+        record(world, stored, number)
+    row = await world.create(on="flagged")
+    found = await world.run(row.id)
+    assert (found.state, found.summary.outcomes) == ("succeeded", {"equal": 100})
+    assert len(world.model.calls) == 200
+
+
 async def test_recorded_calls_run_again_with_their_files(world: World) -> None:
     call = StoredCall(
         id="r" * 32, input=b'{"x": 2}', input_type="application/json", uploads=(("id", b"file"),)
@@ -153,16 +175,7 @@ async def test_recorded_calls_run_again_with_their_files(world: World) -> None:
         id="s" * 32, input=b'{"x": 1}', input_type="application/json", removed=("key",)
     )
     for number, one in enumerate((call, secret)):
-        world.store.recordings.add(
-            [
-                RecordRow(
-                    id=one.id, service="f", version="3", kind="flagged", request_id="r",
-                    caller="user ann", reason="why", source="server", preview="x=2", status=200,
-                    code="", seconds=0.1, size=5, file=world.store.files.put(one.encode()),
-                    time=float(number), expires=None,
-                )
-            ]
-        )  # fmt: skip
+        record(world, one, number)
     row = await world.create(on="flagged")
     found = await world.run(row.id)
     assert [item.outcome for item in found.items] == ["skipped", "different"]

@@ -254,6 +254,8 @@ async def test_a_node_that_is_gone_costs_nothing_once_there_is_a_checkpoint(worl
     world.kernels.made[3].taken = True
     world.kernels.made[3].die()  # without any checkpoint
     await until(lambda: world.job(other).state is State.FAILED)
+    error = world.job(other).error
+    assert error is not None and "ended before the job had saved a checkpoint" in error["message"]
 
 
 @in_world
