@@ -52,7 +52,11 @@ const STEPS = [
 const steps = () => state.template === "images" ? STEPS.filter(({ title }) => !["Columns", "Target"].includes(title)) : STEPS;
 
 function save() {
-  sessionStorage.setItem(SAVED, JSON.stringify(state));
+  try {
+    sessionStorage.setItem(SAVED, JSON.stringify(state));
+  } catch {
+    // The browser may block storage, or a table have too many columns for it: a reload starts again.
+  }
 }
 
 function restore() {
