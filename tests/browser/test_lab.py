@@ -40,7 +40,9 @@ def test_the_catalog_is_in_the_command_palette(page):
 
 def test_the_sidebar_lists_the_services_of_the_server(page, lab):
     listed = {
-        "services": [{"name": "roll", "title": "Roll <b>", "state": "ready", "version": 2, "live": 1}]
+        "services": [
+            {"name": "roll", "title": "Roll <b>", "state": "ready", "version": 2, "live": 1}
+        ]
     }
     page.evaluate("window.jupyterapp.shell.activateById('easymlnb-services')")
     sidebar = page.locator("#easymlnb-services")
