@@ -264,8 +264,8 @@ function showVersions() {
   const names = Object.keys(versions[0]?.metrics ?? {}).slice(0, 3);
   const rows = versions.map((one) => make("tr", {}, make("td", {}, `v${one.version}`), make("td", {}, one.version === model.production ? make("span", { class: "chip" }, make("span", { class: "dot good", "aria-hidden": "true" }), "predicts") : null),
     ...names.map((name) => make("td", { class: "num" }, name in one.metrics ? short(one.metrics[name]) : "")), make("td", {}, one.version === model.production ? null : make("button", { type: "button", class: "small", onclick: () => use(one.version), "aria-label": `Use version ${one.version}` }, "Use this one"))));
-  place.replaceChildren(make("h2", { id: "versions-title" }, "Versions"), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "versions-title" }, make("table", {},
-    make("thead", {}, make("tr", {}, make("th", {}, "Version"), make("th", {}, "State"), ...names.map((name) => make("th", { class: "num" }, name.replaceAll("_", " "))), make("th", { "aria-label": "Action" }))), make("tbody", {}, ...rows))));
+  place.replaceChildren(make("h2", { id: "versions-title" }, "Versions"), make("div", { class: "scroll", tabindex: 0 }, make("table", {},
+    make("thead", {}, make("tr", {}, make("th", {}, "Version"), make("th", {}, "State"), ...names.map((name) => make("th", { class: "num" }, name.replaceAll("_", " "))), make("th", {}, make("span", { class: "hidden" }, "Action")))), make("tbody", {}, ...rows))));
 }
 
 /** @param {number} version */
