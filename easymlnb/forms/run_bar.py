@@ -22,7 +22,7 @@ def waiting_text(event: Waiting) -> str:
     """Return why a call has not begun, and how long that may take."""
     text = STATES.get(event.state, "Waiting")
     if event.position and event.state not in STATES:
-        text += f": {event.position} ahead of you"
+        text = f"In the queue: {event.position} ahead of you"
     if event.seconds is not None and event.seconds >= 1:
         text += f", about {event.seconds:.0f} s"
     return f"{text}. {event.reason}" if event.reason else text

@@ -4,9 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from markupsafe import Markup
 from tornado import web
 from tornado.escape import url_escape
 
+from easymlnb_server.http import model_charts
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, states_named
@@ -89,7 +91,8 @@ class JobPageHandler(JobPageBase):
             end=len(log),
             last=events[-1].n if events else 0,
             active=not job.state.ended,
-            curves=_curves(details.metrics),
+            curves=(curves := _curves(details.metrics)),
+            plots={name: _plot(name, points) for name, points in curves.items()},
             duration=_duration(details),
             deliveries=[delivery_shown(one) for one in sent],
         )
@@ -110,6 +113,10 @@ def _curves(metrics: list[Any]) -> dict[str, list[Any]]:
     for metric in metrics:
         curves.setdefault(metric.name, []).append(metric)
     return curves
+
+
+def _plot(name: str, points: list[Any]) -> Markup:
+    return model_charts.curve(name, [(one.step, one.value) for one in points])
 
 
 PAGES = {

@@ -1,7 +1,8 @@
 // @ts-check
 // A job's page: follows the job until it has ended. The page can be closed and opened again.
 
-import { byId, fetchPage, headers, page } from "./dom.js";
+import { attempt, fetchPage, request } from "./api.js";
+import { byId, page } from "./dom.js";
 import { times } from "./times.js";
 
 const REFRESH_MS = 500;
@@ -104,18 +105,16 @@ function follow() {
   });
 }
 
-part.addEventListener("click", async (event) => {
+part.addEventListener("click", (event) => {
   const button = event.target instanceof Element ? event.target.closest("button") : null;
   const target = button?.dataset.url ?? (button?.dataset.action && `${url}/${button.dataset.action}`);
   if (!button || !target) return;
-  button.disabled = true;
-  const response = await fetch(target, { method: "POST", headers });
-  const answer = await response.json();
-  if (!response.ok) byId("problem").textContent = answer.error.message;
-  else if (button.dataset.action === "retry") location.assign(`${page.root}jobs/${answer.id}/page`);
-  else refresh();
+  void attempt(part, byId("problem"), async () => {
+    const answer = await request("POST", target);
+    if (button.dataset.action === "retry") location.assign(`${page.root}jobs/${answer.id}/page`);
+    else refresh();
+  });
 });
 
-times(part);
 log.scrollTop = log.scrollHeight;
 if (part.dataset.active) follow();

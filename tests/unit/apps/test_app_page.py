@@ -370,7 +370,7 @@ def test_a_history_that_is_none_changes_nothing(kept):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (Waiting(3, 12.0), "Waiting: 3 ahead of you, about 12 s"),
+        (Waiting(3, 12.0), "In the queue: 3 ahead of you, about 12 s"),
         (Waiting(0), "Waiting"),
         (Waiting(state="starting"), "The service is starting"),
         (
