@@ -161,6 +161,8 @@ async def start(
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
+        # A page needs no confirmation of what it has set: no other one has the same widgets.
+        "JUPYTER_WIDGETS_ECHO": "0",
     }
     if site.ENABLE_USER_SITE:
         environment["PYTHONUSERBASE"] = site.getuserbase()
