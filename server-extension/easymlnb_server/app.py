@@ -139,7 +139,8 @@ class EasyMLNB(Settings, ExtensionApp):
             self.log.error("Request bodies over 1 MB are rejected: %s", error)
         if not self.is_node:
             cafile = serverapp.certfile or ""
-            self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
+            url = self._link_url("http").removesuffix("link")
+            self._state.apps.open(url, cafile, self._state.spool.folder)
         connections = self._install_fast_path(serverapp)
         self._state.metrics.open()
         if "JUPYTERHUB_USER" in os.environ:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -142,10 +143,15 @@ class FormKernel:
 
 
 async def start(
-    on_message: Callable[[FromSession], None], *, memory: int, cafile: str
+    on_message: Callable[[FromSession], None],
+    *,
+    memory: int,
+    cafile: str,
+    parent: Path | None = None,
 ) -> FormKernel:
-    """Start a form kernel in a new folder; it is not ``ready`` yet."""
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="emnb-app-")
+    """Start a form kernel in a new folder in ``parent``; it is not ``ready`` yet."""
+    # Not in a thread: a start that is canceled meanwhile would leave it behind.
+    folder = tempfile.mkdtemp(prefix="form-kernel-", dir=parent)
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -342,6 +342,11 @@ class Spool:
         self.check(size, visitor=visitor)
         return self._folders[-1].begin(*((self.visitors,) if visitor else ()))
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder on disk, which is removed with this server; ``None`` if this is not open."""
+        return self._folders[-1].path if self._folders else None
+
     def open_file_share(self) -> KernelFileShare | None:
         """Open a folder for a kernel, if this spool is open."""
         return KernelFileShare(self._folders) if self._folders else None
