@@ -20,6 +20,7 @@ from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.apps.comm_channel import MAX_UNSENT, Channel, TooMuchError
 from easymlnb_server.apps.sessions import PageSession, Visitor
 from easymlnb_server.http.base import EasyHandler, custom_access_check
+from easymlnb_server.http.connections import network_of
 from easymlnb_server.identity.access import Action
 
 COOKIE = "easymlnb-visitor"
@@ -50,7 +51,7 @@ class VisitorHandler(EasyHandler):
         value = self.get_signed_cookie(COOKIE)
         if value is None or not COOKIE_VALUE.match(value):
             return None
-        return Visitor(value.decode(), self._user_name())
+        return self._visitor(value.decode())
 
     def new_visitor(self, path: str) -> Visitor:
         """Give a new browser its cookie, valid below ``path`` of this server."""
@@ -64,7 +65,10 @@ class VisitorHandler(EasyHandler):
             samesite="Lax",
             secure=self.request.protocol == "https",
         )
-        return Visitor(value, self._user_name())
+        return self._visitor(value)
+
+    def _visitor(self, id: str) -> Visitor:
+        return Visitor(id, self._user_name(), network_of((self.request.remote_ip,)))
 
     def _user_name(self) -> str:
         user = self.current_user
