@@ -210,7 +210,7 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
     def _flush(self) -> None:
         data, self._frames = b"".join(self._frames), []
         connection = self.ws_connection
-        if connection is None or connection.is_closing():
+        if connection is None or connection.stream is None or connection.is_closing():
             return
         try:
             written = connection.stream.write(data)
