@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -35,6 +36,9 @@ from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.uploads.uploads import SWEEP_EVERY
 from easymlnb_server.wiring import build, build_lifecycle
 from easymlnb_server.wiring_placements import build_placements
+
+SWITCH_SECONDS = 0.001
+"""Seconds for which a thread runs while others wait for the interpreter."""
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -152,6 +156,9 @@ class EasyMLNB(Settings, ExtensionApp):
         # A full garbage collection blocks all requests for half a second if it scans all loaded
         # modules, which are never freed anyway.
         gc.freeze()
+        # Otherwise requests wait up to 5 ms for a thread that computes, such as one that writes
+        # to the database.
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     def _export_link(self, link: str) -> None:
         """Set the environment variables by which kernels find this server."""
