@@ -15,6 +15,9 @@ MAX_TEXT = 4 * 2**20
 PIECE, OVERLAP = 400, 120
 """Longer lines are searched in pieces: some expressions need time for the square of a length."""
 
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "video/", "audio/")
+"""Begin the media types of outputs that are not texts; SVG is one."""
+
 Place = Mapping[str, Any]
 """Fields of a finding that say where it is: ``cell`` or ``file``, ``line``, ``output``."""
 
@@ -162,7 +165,7 @@ def _texts(outputs: Any) -> Iterator[str]:
         given = output.get("data")
         data: dict[str, Any] = given if isinstance(given, dict) else {}
         values = [output.get("text"), output.get("traceback"), output.get("evalue")]
-        texts = [value for kind, value in data.items() if not str(kind).startswith("image/")]
+        texts = [value for kind, value in data.items() if not str(kind).startswith(PICTURES)]
         for value in (*values, *texts):
             if isinstance(value, dict):
                 yield json.dumps(value, ensure_ascii=False)
