@@ -1,11 +1,22 @@
 """The files of a bundle as texts for the tools."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from easymlnb.contract.bundle import Bundle
-from easymlnb.publishing.gate.sources import MAX_TEXT, OVERLAP, Source, lines_of, module_of
+from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.notebook import check_notebook
+from easymlnb.publishing.gate.sources import (
+    MAX_TEXT,
+    OVERLAP,
+    Source,
+    code_of,
+    lines_of,
+    module_of,
+)
 
 BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 HEAD = 8192
@@ -44,12 +55,14 @@ class BundleTexts:
     """The texts among the files of a bundle.
 
     modules: Python.
+    notebooks: the code of notebooks, which others may run with ``%run``.
     texts: other files, as far as they fit into ``MAX_TEXT``, the small ones first.
     large: the rest of them.
     large_modules: the paths of Python files that are too large.
     """
 
     modules: list[Source]
+    notebooks: list[Source]
     texts: list[Source]
     large: list[LargeText]
     large_modules: list[str]
@@ -57,7 +70,7 @@ class BundleTexts:
 
 def texts_of(bundle: Bundle, folder: Path) -> BundleTexts:
     """Read the files of a bundle, which are in ``folder``, as far as they are texts."""
-    found = BundleTexts([], [], [], [])
+    found = BundleTexts([], [], [], [], [])
     left = MAX_TEXT
     files = [(path, folder.joinpath(*path.split("/"))) for path in sorted(bundle.manifest.files)]
     for number, (path, file) in enumerate(sorted(files, key=lambda one: one[1].stat().st_size)):
@@ -74,7 +87,19 @@ def texts_of(bundle: Bundle, folder: Path) -> BundleTexts:
             left -= size
             text = file.read_text(encoding=encoding, errors="replace")
             found.texts.append(module_of(f"text_{number}.txt", path, text))
+            if path.endswith(".ipynb"):
+                found.notebooks.extend(_code_of(f"notebook_{number}.py", path, text))
     return found
+
+
+def _code_of(name: str, path: str, text: str) -> Iterator[Source]:
+    """Yield the code of a notebook, unless it is damaged: then it cannot be run either."""
+    with suppress(BundleRejected, ValueError, RecursionError):
+        cells = check_notebook(json.loads(text))["cells"]
+        # ``%run`` heeds no tags, which say what publishing skips.
+        code = code_of([{**cell, "metadata": {}} for cell in cells])
+        places = tuple({"file": path, **place} for place in code.places)
+        yield replace(code, name=name, places=places)
 
 
 def _encoding(file: Path) -> str:

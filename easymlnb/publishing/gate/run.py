@@ -115,7 +115,7 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
         *_cut("cells", complete),
         *_large_modules(files.large_modules),
         *ruff_check.run(folder, cells, modules, comments=comments),
-        *bandit_check.run(folder, (code, *modules), comments=comments),
+        *bandit_check.run(folder, (code, *modules, *files.notebooks), comments=comments),
         *secrets_check.run(folder, (sources, *modules), comments=comments),
         *secrets_check.run(folder, files.texts, comments=comments, code=False),
         *_of_large_texts(files.large, comments=comments),
