@@ -104,7 +104,7 @@ async def test_who_is_refused_learns_why(world: World) -> None:
     )
     for bridge, expected in (
         (world.bridge("ann", "wrong"), "refused the login 'ann' (Not authorized). Check login"),
-        (foreign, "is not trusted (unable to get local issuer certificate). Set ca_file"),
+        (foreign, "is not trusted (certificate signature failure). Set ca_file"),
         (world.bridge("ann", "password of ann", subject="other"), "subscribe to 'other'"),
         (plain, "and whether it needs TLS"),
     ):
