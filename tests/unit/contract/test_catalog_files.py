@@ -166,6 +166,13 @@ def test_broken_files_are_named(tmp_path: Path, content: bytes, said: str) -> No
         ml.read_metadata(tmp_path)
 
 
+@pytest.mark.parametrize("version", ["9.9.9", 23, [2], None])
+def test_a_file_of_another_version_is_read_with_a_warning(version: Any) -> None:
+    fields, problems = catalog_files.read({"metadata_version": version, "title": "Cells"})
+    assert fields == {"title": "Cells"}
+    assert [one.field for one in problems] == ["metadata_version"]
+
+
 def test_a_small_file_cannot_become_a_large_text() -> None:
     nested: list[object] = ["x"] * 9
     for _ in range(9):  # as with aliases in YAML

@@ -170,6 +170,13 @@ def test_a_folder_with_files_is_refused(
     assert [one.name for one in folder.iterdir()] == ["mine.txt"]
 
 
+def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
+    done = export(tmp_path / "cut.zip", "-o", tmp_path / "context")
+    said = " ".join(done.output.split())
+    assert done.exit_code == 1 and "cut.zip' is not a usable bundle." in said
+
+
 @pytest.mark.parametrize("option", ["--tag", "--base"])
 def test_a_wrong_image_name_is_explained(bundle: Path, tmp_path: Path, option: str) -> None:
     done = export(bundle, "-o", tmp_path / "context", option, "x y; RUN id")
