@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from easymlnb.contract.quality import MAX_FINDINGS, Finding, Severity
 from easymlnb.publishing.gate.sources import Source
@@ -84,7 +85,7 @@ def _forms() -> dict[str, list[re.Pattern[str]]]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.plugins.base import RegexBasedDetector
 
-    kinds = get_mapping_from_secret_type_to_class()
+    kinds: dict[str, Any] = get_mapping_from_secret_type_to_class()
     return {
         kind: [*plugin().denylist]
         for kind, plugin in kinds.items()
