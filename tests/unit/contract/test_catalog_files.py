@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_named() -> None:
     wrong: dict[str, Any] = {
         "metadata_version": 1, "links": 3, "dates": [], "resources": {"inference": {"cpu": "x"}}
     }  # fmt: skip
-    assert [one.field for one in catalog_files.read(wrong)[1]] == ["resources"]
+    assert [one.field for one in catalog_files.read(wrong)[1]] == ["resources", "metadata_version"]
 
 
 @pytest.mark.parametrize(
