@@ -190,7 +190,8 @@ class MqttConnection:
         self._call(self._set_sent, mid, failure)
 
     def _on_disconnect(self, client: "Client", _: Any, flags: Any, code: Any, props: Any) -> None:
-        self._call(self._end, f"The broker ended the connection ({code}).")
+        hint = "" if self._ready.done() else " Check the address, and whether it needs TLS."
+        self._call(self._end, f"The broker ended the connection ({code}).{hint}")
 
     # in the event loop
 
