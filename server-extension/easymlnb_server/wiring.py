@@ -218,7 +218,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
-        oip=ModelRepository(services, published),
+        oip=ModelRepository(services, published, metrics),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         models=models.registry,

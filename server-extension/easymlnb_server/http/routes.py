@@ -86,6 +86,7 @@ from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.protocols.oip.handlers import oip_routes
 from easymlnb_server.protocols.oip.operations import OPERATIONS as OIP
+from easymlnb_server.protocols.oip.streams.handlers import stream_routes
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -337,6 +338,7 @@ def _common_routes(name: str) -> Routes:
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
         *oip_routes(name, VERSION),
+        *stream_routes(name, VERSION),
         (rf"services/{name}/process", ProcessHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),

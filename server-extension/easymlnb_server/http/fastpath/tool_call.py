@@ -14,6 +14,7 @@ from tornado.iostream import StreamClosedError
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
 from easymlnb_server.calls.invoker import settle
 from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.calls.responses import Items
 from easymlnb_server.context import ServerContext
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
@@ -23,7 +24,6 @@ from easymlnb_server.http.fastpath.eligibility import JSON, Kind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.protocols.mcp import errors, rules
 from easymlnb_server.protocols.mcp.errors import RpcError
-from easymlnb_server.protocols.mcp.events import Items
 from easymlnb_server.protocols.mcp.manager import Peer
 from easymlnb_server.protocols.mcp.models import (
     Choice,
