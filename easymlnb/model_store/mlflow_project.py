@@ -162,20 +162,24 @@ def _example(model: Path, taken: ModelInput) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(found, dict) and taken.kind == TABLE:
-        columns, rows = found.get("columns"), found.get("data")
-        if isinstance(columns, list) and isinstance(rows, list) and rows:
-            return {
-                "data": [
-                    dict(zip(map(str, columns), row, strict=False)) for row in rows[:EXAMPLE_ROWS]
-                ]
-            }
+        return _table_example(found.get("columns"), found.get("data"))
     if taken.kind == TENSORS:
         values = found.get("inputs", found) if isinstance(found, dict) else found
         return _tensor_example(values, taken.main)
     return None
+
+
+def _table_example(columns: Any, rows: Any) -> dict[str, Any] | None:
+    """Return rows by the names of their columns; ``None`` if they are no table."""
+    if not isinstance(columns, list) or not isinstance(rows, list) or not rows:
+        return None
+    first = rows[:EXAMPLE_ROWS]
+    if not all(isinstance(row, list) and len(row) == len(columns) for row in first):
+        return None
+    return {"data": [dict(zip(map(str, columns), row, strict=True)) for row in first]}
 
 
 def _tensor_example(values: Any, main: tuple[Parameter, ...]) -> dict[str, Any] | None:
