@@ -116,6 +116,8 @@ def convert(
 
 
 def _converted(column: "pd.Series[Any]", kind: Kind, decimal: str, dates: str) -> "pd.Series[Any]":
+    import pandas as pd
+
     if kind is Kind.NUMBER:
         return to_numbers(column, decimal)
     if kind is Kind.DATE:
@@ -123,7 +125,7 @@ def _converted(column: "pd.Series[Any]", kind: Kind, decimal: str, dates: str) -
     if kind is Kind.BOOLEAN:
         return column.map(_boolean, na_action="ignore").astype("float64")
     if kind is Kind.EMPTY:
-        return column.where(False).astype("object")
+        return pd.Series(None, index=column.index, dtype="object")
     return column.map(category, na_action="ignore").astype("object")
 
 
