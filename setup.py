@@ -46,11 +46,11 @@ CONTAINER = [
     "fsspec>=2024.2",
     # Parses the requests of the fast path.
     "httptools>=0.6.4",
-    "jinja2>=3.1",
+    "jinja2>=3.1.2",
     "jupyter-server>=2.21,<3",
     # Formulas in descriptions and results as MathML.
     "latex2mathml>=3.77",
-    "markupsafe>=2.1",
+    "markupsafe>=2.1.1",
     "mdit-py-plugins>=0.4.1",
     "nbclient>=0.10",
     "nbformat>=5.10",
@@ -73,7 +73,7 @@ SERVER_SIDE = [
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
     # Compares the notebooks of two versions.
-    "nbdime>=4",
+    "nbdime>=4.0.1",
     # Draws the plots of app pages that its two small bundles, which we include, do not know.
     "plotly>=6",
     "voila>=0.5.13,<0.6",
@@ -86,7 +86,7 @@ DATA = [
     "numpy>=1.26",
     "pandas>=2.2",
     "pillow>=11",
-    "pyyaml>=6",
+    "pyyaml>=6.0.2",
 ]
 EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # Trained models in formats that run no code; imported only where a model is saved or loaded.
@@ -95,7 +95,7 @@ TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.14"]
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
 # Services as models of the Open Inference Protocol by gRPC.
-GRPC = ["grpcio>=1.66", "protobuf>=5"]
+GRPC = ["grpcio>=1.66", "protobuf>=5.26"]
 HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
@@ -220,7 +220,7 @@ setup(
         "jupyter-client>=8.6",
         "jupyter-core>=5.7",
         "markdown-it-py>=3",
-        "msgspec>=0.21.1",
+        "msgspec>=0.22",
         "multipart>=1.2",
         "packaging>=23.2",
         "psutil>=6",

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 from easymlnb.contract.worker_protocol import ReconnectGrant
@@ -72,22 +73,17 @@ class ServerAddress:
         return found if isinstance(found, dict) else {}
 
 
-class _AnyParent(int):
-    """A process ID that equals every other."""
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
-
-
 def outlive_parent() -> None:
-    """Let this kernel continue without its parent; ipykernel would end it within a second."""
-    from ipykernel.kernelapp import IPKernelApp
+    """Let this kernel continue without its parent; ipykernel would end it within a second.
 
-    poller = getattr(IPKernelApp.instance(), "poller", None)
-    if poller is not None and hasattr(poller, "parent_pid"):
-        poller.parent_pid = _AnyParent(1)
+    The thread that watches the parent cannot be stopped, and ipykernel has no setting for it. All
+    releases from 6.29 on ask ``os.getppid`` for the parent: here, it keeps its present value.
+    """
+    from ipykernel import parentpoller
+
+    parent = os.getppid()
+    frozen = SimpleNamespace(**{**vars(os), "getppid": lambda: parent})
+    setattr(parentpoller, "os", frozen)  # noqa: B010 - the module does not export the name
 
 
 def end_process() -> NoReturn:

@@ -1,7 +1,6 @@
 """A worker that lost its server: whom it dials, with what, and for how long."""
 
 import json
-import operator
 import os
 import threading
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+from ipykernel import parentpoller
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
@@ -200,7 +200,13 @@ def test_link_that_is_lost_says_so(data: Data, first: Listener) -> None:
     link.close()
 
 
-def test_any_parent_will_do() -> None:
-    anybody = server_address._AnyParent(1)
-    assert anybody
-    assert operator.ne(4711, anybody) is False  # how ipykernel asks
+def test_the_watcher_of_ipykernel_does_not_see_that_the_parent_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parentpoller, "os", os)
+    parent = os.getppid()
+    server_address.outlive_parent()
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    seen = vars(parentpoller)["os"]
+    assert seen.getppid() == parent
+    assert seen._exit is os._exit

@@ -38,6 +38,7 @@ class HubClient:
         credentials.check()
         self.credentials = credentials
         self._user = quote(credentials.user, safe="")
+        self._version: str | None = None  # unknown before the first response
         self._http = httpx.AsyncClient(
             base_url=f"{credentials.api_url.rstrip('/')}/users/",
             headers=credentials.headers,
@@ -65,7 +66,9 @@ class HubClient:
         Raises ``NotReady`` with the Hub's message if the Hub rejects it. ``events`` reports why an
         accepted start fails, also if it fails immediately (which the Hub answers with 500).
         """
-        body = {"display_name": title, "user_options": dict(options)}
+        body = dict(options)
+        if await self._accepts_titles():
+            body = {"display_name": title, "user_options": body}
         began = time.monotonic()
         response = await self._request("POST", f"/servers/{name}", body)
         HubClient.slowest = max(HubClient.slowest, time.monotonic() - began)
@@ -104,11 +107,23 @@ class HubClient:
     async def close(self) -> None:
         await self._http.aclose()
 
+    async def _accepts_titles(self) -> bool:
+        """Return whether the Hub is JupyterHub 6 or newer.
+
+        Before, the whole body of a request to start a server was the options of the spawner. Newer
+        Hubs still accept that, so it is right for a Hub that does not name its version.
+        """
+        if self._version is None:
+            await self.servers()
+        major = (self._version or "").partition(".")[0]
+        return major.isdecimal() and int(major) >= 6
+
     async def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         try:
             response = await self._http.request(method, self._user + path, json=body)
         except httpx.TransportError as error:
             raise NotReady(HUB_AWAY) from error
+        self._version = response.headers.get("X-JupyterHub-Version", "")
         status = response.status_code
         if status in (401, 403) or (method != "DELETE" and status == 404):
             # The Hub answers 404 to clients that must not know what exists.

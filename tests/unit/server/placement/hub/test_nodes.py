@@ -45,6 +45,8 @@ class Hub:
     renamed: bool = False
     begins: bool = True
     starts: int = 0
+    version: str = ""
+    bodies: list[Any] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
 
@@ -71,10 +73,11 @@ class Handler(Answering):
 
     def do_POST(self) -> None:
         hub = self.hub
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == f"/hub/api/users/ann/servers/{NODE}":
             # As the real one does, it looks at the server before it says that it runs already.
             hub.starts += 1
+            hub.bodies.append(json.loads(body))
             started = not hub.there and hub.begins
             hub.there = hub.ready = hub.there or started or hub.ready
             hub.there = hub.there and hub.begins
@@ -91,7 +94,8 @@ class Handler(Answering):
         self._say(404, {"message": "Not Found"})
 
     def _say(self, status: int, what: Any) -> None:
-        self.answer(status, json.dumps(what).encode())
+        named = {"X_JupyterHub_Version": self.hub.version} if self.hub.version else {}
+        self.answer(status, json.dumps(what).encode(), **named)
 
 
 @pytest.fixture
@@ -135,6 +139,15 @@ async def test_a_node_without_easymlnb_is_known_by_what_else_it_has(hub: Hub) ->
     hub.there = hub.bare = True
     with pytest.raises(NotReady, match="does not run easymlnb"):
         await seat(hub)
+
+
+@pytest.mark.parametrize("version", ["5.4.4", "6.1.1", ""])
+async def test_options_arrive_at_every_release_of_jupyterhub(hub: Hub, version: str) -> None:
+    hub.version = version
+    await seat(hub)
+    options = {"profile": "gpu"}
+    [body] = hub.bodies
+    assert (body.get("user_options") if version.startswith("6") else body) == options
 
 
 async def test_who_has_the_seats_is_said(hub: Hub) -> None:
