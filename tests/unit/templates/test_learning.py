@@ -118,6 +118,54 @@ def test_exact_relations_are_found() -> None:
     assert found == pytest.approx([36.0, 54.0], rel=1e-5)
 
 
+class _Job:
+    """A job whose checkpoint stays after a run of its function."""
+
+    id = "job"
+    leaving = False
+
+    def __init__(self) -> None:
+        self.state: dict[str, object] | None = None
+        self.files: dict[str, str] = {}
+
+    def checkpoint(self) -> "_Job":
+        return self
+
+    def load(self) -> dict[str, object] | None:
+        return self.state
+
+    def save(self, step: int, **state: object) -> None:
+        self.state = json.loads(json.dumps(state))
+
+    def save_file(self, label: str, data: str, media_type: str) -> None:
+        self.files[label] = data
+
+
+def test_a_training_that_ends_early_continues_with_the_next_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = _Job()
+    monkeypatch.setattr("easymlnb.training.progress.job", lambda: job)
+    config = parse({"target": "price", "algorithm": "linear", "time": "-", "folds": 2})
+    told: list[str] = []
+
+    def stop(fraction: float, text: str) -> None:
+        told.append(text)
+        if "fold 2" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tabular.train(_houses(), config, stop)
+    assert told[1:3] == ["baseline, fold 1 of 2", "linear, fold 1 of 2"]
+    kept = json.loads(job.files["comparison.json"])
+    assert not kept["complete"] and {row["folds"] for row in kept["rows"]} == {1}
+
+    told.clear()
+    learned = tabular.train(_houses(), config, lambda fraction, text: told.append(text))
+    assert told[1:3] == ["baseline, fold 2 of 2", "linear, fold 2 of 2"]
+    assert learned.report["algorithm"] == "linear"
+
+
 def test_a_classification_has_probabilities() -> None:
     rows = "".join(f"{n},{'yes' if n >= 30 else 'no'}\n" for n in range(60))
     config = parse({"target": "bought", "algorithm": "boosting", "folds": 2})
