@@ -73,7 +73,7 @@ def choose(
     parts = split(data, folds=config.folds, seed=config.seed)
     candidates = candidates_of(data, config) if candidates is None else candidates
 
-    def report(fraction: float, text: str) -> None:
+    def on_progress(fraction: float, text: str) -> None:
         progress(0.9 * fraction, f"{text} of {len(parts.folds)}")
 
     result = compare_with_progress(
@@ -82,7 +82,7 @@ def choose(
         metric=config.metric,
         parts=parts,
         seed=config.seed,
-        report=report,
+        report=on_progress,
         curves=False,
     )
     name = result.chosen or result.rows[0].name

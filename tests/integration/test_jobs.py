@@ -309,9 +309,9 @@ def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path)
         stopped.cancel()
         assert stopped.wait().state == "cancelled"
         (tmp_path / "go-1").touch()
-        again = stopped.retry().wait()
-        assert again.result() == [1, 1]
-        assert again.log == "step 1\n", "it continues from the checkpoint"
+        continued = stopped.retry().wait()
+        assert continued.result() == [1, 1]
+        assert continued.log == "step 1\n", "it continues from the checkpoint"
 
     async def submit_async() -> int:
         async with ml.connect_async(server.url, server.token) as client:
