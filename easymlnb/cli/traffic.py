@@ -124,9 +124,9 @@ def promote(
         ),
     ] = None,
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="Cancel the promotion, and go back.")
+        bool, typer.Option("--cancel", help="Cancel the promotion and roll back.")
     ] = False,
-    pause: Annotated[bool, typer.Option("--pause", help="Stay at the present step.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Pause at the current step.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after a pause.")] = False,
     force: Force = False,
 ) -> None:
