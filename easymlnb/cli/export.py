@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from easymlnb.exporting.models import ExportedBundle
 
 app = typer.Typer(
-    help="Make a container image of a bundle, and manifests for clusters.", no_args_is_help=True
+    help="Create a container image of a bundle, and manifests for clusters.", no_args_is_help=True
 )
 
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="BUNDLE|NAME@VERSION", help="A bundle's file, a notebook, or such as roll@3."
+        metavar="BUNDLE|NAME@VERSION",
+        help="A bundle file, a notebook, or a version such as roll@3.",
     ),
 ]
 
@@ -61,6 +62,13 @@ def image(
     debugger: Annotated[
         bool, typer.Option("--debugger", help="Include debugpy, which is left out otherwise.")
     ] = False,
+    allow_build: Annotated[
+        bool,
+        typer.Option(
+            "--allow-build",
+            help="Let packages without a wheel run their build on this machine.",
+        ),
+    ] = False,
     build: Annotated[
         bool, typer.Option("--build", help="Build the image with buildah, podman or docker.")
     ] = False,
@@ -68,6 +76,7 @@ def image(
     """Write the build context of an image that serves a bundle, and build it."""
     from easymlnb.exporting import image as images
     from easymlnb.exporting.names import check_image, dns_label
+    from easymlnb.exporting.packages import PackageOptions
 
     exported = load(source, target)
     name = dns_label(exported.title)
@@ -75,8 +84,7 @@ def image(
     options = images.ImageOptions(
         base=check_image(base) if base else "",
         wheels=wheels,
-        unlocked=unlocked,
-        debugger=debugger,
+        packages=PackageOptions(unlocked=unlocked, debugger=debugger, allow_build=allow_build),
     )
     made = images.write_context(exported, folder or Path(f"{name}-image"), options)
     if build:

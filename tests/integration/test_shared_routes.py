@@ -61,7 +61,7 @@ ACCESS: dict[str, tuple[dict[str, Any], frozenset[str]]] = {
     f"{BOB}/kept": ({}, frozenset([BOB])),
     f"{BOB}/lent": ({"users": ["carol"], "groups": ["ops"]}, frozenset([BOB, "carol"])),
 }
-"""Name -> what its owner says, and who may then use it, beside administrators."""
+"""Name -> its access rules, and who may then use it in addition to administrators."""
 
 NOWHERE = "nosuch/nosuch"
 
@@ -303,6 +303,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "uploads": {"post": 404},
     "uploads/UPLOAD": {"get": 404, "put": 404, "delete": 404},
     "calls/REQUEST": {"delete": 404},
+    "calls/REQUEST/job": {"post": 404},
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
     f"comparisons/{ID}": {"get": 404, "delete": 404},
@@ -665,6 +666,7 @@ OPENED = {
     ("PUT", "uploads/UPLOAD"): 404,
     ("DELETE", "uploads/UPLOAD"): 404,
     ("DELETE", "calls/REQUEST"): 404,
+    ("POST", "calls/REQUEST/job"): 404,
 }
 """All that a pass opens, for its own service."""
 

@@ -50,6 +50,8 @@ from easymlnb_server.jobs.handlers import (
     RetryJobHandler,
     SubmitHandler,
 )
+from easymlnb_server.jobs.handover_handlers import OPERATIONS as HAND_OVER
+from easymlnb_server.jobs.handover_handlers import CallToJobHandler
 from easymlnb_server.jobs.operations import OPERATIONS as JOBS
 from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
@@ -187,6 +189,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **HAND_OVER,
     **JOBS,
     **BATCHES,
     **TRAINING,
@@ -223,7 +226,7 @@ PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
-JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+JOB = r"([0-9A-Za-z]{1,64})"
 SOURCE = r"([A-Za-z_][A-Za-z0-9_]{0,62})"
 ASSET = r"([a-z]+\.[a-z]+)"
 KEY = r"(key_[0-9a-f]{16})"
@@ -271,6 +274,7 @@ def _common_routes(name: str) -> Routes:
         (r"uploads", DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
+        (rf"calls/{REQUEST}/job", CallToJobHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
         (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
         *_apps("apps", name, False),

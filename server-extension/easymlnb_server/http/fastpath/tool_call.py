@@ -142,8 +142,10 @@ class FastToolCall(FastCall):
 
     async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        self._call = self._state.invoker.start(request, settle(done))
-        return await done, Items()
+        call = self._call = self._state.invoker.start(request, settle(done))
+        result = await done
+        self._version, self._models = call.target.version, result.models
+        return result, Items()
 
 
 class FastToolCallOfAny(FastToolCall):

@@ -277,6 +277,11 @@ class McpHandler(ProtocolHandler):
         self._report = report = CallReport(begin, self.acknowledge, self.stop)
         return await self.invoke(request, report), report.items
 
+    def name_version(self, version: str) -> None:
+        """Name the version, unless the answer is that of several calls."""
+        if not self._is_batch:
+            super().name_version(version)
+
     async def wait(self, invocation: Invocation, done: "asyncio.Future[CallResult]") -> CallResult:
         report = self._report
         if report is None or report.events is None:

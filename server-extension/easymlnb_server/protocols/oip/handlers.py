@@ -281,7 +281,6 @@ class InferHandler(OipHandler):
             raise result.error
         assert result.result is not None and self._ran is not None
         target, body = self._ran.target, result.body
-        self.set_header(VERSION, target.version)
         size = len(body) if isinstance(body, bytes) else body.size
         head = framing.respond(
             result.result.content_type, size, target.name, target.version, inference.id

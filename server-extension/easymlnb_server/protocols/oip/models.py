@@ -76,12 +76,6 @@ class ModelReady(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
 
 
-class InferenceError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error of the protocol: one sentence."""
-
-    error: str
-
-
 def check_plain(spec: ServiceSpec, *, stream: bool = False) -> None:
     """Raise ``BadRequest`` for a service that an inference request cannot call.
 
