@@ -227,7 +227,9 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mlserver", default="", help="python of an environment with mlserver")
+    parser.add_argument(
+        "--mlserver", default="", help="python of an environment with mlserver and uvloop<0.22"
+    )
     arguments = parser.parse_args()
     array = np.random.default_rng(1).random(NUMBERS, np.float32)
     port = free_port()

@@ -15,7 +15,7 @@ from tornado import web
 from tornado.httputil import url_concat
 
 from easymlnb.contract import units
-from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
+from easymlnb.contract.errors import EasyMLNBError, MethodNotAllowed, NotLoggedIn, RouteNotFound
 from easymlnb.contract.formulas import with_formulas
 from easymlnb_server.http import charts
 from easymlnb_server.http.base import EasyHandler, custom_access_check, retry_after
@@ -143,6 +143,8 @@ class PageHandler(EasyHandler):
         self.set_header("X-Request-Id", self.request_id)  # tornado has cleared all headers
         if (seconds := retry_after(error)) is not None:
             self.set_header("Retry-After", seconds)
+        if isinstance(error, MethodNotAllowed):
+            self.set_header("Allow", self.allowed_methods)
         # A personal server has a single user, whose name says nothing.
         who = self.caller.name if self.caller and self.state.services.shared else ""
         self.page("error.html", error=error, request_id=self.request_id, who=who)

@@ -10,7 +10,13 @@ from typing import Any, ClassVar
 
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, Forbidden, RouteNotFound
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    Forbidden,
+    MethodNotAllowed,
+    RouteNotFound,
+)
 from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.model_registry import mlflow_folder, mlflow_names
 from easymlnb_server.model_registry.mlflow_names import from_mlflow
@@ -45,6 +51,8 @@ class MlflowBase(VersionBase):
         error: EasyMLNBError = self.public_error(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
+        if isinstance(error, MethodNotAllowed):
+            self.set_header("Allow", self.allowed_methods)
         code = CODES.get(error.status, "INTERNAL_ERROR")
         self.finish(json.dumps({"error_code": code, "message": error.message}))
 
@@ -180,6 +188,11 @@ class MlflowArtifactsHandler(MlflowBase):
 
 
 _CALL = "Reads models as MLflow's REST API does; the tracking URI is the address with `mlflow`."
+_ERROR = {
+    "type": "object",
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["error_code", "message"],
+}
 OPERATIONS = {
     "GET /mlflow/api/2.0/mlflow/{resource}/{call}": Operation(
         "readMlflow",
@@ -187,6 +200,7 @@ OPERATIONS = {
         ok("As MLflow answers.", {JSON: {"type": "object"}}),
         (503,),
         tag="Models",
+        error=_ERROR,
         description=_CALL,
     ),
     "POST /mlflow/api/2.0/mlflow/{resource}/{call}": Operation(
@@ -195,6 +209,7 @@ OPERATIONS = {
         ok("As MLflow answers.", {JSON: {"type": "object"}}),
         (400, 503),
         tag="Models",
+        error=_ERROR,
         description=_CALL,
     ),
     "GET /mlflow/api/2.0/mlflow-artifacts/artifacts": Operation(
@@ -203,6 +218,7 @@ OPERATIONS = {
         ok("As MLflow answers.", {JSON: {"type": "object"}}),
         (404, 503),
         tag="Models",
+        error=_ERROR,
         query=(query_parameter("path", "Such as `models/forest/3`.", TEXT, required=True),),
     ),
     "GET /mlflow/api/2.0/mlflow-artifacts/artifacts/{label}": Operation(
@@ -211,5 +227,6 @@ OPERATIONS = {
         ok("The file.", {"application/octet-stream": BYTES}),
         (503,),
         tag="Models",
+        error=_ERROR,
     ),
 }

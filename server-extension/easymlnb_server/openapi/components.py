@@ -67,10 +67,10 @@ def rewriter(owner: str) -> Callable[[Any], Any]:
 
 
 def for_generators(schema: Any) -> Any:
-    """Return the same schema in the form that generators of clients read.
+    """Return a schema in the form that generators of clients read.
 
     They know no ``items`` that are false, next to ``maxItems``, no array without ``items``, and no
-    ``enum`` of one number or boolean.
+    ``enum`` of a boolean: that becomes any boolean.
     """
     if isinstance(schema, list):
         return [for_generators(one) for one in schema]
@@ -85,9 +85,9 @@ def for_generators(schema: Any) -> Any:
     is_list = kinds == "array" or (isinstance(kinds, list) and "array" in kinds)
     if is_list and not {"items", "prefixItems"} & found.keys():
         found["items"] = {}
-    match found.get("enum"):
-        case [only] if not isinstance(only, str):
-            found["const"] = found.pop("enum")[0]
+    if found.get("enum") in ([True], [False]) and isinstance(found["enum"][0], bool):
+        del found["enum"]
+        found["type"] = "boolean"
     return found
 
 

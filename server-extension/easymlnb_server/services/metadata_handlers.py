@@ -123,7 +123,10 @@ OPERATIONS = {
     "GET /services/{name}/metadata": Operation(
         "getMetadata",
         "Read a service's metadata",
-        ok("In the formats of several catalogs; with `format` as one file.", MetadataForms),
+        ok(
+            "In the formats of several catalogs; with `format` as one file.",
+            {JSON: MetadataForms, mldcat_ap.MEDIA: {}},
+        ),
         query=(_FORMAT,),
     ),
     "GET /metadata": Operation(

@@ -56,6 +56,7 @@ class PingHandler(ScoringHandler):
     @custom_access_check
     async def get(self, name: str) -> None:
         self.find()
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.finish("\n")
 
 
@@ -176,7 +177,7 @@ def _ping(id: str) -> Operation:
     return Operation(
         id,
         "Check that a service can be called",
-        ok("The service can be called.", {JSON: {}}),
+        ok("The service can be called.", {"text/plain": TEXT}),
         tag="Protocols",
         description=_ABOUT,
         error=_ERROR,
