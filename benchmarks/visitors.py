@@ -96,8 +96,11 @@ async def opened(url: str, number: int, gate: asyncio.Semaphore) -> Any:
                 page = await client.get(f"{url}public/echo")
             cookies = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)
             way = f"{url}public/echo/api/kernels/{found[1]}/channels".replace("http", "ws", 1)
+            # A browser reads all the time. With the usual queue of 16 messages, a visitor who waits
+            # for the next click would read nothing any more, not even the answers to pings.
+            headers = {"Cookie": cookies}
             line = await stack.enter_async_context(
-                connect(way, additional_headers={"Cookie": cookies}, max_size=None)
+                connect(way, additional_headers=headers, max_size=None, max_queue=None)
             )
             visitor = Visitor(number, line)
             await visitor.look()
