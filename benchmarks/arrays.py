@@ -1,4 +1,4 @@
-"""4 MB of numbers there and back as one binary body, beside a bare tornado handler."""
+"""Send and return 4 MB of numbers as one binary body; compare with a bare Tornado handler."""
 
 import io
 import sys
@@ -46,7 +46,7 @@ def main() -> None:
             wait_until(caller.call)
         assert callers["easymlnb, doubles"].call() == callers["bare tornado, doubles"].call()
         rounds = [{name: c.p50(CALLS) for name, c in callers.items()} for _ in range(ROUNDS)]
-    print(f"4 MB float32 both ways, 1 connection, {ROUNDS} rounds of {CALLS} calls, rate beside")
+    print(f"4 MB float32 both ways, 1 connection, {ROUNDS} rounds of {CALLS} calls")
     for name in callers:
         ratio = median(found["bare tornado, copies"] / found[name] for found in rounds)
         print(f"| {name} | {median(f[name] for f in rounds) * 1000:.1f} ms | {ratio:.2f} |")

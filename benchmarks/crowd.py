@@ -50,7 +50,7 @@ def main() -> None:
             calls = asyncio.run(arrivals(peer, [0.0] * CALLERS))
             assert all(call.status == 200 for call in calls)
             print(f"| {kind} | {max(call.seconds for call in calls) - 1:.3f} s |")
-        print("100 calls after publish: the first beside the median")
+        print("100 calls after publish: the first compared with the median")
         for seconds in (0.03, 0.0):
             for example in (EXAMPLE, ""):
                 publish(url, FIRST.format(example, seconds), "work")

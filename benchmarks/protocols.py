@@ -1,8 +1,8 @@
 """What other protocols cost, next to our own: a no-op call, and an array of 4 MB both ways.
 
 All are called in turns, on one connection each. Compare the ratios; ``plain`` is a JSON call that
-takes no fast path. ``--mlserver PYTHON`` is the interpreter of an environment with ``mlserver``:
-then its REST is called as well.
+takes no fast path, and the bare gRPC server is what gRPC itself costs. ``--mlserver PYTHON`` is the
+interpreter of an environment with ``mlserver``: then its REST is called as well.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -127,7 +128,16 @@ def rpc(port: int, model: str, array: np.ndarray | None = None) -> Callable[[], 
         request.inputs.add(name="x", datatype="FP32", shape=array.shape)
         request.raw_input_contents.append(array.tobytes())
     metadata = (("authorization", f"Bearer {TOKEN}"),)
-    return lambda: infer(request, metadata=metadata)
+    return lambda: infer(request, metadata=metadata, wait_for_ready=True)
+
+
+@contextlib.contextmanager
+def bare_rpc(folder: Path) -> Iterator[Callable[[], object]]:
+    """Run a gRPC server that does nothing; yields a call of it."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).parent / "peers/grpc_echo.py"), str(port)]
+    with process(command, dict(os.environ), folder):
+        yield rpc(port, "noop")
 
 
 MODEL = """
@@ -190,7 +200,9 @@ def show(title: str, found: dict[str, float]) -> None:
         print(f"| {name} | {seconds * 1e3:.3f} ms | {seconds / base:.2f} |")
 
 
-def run(url: str, port: int, theirs: tuple[Calls, Calls], array: np.ndarray) -> None:
+def run(
+    url: str, port: int, bare: Callable[[], object], theirs: tuple[Calls, Calls], array: np.ndarray
+) -> None:
     call = service(url, "noop", [b"{}"])
     peers = {
         "JSON call": call,
@@ -203,7 +215,7 @@ def run(url: str, port: int, theirs: tuple[Calls, Calls], array: np.ndarray) -> 
         "EasyMLServe": Peer(f"{url}services/noop/process", call.bodies, call.headers),
     }
     small: Calls = {name: Caller(peer).call for name, peer in peers.items()}
-    small["OIP by gRPC"] = rpc(port, "noop")
+    small |= {"OIP by gRPC": rpc(port, "noop"), "a bare gRPC server": bare}
     show("no-op", measure(small | theirs[0], CALLS))
     large: Calls = {
         "application/x-npy": Caller(npy(url, array)).call,
@@ -227,7 +239,8 @@ def main() -> None:
         theirs: tuple[Calls, Calls] = ({}, {})
         if arguments.mlserver:
             theirs = stack.enter_context(mlserver(arguments.mlserver, array))
-        run(url, port, theirs, array)
+        bare = stack.enter_context(bare_rpc(folder))
+        run(url, port, bare, theirs, array)
 
 
 if __name__ == "__main__":

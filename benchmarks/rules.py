@@ -1,10 +1,10 @@
-"""When to close a batch: calls that come by chance, beside the rules of other servers.
+"""Compare rules for closing a batch: easymlnb's and those of other servers, on random arrivals.
 
-The model takes 8 ms and 1 ms per item. The rules run on the same arrivals as a calculation, without
-a network or a processor: what that shows is the least that such a server can take. The first, which
-is the best of them, also runs for real, in turns with easymlnb: within one process, which shows
-what the machine allows, whose sleeps last too long and whose processors are wanted by others; and
-behind the least HTTP server (``bare.py``), which shows what a call over HTTP costs whoever serves.
+The model takes 8 ms plus 1 ms per item. All rules are simulated on the same arrivals, without a
+network or a processor: the result is the lower bound for a server with that rule. The first rule,
+which is the best, also runs for real, interleaved with easymlnb: in one process, which shows what
+this machine allows, and behind a minimal HTTP server (``bare.py``), which shows what any call over
+HTTP costs.
 """
 
 import asyncio

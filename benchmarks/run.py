@@ -1,8 +1,8 @@
-"""One table: easymlnb beside what people would pick instead, a no-op call and a batched model.
+"""Compare easymlnb with its alternatives in one table: a no-op call and a batched model.
 
-``python benchmarks/run.py [peer ...]`` measures those named, or all. FastAPI and easymlnb run all
-the time, the others one after the other; within a round all three are measured in turns, so that
-what else the machine does falls on all of them.
+``python benchmarks/run.py [peer ...]`` measures the named alternatives, or all of them. FastAPI and
+easymlnb run all the time, the others one after the other. Each round measures all three in turn, so
+other load on the machine affects them equally.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main() -> None:
     wanted = {name.lower() for name in asked.peers}
     chosen = [r for r in RIVALS[1:] if not wanted or r.name.lower() in wanted]
     print(f"Python {platform.python_version()}, load by {GENERATOR}.")
-    print(f"{asked.rounds} rounds of {asked.seconds:g} s: calls per second, beside FastAPI.\n")
+    print(f"{asked.rounds} rounds of {asked.seconds:g} s: calls/s, and the ratio to FastAPI.\n")
     print("| | " + " | ".join(f"{name}, {n} | ratio" for name, n in WORKS) + " |")
     print("|---" * (1 + 2 * len(WORKS)) + "|", flush=True)
     with ExitStack() as stack:

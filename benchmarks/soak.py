@@ -138,7 +138,7 @@ async def capacity(client: httpx.AsyncClient, seconds: float) -> float:
 
 
 async def load(client: httpx.AsyncClient, soak: Soak, seconds: float, rate: float) -> None:
-    """Send calls at random times, so many a second on average, whatever becomes of them."""
+    """Send calls at random times, ``rate`` per second on average, without waiting for results."""
     rng = random.Random(1)
     tasks: set[asyncio.Task[None]] = set()
     due = soak.now

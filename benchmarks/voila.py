@@ -1,8 +1,8 @@
-"""An app page beside plain Voila: the same form, the same scikit-learn model, in real Chromium.
+"""Compare an app page with plain Voila: the same form and scikit-learn model, in real Chromium.
 
-``python benchmarks/voila.py [--rounds N] [--pages N]``. Both servers run all the time and are asked
-in turns. Voila renders a notebook that loads the model and shows the form in its own kernel; here
-the model is in a worker and the form in a form kernel.
+``python benchmarks/voila.py [--rounds N] [--pages N]``. Both servers run all the time and are
+measured in turns. Voila renders a notebook that loads the model and shows the form in its own
+kernel; here the model is in a worker and the form in a form kernel.
 """
 
 import argparse
@@ -116,7 +116,7 @@ class Side:
                 parts = answer.iter_raw()
                 next(parts)
                 took = time.perf_counter() - began
-                # Voila goes on with the page as long as somebody reads it.
+                # Voila renders the page only while a client reads it.
                 for _ in parts:
                     pass
             return took
@@ -179,9 +179,9 @@ def clicks(browser: Any, page: str, count: int) -> float:
 
 
 def open_pages(side: Side, count: int) -> tuple[float, float]:
-    """Have so many more pages open at once.
+    """Open ``count`` more pages at once.
 
-    Returns the bytes that each has added, and the share of each in all that stands behind pages.
+    Returns the memory that each page added, in bytes, and the average memory per open page.
     """
     before = side.memory()
     for _ in range(count):
@@ -190,6 +190,30 @@ def open_pages(side: Side, count: int) -> tuple[float, float]:
     time.sleep(3)
     after = side.memory()
     return (after - before) / count, after / count
+
+
+def row(what: str, mine: float, theirs: float, unit: str, scale: float = 1.0) -> None:
+    """Print a row of the table."""
+    both = f"{mine * scale:.3g} {unit} | {theirs * scale:.3g} {unit}"
+    print(f"| {what} | {both} | {mine / theirs:.3f} |", flush=True)
+
+
+def compare_visits(browser: Any, ours: Side, plain: Side, rounds: int) -> None:
+    """Visit both pages in turns, and print times and sizes."""
+    size_of: dict[str, int] = {}
+    first: dict[str, list[float]] = {"ours": [], "plain": []}
+    usable: dict[str, list[float]] = {"ours": [], "plain": []}
+    for side in (ours, plain):
+        side.first_byte()
+    for _ in range(rounds):
+        for name, side in (("ours", ours), ("plain", plain)):
+            first[name].append(side.first_byte())
+            size, seconds = load(browser, side.page, 1)
+            size_of[name] = size
+            usable[name] += seconds
+    row("first byte", median(first["ours"]), median(first["plain"]), "ms", 1000)
+    row("form usable, second visit", median(usable["ours"]), median(usable["plain"]), "s")
+    row("bytes of the first visit", size_of["ours"], size_of["plain"], "MB", 1e-6)
 
 
 def main() -> None:
@@ -213,26 +237,8 @@ def main() -> None:
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-
-        def row(what: str, mine: float, theirs: float, unit: str, scale: float = 1.0) -> None:
-            both = f"{mine * scale:.3g} {unit} | {theirs * scale:.3g} {unit}"
-            print(f"| {what} | {both} | {mine / theirs:.3f} |", flush=True)
-
         print("| | app page | plain Voila | ratio |", flush=True)
-        size_of: dict[str, int] = {}
-        first: dict[str, list[float]] = {"ours": [], "plain": []}
-        usable: dict[str, list[float]] = {"ours": [], "plain": []}
-        for side in (ours, plain):
-            side.first_byte()
-        for _ in range(options.rounds):
-            for name, side in (("ours", ours), ("plain", plain)):
-                first[name].append(side.first_byte())
-                size, seconds = load(browser, side.page, 1)
-                size_of[name] = size
-                usable[name] += seconds
-        row("first byte", median(first["ours"]), median(first["plain"]), "ms", 1000)
-        row("form usable, second visit", median(usable["ours"]), median(usable["plain"]), "s")
-        row("bytes of the first visit", size_of["ours"], size_of["plain"], "MB", 1e-6)
+        compare_visits(browser, ours, plain, options.rounds)
         answer = clicks(browser, f"{ours_url}apps/echo", 30)
         print(f"| click to answer, p50 | {answer:.0f} ms | | |", flush=True)
         browser.close()

@@ -99,7 +99,7 @@ install_torch() {
   fi
 }
 
-no_torch() { skipped "No CPU build of torch is available: tests that need it are skipped."; }
+no_torch() { skipped "No CPU build of torch can be installed for this Python: what needs it is skipped."; }
 
 # Run npm with the Node.js that the environment brings.
 run_npm() {

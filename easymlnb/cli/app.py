@@ -148,7 +148,10 @@ def publish(
         ),
     ] = AUTO,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Run workers with exactly the present packages.")
+        bool,
+        typer.Option(
+            "--locked", help="Lock the installed packages: workers use the same versions."
+        ),
     ] = False,
     stage: Annotated[
         bool, typer.Option("--stage", help="Give the new version no traffic.")
@@ -158,7 +161,7 @@ def publish(
         str, typer.Option(help="A group of yours, or a user whose services you maintain.")
     ] = "",
     gate: Annotated[
-        bool, typer.Option("--gate", help="Pass the quality gate first, here and on the server.")
+        bool, typer.Option("--gate", help="Require the quality gate, here and on the server.")
     ] = False,
     advisories: check.Advisories = None,
 ) -> None:

@@ -36,7 +36,7 @@ def batch(
         Path | None, typer.Option("--output", "-o", help="Write the result to this file.")
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Copy columns that are no parameters to the result.")
+        bool, typer.Option("--keep", help="Copy columns that are not parameters to the result.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the result, or print the job's ID.")

@@ -43,7 +43,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Check a notebook as the quality gate does; exit with 1 if it fails. Runs no code of it."""
+    """Check a notebook as the quality gate does; exit with 1 if it fails. Does not run its code."""
     from easymlnb.publishing.gate.local import GateOptions, check_notebook
 
     options = GateOptions(advisories, severities(severity or []), strict)

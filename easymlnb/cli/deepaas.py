@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def deepaas_cli(context: typer.Context) -> None:
-    """Run a method of a DEEPaaS module: options as of 'deepaas-cli'."""
+    """Run a method of a DEEPaaS module, with the options of 'deepaas-cli'."""
     from easymlnb.compat.deepaas.command import main
 
     raise typer.Exit(main(context.args))

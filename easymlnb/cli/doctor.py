@@ -26,7 +26,7 @@ OK, NOTE, BAD = "ok", "note", "bad"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """The result of one check; ``fix`` is what to do about a problem."""
 
     about: str
@@ -39,14 +39,14 @@ class Finding:
         return self.state == BAD
 
 
-def verdict(about: str, problem: str, fix: str, success: str) -> Finding:
+def verdict(about: str, problem: str, fix: str, success: str) -> CheckResult:
     """Return a finding about a problem, or about success without a problem."""
-    return Finding(about, BAD, problem, fix) if problem else Finding(about, OK, success)
+    return CheckResult(about, BAD, problem, fix) if problem else CheckResult(about, OK, success)
 
 
-def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
+def examine(url: str | None = None, token: str | None = None) -> list[CheckResult]:
     """Run all checks; an exception in a check is a finding."""
-    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+    checks: dict[str, Callable[[], Iterable[CheckResult]]] = {
         "python": lambda: python(sys.version_info[:3]),
         "packages": packages,
         "extension": extension,
@@ -55,17 +55,19 @@ def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
         "data folder": lambda: data_folder(_data_dir()),
         "server": lambda: server(url, token),
     }
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for about, check in checks.items():
         try:
             found += check()
         except Exception as error:  # any exception is possible in a broken installation
             says = f"could not be checked ({type(error).__name__}: {error})."
-            found.append(Finding(about, BAD, says, "Install easymlnb again: " + _pip("easymlnb")))
+            found.append(
+                CheckResult(about, BAD, says, "Install easymlnb again: " + _pip("easymlnb"))
+            )
     return found
 
 
-def show(findings: list[Finding], *, json: bool) -> None:
+def show(findings: list[CheckResult], *, json: bool) -> None:
     """Print the findings, each with its fix; ends the command with 1 if there are problems."""
     count = sum(finding.bad for finding in findings)
     if json:
@@ -85,42 +87,42 @@ def _pip(what: str) -> str:
     return f"{sys.executable} -m pip install --upgrade '{what}'"
 
 
-def python(version: tuple[int, ...]) -> Iterator[Finding]:
+def python(version: tuple[int, ...]) -> Iterator[CheckResult]:
     """Check the version of Python."""
     text, least = ".".join(map(str, version)), ".".join(map(str, MIN_PYTHON))
     problem = "" if version >= MIN_PYTHON else f"Python {text} is too old."
     yield verdict("python", problem, f"Use Python {least} or newer.", f"{text} at {sys.executable}")
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[CheckResult]:
     """Check that all requirements are installed."""
     wrong = list(installation.unmet_requirements())
     for wanted, found in wrong:
         says = f"{wanted} is required; installed: {found or 'none'}."
-        yield Finding("packages", BAD, says, _pip(wanted))
+        yield CheckResult("packages", BAD, says, _pip(wanted))
     if not wrong:
-        yield Finding("packages", OK, "all packages are installed in supported versions.")
+        yield CheckResult("packages", OK, "all packages are installed in supported versions.")
 
 
-def extension() -> Iterator[Finding]:
+def extension() -> Iterator[CheckResult]:
     """Check that Jupyter servers of this interpreter load the extension."""
     from jupyter_core.paths import jupyter_config_path
 
     if unmet := list(installation.unmet_requirements(installation.SERVER)):
         lacking = installation.listed(unmet)
         says = f"kernels and clients work, but a Jupyter server does not: {lacking} missing."
-        yield Finding("extension", NOTE, says, _pip("easymlnb[server]"))
+        yield CheckResult("extension", NOTE, says, _pip("easymlnb[server]"))
         return
     enabled, file = _switch([Path(folder) for folder in jupyter_config_path()])
     if enabled:
-        yield Finding("extension", OK, f"enabled by {file}")
+        yield CheckResult("extension", OK, f"enabled by {file}")
     elif file is not None:
         fix = "jupyter server extension enable easymlnb_server"
-        yield Finding("extension", BAD, f"disabled by {file}.", fix)
+        yield CheckResult("extension", BAD, f"disabled by {file}.", fix)
     else:
         says = "not enabled in any Jupyter configuration of this interpreter."
         fix = _pip("easymlnb[server]") + " --force-reinstall --no-deps"
-        yield Finding("extension", BAD, says, fix)
+        yield CheckResult("extension", BAD, says, fix)
 
 
 def _switch(folders: list[Path]) -> tuple[bool, Path | None]:
@@ -137,7 +139,7 @@ def _switch(folders: list[Path]) -> tuple[bool, Path | None]:
     return False, None
 
 
-def kernel() -> Iterator[Finding]:
+def kernel() -> Iterator[CheckResult]:
     """Check that the kernel of notebooks starts and imports easymlnb."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
@@ -145,33 +147,33 @@ def kernel() -> Iterator[Finding]:
     try:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        yield Finding("kernel", BAD, "there is no kernelspec 'python3'.", install)
+        yield CheckResult("kernel", BAD, "there is no kernelspec 'python3'.", install)
         return
     # Jupyter replaces these names with its own interpreter.
     own = {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info)}
     program = sys.executable if spec.argv[0] in own else shutil.which(spec.argv[0])
     if program is None:
         says = f"the kernelspec 'python3' starts {spec.argv[0]}, which does not exist."
-        yield Finding("kernel", BAD, says, install)
+        yield CheckResult("kernel", BAD, says, install)
         return
     try:
         tried = subprocess.run(
             [program, "-c", PROBE], capture_output=True, text=True, timeout=60, check=False
         )
     except subprocess.TimeoutExpired:
-        yield Finding("kernel", BAD, f"{program} does not respond.", install)
+        yield CheckResult("kernel", BAD, f"{program} does not respond.", install)
         return
     if tried.returncode:
         reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         fix = f"{program} -m pip install easymlnb ipykernel"
-        yield Finding("kernel", BAD, f"{program}: {reason}", fix)
+        yield CheckResult("kernel", BAD, f"{program}: {reason}", fix)
     elif skew := installation.version_skew(program, *tried.stdout.split()):
-        yield Finding("kernel", BAD, skew)
+        yield CheckResult("kernel", BAD, skew)
     else:
-        yield Finding("kernel", OK, f"'python3' is {program}")
+        yield CheckResult("kernel", OK, f"'python3' is {program}")
 
 
-def runtime_folder() -> Iterator[Finding]:
+def runtime_folder() -> Iterator[CheckResult]:
     """Check the folder in which running servers are found."""
     from jupyter_core.paths import jupyter_runtime_dir
 
@@ -185,18 +187,18 @@ def _data_dir() -> Path:
     return Path(jupyter_data_dir()) / "easymlnb"
 
 
-def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Iterator[Finding]:
+def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Iterator[CheckResult]:
     """Check the folder of published services: access, file system, free space."""
     yield _writable("data folder", folder, "JUPYTER_DATA_DIR")
     kind = filesystem(_existing(folder), mounts)
     if kind in NETWORK_FILESYSTEMS:
         says = f"{folder} is on the network file system {kind}, which can damage the database."
         fix = "Set EasyMLNB.state_dir to a folder on a local disk."
-        yield Finding("data folder", BAD, says, fix)
+        yield CheckResult("data folder", BAD, says, fix)
     free = shutil.disk_usage(_existing(folder)).free
     if free < MIN_FREE:
         says = f"only {free // 2**20} MB of disk space are free."
-        yield Finding("data folder", NOTE, says, "Free some space before publishing more.")
+        yield CheckResult("data folder", NOTE, says, "Free some space before publishing more.")
 
 
 def filesystem(folder: Path, mounts: Path) -> str:
@@ -218,7 +220,7 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _writable(about: str, folder: Path, variable: str) -> Finding:
+def _writable(about: str, folder: Path, variable: str) -> CheckResult:
     existing = _existing(folder)
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     problem = "" if writable else f"{existing} is not writable."
@@ -226,7 +228,7 @@ def _writable(about: str, folder: Path, variable: str) -> Finding:
     return verdict(about, problem, fix, str(folder))
 
 
-def server(url: str | None, token: str | None) -> Iterator[Finding]:
+def server(url: str | None, token: str | None) -> Iterator[CheckResult]:
     """Check the server; without a URL, no running server is only a note."""
     from easymlnb.client import connect
     from easymlnb.client.discovery import find
@@ -236,9 +238,9 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
         found = find(url, token)
     except ServerUnreachable as error:
         if named:
-            yield Finding("server", BAD, error.message)
+            yield CheckResult("server", BAD, error.message)
         else:
-            yield Finding(
+            yield CheckResult(
                 "server", NOTE, "no server is running on this machine.", "Start one: easymlnb serve"
             )
         return
@@ -248,10 +250,10 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
             count = len(client.admin.services())
         except EasyMLNBError as error:
             fix = "Check the server's output, --url and --token."
-            yield Finding("server", BAD, f"{found.url}: {error.message}", fix)
+            yield CheckResult("server", BAD, f"{found.url}: {error.message}", fix)
             return
     if ready:
-        yield Finding("server", OK, f"{found.url} is ready, services: {count}.")
+        yield CheckResult("server", OK, f"{found.url} is ready, services: {count}.")
     else:
         fix = "The server may still be starting. If not, see its output for the cause."
-        yield Finding("server", BAD, f"{found.url} does not run the published services.", fix)
+        yield CheckResult("server", BAD, f"{found.url} does not run the published services.", fix)

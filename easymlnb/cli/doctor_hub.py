@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from easymlnb.cli.doctor import BAD, NOTE, OK, Finding, verdict
+from easymlnb.cli.doctor import BAD, NOTE, OK, CheckResult, verdict
 from easymlnb.contract.hub_config import OWN_TOKENS, ROLE, TOKENS, USERS
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ NEEDED = ("servers", "access:servers")
 """Scopes for the user's own servers that are needed to start and reach nodes."""
 
 
-def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
+def examine(environment: Mapping[str, str] | None = None) -> list[CheckResult]:
     """Check the Hub of the server in which this runs."""
     variables = os.environ if environment is None else environment
     url, user = variables.get("JUPYTERHUB_API_URL", ""), variables.get("JUPYTERHUB_USER", "")
     if not url or not user:
         fix = "Run this command in a terminal of a server that the Hub started."
-        return [Finding("hub", BAD, "this server was not started by a JupyterHub.", fix)]
+        return [CheckResult("hub", BAD, "this server was not started by a JupyterHub.", fix)]
     import httpx
 
     from easymlnb.client.hub import shared_service_url
@@ -39,7 +39,7 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
         return found
 
 
-def examine_service(url: str, token: str) -> list[Finding]:
+def examine_service(url: str, token: str) -> list[CheckResult]:
     """Check the shared service at this URL, also from outside the Hub's servers."""
     import httpx
 
@@ -48,7 +48,7 @@ def examine_service(url: str, token: str) -> list[Finding]:
         return [*service(http, f"{url.rstrip('/')}/")]
 
 
-def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
+def service(http: "httpx.Client", address: str) -> Iterator[CheckResult]:
     """Check the shared service: whether it exists, accepts the token, and has its requirements."""
     import httpx
 
@@ -57,30 +57,32 @@ def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
         health = http.get(f"{address}health/live")
         me = http.get(f"{address}me")
     except httpx.HTTPError:
-        yield Finding(about, BAD, f"not reachable at {address}.", "Ask the Hub's administrator.")
+        yield CheckResult(
+            about, BAD, f"not reachable at {address}.", "Ask the Hub's administrator."
+        )
         return
     if health.status_code == 404 or not _is_ours(health):
         fix = "The Hub's administrator can add the output of: easymlnb hub config"
         if health.status_code in (502, 503, 504):
-            yield Finding(
+            yield CheckResult(
                 about, BAD, f"no response at {address}.", "See the Hub's log for the cause."
             )
         else:
-            yield Finding(about, NOTE, "this Hub has no shared service.", fix)
+            yield CheckResult(about, NOTE, "this Hub has no shared service.", fix)
         return
     if me.status_code != 200:
         fix = f"In jupyterhub_config.py, c.JupyterHub.load_roles: {USERS}, and {TOKENS}"
-        yield Finding(about, BAD, "the shared service rejects this token.", fix)
+        yield CheckResult(about, BAD, "the shared service rejects this token.", fix)
         return
     user = me.json()
-    yield Finding(about, OK, f"accepts {user['name']} at {address}")
+    yield CheckResult(about, OK, f"accepts {user['name']} at {address}")
     if not user["admin"]:
-        yield Finding(about, NOTE, "only administrators of the Hub can check its requirements.")
+        yield CheckResult(about, NOTE, "only administrators of the Hub can check its requirements.")
         return
     yield from _needs(http.get(f"{address}hub").json())
 
 
-def _needs(state: Mapping[str, Any]) -> Iterator[Finding]:
+def _needs(state: Mapping[str, Any]) -> Iterator[CheckResult]:
     """Check what the service reports to administrators."""
     about = "shared service"
     missing = f"missing scopes: {', '.join(state['missing'])}." if state["missing"] else ""
@@ -93,7 +95,7 @@ def _needs(state: Mapping[str, Any]) -> Iterator[Finding]:
     yield verdict(about, "" if state["reached"] else lost, fix, f"nodes connect {where}")
     if state["slowest_start"] > SLOW:
         says = f"the Hub took {state['slowest_start']:g} s to accept the start of a server."
-        yield Finding(about, BAD, says, f"In jupyterhub_config.py: {NO_WAIT}")
+        yield CheckResult(about, BAD, says, f"In jupyterhub_config.py: {NO_WAIT}")
     from easymlnb._version import __version__
 
     skew = f"its easymlnb is {state['easymlnb']}, but the local one is {__version__}."
@@ -112,13 +114,13 @@ def _is_ours(answer: "httpx.Response") -> bool:
         return False
 
 
-def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
+def _hub(http: "httpx.Client", url: str) -> Iterator[CheckResult]:
     import httpx
 
     try:
         version = str(http.get(f"{url}/").json().get("version", "?"))
     except (httpx.HTTPError, ValueError):
-        yield Finding("hub", BAD, f"no response at {url}.", "Ask the Hub's administrator.")
+        yield CheckResult("hub", BAD, f"no response at {url}.", "Ask the Hub's administrator.")
         return
     major = version.split(".")[0]
     problem = f"JupyterHub {version}" if major.isdecimal() and int(major) < 5 else ""
@@ -126,7 +128,7 @@ def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
     yield verdict("hub", problem, fix, f"JupyterHub {version} at {url}")
 
 
-def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[Finding]:
+def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[CheckResult]:
     import httpx
 
     try:
@@ -145,14 +147,14 @@ def _holds(scopes: list[str], name: str, user: str) -> bool:
     return any(scope in (name, f"{name}!user={user}", f"{name}!user") for scope in scopes)
 
 
-def _proxy(http: "httpx.Client", variables: Mapping[str, str]) -> Iterator[Finding]:
+def _proxy(http: "httpx.Client", variables: Mapping[str, str]) -> Iterator[CheckResult]:
     import httpx
 
     parts = urlsplit(variables.get("JUPYTERHUB_PUBLIC_URL", ""))
     if not parts.netloc:
         says = "the URL of the Hub's proxy is unknown."
         fix = "Set c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy of the users' servers."
-        yield Finding("proxy", NOTE, says, fix)
+        yield CheckResult("proxy", NOTE, says, fix)
         return
     address = f"{parts.scheme}://{parts.netloc}{variables.get('JUPYTERHUB_SERVICE_PREFIX', '/')}"
     try:
@@ -164,11 +166,11 @@ def _proxy(http: "httpx.Client", variables: Mapping[str, str]) -> Iterator[Findi
     yield verdict("proxy", problem, fix, f"this server is reachable at {address}")
 
 
-def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
+def placements(found: list[dict[str, Any]]) -> Iterator[CheckResult]:
     """Check the placements of a server."""
     for one in found:
         running = f"{len(one['nodes'])} node(s) running"
         yield verdict(f"placement {one['name']}", one.get("error") or "", "", running)
     if not found:
         fix = "An administrator can set c.EasyMLNB.placements of the Hub's shared service."
-        yield Finding("placements", NOTE, "this server has no placements.", fix)
+        yield CheckResult("placements", NOTE, "this server has no placements.", fix)

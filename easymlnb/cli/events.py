@@ -10,14 +10,14 @@ from easymlnb.cli.options import ANY_SERVER, CommandTarget
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands for what brings calls and jobs in from outside."""
+    """Add the commands for bridges and storage events."""
     app.command()(bridges)
     app.command()(sources)
 
 
 @ANY_SERVER
 def bridges(target: CommandTarget) -> None:
-    """List the bridges to brokers of messages, with their state and counts."""
+    """List the bridges to message brokers, with their state and counts."""
     with first_client(target) as client:
         found = client.admin.bridges()
     if target.json:
@@ -40,7 +40,7 @@ def sources(
         str, typer.Argument(help="Show the latest files of this source.", metavar="[NAME]")
     ] = "",
 ) -> None:
-    """List the folders and buckets that feed services, or the latest files of one."""
+    """List the folders and buckets whose new files start jobs, or the latest files of one."""
     with first_client(target) as client:
         found = [client.admin.storage_source(name)] if name else client.admin.storage_events()
     if target.json:

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from easymlnb.exporting.models import ExportedBundle
 
 app = typer.Typer(
-    help="Make a container image of a bundle, and manifests for clusters.", no_args_is_help=True
+    help="Create a container image of a bundle, and manifests for clusters.", no_args_is_help=True
 )
 
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="BUNDLE|NAME@VERSION", help="A bundle's file, a notebook, or such as roll@3."
+        metavar="BUNDLE|NAME@VERSION",
+        help="A bundle file, a notebook, or a version such as roll@3.",
     ),
 ]
 

@@ -38,7 +38,7 @@ class WorkloadOptions:
     )
     trust_cluster: Annotated[
         bool,
-        typer.Option("--trust-cluster", help="Require no token: the cluster decides who may call."),
+        typer.Option("--trust-cluster", help="Require no token; the cluster authorizes callers."),
     ] = False
     secret: Annotated[
         str, typer.Option(help="Kubernetes secret with the token; default: NAME-token.")
@@ -205,7 +205,7 @@ def oscar(
     ] = ".json",
 ) -> None:
     """Write the FDL and the script of an OSCAR service; --output is a folder."""
-    from easymlnb.cli.export_oscar import Event, write_service
+    from easymlnb.cli.export_oscar import OscarEvent, write_service
 
     if not options.trust_cluster:
         raise ValueError(
@@ -215,7 +215,7 @@ def oscar(
         raise ValueError("OSCAR has no --credentials and no --namespace. Leave them out.")
     exported = load(source, target)
     workload = workload_of(exported, options)
-    event = Event(service, parameter, suffix)
+    event = OscarEvent(service, parameter, suffix)
     write_service(exported, workload, event, cluster, options.file, target)
 
 

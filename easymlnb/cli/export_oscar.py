@@ -17,14 +17,14 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class OscarEvent:
     """What an event calls: the service, the parameter for its file, the suffix of the result."""
 
     service: str
     parameter: str
     suffix: str
 
-    def checked(self, exported: ExportedBundle) -> "Event":
+    def checked(self, exported: ExportedBundle) -> "OscarEvent":
         """Return the event with the bundle's only service; raises ``ValueError``."""
         names = exported.services
         service = self.service or exported.service.rpartition("/")[2]
@@ -44,7 +44,7 @@ class Event:
 def write_service(
     exported: ExportedBundle,
     workload: Workload,
-    event: Event,
+    event: OscarEvent,
     cluster: str,
     folder: Path | None,
     target: CommandTarget,

@@ -10,7 +10,7 @@ from easymlnb.cli import output
 
 
 def from_mlflow(
-    path: Annotated[Path, typer.Argument(help="A model folder of MLflow.")],
+    path: Annotated[Path, typer.Argument(help="An MLflow model folder.")],
     folder: Annotated[
         Path | None, typer.Argument(help="A new or empty folder; default: the service's name.")
     ] = None,
@@ -19,7 +19,7 @@ def from_mlflow(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a notebook with a service of a model folder of MLflow."""
+    """Create a notebook with a service from an MLflow model folder."""
     from easymlnb.model_store.mlflow_project import FOLDER, make_project
 
     made = make_project(path, folder or Path(name or path.resolve().name), name)

@@ -149,7 +149,7 @@ def transfer(
 @app.command()
 @with_target("url", "token", "json")
 def ownerless(target: CommandTarget) -> None:
-    """List the services whose owner, or the user of whose workers, is no longer on the Hub."""
+    """List services whose owner is no longer on the Hub, or the user who runs their workers."""
     with publishing_client(target) as client:
         services = client.admin.ownerless()
     if target.json:

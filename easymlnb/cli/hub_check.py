@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
+from easymlnb.cli.doctor import BAD, NOTE, OK, CheckResult
 from easymlnb.contract.hub_config import (
     ACCESS,
     OWN_SCOPES,
@@ -27,14 +27,14 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMP
 """Variables that the Hub passes to a service."""
 
 
-def examine(file: Path) -> list[Finding]:
+def examine(file: Path) -> list[CheckResult]:
     """Check ``jupyterhub_config.py``, which is executed, and the service that it starts.
 
     The current folder is used as the Hub's working folder.
     """
     if not file.is_file():
         fix = "Give the path of the Hub's configuration: easymlnb hub check FILE"
-        return [Finding("hub settings", BAD, f"there is no file {file}.", fix)]
+        return [CheckResult("hub settings", BAD, f"there is no file {file}.", fix)]
     try:
         config = _read(file)
     except Exception as error:
@@ -43,12 +43,12 @@ def examine(file: Path) -> list[Finding]:
             "The Hub would fail to start as well. Run this check with the Hub's environment "
             "variables."
         )
-        return [Finding("hub settings", BAD, says, fix)]
+        return [CheckResult("hub settings", BAD, says, fix)]
     hub = config.get("JupyterHub", {})
     service = _named(_list(hub.get("services")))
     if service is None:
         says = f"no service named {SERVICE!r} in c.JupyterHub.services."
-        return [Finding("shared service", BAD, says, PRINTED)]
+        return [CheckResult("shared service", BAD, says, PRINTED)]
     rights = _rights(_list(hub.get("load_roles")), config.get("Spawner", {}))
     return [*_shadows(Path(service.get("cwd") or ".")), *_start(service), *rights, *_hub(hub)]
 
@@ -77,7 +77,7 @@ def _named(services: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return next((one for one in services if one.get("name") == SERVICE), None)
 
 
-def _shadows(folder: Path) -> Iterator[Finding]:
+def _shadows(folder: Path) -> Iterator[CheckResult]:
     """Report files that programs in this folder import in place of the package."""
     for name in PACKAGES:
         for found in (folder / f"{name}.py", folder / name / "__init__.py"):
@@ -87,10 +87,10 @@ def _shadows(folder: Path) -> Iterator[Finding]:
                     "The service does not import this file, but other programs in this folder "
                     "do. Rename the file."
                 )
-                yield Finding("import path", NOTE, says, fix)
+                yield CheckResult("import path", NOTE, says, fix)
 
 
-def _start(service: Mapping[str, Any]) -> Iterator[Finding]:
+def _start(service: Mapping[str, Any]) -> Iterator[CheckResult]:
     """Run the service's own check of its settings, as the Hub would start it."""
     about = "shared service"
     command = [str(word) for word in service.get("command") or ()]
@@ -100,10 +100,10 @@ def _start(service: Mapping[str, Any]) -> Iterator[Finding]:
             "On the service's machine, run: easymlnb hub serve --check, with the service's other "
             "options."
         )
-        yield Finding(about, NOTE, says, fix)
+        yield CheckResult(about, NOTE, says, fix)
         return
     if shutil.which(command[0]) is None:
-        yield Finding(
+        yield CheckResult(
             about, BAD, f"its command {command[0]} is not an executable program.", PRINTED
         )
         return
@@ -113,7 +113,7 @@ def _start(service: Mapping[str, Any]) -> Iterator[Finding]:
     yield _check([*command, "--check"], service.get("cwd") or None, variables)
 
 
-def _check(command: list[str], folder: str | None, variables: Mapping[str, str]) -> Finding:
+def _check(command: list[str], folder: str | None, variables: Mapping[str, str]) -> CheckResult:
     about = "shared service"
     try:
         done = subprocess.run(
@@ -126,59 +126,63 @@ def _check(command: list[str], folder: str | None, variables: Mapping[str, str])
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(about, BAD, f"its command failed to start: {error}", PRINTED)
+        return CheckResult(about, BAD, f"its command failed to start: {error}", PRINTED)
     if done.returncode == 0:
-        return Finding(about, OK, "the service starts with these settings")
+        return CheckResult(about, OK, "the service starts with these settings")
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
     reason = "\n".join(lines[-5:]).removeprefix("easymlnb: ").rpartition(JUPYTER_PREFIX)[2]
     says = reason or f"the service exits with code {done.returncode}."
     fix = "Fix this before you restart the Hub: a service that fails to start stops the Hub."
-    return Finding(about, BAD, says, fix)
+    return CheckResult(about, BAD, says, fix)
 
 
-def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Iterator[Finding]:
+def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Iterator[CheckResult]:
     own = _scopes(one for one in roles if SERVICE in (one.get("services") or ()))
     missing = [scope for scope in SCOPES if not has_scope(scope, own)]
     if missing:
         says = f"the service has missing scopes: {', '.join(missing)}."
-        yield Finding("role", BAD, says, f"An entry of c.JupyterHub.load_roles: {ROLE}")
+        yield CheckResult("role", BAD, says, f"An entry of c.JupyterHub.load_roles: {ROLE}")
     elif narrowed := [scope for scope in SCOPES if scope not in own]:
         says = f"the service's scopes are restricted: {', '.join(sorted(own))}"
-        yield Finding("role", OK, f"{says} ({', '.join(narrowed)} apply to some users only)")
+        yield CheckResult("role", OK, f"{says} ({', '.join(narrowed)} apply to some users only)")
     else:
-        yield Finding("role", OK, "the service has all required scopes")
+        yield CheckResult("role", OK, "the service has all required scopes")
     all_users = _scopes(one for one in roles if one.get("name") == "user")
     if _can_enter(all_users):
-        yield Finding("users", OK, "users can log in to the service")
+        yield CheckResult("users", OK, "users can log in to the service")
     elif any(_can_enter(_scopes([one])) for one in roles):
-        yield Finding("users", OK, "some users can log in to the service, through their own roles")
+        yield CheckResult(
+            "users", OK, "some users can log in to the service, through their own roles"
+        )
     else:
         says = "no role allows users to log in to the service."
-        yield Finding("users", BAD, says, f"An entry of c.JupyterHub.load_roles: {USERS}")
+        yield CheckResult("users", BAD, says, f"An entry of c.JupyterHub.load_roles: {USERS}")
     tokens = set(_value(spawner.get("server_token_scopes"), []))
     lacking = [scope for scope in (*OWN_SCOPES, ACCESS) if scope not in tokens]
     if ACCESS in lacking:
         says = "users' servers cannot access the service, so 'publish' does not use it."
-        yield Finding("users' servers", BAD, says, TOKENS)
+        yield CheckResult("users' servers", BAD, says, TOKENS)
     elif lacking:
         says = f"the tokens of users' servers have missing scopes: {', '.join(lacking)}."
-        yield Finding("users' servers", NOTE, says, TOKENS)
+        yield CheckResult("users' servers", NOTE, says, TOKENS)
     else:
-        yield Finding("users' servers", OK, "users' servers can publish, and start their own nodes")
+        yield CheckResult(
+            "users' servers", OK, "users' servers can publish, and start their own nodes"
+        )
 
 
-def _hub(hub: Mapping[str, Any]) -> Iterator[Finding]:
+def _hub(hub: Mapping[str, Any]) -> Iterator[CheckResult]:
     if not _value(hub.get("allow_named_servers"), False):
         says = "workers run in named servers, which are disabled on this Hub."
-        yield Finding("named servers", BAD, says, "c.JupyterHub.allow_named_servers = True")
+        yield CheckResult("named servers", BAD, says, "c.JupyterHub.allow_named_servers = True")
     if _value(hub.get("tornado_settings"), {}).get("slow_spawn_timeout", 10) != 0:
         fix = 'c.JupyterHub.tornado_settings.update({"slow_spawn_timeout": 0})'
-        yield Finding(
+        yield CheckResult(
             "starts", NOTE, "the Hub would respond to a start only after several seconds.", fix
         )
     if not _value(hub.get("public_url"), ""):
         fix = 'c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy of the service.'
-        yield Finding("public address", NOTE, "the URL of the Hub's proxy is unknown.", fix)
+        yield CheckResult("public address", NOTE, "the URL of the Hub's proxy is unknown.", fix)
 
 
 def _scopes(roles: Any) -> set[str]:

@@ -59,7 +59,7 @@ def create(
     note: Annotated[str, typer.Option("--note", help="What the key is for.")] = "",
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", help="Such as calls_per_second=10; may be repeated."),
+        typer.Option("--limit", help="A limit, such as calls_per_second=10; may be repeated."),
     ] = None,
 ) -> None:
     """Create an API key, and print it: it is not shown again."""
@@ -86,7 +86,7 @@ def create(
 @ANY_SERVER
 def revoke(
     target: CommandTarget,
-    ids: Annotated[list[str], typer.Argument(help="Ids of keys.", metavar="ID...")],
+    ids: Annotated[list[str], typer.Argument(help="IDs of keys.", metavar="ID...")],
 ) -> None:
     """Revoke API keys; they are refused from the next call on."""
     with first_client(target) as client:

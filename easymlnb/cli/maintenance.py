@@ -42,7 +42,7 @@ def backup(
 def restore(
     context: typer.Context,
     file: File,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is stored already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing data.")] = False,
     state_dir: StateDir = None,
     config: Config = None,
     json: Json = False,
@@ -54,9 +54,11 @@ def restore(
 
 def gc(
     context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove what is listed.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Remove the listed bundles and files.")
+    ] = False,
     older: Annotated[
-        str, typer.Option(help="Only what has not changed for this time, such as 2h.")
+        str, typer.Option(help="Only those that have not changed for this time, such as 2h.")
     ] = "1d",
     state_dir: StateDir = None,
     config: Config = None,

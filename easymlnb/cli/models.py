@@ -14,7 +14,10 @@ app = typer.Typer(help="Manage trained models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
 Reference = Annotated[
-    str, typer.Argument(help="Such as forest@3 or forest@production.", metavar="NAME@VERSION")
+    str,
+    typer.Argument(
+        help="A version, such as forest@3 or forest@production.", metavar="NAME@VERSION"
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
@@ -92,11 +95,11 @@ def alias(
     name: Name,
     alias: Annotated[str, typer.Argument(help="Such as production.", metavar="ALIAS")],
     version: Annotated[
-        int | None, typer.Argument(help="The version that it names from now on.", metavar="VERSION")
+        int | None, typer.Argument(help="The new version of the alias.", metavar="VERSION")
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias.")] = False,
 ) -> None:
-    """Let an alias name a version; running services use it from the next call on."""
+    """Move an alias to a version; running services use it from the next call on."""
     if remove == (version is not None):
         raise typer.BadParameter("Give a version, or --remove.")
     with publishing_client(target) as client:
@@ -141,7 +144,7 @@ def export(
         Path | None, typer.Argument(help="The zip to write; default: NAME-VERSION.zip.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--as", help="mlflow for a folder of MLflow, crate for an RO-Crate.")
+        str, typer.Option("--as", help="mlflow for an MLflow model folder, crate for an RO-Crate.")
     ] = "mlflow",
 ) -> None:
     """Write a version to a zip that MLflow reads, or to an RO-Crate."""
@@ -159,7 +162,7 @@ def export(
 def import_model(
     target: CommandTarget,
     path: Annotated[
-        Path, typer.Argument(help="A model folder of MLflow, an .onnx file, or other files.")
+        Path, typer.Argument(help="An MLflow model folder, an .onnx file, or other files.")
     ],
     name: Name,
     note: Annotated[str, typer.Option(help="What is special about this version.")] = "",

@@ -38,7 +38,7 @@ def serve_bundle(
         str,
         typer.Option(
             envvar=["EASYMLNB_BASE_URL", "OSCAR_SERVICE_BASE_PATH"],
-            help="Path below which all routes are.",
+            help="Base path of all routes.",
         ),
     ] = "/",
     token_file: Annotated[
@@ -50,7 +50,7 @@ def serve_bundle(
         typer.Option(
             "--trust-cluster",
             envvar="EASYMLNB_TRUST_CLUSTER",
-            help="Let everyone call who reaches the port; the cluster decides who that is.",
+            help="Require no token; the cluster decides who can reach the port.",
         ),
     ] = False,
     credentials: Annotated[
@@ -70,7 +70,7 @@ def serve_bundle(
         Path | None, typer.Option(help="A writable folder; default: a temporary one.")
     ] = None,
 ) -> None:
-    """Serve bundles and nothing else: callers can call, and nobody can publish."""
+    """Serve bundles only: callers can call services, and no one can publish."""
     from easymlnb.cli.serve import server_token
 
     arguments = [str(one) for one in bundles if str(one).startswith("-")]

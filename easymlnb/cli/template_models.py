@@ -16,7 +16,8 @@ Data = Annotated[
     Path, typer.Argument(help="CSV, JSON, Parquet or zip.", metavar="FILE", exists=True)
 ]
 NewData = Annotated[
-    Path | None, typer.Argument(help="Other data; default: as before.", metavar="FILE", exists=True)
+    Path | None,
+    typer.Argument(help="Other data; default: the previous data.", metavar="FILE", exists=True),
 ]
 TemplateName = Annotated[str, typer.Option(help="tabular, forecast or images.")]
 Algorithm = Annotated[str, typer.Option(help="compare, linear, forest, boosting or baseline.")]
@@ -93,7 +94,7 @@ def predict(
     rows: Annotated[
         str, typer.Argument(help="JSON: a row or a list of rows; or @FILE.", metavar="ROWS")
     ] = "[]",
-    version: Annotated[int, typer.Option(min=0, help="Default: the one in production.")] = 0,
+    version: Annotated[int, typer.Option(min=0, help="Default: the production version.")] = 0,
 ) -> None:
     """Predict rows with a model."""
     with publishing_client(target) as client:

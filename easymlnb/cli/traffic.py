@@ -1,5 +1,6 @@
 """``easymlnb versions|traffic|promote|rollback``: which versions answer the calls of a service."""
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +60,10 @@ def traffic(
     ] = None,
     alias: Annotated[
         list[str] | None,
-        typer.Option(help="Set an alias as NAME=VERSION; may be repeated.", metavar="NAME=VERSION"),
+        typer.Option(
+            help="Set an alias as NAME=VERSION, or remove it with NAME=none; may be repeated.",
+            metavar="NAME=VERSION",
+        ),
     ] = None,
     sticky: Annotated[
         str | None, typer.Option(help="'caller', 'header:NAME' or 'none'.", metavar="HOW")
@@ -80,8 +84,9 @@ def traffic(
         if weights:
             changes["weights"] = dict(_number(*_pair(one, "4=10")) for one in weights)
         if alias:
-            pairs = (_pair(one, "candidate=4") for one in alias)
-            changes["aliases"] = found["aliases"] | {key: _version(to) for key, to in pairs}
+            given = dict(_pair(one, "candidate=4") for one in alias)
+            aliases = found["aliases"] | {key: _version(to) for key, to in given.items()}
+            changes["aliases"] = {key: to for key, to in aliases.items() if to != "none"}
         if sticky is not None:
             changes["sticky"] = None if sticky == "none" else sticky
         if shadow is not None:
@@ -110,10 +115,18 @@ def promote(
         str, typer.Option(help="Percentages, separated by commas.", metavar="PERCENT,...")
     ] = "5,25,50,100",
     every: Annotated[str, typer.Option(help="Duration of a step.", metavar="TIME")] = "10m",
+    abort_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="When it goes back, as error_rate_ratio=2, p95_ratio=1.5, memory_ratio=2 or "
+            "min_calls=100; may be repeated.",
+            metavar="NAME=NUMBER",
+        ),
+    ] = None,
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="Cancel the promotion, and go back.")
+        bool, typer.Option("--cancel", help="Cancel the promotion and roll back.")
     ] = False,
-    pause: Annotated[bool, typer.Option("--pause", help="Stay at the present step.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Pause at the current step.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after a pause.")] = False,
     force: Force = False,
 ) -> None:
@@ -121,7 +134,10 @@ def promote(
     with client_of(name, target) as client:
         if version is not None:
             percents = [_number("steps", one)[1] for one in steps.split(",")]
-            found = client.admin.promote(name, version, steps=percents, every=every, force=force)
+            limits = dict(_limit(one) for one in abort_if or ())
+            found = client.admin.promote(
+                name, version, steps=percents, every=every, abort_if=limits or None, force=force
+            )
         else:
             listed = client.admin.promotions(name)
             if not listed:
@@ -157,9 +173,17 @@ def _pair(text: str, example: str) -> tuple[str, str]:
 
 def _number(key: str, text: str) -> tuple[str, float]:
     try:
-        return key, float(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a number.") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"{text!r} is not a number.")
+    return key, number
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, value = _number(*_pair(text, "p95_ratio=1.5"))
+    return name, int(value) if value.is_integer() else value
 
 
 def _version(text: str) -> int | str:

@@ -58,7 +58,7 @@ def add(
 @app.command()
 @ANY_SERVER
 def rotate(target: CommandTarget, id: Id) -> None:
-    """Give a webhook a new secret, and print it; the former one signs for a day more."""
+    """Create a new secret and print it; the previous one also signs for another day."""
     with first_client(target) as client:
         _show_secret(target, client.admin.rotate_webhook(id))
 
@@ -110,7 +110,7 @@ def retry(
     target: CommandTarget,
     id: Annotated[str, typer.Argument(help="The delivery's ID.", metavar="ID")],
 ) -> None:
-    """Try a delivery that did not arrive now."""
+    """Send a failed delivery again now."""
     with first_client(target) as client:
         _show_delivery(target, client.admin.retry_delivery(id))
 

@@ -183,7 +183,7 @@ def _csv(data: bytes) -> Any:
 
     text = data.decode("utf-8-sig", errors="replace")
     try:
-        return delimited.read(text, delimited.Reading(2**62))
+        return delimited.read(text, delimited.DelimitedOptions(2**62))
     except ValueError:
         return text  # not a table
 

@@ -1,9 +1,11 @@
 """Jobs as Python objects, and the operations behind them, for both clients."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -12,16 +14,10 @@ from easymlnb.client.decoding import DownloadedFile
 from easymlnb.client.job_events import ENDED, Event, JobEventReader
 from easymlnb.client.messages import Operation, Request, raise_for_error
 from easymlnb.client.operations import CallOptions
-from easymlnb.contract.errors import JobNotFinished, ServerUnreachable
+from easymlnb.client.patience import Patience
+from easymlnb.contract.errors import EasyMLNBError, JobNotFinished
 from easymlnb.contract.jsonschema import Schema
 from easymlnb.contract.spec import ServiceSpec
-
-RECONNECTS = 10
-"""Lost connections in a row after which following a job fails."""
-
-PAUSE = 1.0
-"""Seconds before a lost connection is opened again; the server may be starting."""
-
 
 # operations
 
@@ -205,18 +201,23 @@ class Job(_JobBase):
 
     def wait(self, timeout: float | None = None) -> "Job":
         """Wait until the job has ended, or raise ``JobNotFinished`` after ``timeout`` seconds."""
-        until = None if timeout is None else time.monotonic() + timeout
+        until = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            left = (
-                operations.POLL
-                if until is None
-                else min(operations.POLL, max(0.0, until - time.monotonic()))
-            )
-            self._info = self._client._run(get(self.id, left))
+            left = min(operations.POLL, max(0.0, until - time.monotonic()))
+            self._info = self._patiently(partial(get, self.id, left), until)
             if self._info["state"] in ENDED:
                 return self
             if left <= 0:
                 raise JobNotFinished(self._info["state"])
+
+    def _patiently(self, make: Callable[[], Operation[Any]], until: float = math.inf) -> Any:
+        """Run an operation, also while the server is started again."""
+        patience = Patience(until)
+        while True:
+            try:
+                return self._client._run(make())
+            except EasyMLNBError as error:
+                time.sleep(patience.pause(error))
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the job and return its result, or raise its error.
@@ -225,9 +226,9 @@ class Job(_JobBase):
         """
         self.wait(timeout)
         if self._info["kind"] in job_tables.KINDS:
-            return self._client._run(table(self.id, self._info["kind"]))
+            return self._patiently(partial(table, self.id, self._info["kind"]))
         output = self._client._output(self._info["service"])
-        return self._client._run(result(self.id, output))
+        return self._patiently(partial(result, self.id, output))
 
     @property
     def errors(self) -> Any:
@@ -245,18 +246,15 @@ class Job(_JobBase):
         Each event has a ``kind``: ``state``, ``progress``, ``log``, ``metric``, ``file`` or
         ``checkpoint``.
         """
-        reader, failures = JobEventReader(), 0
+        reader, patience = JobEventReader(), Patience()
         while not reader.ended:
             reader = reader.again()
             try:
                 for event in self._client._events(reader.request(self.id), reader):
-                    failures = 0
+                    patience.answered()
                     yield event
-            except ServerUnreachable:
-                failures += 1
-                if failures > RECONNECTS:
-                    raise
-                time.sleep(PAUSE)
+            except EasyMLNBError as error:
+                time.sleep(patience.pause(error))
 
     def cancel(self) -> None:
         """Cancel the job; raises ``JobEnded`` if it has ended."""
@@ -311,17 +309,26 @@ class AsyncJob(_JobBase):
     async def wait(self) -> "AsyncJob":
         """Wait until the job has ended."""
         while True:
-            self._info = await self._client._run(get(self.id, operations.POLL))
+            self._info = await self._patiently(partial(get, self.id, operations.POLL))
             if self._info["state"] in ENDED:
                 return self
+
+    async def _patiently(self, make: Callable[[], Operation[Any]]) -> Any:
+        """Run an operation, also while the server is started again."""
+        patience = Patience()
+        while True:
+            try:
+                return await self._client._run(make())
+            except EasyMLNBError as error:
+                await asyncio.sleep(patience.pause(error))
 
     async def result(self) -> Any:
         """Wait for the job and return its result, or raise its error."""
         await self.wait()
         if self._info["kind"] in job_tables.KINDS:
-            return await self._client._run(table(self.id, self._info["kind"]))
+            return await self._patiently(partial(table, self.id, self._info["kind"]))
         output = await self._client._output(self._info["service"])
-        return await self._client._run(result(self.id, output))
+        return await self._patiently(partial(result, self.id, output))
 
     async def errors(self) -> Any:
         """Return the table of the rows of a batch that failed, see ``Job.errors``."""
@@ -333,18 +340,15 @@ class AsyncJob(_JobBase):
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield what happens to the job until it has ended, see ``Job.events``."""
-        reader, failures = JobEventReader(), 0
+        reader, patience = JobEventReader(), Patience()
         while not reader.ended:
             reader = reader.again()
             try:
                 async for event in self._client._events(reader.request(self.id), reader):
-                    failures = 0
+                    patience.answered()
                     yield event
-            except ServerUnreachable:
-                failures += 1
-                if failures > RECONNECTS:
-                    raise
-                await asyncio.sleep(PAUSE)
+            except EasyMLNBError as error:
+                await asyncio.sleep(patience.pause(error))
 
     async def cancel(self) -> None:
         """Cancel the job; raises ``JobEnded`` if it has ended."""

@@ -43,7 +43,7 @@ OF_SERVICE = (403, 404)
 VERSION = "x-easymlnb-version"
 """A header that each result of a job has."""
 
-FOREIGN = "A proxy or a login page responded in place of the server. Check the network."
+FOREIGN = "A proxy or a login page responded instead of the server. Check the network connection."
 
 LOCKED_SECONDS = 30.0
 """How long to wait for another process that writes to the same file."""
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS specs (service TEXT PRIMARY KEY, document TEXT NOT NU
 
 
 class OutboxClient(Protocol):
-    """What an outbox needs of its client."""
+    """The methods of a client that an outbox uses."""
 
     _specs: SpecCache
 
@@ -133,7 +133,7 @@ class Outbox:
         return key
 
     def prepare(self, *services: str) -> None:
-        """Store what the server says about services, while it can be reached.
+        """Store the schemas of services while the server can be reached.
 
         The values of later calls are then encoded by the schema, such as images from arrays.
         """
@@ -196,7 +196,7 @@ class Outbox:
         ]
 
     def remove(self, key: str) -> None:
-        """Delete a call from the file; what the server has of it stays."""
+        """Delete a call from the file; its job on the server is not deleted."""
         with self._writing() as rows:
             rows.execute("DELETE FROM calls WHERE key = ?", (key,))
 

@@ -33,7 +33,7 @@ RATIO_FROM = 20 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """Limits of a zip: its bytes, those of its files unpacked, and what it is in messages."""
 
     packed: int
@@ -93,9 +93,9 @@ class Archive:
     ``sizes`` maps the path of every file to its unpacked size in bytes.
     """
 
-    def __init__(self, data: bytes | Path, limits: Limits | None = None) -> None:
+    def __init__(self, data: bytes | Path, limits: ArchiveLimits | None = None) -> None:
         """Open a zip; raises ``BundleRejected`` or ``TooLarge`` with the reason."""
-        limits = limits or Limits(MAX_ZIP, MAX_UNPACKED)
+        limits = limits or ArchiveLimits(MAX_ZIP, MAX_UNPACKED)
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         check_size(size, limits.packed, "The zip")
         stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
@@ -159,7 +159,7 @@ def _check_end(stream: io.BytesIO | io.BufferedReader, size: int) -> None:
         raise TooLarge(f"The zip has too many files; the limit is {MAX_ENTRIES}.")
 
 
-def _entries(infos: list[zipfile.ZipInfo], limits: Limits) -> dict[str, zipfile.ZipInfo]:
+def _entries(infos: list[zipfile.ZipInfo], limits: ArchiveLimits) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > MAX_ENTRIES:
         raise TooLarge(f"The zip has {len(infos)} files; the limit is {MAX_ENTRIES}.")
     _check_sizes(infos, limits)
@@ -195,7 +195,7 @@ def _check_kind(info: zipfile.ZipInfo, folder: bool) -> None:
         raise BundleRejected("The zip has an unsupported compression method. Use 'deflate'.")
 
 
-def _check_sizes(infos: list[zipfile.ZipInfo], limits: Limits) -> None:
+def _check_sizes(infos: list[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
     total = sum(info.file_size for info in infos)
     packed = sum(info.compress_size for info in infos)
     check_size(total, limits.unpacked, f"The unpacked {limits.what}")

@@ -609,6 +609,16 @@ class Busy(EasyMLNBError, code="busy", status=503):
         )
 
 
+class LaneFull(EasyMLNBError, code="lane_full", status=503):
+    """All kernels of the lane run jobs, so a running call stays a plain one for now."""
+
+    text = (
+        "All kernels for background jobs are in use, or you have as many jobs as you may have. The "
+        "call continues here; try again in a moment."
+    )
+    extra: ClassVar = {"retry_after": 5}
+
+
 class TooManyConnections(EasyMLNBError, code="too_many_connections", status=503):
     """The server or the caller's address reached its limit of open connections."""
 

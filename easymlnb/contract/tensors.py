@@ -5,7 +5,6 @@ The server describes services with this module; kernels read and write the tenso
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from math import prod
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -200,11 +199,6 @@ def _columns(schema: Any, document: Schema) -> Iterator[tuple[str, str]]:
     columns = hints(schema, document).get("columns")
     for name, kind in (columns if isinstance(columns, Mapping) else {}).items():
         yield str(name), COLUMNS.get(str(kind), BYTES)
-
-
-def byte_size(datatype: str, shape: tuple[int, ...]) -> int:
-    """Return the bytes of a tensor of numbers."""
-    return prod(shape) * SIZES[datatype]
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -110,7 +110,7 @@ def _without_easymlnb(found: Mapping[str, str]) -> dict[str, str]:
         if not _NAME.match(name) or not _is_version(version):
             raise BundleRejected(
                 f"The bundle names the package {name[:60]!r} with the version {version[:60]!r}, "
-                "which no package can have. Publish the notebook again."
+                "which is not a valid name and version. Publish the notebook again."
             )
     return {normalized(name): one for name, one in found.items() if normalized(name) != PACKAGE}
 

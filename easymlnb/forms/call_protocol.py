@@ -113,6 +113,22 @@ class JobStatus:
         return self.state in ("succeeded", "failed", "cancelled")
 
 
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What became of a running call that should continue as a job.
+
+    Attributes
+    ----------
+    job : the ID of the job, empty if the call stays one
+    problem : why it does
+    may_restart : whether the call can never become a job, but be started again as one
+    """
+
+    job: str = ""
+    problem: str = ""
+    may_restart: bool = False
+
+
 Event = Progress | Waiting | Log | Item | Succeeded | Failed
 
 
@@ -198,6 +214,12 @@ class JobCaller(Protocol):
         self, values: dict[str, Any], on_status: Callable[[JobStatus], None]
     ) -> FollowedJob:
         """Submit a job and return at once; ``on_status`` is called from any thread."""
+
+    def hand_over(self, call: str, on_done: Callable[[HandOver], None]) -> None:
+        """Let a running ``LeavableCall``, by its ID, continue as a job, and return at once.
+
+        ``on_done`` is called from any thread. The call itself then ends as a canceled one.
+        """
 
     def follow_job(self, id: str, on_status: Callable[[JobStatus], None]) -> FollowedJob:
         """Follow a job that was submitted before; see ``submit_job``."""

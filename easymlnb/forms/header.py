@@ -27,7 +27,7 @@ def header(spec: ServiceSpec) -> Markup:
         about = join((markdown(first), more))
     return element(
         "div.em-header",
-        element("div.em-title", spec.title, role="heading"),
+        element("div.em-title", spec.title, role="heading", aria_level=2),
         element(
             "div.em-byline",
             element("span", facts) if facts else None,

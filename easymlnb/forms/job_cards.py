@@ -77,6 +77,11 @@ class JobCards:
             card = self._add(values, JobStatus(id))
             card.job = self._caller.follow_job(id, self._listener(card))
 
+    def add(self, id: str, values: dict[str, Any]) -> None:
+        """Show a job that a running call has become."""
+        self.restore(id, values)
+        self._on_change()
+
     def find(self, number: str) -> Card | None:
         """Return the card with the number that a button sends."""
         return next((card for card in self.cards if str(card.number) == number), None)

@@ -43,7 +43,7 @@ KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
-class Part(W.Box):  # type: ignore[misc]
+class LayoutPart(W.Box):  # type: ignore[misc]
     """A placeholder for a part of the form; ``kind`` is ``field`` or ``part``."""
 
     kind = Unicode()
@@ -56,7 +56,7 @@ class Fields(Mapping[str, Any]):
     def __init__(self, spec: ServiceSpec) -> None:
         self._service = spec.name
         self._parts = {
-            name: Part(kind="field", name=name) for name in spec.input.get("properties", {})
+            name: LayoutPart(kind="field", name=name) for name in spec.input.get("properties", {})
         }
 
     def __getitem__(self, name: str) -> Any:
@@ -92,7 +92,7 @@ class Parts:
     def __init__(self, spec: ServiceSpec) -> None:
         self.fields = Fields(spec)
         for name in PARTS:
-            setattr(self, name, Part(kind="part", name=name))
+            setattr(self, name, LayoutPart(kind="part", name=name))
 
 
 def capture_layout(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any
             "The page has too many widgets. The limits are "
             f"{MAX_WIDGETS} widgets and {MAX_DEPTH} nested boxes."
         )
-    if isinstance(widget, Part):
+    if isinstance(widget, LayoutPart):
         key = (widget.kind, widget.name)
         if key in seen:
             raise DefinitionError(
@@ -152,7 +152,7 @@ def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any
 
 
 def _has_part(widget: Any) -> bool:
-    return isinstance(widget, Part) or any(map(_has_part, getattr(widget, "children", ())))
+    return isinstance(widget, LayoutPart) or any(map(_has_part, getattr(widget, "children", ())))
 
 
 def _style(layout: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ def waiting_text(event: Waiting) -> str:
     """Return why a call has not begun, and how long that may take."""
     text = STATES.get(event.state, "Waiting")
     if event.position and event.state not in STATES:
-        text += f": {event.position} ahead of you"
+        text = f"In the queue: {event.position} ahead of you"
     if event.seconds is not None and event.seconds >= 1:
         text += f", about {event.seconds:.0f} s"
     return f"{text}. {event.reason}" if event.reason else text
@@ -51,10 +51,11 @@ class RunBar:
         self._bar.add_class("em-bar")
         self._text = W.HTML()
         self._progress: Progress | Waiting | None = None
+        self._line = self._note = ""
         self._buttons = W.box(self._run, self._stop, kind=W.HBox, classes="em-actions")
         self._background: Any = None
         if background is not None:
-            text = "Run as a job, which continues when this page is closed"
+            text = "Run as a job, or continue as one; it does not end when this page is closed"
             self._background = W.Button(description="Run in background", tooltip=text)
             self._background.on_click(lambda _: background())
         if is_long:
@@ -65,10 +66,9 @@ class RunBar:
     def start(self, text: str = "Running") -> None:
         """Show that a call runs, or waits for ``text``."""
         self._run.disabled, self._stop.disabled = True, False
-        self._progress = None
+        self._progress, self._note = None, ""
         self._bar.value = 0.0
-        self.widget.add_class("em-running")
-        self.widget.add_class("em-unknown")
+        W.change_classes(self.widget, add=("em-running", "em-unknown"))
         self._set_text(text)
 
     def progress(self, event: Progress | Waiting | None, seconds: float) -> None:
@@ -91,6 +91,11 @@ class RunBar:
         if self._background is not None and self._background not in self._buttons.children:
             self._buttons.children = (*self._buttons.children, self._background)
 
+    def note(self, text: str) -> None:
+        """Show a text in addition to the progress, until the next call."""
+        self._note = text
+        self._show()
+
     def stopping(self) -> None:
         """Show that the call was asked to stop."""
         self._stop.disabled = True
@@ -98,15 +103,20 @@ class RunBar:
 
     def end(self, text: str = "", *, wrong: bool = False) -> None:
         """Free the buttons; ``wrong`` highlights a text that asks for corrections."""
-        self.widget.remove_class("em-running")
-        self.widget.remove_class("em-unknown")
+        W.change_classes(self.widget, remove=("em-running", "em-unknown"))
         self._run.disabled, self._stop.disabled = False, True
+        self._note = ""
         self._set_text(text, KEYS, "em-wrong" if wrong else "")
 
     def _set_text(self, text: str, right: str = "", classes: str = "") -> None:
-        self._text.value = element(
+        self._line = element(
             "div.em-line",
             element(f"span.{classes}", text) if text else None,
             element("span.em-push", right) if right else None,
             role="status",
         )
+        self._show()
+
+    def _show(self) -> None:
+        note = element("div.em-help", self._note, role="status") if self._note else ""
+        self._text.value = self._line + note

@@ -70,19 +70,22 @@ def make_project(model: Path, target: Path, name: str = "") -> Project:
     name = _service_name(name or model.resolve().name)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ModelUnsupported(f"{target} is not an empty folder. Name a new one.")
+    if target.resolve().is_relative_to(model.resolve()):
+        raise ModelUnsupported(f"{target} is in the model's own folder. Name one outside of it.")
     try:
         taken = read_signature(described.get("signature"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelUnsupported(
             f"The model's signature in {model / MLMODEL} is invalid. Save the model again."
         ) from error
+    requirements = _requirements(model)
     risky = runs_code(flavors)
     notes = (*_python_note(flavors), *((RUNS_CODE,) if risky else ()))
     example = _example(model, taken)
     notebook = _notebook(_cells(name, described, taken, example, risky))
     target.mkdir(parents=True, exist_ok=True)
     _copy(model, target / FOLDER)
-    (target / "requirements.txt").write_text(_requirements(model), encoding="utf-8")
+    (target / "requirements.txt").write_text(requirements, encoding="utf-8")
     path = target / f"{name}.ipynb"
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return Project(path, name, risky, notes)
@@ -142,7 +145,10 @@ def _python_note(flavors: Mapping[str, Any]) -> tuple[str, ...]:
 def _requirements(model: Path) -> str:
     """Return the packages of the model; the small ``mlflow-skinny`` replaces ``mlflow``."""
     path = model / "requirements.txt"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except ValueError as error:
+        raise ModelUnsupported(f"{path} is not text in UTF-8. Save the model again.") from error
     lines = [re.sub(r"^mlflow(?=[=<>~!\s]|$)", "mlflow-skinny", line.strip()) for line in lines]
     named = {re.split(r"[=<>~!\s\[;]", line, maxsplit=1)[0].lower() for line in lines}
     return "\n".join([*filter(None, lines), *(one for one in LIBRARIES if one not in named)]) + "\n"

@@ -1,6 +1,7 @@
 """The call that is running: its progress and what it prints."""
 
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,9 +24,11 @@ PROGRESS_EVERY = 0.05
 
 
 class OutputLog:
-    """Text up to a limit, with a note about what was cut."""
+    """Text up to a limit, with a note about what was cut. Any thread may use it."""
 
     def __init__(self, limit: int = LOG_LIMIT) -> None:
+        # Reentrant, because a signal handler of the author may print in the middle of a write.
+        self._writing = threading.RLock()
         self._limit = limit
         self._stored: list[str] = []
         self._size = 0
@@ -33,16 +36,18 @@ class OutputLog:
 
     def copy_to(self, other: "OutputLog") -> None:
         """Write the text so far, and what follows, to another log as well."""
-        other.write(self.text())
-        self._copy = other
+        with self._writing:
+            other.write(self.text())
+            self._copy = other
 
     def write(self, text: str) -> None:
-        if self._copy is not None:
-            self._copy.write(text)
-        left = self._limit - self._size
-        if left > 0:
-            self._stored.append(sendable(text[:left]))
-        self._size += len(text)
+        with self._writing:
+            if self._copy is not None:
+                self._copy.write(text)
+            left = self._limit - self._size
+            self._size += len(text)
+            if left > 0:
+                self._stored.append(sendable(text[:left]))
 
     def text(self) -> str:
         """Return the stored text, with a note at its end if something was cut."""
@@ -51,8 +56,8 @@ class OutputLog:
         return "".join(self._stored) + note
 
 
-JOB_LOGS: dict[int, OutputLog] = {}
-"""The logs of jobs, which are files, by the id of their calls."""
+CALL_LOGS: dict[int, OutputLog] = {}
+"""The logs of the jobs, which are files, and of the calls that may become one, by call id."""
 
 
 class Context:
@@ -60,7 +65,7 @@ class Context:
 
     def __init__(self, call: Call, emit: Emit) -> None:
         self.call = call
-        self.log = JOB_LOGS.get(call.id) or OutputLog()
+        self.log = CALL_LOGS.get(call.id) or OutputLog()
         self.figures: OrderedDict[Any, Any] = OrderedDict()  # pyplot's, by number
         self.models: dict[object, ServedVersion] = {}  # the versions that the call uses
         self._emit = emit

@@ -35,7 +35,8 @@ from easymlnb.contract.job_protocol import (
 from easymlnb.contract.message import Message, sendable
 from easymlnb.contract.worker_protocol import LARGE, Call, Failure, Progress, Result, pack
 from easymlnb.runtime import body_files
-from easymlnb.runtime.context import JOB_LOGS, Emit, OutputLog
+from easymlnb.runtime.context import CALL_LOGS, Emit, OutputLog
+from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.job_files import CheckpointReader, FileSender
 from easymlnb.runtime.link import LinkLost
 from easymlnb.runtime.server_address import end_process
@@ -80,11 +81,11 @@ class JobLog(OutputLog):
         self.size = 0
         self._path = path
         self._file = path.open("ab", buffering=0)
-        self._lock = threading.Lock()
 
     def write(self, text: str) -> None:
+        text = CREDENTIALS.mask(text)
         super().write(text)
-        with self._lock:
+        with self._writing:
             left = LOG_LIMIT - self.size
             if left <= 0:
                 return
@@ -92,9 +93,10 @@ class JobLog(OutputLog):
             if len(data) > left:
                 marker = f"\n... the output is over {LOG_LIMIT >> 20} MB; the rest is cut.\n"
                 data = data[:left].decode(errors="ignore").encode() + marker.encode()
+            # First, because an interrupt may come before the next line.
+            self.size += len(data)
             with contextlib.suppress(OSError):  # a full disk does not end the job
                 self._file.write(data)
-            self.size += len(data)
 
     def read(self, offset: int) -> bytes:
         """Return the next part from ``offset`` on."""
@@ -145,7 +147,7 @@ class JobRun:
         return self.call.job, self.call.attempt, self.call.id
 
     def __enter__(self) -> "JobRun":
-        JOB_LOGS[self.call.id] = self.log
+        CALL_LOGS[self.call.id] = self.log
         RUNNING[:] = [self]
         self.handle_sigterm()
         return self
@@ -153,7 +155,7 @@ class JobRun:
     def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGTERM, self._on_sigterm)
         RUNNING.clear()
-        JOB_LOGS.pop(self.call.id, None)
+        CALL_LOGS.pop(self.call.id, None)
         self._files.close()
         self.log.close()
         if self.stored:

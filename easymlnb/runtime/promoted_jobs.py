@@ -6,35 +6,28 @@ import threading
 from easymlnb.contract.job_protocol import JobPromoted
 from easymlnb.contract.message import Message
 from easymlnb.contract.worker_protocol import Call
-from easymlnb.runtime.context import CURRENT_CALL, Emit
-from easymlnb.runtime.jobs import RUNNING, End, JobRun
+from easymlnb.runtime.context import CALL_LOGS, Emit, OutputLog
+from easymlnb.runtime.jobs import RUNNING, JobRun
 
 
 class PromotedJob(JobRun):
     """A job whose function runs already; any thread may make it."""
 
-    def __init__(self, call: Call, emit: Emit) -> None:
+    def __init__(self, call: Call, emit: Emit, log: OutputLog) -> None:
+        """``log`` has what the function has printed, and gets what it will print."""
         super().__init__(call, emit)
         self._attached = False
+        log.copy_to(self.log)
         RUNNING[:] = [self]
 
     def __enter__(self) -> "PromotedJob":
         return self
 
     def attach(self) -> None:
-        """Follow the output and SIGTERM from now on, in the main thread that runs the call."""
-        if self._attached:
-            return
-        self._attached = True
-        self.handle_sigterm()
-        context = CURRENT_CALL.get()
-        if context is not None:
-            context.log.copy_to(self.log)
-
-    def finish(self, end: End) -> None:
-        if not self._attached:  # the function ran no Python since
-            self.log.write(end[0].log)
-        super().finish(end)
+        """Follow SIGTERM from now on, in the main thread that runs the call."""
+        if not self._attached:
+            self._attached = True
+            self.handle_sigterm()
 
 
 class Promotion:
@@ -55,15 +48,24 @@ class Promotion:
         self._emit = emit
         self._emit_anywhere = emit_anywhere
         self._call: Call | None = None
+        self._log = OutputLog()
         self.job: PromotedJob | None = None
 
     def begin(self, call: Call | None) -> None:
         """Note the call that begins; the caller holds the lock."""
         self._call = call
+        self._log = OutputLog()
+
+    def keep_log(self) -> None:
+        """Use one log for all that the call prints, also before it becomes a job."""
+        if self._call is not None:
+            CALL_LOGS[self._call.id] = self._log
 
     def end(self) -> PromotedJob | None:
         """Note that the function has ended; return the job, if the call has become one."""
         with self._lock:
+            if self._call is not None:
+                CALL_LOGS.pop(self._call.id, None)
             self._call = None
             job, self.job = self.job, None
             return job
@@ -74,8 +76,8 @@ class Promotion:
             call = self._call
             if call is None or call.id != message.id or self.job is not None:
                 return None
-            call.job, call.attempt = message.job, message.attempt
-            self.job = PromotedJob(call, self._emit_anywhere)
+            call.job, call.attempt, call.progress = message.job, message.attempt, True
+            self.job = PromotedJob(call, self._emit_anywhere, self._log)
         # The main thread attaches as soon as it runs Python again.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
         return self.job

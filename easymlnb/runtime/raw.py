@@ -21,7 +21,7 @@ CHUNK = 64 * 1024
 NOTE = b"\n... more output of this worker was cut: 64 KiB a minute go to the server's log.\n"
 
 
-class Quota:
+class OutputQuota:
     """A limit of bytes in each period; one note says that output was cut."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +55,7 @@ def limit(stream: Any, descriptor: int) -> None:
 
 
 def _pass_on(reads: int, real: int) -> None:
-    quota = Quota()
+    quota = OutputQuota()
     with contextlib.suppress(OSError):  # the end of the process, or of its descriptors
         while data := os.read(reads, CHUNK):
             # A closed or full log must not stop the writers.

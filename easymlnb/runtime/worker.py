@@ -156,6 +156,8 @@ class Worker:
             if service is not None and operation:
                 ends += run_calls(service, wanted, self._emit, self._guard)
             elif service is not None and wanted:
+                if service.spec.batch is None:
+                    self._promotion.keep_log()
                 ends += run_batch(service, wanted, self._promotion.emit, self._guard)
             if (job := self._promotion.end()) is None:
                 self._send(b"".join([pack(*end) for end in ends]))

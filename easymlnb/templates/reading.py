@@ -76,7 +76,7 @@ def read_table(data: Data, reading: Reading, name: str = "") -> "tuple[pd.DataFr
 def _read(data: Data, reading: Reading, name: str) -> "tuple[pd.DataFrame, Reading]":
     begin = bytes(data[:8])
     if begin.startswith(_BINARY) or begin.lstrip()[:1] in (b"[", b"{"):
-        options = delimited.Reading(MAX_ROWS)
+        options = delimited.DelimitedOptions(MAX_ROWS)
         return table_encoding.read_table(Upload(data, name, "application/json"), options), reading
     encoding = reading.encoding or detect_encoding(data)
     text = charset.decode(data, encoding)
@@ -84,7 +84,7 @@ def _read(data: Data, reading: Reading, name: str) -> "tuple[pd.DataFrame, Readi
     if line := _SEPARATOR_LINE.match(text):
         text, separator = text[line.end() :], separator or line[1]
     separator = separator or _bar(text)
-    options = delimited.Reading(MAX_ROWS, {}, separator, reading.decimal)
+    options = delimited.DelimitedOptions(MAX_ROWS, {}, separator, reading.decimal)
     options = delimited.detect(text, options)
     if options.separator == "," == options.decimal:
         options = replace(options, decimal=".")  # then numbers with a comma are quoted texts

@@ -38,7 +38,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CandidateRow:
     """A candidate over all finished folds.
 
     Attributes
@@ -95,7 +95,7 @@ class Comparison:
         Whether all folds are finished.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[CandidateRow, ...]
     metric: str
     chosen: str
     split: str
@@ -109,7 +109,7 @@ class Comparison:
 
         return pd.DataFrame([asdict(row) for row in self.rows]).set_index("name")
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> CandidateRow:
         """Return the row of a candidate."""
         return next(row for row in self.rows if row.name == name)
 
@@ -173,11 +173,11 @@ class Comparison:
         )
 
 
-def _row(candidate: "Candidate", units: list[Unit], is_best: bool, problem: str) -> Row:
+def _row(candidate: "Candidate", units: list[Unit], is_best: bool, problem: str) -> CandidateRow:
     title, baseline = candidate.title, candidate.is_baseline
     if problem or not units:
-        return Row(candidate.name, title, is_baseline=baseline, problem=problem)
-    return Row(
+        return CandidateRow(candidate.name, title, is_baseline=baseline, problem=problem)
+    return CandidateRow(
         candidate.name,
         title,
         _mean(units, "score"),

@@ -27,7 +27,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DelimitedOptions:
     """Options of a parameter; an empty ``separator`` or ``decimal`` is detected."""
 
     max_rows: int
@@ -64,7 +64,7 @@ class _InvalidCsv(ValueError):
         super().__init__(f"Invalid CSV: {why}")
 
 
-def read(text: str, reading: Reading) -> "pd.DataFrame":
+def read(text: str, reading: DelimitedOptions) -> "pd.DataFrame":
     """Read a text; raises ``ValueError``."""
     import pandas as pd
 
@@ -86,7 +86,7 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
     return pd.DataFrame(typed).set_axis(names, axis=1)
 
 
-def detect(text: str, reading: Reading) -> Reading:
+def detect(text: str, reading: DelimitedOptions) -> DelimitedOptions:
     """Return a reading with the separator and decimal sign of a text; raises ``ValueError``."""
     table_layout = layout(text, reading)
     decimal = reading.decimal or "."
@@ -136,7 +136,7 @@ def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]
     return columns.convert(pd.Series(known, name=column.name, dtype="object"), kind, decimal)
 
 
-def layout(text: str, reading: Reading) -> Layout:
+def layout(text: str, reading: DelimitedOptions) -> Layout:
     """Detect the layout of a text; raises ``ValueError``."""
     if not text.strip():
         raise ValueError("The CSV is empty; its first line must name the columns.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from easymlnb.types import inline_bytes, table_encoding
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.columns import KINDS, check_columns
-from easymlnb.types.delimited import Reading
+from easymlnb.types.delimited import DelimitedOptions
 from easymlnb.types.file import as_upload
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Table(Type):
             return table_encoding.as_frame(value)
         upload = as_upload(value, self.max_bytes)
         if upload is not None:
-            reading = Reading(self.max_rows, self.kinds(), self.separator, self.decimal)
+            reading = DelimitedOptions(self.max_rows, self.kinds(), self.separator, self.decimal)
             return self.as_result(table_encoding.read_table(upload, reading))
         if isinstance(value, list | tuple):
             self.limit(len(value))

@@ -12,7 +12,7 @@ from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.json_values import check_keys
 from easymlnb.types import charset, column_inference, delimited, inference
 from easymlnb.types.base import Upload, is_a
-from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooManyColumns, TooManyRows
+from easymlnb.types.delimited import MAX_COLUMNS, DelimitedOptions, TooManyColumns, TooManyRows
 from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def has_arrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def read_table(upload: Upload, reading: Reading) -> "pd.DataFrame":
+def read_table(upload: Upload, reading: DelimitedOptions) -> "pd.DataFrame":
     """Read a table from bytes; its content takes precedence over its media type."""
     begin = bytes(upload.data[:8])
     if begin.startswith(b"PAR1"):
@@ -68,7 +68,7 @@ class _NoJson(ValueError):
         super().__init__("The data looks like JSON, but is not valid JSON.")
 
 
-def _json(text: str, reading: Reading) -> "pd.DataFrame":
+def _json(text: str, reading: DelimitedOptions) -> "pd.DataFrame":
     from pydantic_core import from_json
 
     try:
@@ -80,7 +80,7 @@ def _json(text: str, reading: Reading) -> "pd.DataFrame":
     return make(value, reading.kinds)
 
 
-def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
+def _arrow(data: Data, reading: DelimitedOptions, *, parquet: bool) -> "pd.DataFrame":
     if not has_arrow():
         raise ValueError(
             "Arrow and Parquet require pyarrow, which is not installed. Send CSV or JSON."

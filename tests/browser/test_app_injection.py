@@ -13,7 +13,7 @@ from support.server import RunningServer, running_server
 pytestmark = pytest.mark.timeout(300)
 
 CANARY = "http://127.0.0.1:9/canary"
-"""A request that goes there, or a dialog, fails the test of whoever caused it."""
+"""A request to this address, or a dialog, fails the test that caused it."""
 
 NASTY = (
     f"<script>alert(1)</script><img src={CANARY} onerror=alert(2)>"

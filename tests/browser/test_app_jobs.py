@@ -1,5 +1,6 @@
 """A call of an app page that runs in the background, and the page that is reloaded meanwhile."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,14 @@ def steady(folder: str) -> str:
             time.sleep(0.01)
     finally:
         (Path(folder) / "ended").touch()
-    return "it went on"
+    return "continued"
+
+@ml.service(timeout=120)
+def gradual(folder: str) -> str:
+    print("it began")
+    result = steady(folder)
+    print("it ends")
+    return result
 
 @ml.service
 def parts(folder: str) -> Iterator[str]:
@@ -99,6 +107,45 @@ def test_a_job_survives_a_reload(apps: RunningServer, chromium: Any, tmp_path: P
         page.locator(".em-job").wait_for(state="detached")
 
 
+def test_a_running_call_becomes_a_job_and_is_not_run_again(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open("apps/gradual")
+        page.get_by_label("Folder").fill(str(tmp_path))
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("in the middle").wait_for()
+        page.get_by_role("button", name="Run in background").click()
+        page.get_by_text("The call continues as the job").wait_for(timeout=60_000)
+        page.get_by_role("link", name="Open job").wait_for()
+        page.reload()
+        page.get_by_role("link", name="Open job").wait_for(timeout=60_000)
+        (tmp_path / "go").touch()
+        page.get_by_role("button", name="Show result").click(timeout=60_000)
+        page.get_by_text("it went on").first.wait_for()
+    assert (tmp_path / "runs").read_text() == "run "
+    (job,) = apps.http.get("jobs", params={"service": "gradual"}).json()["jobs"]
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    assert apps.http.get(f"jobs/{job['id']}/log").text == "it began\nit ends\n"
+
+
+@pytest.mark.nightly
+def test_the_page_of_a_job_follows_it_over_a_restart(
+    apps: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    values = {"folder": str(tmp_path)}
+    id = apps.http.post("services/gradual/jobs", json=values).json()["id"]
+    with visit(chromium, apps, user=True) as ann:
+        page = ann.open(f"jobs/{id}/page", wait=False)
+        page.locator("#log", has_text="it began").wait_for(timeout=90_000)
+        apps.stop(signal.SIGKILL)
+        apps.start()
+        (tmp_path / "go").touch()
+        page.locator("#log", has_text="it ends").wait_for(timeout=90_000)
+        page.locator("#job").get_by_text("succeeded").first.wait_for()
+        assert page.locator("#log").text_content() == "it began\nit ends\n"
+
+
 def test_a_call_goes_on_without_its_page(
     apps: RunningServer, chromium: Any, tmp_path: Path
 ) -> None:
@@ -114,7 +161,7 @@ def test_a_call_goes_on_without_its_page(
         (tmp_path / "go").touch()
         apps.wait_for((tmp_path / "ended").exists, "the call was stopped")
         page.go_back()
-        page.get_by_text("it went on").first.wait_for()
+        page.get_by_text("continued").first.wait_for()
         (tmp_path / "go").unlink()
         (tmp_path / "ended").unlink()
         page.get_by_role("button", name="Run", exact=True).click()

@@ -172,7 +172,7 @@ def test_wrong_input_is_told_at_its_field_and_stays(user: Any) -> None:
     wrong = page.locator(".em-field", has_text="Times").locator(".em-error")
     wrong.wait_for()
     assert page.get_by_label("Times", exact=True).input_value() == "0"
-    # Readers are told one frame later.
+    # Screen readers get the message one frame later.
     expect(page.get_by_label("Times", exact=True)).to_have_attribute("aria-invalid", "true")
     assert page.get_by_label("Name", exact=True).input_value() == "Ada"
     page.get_by_label("Times", exact=True).fill("2")

@@ -177,7 +177,7 @@ def test_all_that_authors_and_callers_write_stays_text(visit):
     assert page.locator("a[href^='javascript']").count() == 0
     (block,) = page.locator("script[type='application/ld+json']").all_text_contents()
     assert json.loads(block)["name"] == EVIL
-    assert page.title() == EVIL
+    assert page.title() == f"{EVIL} · easymlnb"
 
 
 def test_the_page_of_the_api_shows_hostile_texts_as_texts(visit):

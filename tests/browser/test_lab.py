@@ -38,6 +38,23 @@ def test_the_catalog_is_in_the_command_palette(page):
     assert commands == "Open the catalog of services"
 
 
+def test_the_sidebar_lists_the_services_of_the_server(page, lab):
+    listed = {
+        "services": [
+            {"name": "roll", "title": "Roll <b>", "state": "ready", "version": 2, "live": 1}
+        ]
+    }
+    page.evaluate("window.jupyterapp.shell.activateById('easymlnb-services')")
+    sidebar = page.locator("#easymlnb-services")
+    sidebar.get_by_text("No services yet.").wait_for()
+    page.route("**/easymlnb/services?*", lambda route: route.fulfill(json=listed))
+    sidebar.get_by_text("Roll <b>").wait_for()  # as text
+    sidebar.get_by_text("ready, version 2, live").wait_for()
+    with page.context.expect_page() as opened:
+        sidebar.get_by_role("link", name="About").click()
+    opened.value.wait_for_url(f"{lab.url}easymlnb/services/roll/page")
+
+
 @pytest.mark.parametrize(
     ("path", "leads"),
     [("services/x/page", True), ("", True), ("//elsewhere.example", False), ("a:b", False)],

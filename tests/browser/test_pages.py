@@ -296,3 +296,44 @@ def test_versions_of_a_model_are_compared_and_one_is_chosen(page, pages, tmp_pat
         "Use version 2 as production? Running services load it at once.",
     ]
     expect(page.get_by_role("button", name="Use this one")).to_have_count(0)
+
+
+def test_pages_without_a_network_say_so_and_keep_what_was_typed(pages):
+    """One context without the network: forms, buttons and the search; and double clicks."""
+    from playwright.sync_api import expect
+
+    server, browser = pages
+    context = browser.new_context()
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(f"{server.url}easymlnb/?token={server.token}")
+    page.wait_for_load_state("networkidle")
+    unreachable = page.get_by_text("The server cannot be reached. Check your connection")
+
+    context.set_offline(True)
+    page.get_by_label("Search services").fill("roll")
+    expect(unreachable).to_be_visible()
+    assert page.locator("#cards li").count() > 0
+    context.set_offline(False)
+    page.get_by_label("Search services").fill("roll ")
+    expect(unreachable).to_be_hidden()
+
+    page.goto(f"{server.url}easymlnb/keys/page")
+    assert page.title() == "API keys · easymlnb"
+    page.get_by_label("Services", exact=True).fill("seen_roll")
+    page.get_by_label("Note").fill("<b>twice</b> 💥")
+    create = page.get_by_role("button", name="Create key")
+    context.set_offline(True)
+    create.click()
+    expect(unreachable).to_be_visible()
+    expect(page.get_by_label("Note")).to_have_value("<b>twice</b> 💥")
+    context.set_offline(False)
+    create.dblclick()
+    expect(page.locator("#new-key-text")).to_have_text(re.compile("^emnb_"))
+    expect(page.locator("#keys td", has_text="<b>twice</b> 💥")).to_have_count(1)
+
+    page.goto(f"{server.url}easymlnb/services/seen_roll/batches/page?job=nonsense")
+    expect(page.locator("#error")).to_contain_text("There is no")
+    page.goto(f"{server.url}easymlnb/services/nothing/page")
+    assert page.title() == "Page not found · easymlnb"
+    context.close()

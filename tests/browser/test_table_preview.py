@@ -86,7 +86,7 @@ def test_a_preview_and_the_service_agree(page: Any) -> None:
         text, said = made(draw)
         plain = text.removeprefix("\ufeff")
         options = {key: said.get(key, "") for key in ("separator", "decimal")}
-        reading = delimited.Reading(99, said["columns"], **options)
+        reading = delimited.DelimitedOptions(99, said["columns"], **options)
         found = seen(page, text.encode(), said)
         try:
             frame = delimited.read(plain, reading)

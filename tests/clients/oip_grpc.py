@@ -62,6 +62,8 @@ async def walk(client: Any) -> dict[str, Any]:
             outputs=[sync_client.InferRequestedOutput("most")],
         ),
         "rows": await value("oip_batched", x),
+        "statistics": await ask("get_inference_statistics", "oip_scale", as_json=True),
+        "all": await ask("get_inference_statistics", as_json=True),
         "noop": len((await done(infer("oip_noop"))).get_response().outputs),
         "errors": {
             "input": await failure(lambda: infer("oip_add", x)),

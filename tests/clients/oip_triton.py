@@ -41,6 +41,8 @@ async def describe(client: Any) -> dict[str, Any]:
         "version": await ask("get_model_metadata", "oip_scale", "1"),
         "config": await ask("get_model_config", "oip_batched"),
         "index": await ask("get_model_repository_index"),
+        "statistics": await ask("get_inference_statistics", "oip_scale"),
+        "all": await ask("get_inference_statistics"),
         "unknown": await failure(lambda: client.get_model_metadata("nosuch", headers=AUTH)),
     }
 
@@ -159,13 +161,13 @@ async def main() -> None:
     client = sync_client.InferenceServerClient(URL)
     caller = Caller(client, sync_client)
     found = {
-        "sync": await describe(client) | await walk(caller),
+        "sync": await walk(caller) | await describe(client),
         "stale": await stale_length(caller),
         "repository": await repository(client),
     }
     client.close()
     async with async_client.InferenceServerClient(URL) as other:
-        found["async"] = await describe(other) | await walk(Caller(other, async_client))
+        found["async"] = await walk(Caller(other, async_client)) | await describe(other)
     print(json.dumps(found, default=str))
 
 

@@ -20,6 +20,7 @@ async function main() {
   const first = typeof point.data === "object" ? point.data : undefined;
   const x: number | undefined = first?.x;
   const array = await client.POST("/services/api_array/call", { body: { values: [1, 2] } });
+  const any = await client.POST("/services/api_any/call", { body: { values: [[1, 2], [3, 4]] } });
   const table = await client.POST("/services/api_table/call", { body: { table: "data:text/csv,a,b%0A1,x%0A" } });
   const image = await client.POST("/services/api_picture/call", { body: { image: picture } });
   const count = await client.POST("/services/api_count/call", {
@@ -33,6 +34,7 @@ async function main() {
       wrong: [wrong.response.status, wrong.error?.error.code],
       point: { ...first, x },
       array: array.data,
+      any: any.data,
       table: table.response.status,
       picture: String(image.data).slice(0, 22),
       count: JSON.stringify(count.data),

@@ -2,6 +2,7 @@
 // Arguments: URL, token, a picture as a data URI.
 
 import {
+  callApiAny,
   callApiArray,
   callApiCount,
   callApiNumbers,
@@ -24,6 +25,7 @@ async function main() {
   const point = await callApiPoints({ body: { points: [{ x: 1.5 }, { x: 2, y: 3 }] } });
   const x: number | undefined = point.data?.x;
   const array = await callApiArray({ body: { values: [1, 2] } });
+  const any = await callApiAny({ body: { values: [[1, 2], [3, 4]] } });
   const table = await callApiTable({ body: { table: [{ a: 1, b: "x" }, { a: 2, b: "x" }] } });
   const image = await callApiPicture({ body: { image: picture } });
   const count = await callApiCount({ body: { to: 3 }, headers: { Accept: "application/json" } });
@@ -34,6 +36,7 @@ async function main() {
       wrong: [wrong.response?.status, wrong.error?.error.code],
       point: { ...point.data, x },
       array: array.data,
+      any: any.data,
       table: table.response?.status,
       picture: String(image.data).slice(0, 22),
       count: JSON.stringify(count.data),

@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from generated import AuthenticatedClient
+from generated.api.api_any import call_api_any
 from generated.api.api_array import call_api_array
 from generated.api.api_count import call_api_count
 from generated.api.api_numbers import call_api_numbers
@@ -17,6 +18,7 @@ from generated.api.api_points import call_api_points
 from generated.api.api_table import call_api_table
 from generated.api.services import list_services
 from generated.models import (
+    ApiAnyInput,
     ApiArrayInput,
     ApiCountInput,
     ApiNumbersInput,
@@ -48,6 +50,7 @@ print(
                 client=client, body=ApiPointsInput(points=points)
             ).to_dict(),
             "array": call_api_array.sync(client=client, body=ApiArrayInput(values=[1.0, 2.0])),
+            "any": call_api_any.sync(client=client, body=ApiAnyInput(values=[[1, 2], [3, 4]])),
             "table": call_api_table.sync_detailed(
                 client=client, body=ApiTableInput(table=rows)
             ).status_code,

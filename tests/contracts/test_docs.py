@@ -43,7 +43,7 @@ PLACES = {
     r"([a-z0-9_-]{1,63})": "{version}",
     r"([A-Za-z_][A-Za-z0-9_.-]{0,63})": "{credential}",
     r"([A-Za-z_][A-Za-z0-9_]{0,62})": "{source}",
-    r"([0-9A-HJKMNP-TV-Z]{26})": "{id}",
+    r"([0-9A-Za-z]{1,64})": "{id}",
     r"(.+)": "{label}",
     r"((?:~/)?[A-Za-z0-9_-]+)": "{name}",
     r"([A-Za-z0-9_-]{1,63})": "{version}",

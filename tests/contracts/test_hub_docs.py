@@ -1,4 +1,4 @@
-"""What administrators are told to write is what the program prints, and parses."""
+"""The configuration in the Hub's documentation is what the program prints and parses."""
 
 import json
 import re

@@ -129,7 +129,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
             has_text="live"
         ).wait_for()
         alice.keep("lab")
-        # It runs on a node of hers that the service started, and beside it live in her notebook.
+        # It runs on her node, which the service started, and also live in her notebook.
         assert "easymlnb-gpu-1" in hub.servers("alice")
         page = alice.open(services)
         page.locator("li.service", has_text="alice/where").get_by_text("ml").wait_for()

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -93,6 +94,61 @@ def test_trainings_survive_their_nodes_and_their_server(
         assert training.finish() == expected(training.steps, training.seed)
         assert set(training.outcomes) == {"preempted", "succeeded"}
     assert [training.attempt for training in (one, two)] == attempts
+
+
+def limits(cluster: Cluster) -> list[str]:
+    """Return Slurm's time limits of the user's servers and nodes."""
+    return cluster.run("squeue", "-h", "-n", f"hub-{USER}", "-o", "%l").split()
+
+
+def submit(gina: User, lane: str, folder: Path, saves: bool, **query: Any) -> str:
+    values = {"folder": str(folder), "saves": saves}
+    path = "services/careless/jobs"
+    answer = gina.http.post(path, json=values, params={"lane": lane, **query})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+@pytest.mark.nightly
+def test_a_node_is_requested_for_the_time_of_its_job(
+    slurm_hub: Hub, cluster: Cluster, gina: User, tmp_path: Path
+) -> None:
+    ids = [submit(gina, "timed", tmp_path, False, timeout=60)]
+    slurm_hub.wait_for(lambda: "16:00" in limits(cluster), f"not its time: {limits(cluster)}")
+    ids.append(submit(gina, "timed", tmp_path, False))  # the server's maximum is a day
+    slurm_hub.wait_for(lambda: "8:00:00" in limits(cluster), f"not its time: {limits(cluster)}")
+    slurm_hub.wait_for((tmp_path / "False").exists, "it does not begin")
+    (tmp_path / "go").touch()
+    for id in ids:
+        slurm_hub.wait_for(lambda id=id: ended(gina, id)["state"] == "succeeded", "it does not end")
+    # The next job may need more time, so the node ends with its job.
+    slurm_hub.wait_for(lambda: "16:00" not in limits(cluster), "its node is left")
+
+
+@pytest.mark.nightly
+def test_slurm_ends_a_job_that_pays_no_attention(
+    slurm_hub: Hub, cluster: Cluster, gina: User, tmp_path: Path
+) -> None:
+    saved, unsaved = (submit(gina, "minute", tmp_path, saves) for saves in (True, False))
+    for name in ("True", "False"):
+        slurm_hub.wait_for((tmp_path / name).exists, "it does not begin")
+    assert limits(cluster).count("1:00") == 2
+    slurm_hub.wait_for(
+        lambda: all(ended(gina, id)["state"] in ("succeeded", "failed") for id in (saved, unsaved)),
+        "Slurm did not end them",
+        240,
+    )
+    done = ended(gina, saved)
+    assert (done["state"], done["attempts"][0]["outcome"]) == ("succeeded", "preempted"), done
+    assert gina.http.get(f"jobs/{saved}/result").json() == 7
+    done = ended(gina, unsaved)
+    assert done["state"] == "failed", done
+    assert "ended before the job had saved a checkpoint" in done["error"]["message"]
+
+
+def ended(gina: User, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = gina.http.get(f"jobs/{id}", params={"wait": 5}).json()
+    return found
 
 
 def at_step(training: Training) -> int:

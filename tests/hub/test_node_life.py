@@ -25,6 +25,25 @@ def pid() -> int:
 """
 
 
+SLOW = """
+import os, time
+from pathlib import Path
+import easymlnb as ml
+
+@ml.service(placement="cpu")
+def slow(folder: str) -> int:
+    print("it began")
+    (Path(folder) / "pid").write_text(str(os.getpid()))
+    while not (Path(folder) / "on").exists():
+        time.sleep(0.01)
+    print("it went on")
+    (Path(folder) / "went-on").touch()
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return os.getpid()
+"""
+
+
 @pytest.fixture
 def erin(hub: Hub) -> Iterator[User]:
     made = hub.serve("erin")
@@ -66,7 +85,7 @@ def test_idle_node_stops_and_a_call_wakes_one(hub: Hub, erin: User, tmp_path: Pa
     hub.wait_for(lambda: NODE not in hub.servers("erin"), "the idle node did not stop")
     hub.wait_for(lambda: not psutil.pid_exists(first), "its worker was left behind")
     hub.wait_for(lambda: hub.server("erin", NODE) is None, "its name was left")
-    # The call that wakes it is told its place, what it waits for, and how long that took before.
+    # The call that wakes it gets its position, the reason for waiting, and an estimate.
     accept = {"Accept": "text/event-stream"}
     with erin.http.stream("POST", "services/pid/call", json={}, headers=accept) as told:
         lines = [line for line in told.iter_lines() if line and not line.startswith(":")]
@@ -87,6 +106,28 @@ def test_killed_node_is_replaced_and_leaves_no_process(
     kill(hub, NODE)
     hub.wait_for(lambda: answer(erin) != first, "the worker was not replaced")
     hub.wait_for(lambda: not psutil.pid_exists(first), "the old worker was left behind")
+
+
+@pytest.mark.nightly
+def test_a_call_that_became_a_job_outlives_its_server(hub: Hub, erin: User, tmp_path: Path) -> None:
+    found = erin.publish(make_notebook(SLOW), tmp_path / "slow.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    values = {"folder": str(tmp_path)}
+    answer = erin.http.post("services/slow/call", json=values, headers={"Prefer": "wait=1"})
+    assert (answer.status_code, answer.json()["state"]) == (202, "running"), answer.text
+    job = f"jobs/{answer.json()['id']}"
+    kill(hub, "")
+    (tmp_path / "on").touch()
+    hub.wait_for(lambda: "" not in hub.servers("erin"), "the Hub did not notice")
+    hub.wait_for((tmp_path / "went-on").exists, "the call waits for its server")
+    again = hub.serve("erin")
+    (tmp_path / "go").touch()
+    hub.wait_for(lambda: again.http.get(job).json()["state"] == "succeeded", "it is not adopted")
+    done = again.http.get(job).json()
+    assert [one["outcome"] for one in done["attempts"]] == ["succeeded"]
+    assert again.http.get(f"{job}/result").json() == int((tmp_path / "pid").read_text())
+    assert again.http.get(f"{job}/log").text == "it began\nit went on\n"
+    assert again.http.delete("services/slow").status_code == 204
 
 
 def test_next_server_takes_the_worker_over(hub: Hub, erin: User, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_apps_open_through_the_proxy_for_their_user_and_for_visitors(
         lambda asked: elsewhere.append(asked.url) if urlsplit(asked.url).netloc != here else None,
     )
     page = context.new_page()
-    # Whoever is not logged in is led to the Hub's login, and back.
+    # Users who are not logged in are redirected to the Hub's login, and back.
     page.goto(f"{alice.url}easymlnb/apps/louder")
     _log_in(page, hub, "alice")
     _shout(page)

@@ -45,7 +45,7 @@ for number in range(40):
     time.sleep(0.2)
 """
 MOMENT = 3.0
-"""Seconds that TCP survives by itself."""
+"""Seconds of interruption that TCP survives without help."""
 
 
 @pytest.fixture(scope="module")

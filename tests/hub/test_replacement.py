@@ -49,7 +49,7 @@ def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_
     found = publish("1")
     assert found["state"] == "ready", found.get("error")
 
-    # The next one takes its place by itself; calls wait, and none fails.
+    # The next one replaces it automatically; calls wait, and none fails.
     with Load(heidi, NAME, callers=2) as load:
         found = publish("2")
         assert found["state"] == "ready", found.get("error")
@@ -65,7 +65,7 @@ def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_
     assert set(load.ends) == {"ok"}
     assert heidi.call(NAME).json() == 2
 
-    # Who would rather wait is told who has the seat, and may think better of it.
+    # A publication that waits names the service that has the slot, and can be canceled.
     sent = post(heidi, "3", tmp_path, replace="wait")
     assert sent.status_code == 202, sent.text
     at = f"bundles/{sent.json()['bundle']}"

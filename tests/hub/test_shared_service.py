@@ -294,7 +294,7 @@ def test_administrators_may_stop_everything(
         service_hub.wait_for(lambda: removed in service_hub.log, "the removal is not in the log")
         assert "easymlnb.audit] audit" in service_hub.log
         assert alice.call(where).status_code == 404
-        # The node has nothing to carry any more, and goes.
+        # The node has no workers left, and ends.
         service_hub.wait_for(lambda: not service_hub.servers("alice"), "the node stays")
     finally:
         dora.http.close()

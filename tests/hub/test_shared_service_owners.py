@@ -67,7 +67,7 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
         assert "belong to a former user of the Hub with the same name" in refused.text
         assert "easymlnb hub transfer gina NEW" in refused.text
 
-        # Whoever published it still has it, under the former name.
+        # Its publisher still has it, under the former name.
         def is_renamed() -> bool:
             return bool(former.http.get("me").json()["name"] == "gina2")
 

@@ -8,6 +8,7 @@ import pytest
 from support.invariants import check
 from support.misbehaving import BYSTANDER, VICTIM, pid
 from support.notebooks import make_notebook
+from support.postgres import running
 from support.server import RunningServer, running_server
 
 
@@ -31,3 +32,15 @@ def victim(victim_server: RunningServer) -> Iterator[RunningServer]:
 def callers() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(64) as pool:
         yield pool
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)]
+)
+def database(request: pytest.FixtureRequest) -> Iterator[tuple[str, ...]]:
+    """The options of a server with an empty database of each kind."""
+    if request.param == "sqlite":
+        yield ()
+        return
+    with running() as postgres:
+        yield (f"--EasyMLNB.database_url={postgres.create()}",)

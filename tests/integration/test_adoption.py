@@ -1,4 +1,4 @@
-"""Workers that outlive a killed server: taken over by the next one, or ended by themselves."""
+"""Workers that outlive a killed server: taken over by the next one, or ended automatically."""
 
 import signal
 import time
@@ -114,7 +114,7 @@ def test_server_killed_under_load_answers_or_cuts_every_call(
     assert all(isinstance(a, httpx.TransportError) or a.status_code == 200 for a in answers)
     serving.start()
     assert serving.call("who").json() in before
-    # Also the worker whose call nobody waited for any more has come back.
+    # The worker whose caller has left has come back, too.
     serving.wait_for(lambda: pids(serving) == before, "a worker did not come back")
     check(serving, 2, "who")
 

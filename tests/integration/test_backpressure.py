@@ -1,4 +1,4 @@
-"""Readers who are slow: the generator waits for them, and nobody's memory grows meanwhile."""
+"""Slow readers: the generator waits for them, and no process's memory grows meanwhile."""
 
 import json
 import socket
@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 class Reader:
-    """A caller with a small receive buffer, who reads when told to."""
+    """A caller with a small receive buffer, who reads on request."""
 
     def __init__(
         self, server: RunningServer, service: str, accept: str = "", **values: Any

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 sizes = {}
 
 def hold(x):
-    "The run of a 9 tells that it began, and lasts until it is let go."
+    "The run of a 9 reports its start and lasts until the test releases it."
     if 9 in x:
         open(BEGUN, "w").close()
         while not os.path.exists(GO):

@@ -156,6 +156,6 @@ def test_a_server_without_a_token_does_not_start(bundles: Path, tmp_path: Path) 
     command = [PROGRAM, "serve-bundle", str(bundles)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "easymlnb: No token is set, so nobody could call the services." in done.stderr
+    assert "easymlnb: No token is set, so no one could call the services." in done.stderr
     assert "Traceback" not in done.stderr
     assert stat.S_IMODE(bundles.stat().st_mode) == 0o555

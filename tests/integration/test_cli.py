@@ -210,7 +210,7 @@ def test_call_with_files(served, tmp_path):
     told = run(served, "call", "cli_tell", f"doc=@{image}", "text=007", "mixed=[1]")
     assert json.loads(told.stdout)["text"] == "007"
     table = run(served, "call", "cli_double", "frame=@-", "--accept", "text/csv", stdin=b"a\n2\n")
-    # A file without a name or type is told by its content or refused, never misread.
+    # A file without a name or type is recognized by its content or refused, never misread.
     assert table.returncode == 1 or table.stdout.split() == [b"a", b"4"]
 
 

@@ -49,10 +49,12 @@ def source(factor: float, limit: float, cut: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(
+    database: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("records")
     versions = source(2, 5, 0), source(2.5, 2, 4)
-    with running_server(folder, app_kernels=1) as made:
+    with running_server(folder, app_kernels=1, options=database) as made:
         for notebook in versions:
             found = made.publish(notebook, "rated.ipynb")
             assert found["state"] == "ready", found

@@ -1,10 +1,12 @@
 """Credentials of published and live services, and a search for their values everywhere else."""
 
+import gzip
 import json
 import os
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,9 +70,11 @@ def cli(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(
+    database: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("credentials")
-    with running_server(folder, options=("--log-level=DEBUG",)) as made:
+    with running_server(folder, options=("--log-level=DEBUG", *database)) as made:
         for service in ("keyed", "keyed_async"):
             sent = cli(made, "set", service, "DB", value=f"{CANARY}\n")
             assert sent.returncode == 0, sent.stderr
@@ -104,7 +108,7 @@ def test_live_cells_have_them_too(server: RunningServer) -> None:
         kernel.close()
 
 
-def test_no_value_is_found_anywhere(server: RunningServer) -> None:
+def test_no_value_is_found_anywhere(server: RunningServer, database: tuple[str, ...]) -> None:
     for how in ("length", "raise", "progress"):
         server.http.post(
             "services/keyed/call", json={"how": how}, headers={"Accept": "text/event-stream"}
@@ -129,6 +133,16 @@ def test_no_value_is_found_anywhere(server: RunningServer) -> None:
     listed = cli(server, "list", "keyed", "--json")
     assert [one["name"] for one in json.loads(listed.stdout)] == ["DB"]
     answers.append(listed.stdout + listed.stderr)
+    program, backup = Path(sys.executable).with_name("easymlnb"), server.folder / "saved.tar"
+    saved = subprocess.run(
+        [program, "backup", backup, *database],
+        env=server.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert saved.returncode == 0, saved.stderr
+    answers.append(saved.stdout + saved.stderr)
+    tables = [data.decode() for data in tables_of(backup)]
+    assert any('"name":"keyed_async"' in text for text in tables)
+    answers += tables
     needles = forms(CANARY)
     for answer in answers:
         assert not [needle for needle in needles if needle.decode() in answer]
@@ -159,14 +173,24 @@ def forms(value: str) -> list[bytes]:
     return [value.encode(), json.dumps(value)[1:-1].encode(), repr(value)[1:-1].encode()]
 
 
+def tables_of(backup: Path) -> Iterator[bytes]:
+    """Yield the rows of each table in a backup."""
+    with tarfile.open(backup) as tar:
+        for member in tar:
+            data = tar.extractfile(member)
+            if data is not None and (packed := data.read()).startswith(b"\x1f\x8b"):
+                yield gzip.decompress(packed)
+
+
 def files_with(folder: Path, needles: list[bytes]) -> list[str]:
     """Return the files that contain a value: state, logs, kernels' files, histories."""
     database = folder / "data" / "easymlnb" / "easymlnb.sqlite"
-    with sqlite3.connect(database) as connection:
-        connection.execute("PRAGMA wal_checkpoint")
-    connection.close()
+    if database.exists():  # a backup has the rows of another one
+        with sqlite3.connect(database) as connection:
+            connection.execute("PRAGMA wal_checkpoint")
+        connection.close()
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert database in files and len(files) > 10
+    assert len(files) > 10
     return [str(path) for path in files if any(needle in path.read_bytes() for needle in needles)]
 
 

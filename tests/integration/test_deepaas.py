@@ -113,6 +113,7 @@ def test_predictions(http: httpx.Client) -> None:
     answer = http.post(f"{MODEL}/predict", params=sent, files=FILES, follow_redirects=True)
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert answer.headers["X-Easymlnb-Version"] == "1"
     values = answer.json()["predictions"]
     assert (values["demo-int"], values["demo-list-of-floats"]) == (7, [1.0, 2.0])
     assert base64.b64decode(values["demo-image"]) == PNG
@@ -153,6 +154,7 @@ def test_errors_of_predictions(http: httpx.Client) -> None:
         assert text(failed) == expected
     failed = http.post(f"{MODEL}/predict/", params={"demo-str": "bug"}, files=FILES)
     assert text(failed)[0] == 500 and "secret" not in failed.text
+    assert failed.headers["X-Easymlnb-Version"] == "1"
 
 
 def train(http: httpx.Client, **values: Any) -> dict[str, Any]:

@@ -376,6 +376,18 @@ def test_a_key_means_one_job(server: RunningServer) -> None:
     ended(server, ids[0]["id"])
 
 
+@pytest.mark.parametrize(
+    "query", ["attempts=0", "attempts=1.5", "attempts=21", "timeout=-1", "timeout=nan", "lane=no"]
+)
+def test_options_that_no_job_can_have(server: RunningServer, query: str) -> None:
+    answer = server.http.post(f"services/double/jobs?{query}", json={"x": 1})
+    assert answer.status_code == 400 and query.partition("=")[2] in answer.text, answer.text
+    headers = {"Prefer": "respond-async", "X-Timeout": "-1"}
+    assert server.http.post("services/double/call", json={}, headers=headers).status_code == 400
+    answer = server.http.get("jobs/garbage")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
+
+
 def test_a_job_that_raises_is_tried_again_and_retried(server: RunningServer) -> None:
     id = submit(server, "fails", "?attempts=2", times=1)
     done = ended(server, id)
@@ -398,7 +410,9 @@ def test_jobs_are_canceled_in_any_state(server: RunningServer, tmp_path: Path) -
     pid(server, tmp_path)
     assert server.http.post(f"jobs/{running}/cancel").status_code == 202
     assert ended(server, running)["state"] == "cancelled"
-    assert result(server, running).json()["error"]["code"] == "cancelled"
+    answer = result(server, running)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "cancelled")
+    assert "Retry-After" not in answer.headers  # it will never be there
     refused = server.http.post(f"jobs/{running}/cancel")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "job_ended")
 
@@ -435,7 +449,7 @@ def test_jobs_outlive_their_server(server: RunningServer, tmp_path: Path) -> Non
     worker = pid(server, tmp_path)
     queued = submit(server, "double", f"?not_before={time.time() + 1:.0f}", x=3)
     server.stop(signal.SIGKILL)
-    (tmp_path / "go-1").touch()  # the function goes on without a server
+    (tmp_path / "go-1").touch()  # the function continues without a server
     server.wait_for((tmp_path / "done-1").exists, "the job waits for its server")
     server.start()
     assert result(server, queued if ended(server, queued) else "").json() == 6

@@ -291,7 +291,7 @@ def test_an_upload_goes_on_after_a_broken_connection(server: RunningServer) -> N
         assert answer.status_code == 200 or "offset" in answer.json()["error"]["details"]
         return answer.status_code == 200
 
-    server.wait_for(goes_on, "the upload did not go on")
+    server.wait_for(goes_on, "the upload did not continue")
     answer = server.http.post(
         "services/large_digest/call",
         json={"f": {"upload": id}},

@@ -20,7 +20,7 @@ from support.server import START_TIMEOUT, RunningServer, free_port
 pytestmark = pytest.mark.slow
 
 MOST_PACKAGES = 20
-"""Packages of the kernel side beside those that ipykernel and ipywidgets bring."""
+"""Packages of the kernel side in addition to those that ipykernel and ipywidgets bring."""
 
 WHERE = """
 import sys

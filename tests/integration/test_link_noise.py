@@ -1,4 +1,4 @@
-"""Whoever dials in and does not speak the protocol is cut off; everybody else goes on."""
+"""Clients that do not speak the protocol are disconnected; all others keep working."""
 
 import json
 from collections.abc import Iterator

@@ -1,22 +1,13 @@
 """A locked version keeps its packages when those of its kernel change; others show the drift."""
 
-import os
-import subprocess
-import sys
-import sysconfig
-import zipfile
 from collections.abc import Iterator
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from easymlnb.contract.environment_lock import WHEELHOUSE_ENV
-from easymlnb.contract.uv import find_uv
-from easymlnb.publishing.bundle.environment import needed_packages
-from easymlnb.publishing.bundle.repack import repack
-from support.environments import ROOT, Installed
+from support.locked import KernelEnvironment, make_kernel, make_wheelhouse, wheel
 from support.notebooks import make_notebook
 from support.server import RunningServer, free_port
 
@@ -45,63 +36,16 @@ py-modules = ["edit_pure"]
 """
 
 
-def wheel(folder: Path, name: str, version: str) -> Path:
-    """Write the wheel of a package whose ``VALUE`` is its version."""
-    base = f"{name}-{version}"
-    path = folder / f"{base}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}.py", f"VALUE = {version}\n")
-        info = f"{base}.dist-info"
-        archive.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{info}/RECORD", "")
-    return path
-
-
-class KernelEnvironment(Installed):
-    """A kernel's environment: ours, and packages of its own."""
-
-    def pip(self, *arguments: str | Path) -> None:
-        command = [find_uv(), "pip", "install", "-q", "--no-index", "--python", self.python]
-        subprocess.run([*map(str, command), *map(str, arguments)], check=True)
-
-    def publish(self, server: RunningServer, wheelhouse: Path, path: Path, *options: str) -> str:
-        code = "from easymlnb.cli import main; main()"
-        server_options = ("--url", server.url, "--token", server.token)
-        ran = subprocess.run(
-            [self.python, "-c", code, "publish", path, *options, *server_options],
-            env={**os.environ, WHEELHOUSE_ENV: str(wheelhouse)},
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout + ran.stderr
-
-
 @pytest.fixture(scope="module")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages that workers need, made from those that are installed here."""
-    folder = tmp_path_factory.mktemp("wheelhouse")
-    for name in needed_packages((), ()).keys() - {"easymlnb"}:
-        repack(metadata.distribution(name), folder)
-    for version in ("1.0", "2.0"):
-        wheel(folder, "tiny_pure", version)
-    return folder
+    return make_wheelhouse(tmp_path_factory.mktemp("wheelhouse"))
 
 
 @pytest.fixture(scope="module")
 def kernel(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> KernelEnvironment:
     folder = tmp_path_factory.mktemp("kernel")
-    made = KernelEnvironment(folder / "environment")
-    subprocess.run([find_uv(), "venv", "-q", "--python", sys.executable, made.folder], check=True)
-    (site,) = made.folder.glob("lib/python*/site-packages")
-    here = (sysconfig.get_path("purelib"), str(ROOT), str(ROOT / "server-extension"))
-    (site / "here.pth").write_text("\n".join(here))
-    made.pip("--find-links", wheelhouse, "tiny_pure==1.0")
+    made = make_kernel(folder / "environment", wheelhouse)
     made.pip(wheel(folder, "own_pure", "1.0"))
     source = made.folder / "source"
     source.mkdir()
@@ -136,11 +80,12 @@ def notebook(server: RunningServer, name: str) -> Path:
 def test_a_locked_version_keeps_its_packages(
     server: RunningServer, kernel: KernelEnvironment, wheelhouse: Path
 ) -> None:
-    said = kernel.publish(server, wheelhouse, notebook(server, "loose"))
-    said = kernel.publish(server, wheelhouse, notebook(server, "fixed"), "--locked")
+    publish = partial(kernel.publish, server.url, server.token, wheelhouse)
+    said = publish(notebook(server, "loose"))
+    said = publish(notebook(server, "fixed"), "--locked")
     assert "The bundle contains wheels of edit-pure, own-pure." in said
     assert "Building the locked environment" in said
-    kernel.publish(server, wheelhouse, notebook(server, "second"), "--locked")
+    publish(notebook(server, "second"), "--locked")
     built = list((server.folder / "data/easymlnb/environments").iterdir())
     assert sorted(len(path.name) for path in built) == [24, 64]  # easymlnb, and one environment
     kernel.pip("--find-links", wheelhouse, "-U", "tiny_pure==2.0")

@@ -170,6 +170,16 @@ def test_calls_are_calls_as_all_others(rpc: Rpc, server: RunningServer) -> None:
         rpc.tool("tools_add", a=1, headers={"X-Easymlnb-Version": "99"})
 
 
+@pytest.mark.parametrize("slow", [{}, {"Cookie": "a=b"}])
+def test_answers_name_their_version(server: RunningServer, slow: dict[str, str]) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    message |= {"params": {"name": "tools_add", "arguments": {"a": 1}}}
+    headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+    answer = server.http.post("services/tools_add/mcp", json=message, headers=headers | slow)
+    assert (answer.status_code, "Server" in answer.headers) == (200, bool(slow)), answer.text
+    assert answer.headers["X-Easymlnb-Version"] == "1"
+
+
 def test_pictures_files_and_streams(rpc: Rpc) -> None:
     found = rpc.tool("tools_picture")
     picture = next(one for one in found["content"] if one["type"] == "image")

@@ -93,7 +93,8 @@ def test_calls_losses_and_refusals_are_counted(counting: RunningServer) -> None:
 
 def test_memory_is_that_of_real_processes(counting: RunningServer) -> None:
     found = counting.wait_for(
-        lambda: sample(counting, "worker_memory_bytes", service="uncounted"), "memory is not told"
+        lambda: sample(counting, "worker_memory_bytes", service="uncounted"),
+        "memory is not reported",
     )
     assert found > 10 * 2**20
     assert counting.http.get("services/uncounted").json()["stats"]["memory_bytes"] > 10 * 2**20

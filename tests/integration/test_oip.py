@@ -60,6 +60,13 @@ def oip_batched(x: ml.Batched[NDArray[np.float32]]) -> list[float]:
 def oip_count(to: int):
     yield from range(to)
 
+@ml.service
+def oip_chat(prompt: str, times: int = 2):
+    for _ in range(times):
+        yield prompt
+    if prompt == "broken":
+        raise ml.CallerError("No more.")
+
 @ml.service(timeout=120)
 def oip_nap(folder: str) -> None:
     marks = Path(folder)
@@ -128,6 +135,7 @@ def test_tritons_grpc_clients(server: RunningServer, grpc_port: int, tmp_path: P
         assert one["about"] == ["oip_scale", "1", "mine"]
         assert (one["words"], one["stats"], one["noop"]) == (["é", "é"], [3], 0)
         assert one["rows"] == [[3], [12]]
+        check_statistics(one)
         for name, (status, text) in GRPC_ERRORS.items():
             found_status, found_text = one["errors"][name]
             assert found_status == f"StatusCode.{status}" and text in found_text, (name, one)
@@ -161,6 +169,18 @@ def check_description(found: dict[str, Any]) -> None:
     states = {one["name"]: one["state"] for one in found["index"]}
     assert states["oip_scale"] == "READY"
     assert "no service named 'nosuch'" in found["unknown"][1]
+    check_statistics(found)
+
+
+def check_statistics(found: dict[str, Any]) -> None:
+    """JSON of gRPC has large numbers as texts."""
+    (one,) = found["statistics"]["model_stats"]
+    assert (one["name"], one["version"]) == ("oip_scale", "1")
+    success, infer = (one["inference_stats"][name] for name in ("success", "compute_infer"))
+    assert int(one["inference_count"]) == int(success["count"]) > 2
+    assert 0 < int(infer["ns"]) < int(success["ns"]) and int(one["last_inference"]) > 1.7e12
+    names = {one["name"] for one in found["all"]["model_stats"]}
+    assert {"oip_scale", "oip_noop"} <= names
 
 
 def check_values(found: dict[str, Any]) -> None:
@@ -247,3 +267,50 @@ def test_broken_bodies_are_refused(server: RunningServer) -> None:
     answer = infer(server, "oip_scale", b"not packed", Content_Encoding="gzip")
     assert answer.status_code == 400 and "gzip" in answer.json()["error"]
     assert infer(server, "oip_scale", b"", Content_Encoding="br").status_code == 415
+
+
+def data_of(answer: httpx.Response) -> list[Any]:
+    """Return what the events of a stream say."""
+    assert answer.headers["Content-Type"] == "text/event-stream", answer.text
+    return [json.loads(one.removeprefix("data: ")) for one in answer.text.split("\n\n") if one]
+
+
+def test_streams_by_events(server: RunningServer) -> None:
+    def post(model: str, *inputs: Any) -> httpx.Response:
+        body = {"id": "7", "inputs": inputs, "parameters": {"binary_data_output": True}}
+        return server.http.post(f"v2/models/{model}/infer_stream", json=body)
+
+    to = {"name": "to", "datatype": "INT64", "shape": [1], "data": [2]}
+    about = {"model_name": "oip_count", "model_version": "1", "id": "7"}
+    output = {"name": "output", "datatype": "INT64", "shape": [1]}
+    assert data_of(post("oip_count", to)) == [
+        about | {"outputs": [output | {"data": [number]}]} for number in (0, 1)
+    ]
+    assert data_of(post("oip_count", to | {"data": [0]})) == []
+    a = {"name": "a", "datatype": "INT64", "shape": [1], "data": [4]}
+    (whole,) = data_of(post("oip_add", a))
+    assert whole["outputs"][0]["data"] == [4.5]
+    refused = post("oip_count")
+    assert refused.status_code == 400 and "to: A value is required" in refused.json()["error"]
+
+
+def test_texts(server: RunningServer) -> None:
+    def post(model: str, way: str, **body: Any) -> httpx.Response:
+        return server.http.post(f"v2/models/{model}/{way}", json=body)
+
+    about = {"model_name": "oip_chat", "model_version": "1"}
+    many = {"text_input": "é", "parameters": {"times": 3, "stream": True}}
+    assert post("oip_chat", "generate", **many).json() == about | {"text_output": "ééé"}
+    assert (
+        data_of(post("oip_chat", "generate_stream", **many)) == [about | {"text_output": "é"}] * 3
+    )
+    *items, last = data_of(post("oip_chat", "generate_stream", prompt="broken"))
+    assert len(items) == 2 and last == {"error": "No more."}
+    refused = post("oip_chat", "generate", prompt="broken")
+    assert (refused.status_code, refused.json()) == (400, {"error": "No more."})
+    words = post("oip_words/versions/1", "generate", text_input="a", id="7").json()
+    assert words == about | {"model_name": "oip_words", "id": "7", "output": ["a", "a"]}
+    for way in ("generate", "generate_stream"):
+        for body, says in (({"times": 1}, "prompt"), ({"prompt": "a", "nosuch": 1}, "nosuch")):
+            answer = post("oip_chat", way, **body)
+            assert answer.status_code == 400 and says in answer.json()["error"], answer.text

@@ -22,9 +22,11 @@ def {name}() -> str:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
+def shared(
+    database: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedServer]:
     folder = tmp_path_factory.mktemp("owned")
-    server = SharedServer(folder, free_port(), options=OPTIONS, app_kernels=0)
+    server = SharedServer(folder, free_port(), options=(*OPTIONS, *database), app_kernels=0)
     server.start()
     try:
         yield server

@@ -199,7 +199,7 @@ def test_the_page_says_that_a_service_sleeps(session_server):
     )
     page = session_server.http.get("services/page_sleeps/page").text
     assert "<h2>Asleep</h2>" in page
-    # Other tests publish to this server, too, and the catalog lists so many on a page.
+    # Other tests publish to this server, too, and a page of the catalog is limited.
     assert "asleep" in session_server.http.get("", params={"q": "page_sleeps"}).text
     session_server.http.delete("services/page_sleeps")
 

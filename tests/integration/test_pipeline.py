@@ -26,7 +26,7 @@ def prepare(text: str) -> Words:
 
 @ml.service(name="{name}_count")
 def count(words: list[str], text: str, factor: int = 1) -> int:
-    time.sleep(0.1)  # or its progress would be told too soon after that of the step before
+    time.sleep(0.1)  # or its progress would be too close to that of the previous step
     ml.progress(0.5, "counting")
     if not words:
         raise ValueError("secret")
@@ -158,5 +158,5 @@ def pipe_after() -> int:
     assert found["state"] == "ready", found
     assert session_server.call("pipe_endless").status_code == 504
     session_server.wait_for(
-        lambda: session_server.call("pipe_after").json() == 0, "the threads go on"
+        lambda: session_server.call("pipe_after").json() == 0, "the threads still run"
     )

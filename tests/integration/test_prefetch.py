@@ -111,7 +111,7 @@ def test_call_that_turns_out_slow_keeps_no_other_waiting(
         slow = pool.submit(server.call, "sometimes", until=str(over))
         quick = [pool.submit(server.call, "sometimes") for _ in range(31)]
         try:
-            # It lasts until they were answered: whoever waits behind it has no answer.
+            # It lasts until the others have results: a call that waits behind it has none.
             found = {answer.result(20).json() for answer in quick}
         finally:
             over.touch()

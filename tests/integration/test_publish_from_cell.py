@@ -14,7 +14,7 @@ OTHER = '@ml.service(name="{name}_other")\ndef other() -> str:\n    return "othe
 
 
 class Author:
-    """An author with a notebook, its kernel, and a module beside it."""
+    """An author with a notebook, its kernel, and a module in the same folder."""
 
     def __init__(self, server: RunningServer, name: str) -> None:
         self.server = server
@@ -114,7 +114,7 @@ def test_a_second_service_of_the_same_notebook_joins_the_first(
     author.kernel.close()
     session_server.wait_for(
         lambda: session_server.call("pub_two", sides=3).headers["X-Easymlnb-Version"] == "1",
-        "the first does not answer any more",
+        "the first no longer answers",
     )
     assert session_server.call("pub_two", sides=3).json() == 3
     assert session_server.call("pub_two_other").json() == "other"

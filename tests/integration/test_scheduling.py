@@ -111,7 +111,7 @@ class Held:
         self.server.wait_for(there, f"not {many} calls of {name} are {what}")
 
     def put(self, name: str, headers: dict[str, str] | None = None, **values: Any) -> Future[Any]:
-        """Call, and come back when the call stands in line."""
+        """Call, and return when the call is in the queue."""
         before = self.server.http.get(f"services/{name}").json()["stats"]["waiting"]
         sent = self.callers.submit(
             self.server.http.post, f"services/{name}/call", json=values, headers=headers

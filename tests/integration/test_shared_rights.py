@@ -137,7 +137,7 @@ def test_plain_calls_are_stopped_by_their_own_callers_and_by_unsharing(
         assert bob.delete("calls/a-nap-of-bobs").status_code == 204
         answer = first.result(60)
         assert (answer.json()["error"]["code"], is_plain(answer)) == ("cancelled", True)
-        shared.wait_for(lambda: not running(), "the nap goes on")
+        shared.wait_for(lambda: not running(), "the nap still runs")
         second = pool.submit(nap)
         shared.wait_for(running, "no second nap")
         shared.share("alice/naps")

@@ -61,7 +61,7 @@ ACCESS: dict[str, tuple[dict[str, Any], frozenset[str]]] = {
     f"{BOB}/kept": ({}, frozenset([BOB])),
     f"{BOB}/lent": ({"users": ["carol"], "groups": ["ops"]}, frozenset([BOB, "carol"])),
 }
-"""Name -> what its owner says, and who may then use it, beside administrators."""
+"""Name -> its access rules, and who may then use it in addition to administrators."""
 
 NOWHERE = "nosuch/nosuch"
 
@@ -232,11 +232,19 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     MODEL: (Probe("get", "see"),),
     f"{MODEL}/ready": (Probe("get", "see"),),
     f"{MODEL}/config": (Probe("get", "see"),),
+    f"{MODEL}/stats": (Probe("get", "manage"),),
     f"{MODEL}/infer": (Probe("post", "call", send={"json": {"inputs": []}}),),
+    f"{MODEL}/infer_stream": (Probe("post", "call", send={"json": {"inputs": []}}),),
+    f"{MODEL}/generate": (Probe("post", "call", send={"json": {}}),),
+    f"{MODEL}/generate_stream": (Probe("post", "call", send={"json": {}}),),
     f"{MODEL}/versions/1": (Probe("get", "see"),),
     f"{MODEL}/versions/1/ready": (Probe("get", "see"),),
     f"{MODEL}/versions/1/config": (Probe("get", "see"),),
+    f"{MODEL}/versions/1/stats": (Probe("get", "manage"),),
     f"{MODEL}/versions/1/infer": (Probe("post", "call", send={"json": {"inputs": []}}),),
+    f"{MODEL}/versions/1/infer_stream": (Probe("post", "call", send={"json": {"inputs": []}}),),
+    f"{MODEL}/versions/1/generate": (Probe("post", "call", send={"json": {}}),),
+    f"{MODEL}/versions/1/generate_stream": (Probe("post", "call", send={"json": {}}),),
     "v2/repository/models/NAME/load": (Probe("post", "manage"),),
     "v2/repository/models/NAME/unload": (Probe("post", "manage", harms=True),),
     "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
@@ -254,7 +262,8 @@ OPEN_TO_VISITORS = {
     (MODEL, "get"),
     (f"{MODEL}/ready", "get"),
     (f"{MODEL}/config", "get"),
-    (f"{MODEL}/infer", "post"),
+    *((f"{MODEL}/{way}", "post") for way in ("infer", "infer_stream", "generate")),
+    (f"{MODEL}/generate_stream", "post"),
     (f"{OWN}/process", "post"),
 }
 """Route and method of what visitors may do with a public service."""
@@ -271,6 +280,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "mcp": {"post": 415},
     "v2": {"get": 200},
     "v2/models": {"get": 200},
+    "v2/models/stats": {"get": 200},
     "v2/repository/index": {"post": 200},
     "assistants": {"get": 200},
     "docs": {"get": 200},
@@ -293,6 +303,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "uploads": {"post": 404},
     "uploads/UPLOAD": {"get": 404, "put": 404, "delete": 404},
     "calls/REQUEST": {"delete": 404},
+    "calls/REQUEST/job": {"post": 404},
     "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
     f"comparisons/{ID}": {"get": 404, "delete": 404},
@@ -655,6 +666,7 @@ OPENED = {
     ("PUT", "uploads/UPLOAD"): 404,
     ("DELETE", "uploads/UPLOAD"): 404,
     ("DELETE", "calls/REQUEST"): 404,
+    ("POST", "calls/REQUEST/job"): 404,
 }
 """All that a pass opens, for its own service."""
 

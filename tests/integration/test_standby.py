@@ -31,8 +31,15 @@ from pathlib import Path
 import easymlnb as ml
 
 @ml.service
-def once(id: str, folder: str, seconds: float = 0.02) -> int:
+def once(id: str, folder: str, seconds: float = 0.02, until: str = "") -> int:
     (Path(folder) / id).touch(exist_ok=False)  # a second run of one call would fail here
+    if until:
+        print("it began")
+        ml.progress(0.5)
+    while until and not (Path(folder) / until).exists():
+        time.sleep(0.01)
+    if until:
+        print("it went on")
     time.sleep(seconds)
     return os.getpid()
 """
@@ -142,12 +149,22 @@ def test_standby_refuses_calls_until_it_is_active(both: Pair, tmp_path: Path) ->
 def test_standby_takes_over_the_workers_of_a_killed_server(both: Pair, tmp_path: Path) -> None:
     active, standby = both.roles()
     worker = answers(active, tmp_path)
+    values = {"id": "job", "folder": str(tmp_path), "until": "go"}
+    job = f"jobs/{active.http.post('services/once/jobs', json=values).json()['id']}"
+    both.wait_for((tmp_path / "job").exists, "the job did not begin")
+    both.wait_for(lambda: active.http.get(job).json()["progress"] == 0.5, "there is no progress")
     with Load(both, tmp_path) as load:
         load.more(20)
         active.stop(signal.SIGKILL)
         both.wait_for(lambda: standby.active, "the standby did not take over", TAKEN_OVER)
         load.more(20)
     assert answers(standby, tmp_path) == worker
+    running = standby.http.get(job).json()
+    assert (running["state"], running["progress"]) == ("running", 0.5)
+    (tmp_path / "go").touch()
+    done = standby.http.get(job, params={"wait": 60}).json()
+    assert [one["outcome"] for one in done["attempts"]] == ["succeeded"]
+    assert standby.http.get(f"{job}/log", params={"from": 3}).text == "began\nit went on\n"
     # The outcome of calls that ran is unknown; later ones were asked to try again.
     expected = {"ok", "not_ready", "ConnectError", "ReadError", "RemoteProtocolError"}
     assert set(load.seen) <= expected, load.seen

@@ -25,8 +25,11 @@ def source(number: int, signature: str = "x: int = 0", body: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("versions"), make_notebook(source(1))) as made:
+def server(
+    database: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    folder, notebook = tmp_path_factory.mktemp("versions"), make_notebook(source(1))
+    with running_server(folder, notebook, options=database) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""Workers that die, hang and misbehave: callers are told at once, everything else goes on."""
+"""Workers that die, hang and misbehave: callers get an error at once, all else keeps working."""
 
 import asyncio
 import os
@@ -31,10 +31,10 @@ def test_worker_killed_under_a_call(
     nap = Nap(victim, callers, tmp_path, 60)
     waiting = callers.submit(ask, victim, "pid")
     os.kill(nap.pid, signal.SIGKILL)
-    answer = nap.answer.result(50)  # which is before it would end by itself
+    answer = nap.answer.result(50)  # before it would end automatically
     assert (answer.status_code, error(answer)) == (503, "worker_lost")
     assert answer.json()["error"]["details"]["retryable"] is True
-    # Who stood in line behind it is served by the next worker.
+    # The next worker serves the call that waited.
     assert waiting.result(60).json() != nap.pid
 
 
@@ -195,7 +195,7 @@ def test_thousand_slow_calls_to_one_service_leave_another_alone(
     sent = f"POST {request.url.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read()
 
     async def ask_once() -> str:
-        # A client that knows what it does for each connection is too slow for so many.
+        # A full HTTP client is too slow for this number of connections.
         reader, writer = await asyncio.open_connection("127.0.0.1", victim.port)
         try:
             writer.write(sent)
@@ -216,7 +216,7 @@ def test_thousand_slow_calls_to_one_service_leave_another_alone(
             others += 1
         answers = slow.result()
     assert others > 3
-    # One runs, two wait, and who finds no place is told so: nobody is left without an answer.
+    # One runs, two wait, and the others are refused as busy: every call gets a response.
     assert answers == {"HTTP/1.1 200 OK", "busy"}
 
 

@@ -1,4 +1,4 @@
-"""Workers that come and go on a real server: memory, sleep, more of them, GPUs."""
+"""Life of workers on a real server: memory, scaling to zero and up, GPUs."""
 
 import json
 import os
@@ -142,7 +142,7 @@ def test_call_that_comes_as_its_worker_falls_asleep_is_answered(lively: RunningS
         answer = ask(lively, "dozes")
         assert answer.status_code == 200, answer.text
         pids.add(answer.json())
-        time.sleep(0.6 + 0.2 * number)  # around the moment that it is let go
+        time.sleep(0.6 + 0.2 * number)  # around the moment at which it is released
     assert len(pids) > 1
     settled(lively)
 

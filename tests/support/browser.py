@@ -107,7 +107,7 @@ def visit(chromium: Any, server: RunningServer, *, user: bool = False) -> Iterat
 
 
 def run(page: Any, **texts: str) -> Any:
-    """Fill in texts by their labels, run, and return where the result stands."""
+    """Fill in texts by their labels, run, and return the element with the result."""
     for label, text in texts.items():
         page.get_by_label(label, exact=True).first.fill(text)
     page.locator(".em-form .em-primary").click()

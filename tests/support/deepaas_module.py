@@ -34,7 +34,7 @@ WARMED = []
 
 
 class HTTPException(Exception):
-    """Stands in for aiohttp's."""
+    """Replacement for aiohttp's class."""
 
 
 class HTTPBadRequest(HTTPException):

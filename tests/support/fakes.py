@@ -81,11 +81,14 @@ class FakeKernel:
     def memory(self) -> int:
         return self.used if self.runs else 0
 
+    async def keep(self, seconds: float) -> None:
+        """It does not depend on its server."""
+
     async def save_record(self, bundle: str, token: str) -> None:
         self.notes.append((bundle, token))
 
     async def stop(self) -> None:
-        # What really ends a process takes a while, and may be cancelled in it.
+        # Ending a real process takes a while, and may be canceled meanwhile.
         await asyncio.sleep(0.01)
         self.stopped += 1
         self.runs = False

@@ -29,7 +29,7 @@ def data(server: RunningServer) -> Path:
 
 
 def tidy(server: RunningServer, count: int) -> bool:
-    """Say whether there are so many workers, and no trace of any other."""
+    """Return whether exactly the given number of workers exists, without traces of others."""
     marks = set(workers(server))
     folders = {path.name for path in (data(server) / "work").iterdir()}
     records = {path.stem for path in (data(server) / "workers").glob("*.json")}

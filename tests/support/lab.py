@@ -26,7 +26,7 @@ PATIENCE = 60_000
 if find_spec("playwright") is not None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE)  # by itself it waits for 5 s
+    expect.set_options(timeout=PATIENCE)  # the default is 5 s
 
 SHARE = Path(__file__).parents[2] / "server-extension/share/jupyter"
 

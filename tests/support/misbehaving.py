@@ -68,7 +68,7 @@ def holds_the_gil() -> int:
 
 @ml.service(timeout=60)
 def computes(seconds: float) -> int:
-    "Compute in C code that never lets go of Python's lock, for so long at least."
+    "Compute in C code that holds Python's lock for at least the given time."
     size, began = 10**7, time.monotonic()
     sum(range(size))
     sum(range(int(size * (1 + seconds / (time.monotonic() - began)))))

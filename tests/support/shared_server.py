@@ -29,7 +29,7 @@ NOT_SHARED: dict[str, Any] = {"users": [], "groups": [], "everyone": False, "pub
 SERVICE = '''
 @ml.service(name="{name}", description="{see}", tags=["{see}"], author="{see}")
 def {name}(x: int = 1) -> str:
-    """A secret in its log for whoever owns it, in its schema and result for who may call it."""
+    """A secret: in its log for owners, in its schema and result for callers."""
     print("{manage}")
     return "{call}"
 '''

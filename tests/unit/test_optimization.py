@@ -1,4 +1,4 @@
-"""Ways to make a model faster: measured on examples, the best kept, failures told."""
+"""Optimization of models: variants are measured on examples, failures are reported."""
 
 from typing import Any
 

@@ -18,7 +18,15 @@ function labelOf(el) {
   const box = el.closest(".widget-inline-hbox, .widget-inline-vbox");
   const own = box?.querySelector(":scope > .widget-label");
   if (own?.textContent) return own;
-  return el.closest(".em-field")?.querySelector(".em-legend, .widget-label") ?? null;
+  const field = el.closest(".em-field");
+  const near = field?.querySelector(".em-legend, .widget-label");
+  if (near?.textContent) return near;
+  // The field of one kind of value has no name of its own.
+  for (let outer = field?.parentElement?.closest(".em-field"); outer; outer = outer.parentElement?.closest(".em-field")) {
+    const legend = outer.querySelector(":scope > .widget-html .em-legend");
+    if (legend?.textContent) return legend;
+  }
+  return null;
 }
 
 /** @param {Element} field */

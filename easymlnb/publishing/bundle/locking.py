@@ -32,6 +32,9 @@ TIMEOUT = 600.0
 SHOWN = 1500
 """Characters of uv's last output in an error."""
 
+CONDA = "conda"
+"""What conda and mamba call themselves in the metadata of packages that they install."""
+
 EPOCH = "315532800"
 """The date in built wheels (1980), so that the same source gives the same wheel."""
 
@@ -83,7 +86,7 @@ def _notes(versions: dict[str, str], wheels: dict[str, Path]) -> list[str]:
     if (Path(sys.prefix) / "conda-meta").is_dir():
         notes.append(
             "This kernel runs in a conda environment. Only Python packages are locked, as pip "
-            "packages; Python itself and libraries from conda are not."
+            "packages of the same versions; Python itself and libraries from conda are not."
         )
     return notes
 
@@ -102,9 +105,13 @@ def own_wheels(program: str, versions: Iterable[str], folder: Path) -> Iterable[
 
 
 def _origin(found: metadata.Distribution) -> dict[str, dict[str, object]] | None:
-    """Return the address that a package was installed from; ``None`` for an index."""
+    """Return the address that a package was installed from; ``None`` for an index.
+
+    conda records where a package was built, which exists nowhere else. Its files need libraries of
+    the conda environment, so the index must have the package.
+    """
     text = found.read_text("direct_url.json")
-    if not text:
+    if not text or (found.read_text("INSTALLER") or "").strip() == CONDA:
         return None
     try:
         origin = json.loads(text)

@@ -1,1 +1,1 @@
-"""The quality gate: static checks of a notebook before it is published. Runs no code of it."""
+"""The quality gate: static checks of a notebook before it is published. Does not run its code."""

@@ -1,4 +1,4 @@
-"""What the decorators of a notebook say about its services, read without running it."""
+"""Read the descriptions of services from the decorators of a notebook, without running it."""
 
 import ast
 import re

@@ -145,7 +145,7 @@ def _of_notebook(bundle: Bundle, cells: Cells) -> list[Finding]:
     for index, cell in enumerate(cells):
         if is_run(cell) and not is_python(cell):
             line, why = _syntax_error(text_of(cell["source"]))
-            text = f"The cell is not Python, so that publishing fails ({why})."
+            text = f"The cell is not valid Python, so publishing fails ({why})."
             found.append(_finding("notebook", "not-python", text, cell=index, line=line))
     return found
 
@@ -190,7 +190,7 @@ def _large_modules(bundle: Bundle, folder: Path) -> list[Finding]:
         for path in bundle.manifest.files
         if path.endswith(".py") and folder.joinpath(*path.split("/")).stat().st_size > MAX_TEXT
     ]
-    text = f"The module has more than {MAX_TEXT:,} bytes and was not checked. Divide it."
+    text = f"The module has more than {MAX_TEXT:,} bytes and was not checked. Split it."
     return [_finding("notebook", "large-module", text, file=path) for path in large]
 
 

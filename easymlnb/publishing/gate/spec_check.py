@@ -1,4 +1,4 @@
-"""What a service says about itself: its types, its examples, and the metadata for catalogs."""
+"""Check the description of a service: types, examples, and metadata for catalogs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -93,7 +93,7 @@ class _Checker:
                 "license-name",
                 "info",
                 f"The license {self._spec.license[:80]!r} is not an SPDX name such as 'CC-BY-4.0', "
-                "so that catalogs cannot search for it.",
+                "so catalogs cannot search for it.",
             )
 
     def _vocabulary(self, field: str, known: tuple[str, ...]) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path) -> Any:
     except ValueError:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
         raise GateUnavailable(
-            f"{module} did not work (exit code {done.returncode}): {said[0][:500]}"
+            f"{module} failed (exit code {done.returncode}): {said[0][:500]}"
         ) from None
 
 

@@ -47,7 +47,7 @@ def read_head(file: BinaryIO, charset: str) -> CsvHead:
         raise BadRequest("The table is empty; its first row must name the columns.")
     lines = text if whole or "\n" not in text else text[: text.rindex("\n") + 1]
     try:
-        separator = delimited.layout(lines, delimited.Reading(max_rows=2**31)).separator
+        separator = delimited.layout(lines, delimited.DelimitedOptions(max_rows=2**31)).separator
     except ValueError:
         # A row that does not match is an error of that row.
         first = lines.lstrip("\r\n ").partition("\n")[0]

@@ -23,9 +23,10 @@ from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.handlers import job_owner, number, send_accepted
+from easymlnb_server.jobs.handlers import job_owner, send_accepted
 from easymlnb_server.jobs.models import BATCH, Job, JobAccepted
 from easymlnb_server.jobs.page_handlers import COLORS, shown_time
+from easymlnb_server.jobs.query import number
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import (
     BYTES,

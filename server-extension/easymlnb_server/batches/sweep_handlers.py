@@ -13,8 +13,9 @@ from easymlnb_server.calls import options
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, number, send_accepted
+from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, send_accepted
 from easymlnb_server.jobs.models import SWEEP, JobAccepted
+from easymlnb_server.jobs.query import number
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok, query_parameter
 

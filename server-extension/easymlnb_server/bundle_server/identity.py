@@ -1,4 +1,4 @@
-"""Who calls a server that trusts its cluster: one caller, without a login."""
+"""The identity of callers of a server that trusts its cluster: one caller, without a login."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ FOREIGN = Forbidden(
 
 
 class ClusterIdentity(IdentityProvider):
-    """Accepts every request: the cluster has let it in.
+    """Accepts every request that the cluster has authorized.
 
     Only requests of pages from other origins are refused. A browser inside the network may send
     them for a page that its user happened to open.

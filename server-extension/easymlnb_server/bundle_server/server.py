@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import cast
 
-from jupyter_server.log import log_request as jupyter_log_request
 from jupyter_server.serverapp import ServerApp
-from tornado.web import RequestHandler
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -14,14 +12,13 @@ from easymlnb_server import spelling
 from easymlnb_server.app import EasyMLNB
 from easymlnb_server.bundle_server.identity import ClusterIdentity
 from easymlnb_server.context import STATE, ServerContext
-from easymlnb_server.observability.handlers import LiveHandler, ReadyHandler
 from easymlnb_server.store.private_folder import make_private
 
 EXTENSION = "easymlnb_server"
 TRUST = "--EasyMLNB.trust_cluster=True"
 
 NO_TOKEN = (
-    "No token is set, so nobody could call the services. Set EASYMLNB_TOKEN, from a secret of the "
+    "No token is set, so no one could call the services. Set EASYMLNB_TOKEN, from a secret of the "
     "cluster, or pass --trust-cluster if the cluster decides who can reach this port."
 )
 NOT_TRUSTING = (
@@ -55,7 +52,6 @@ def config_from(folder: Path, *, trusted: bool) -> Config:
         jpserver_extensions={EXTENSION: True},
         reraise_server_extension_failures=True,
         terminals_enabled=False,
-        tornado_settings={"log_function": log_request},
         root_dir=str(nothing),
     )
     if trusted:
@@ -67,12 +63,6 @@ def config_from(folder: Path, *, trusted: bool) -> Config:
         config.ServerApp.allow_remote_access = True
     config.EasyMLNB = Config(state_dir=str(folder))
     return config
-
-
-def log_request(handler: RequestHandler) -> None:
-    """Log a request, except for the probes of a cluster, which come every few seconds."""
-    if not isinstance(handler, LiveHandler | ReadyHandler):
-        jupyter_log_request(handler)  # type: ignore[no-untyped-call]
 
 
 class BundleServerApp(ServerApp):

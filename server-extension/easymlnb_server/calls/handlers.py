@@ -45,7 +45,7 @@ from easymlnb_server.jobs.handlers import send_accepted, send_result, submission
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.services.models import Target
-from easymlnb_server.services.registry import LIVE, Selection
+from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of, with_uploads
 from easymlnb_server.uploads.spool import SpooledFile
 
@@ -148,28 +148,14 @@ class CallHandler(SpooledBodyHandler):
             await self._wake(name)
         body = with_uploads(self, self.read_spooled_body(), name)
         self._began = time.monotonic()
-        if (wait := self._wait_for_job()) is not None:
+        wait = options.job_wait(self.request.headers, self.caller, self._target, live=self._live)
+        if wait is not None:
             await self._run_as_job(name, body, wait)
             return
         key = options.idempotency_key(self.request.headers)
         request = self._request(name, body)
         result = await (self._run_once(key, request) if key else self._run(request))
         await self._write(result)
-
-    def _wait_for_job(self) -> float | None:
-        """Return how long to wait for a call that is a job; ``None`` for a plain call."""
-        headers, target = self.request.headers, self._target
-        key = self.caller.key if self.caller is not None else None
-        no_jobs = key is not None and Scope.JOBS not in key.scopes
-        if "Prefer" in headers:
-            wait = options.preferred_wait(headers)
-            if wait is not None and no_jobs:
-                raise Forbidden(f"This API key lacks the scope {str(Scope.JOBS)!r}.")
-            return wait
-        plain = no_jobs or self._live or self.caller is None or EVENTS in headers.get("Accept", "")
-        if plain or target is None or not target.spec.on_timeout or target.version == LIVE:
-            return None
-        return options.timeout(headers, target.spec.timeout)
 
     async def _run_as_job(self, name: str, body: Body, wait: float) -> None:
         """Submit the call as a job, and send its result if that is there in time."""
@@ -245,7 +231,7 @@ class CallHandler(SpooledBodyHandler):
         )
 
     async def _run_once(self, key: str, request: CallRequest) -> CallResult:
-        """Run the call, or wait for the one that runs under this key, or repeat its answer."""
+        """Run the call, or return the result of the call that has the same key."""
         name = request.service
         target = self._target = self._find(name)
         if target.spec.stream and self.page_token is None:
@@ -267,6 +253,12 @@ class CallHandler(SpooledBodyHandler):
             if target.spec.stream:
                 self._reader = once.share(self._acknowledge_worker)
             return await cache.run(once, self._run(request))
+        return await self._wait_for(once, request, target)
+
+    async def _wait_for(
+        self, once: IdempotentCall, request: CallRequest, target: Target
+    ) -> CallResult:
+        """Wait for a call that another request runs, or repeat its result."""
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(once.target or target)
         assert self._writer is not None
@@ -275,7 +267,9 @@ class CallHandler(SpooledBodyHandler):
         left = max(limit - (time.monotonic() - self._began), MIN_TIMEOUT)
         try:
             with (
-                cache.waiting(once, self.request_id, request.owner, name) as waiter,
+                self.state.idempotency.waiting(
+                    once, self.request_id, request.owner, request.service
+                ) as waiter,
                 once.following(self.on_event) as self._reader,
                 contextlib.suppress(TimeoutError),
             ):

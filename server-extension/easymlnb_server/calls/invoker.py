@@ -102,19 +102,10 @@ class Invocation:
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
         if spec.stream:
             self._items = StreamedItems() if may_keep(request, spec) else None
-        if self._admission is None and not request.is_shadow:
-            self._admission = invoker.quotas.admit(
-                target.name, request.caller, request.owner, size_of(request.body)
-            )
-        limit = min(request.timeout, spec.timeout)
+        self._admit(target)
+        seconds, limit = _times(request, spec)
         if request.operation:
             spec = _as_operation(spec)
-        if request.operation or request.may_become_job:
-            limit = request.timeout
-        now = time.monotonic()
-        left = limit - (now - request.began)
-        # At least a moment, also when the time is nearly over as the call changes versions.
-        seconds = max(min(left, request.deadline - now), MIN_TIMEOUT)
         handle = target.dispatcher.submit(
             _message(request, target, seconds),
             request.body,
@@ -124,8 +115,7 @@ class Invocation:
             chain=request.chain(target) if request.chain is not None else (),
         )
         handle.trace = request.headers
-        # Where what waits for the call has less time, its limit is not what ended the call.
-        handle.timeout = limit if left <= seconds else 0.0
+        handle.timeout = limit
         self.handle = handle
         invoker.in_flight.add(self)
         invoker.activity.touch(target.kernel)
@@ -136,6 +126,14 @@ class Invocation:
             sink.on_accepted(target)
         if ended:
             self._answered(handle.answered.result())
+
+    def _admit(self, target: Target) -> None:
+        """Count the call in its limits, once; raises ``LimitExceeded``."""
+        request = self.request
+        if self._admission is None and not request.is_shadow:
+            self._admission = self._invoker.quotas.admit(
+                target.name, request.caller, request.owner, size_of(request.body)
+            )
 
     def refund(self) -> None:
         """Take back what was counted for a call that is refused after all."""
@@ -152,6 +150,10 @@ class Invocation:
         for meter in self._admission or ():
             meter.leave(0.0)
         return handle
+
+    def answer(self, result: CallResult) -> None:
+        """Answer the caller of a call that was detached."""
+        self._on_done(self, result)
 
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
         self.streamed += len(body)
@@ -329,6 +331,20 @@ def _message(request: CallRequest, target: Target, seconds: float) -> Call:
         view=request.view,
         progress=request.progress,
     )
+
+
+def _times(request: CallRequest, spec: ServiceSpec) -> tuple[float, float]:
+    """Return the seconds that a call may take, and the limit to report if they run out.
+
+    The limit is 0 if what waits for the call has less time than the call itself.
+    """
+    own = request.operation or request.may_become_job
+    limit = request.timeout if own else min(request.timeout, spec.timeout)
+    now = time.monotonic()
+    left = limit - (now - request.began)
+    # At least a moment, also when the time is nearly over as the call changes versions.
+    seconds = max(min(left, request.deadline - now), MIN_TIMEOUT)
+    return seconds, limit if left <= seconds else 0.0
 
 
 def _as_operation(spec: ServiceSpec) -> ServiceSpec:

@@ -2,8 +2,13 @@
 
 from tornado.httputil import HTTPHeaders
 
-from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.errors import BadRequest, Forbidden
 from easymlnb_server.calls.models import MIN_TIMEOUT
+from easymlnb_server.calls.responses import EVENTS
+from easymlnb_server.identity.access import Caller
+from easymlnb_server.identity.grants import Scope
+from easymlnb_server.services.models import Target
+from easymlnb_server.services.registry import LIVE
 
 MAX_WAIT = 600.0
 """Maximum seconds of ``Prefer: wait``."""
@@ -65,3 +70,20 @@ def preferred_wait(headers: HTTPHeaders) -> float | None:
         elif name.strip().lower() == "wait" and value.isascii() and value.isdigit():
             found = min(float(value[:6]), MAX_WAIT)
     return found
+
+
+def job_wait(
+    headers: HTTPHeaders, caller: Caller | None, target: Target | None, *, live: bool
+) -> float | None:
+    """Return how long to wait for a call that is a job; ``None`` for a plain call."""
+    key = caller.key if caller is not None else None
+    no_jobs = key is not None and Scope.JOBS not in key.scopes
+    if "Prefer" in headers:
+        wait = preferred_wait(headers)
+        if wait is not None and no_jobs:
+            raise Forbidden(f"This API key lacks the scope {str(Scope.JOBS)!r}.")
+        return wait
+    plain = no_jobs or live or caller is None or EVENTS in headers.get("Accept", "")
+    if plain or target is None or not target.spec.on_timeout or target.version == LIVE:
+        return None
+    return timeout(headers, target.spec.timeout)

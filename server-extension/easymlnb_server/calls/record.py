@@ -69,17 +69,7 @@ class CallRecorder:
         error = result.error
         ended: Any = result.failure if error is not None else result.result
         name = target.spec.name
-        entry = CallRecord(
-            request_id=request.request_id,
-            version=target.version,
-            status=200 if error is None else error.status,
-            seconds=round(ended.seconds, 6) if ended else 0.0,
-            log=ended.log if ended else "",
-            trace=result.failure.trace if result.failure else "",
-            code=error.code if error is not None else "",
-            entry=request.entry.value,
-            models=result.models,
-        )
+        entry = _entry(request, target, result)
         self._calls.add(name, entry)
         if ended is None and handle.started:  # it runs on in its worker until that gives it up
             handle.on_late_result = partial(self._calls.amend, name, request.request_id)
@@ -161,3 +151,19 @@ def size_of(body: Body) -> int:
         return len(body)
     own = len(body.data) if body.file is None else body.file.size
     return own + sum(file.size for _, file in body.uploads)
+
+
+def _entry(request: CallRequest, target: Target, result: CallResult) -> CallRecord:
+    error = result.error
+    ended: Any = result.failure if error is not None else result.result
+    return CallRecord(
+        request_id=request.request_id,
+        version=target.version,
+        status=200 if error is None else error.status,
+        seconds=round(ended.seconds, 6) if ended else 0.0,
+        log=ended.log if ended else "",
+        trace=result.failure.trace if result.failure else "",
+        code=error.code if error is not None else "",
+        entry=request.entry.value,
+        models=result.models,
+    )

@@ -1,7 +1,7 @@
 """Write the result of a call: single response, server-sent events, or JSON lines."""
 
 import json
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from easymlnb.contract.errors import EasyMLNBError, StreamTooLarge
@@ -24,14 +24,33 @@ class Output(Protocol):
     def flush(self) -> Any: ...
 
 
+class Items:
+    """The items of a stream, for the one result at its end."""
+
+    def __init__(self) -> None:
+        self._bodies: list[bytes] = []
+        self._size = 0
+
+    def add(self, body: bytes) -> None:
+        """Keep an item; raises ``StreamTooLarge``."""
+        self._size += len(body) + 64  # a small item takes more memory than its bytes
+        if self._size > COLLECTED:
+            self._bodies.clear()
+            raise StreamTooLarge(COLLECTED)
+        self._bodies.append(body)
+
+    def as_list(self) -> bytes:
+        """Return all items as one JSON array."""
+        return b"[" + b",".join(self._bodies) + b"]"
+
+
 class SingleResponse:
     """One body when all is done; a stream's items become a JSON array."""
 
     def __init__(self, out: Output, stream: bool) -> None:
         self._out = out
         self._stream = stream
-        self._items: list[bytes] = []
-        self._size = 0
+        self._items = Items()
 
     def flush(self) -> Any:
         """Nothing is sent before the end."""
@@ -43,16 +62,11 @@ class SingleResponse:
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Keep an item; raises ``StreamTooLarge``."""
         if isinstance(message, Item):
-            # A small item takes more memory than its bytes.
-            self._size += len(body) + 64
-            if self._size > COLLECTED:
-                self._items.clear()
-                raise StreamTooLarge(COLLECTED)
-            self._items.append(body)
+            self._items.add(body)
 
     def result(self, message: Result, body: bytes) -> None:
         self._head(message)
-        self._out.write(b"[" + b",".join(self._items) + b"]" if self._stream else body)
+        self._out.write(self._items.as_list() if self._stream else body)
 
     def begin(self, message: Result, size: int) -> None:
         """Write what precedes a result of ``size`` bytes that arrives in pieces."""
@@ -74,6 +88,8 @@ class SingleResponse:
 class JsonLinesResponse:
     """Each item of a stream as a line of JSON, as soon as it is there."""
 
+    media_type: ClassVar[str] = LINES
+
     def __init__(self, out: Output) -> None:
         self._out = out
         self._begun = False
@@ -93,7 +109,11 @@ class JsonLinesResponse:
             if message.models:
                 self.models(models_text(message.models))
             self._begin()
-            self._out.write(body + b"\n")
+            self._out.write(self.line(body))
+
+    def line(self, body: bytes) -> bytes:
+        """Return what is sent for an item, or for an error after the first of them."""
+        return body + b"\n"
 
     def result(self, message: Result, body: bytes) -> None:
         self._begin()
@@ -107,19 +127,20 @@ class JsonLinesResponse:
     def error(self, error: EasyMLNBError) -> None:
         if not self._begun:
             raise error
-        # The status is sent already; the last line tells.
-        self._out.write(json.dumps(error.to_dict()).encode() + b"\n")
+        # The status is sent already; the last line says that the stream is not complete.
+        self._out.write(self.line(json.dumps(error.to_dict()).encode()))
 
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            self._out.set_header("Content-Type", LINES)
+            self._out.set_header("Content-Type", self.media_type)
 
 
 class EventStreamResponse:
     """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``.
 
-    Before the last one, ``model`` names the models that the call used.
+    Before the last one, ``model`` names the models that the call used. A call that ends at once is
+    one write: ``wait_with_events`` sends the head if it takes longer.
     """
 
     def __init__(self, out: Output) -> None:
@@ -127,7 +148,6 @@ class EventStreamResponse:
         out.set_header("Content-Type", EVENTS)
         # Proxies that collect an answer would hold progress back.
         out.set_header("X-Accel-Buffering", "no")
-        self.ping()
 
     def ping(self) -> None:
         """Keep proxies from taking a silent call for a dead one."""
@@ -152,10 +172,11 @@ class EventStreamResponse:
 
     def waiting(self, place: dict[str, Any]) -> None:
         """Send the position of the call in its queue, or what it is waiting for."""
-        self._send("waiting", json.dumps(place).encode())
+        self._put("waiting", json.dumps(place).encode())
+        self._out.flush()
 
     def result(self, message: Result, body: bytes) -> None:
-        self._send("result", body or b"null")
+        self._put("result", body or b"null")
 
     def begin(self, message: Result, size: int) -> None:
         self._out.write(b"event: result\ndata: ")
@@ -164,11 +185,7 @@ class EventStreamResponse:
         self._out.write(b"\n\n")
 
     def error(self, error: EasyMLNBError) -> None:
-        self._send("error", json.dumps(error.to_dict()).encode())
-
-    def _send(self, event: str, data: bytes) -> None:
-        self._put(event, data)
-        self._out.flush()
+        self._put("error", json.dumps(error.to_dict()).encode())
 
     def _put(self, event: str, data: bytes) -> None:
         # JSON as we write it holds no line breaks, so one data line carries it.

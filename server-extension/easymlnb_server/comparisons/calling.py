@@ -51,7 +51,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VersionAnswer:
     """How a version answered: a summary, and the result as JSON."""
 
     summary: AnswerSummary
@@ -65,7 +65,7 @@ class VersionCaller:
         self._invoker = invoker
         self._patience = patience
 
-    async def call(self, service: str, owner: str, version: int, inputs: Inputs) -> Answer:
+    async def call(self, service: str, owner: str, version: int, inputs: Inputs) -> VersionAnswer:
         """Run a call; errors of the call are part of the answer.
 
         Raises ``Draining`` if the server stops.
@@ -84,7 +84,7 @@ class VersionCaller:
                 return _failed(error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _once(self, service: str, owner: str, version: int, inputs: Inputs) -> Answer:
+    async def _once(self, service: str, owner: str, version: int, inputs: Inputs) -> VersionAnswer:
         services = self._invoker.services
         await services.wake(service, str(version))
         now = time.monotonic()
@@ -144,14 +144,16 @@ class _Items:
         self.call.acknowledge(len(body))
 
 
-def _answer(result: CallResult, items: _Items) -> Answer:
+def _answer(result: CallResult, items: _Items) -> VersionAnswer:
     """Return the answer with its result decoded; runs in a thread."""
     assert result.result is not None
     seconds = round(result.result.seconds, 6)
     body = result.body
     if len(body) > MAX_RESULT:
         note = f"The result has more than {MAX_RESULT // 2**20} MB, too much to compare."
-        return Answer(AnswerSummary(status=200, seconds=seconds, code="too_large", message=note))
+        return VersionAnswer(
+            AnswerSummary(status=200, seconds=seconds, code="too_large", message=note)
+        )
     try:
         data = body.read() if isinstance(body, SpooledFile) else body
     finally:
@@ -161,14 +163,14 @@ def _answer(result: CallResult, items: _Items) -> Answer:
         data = b"[" + b",".join(items.bodies) + b"]"
     summary = AnswerSummary(status=200, seconds=seconds)
     try:
-        return Answer(summary, msgspec.json.decode(data) if data else None)
+        return VersionAnswer(summary, msgspec.json.decode(data) if data else None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Answer(summary, data.decode("utf-8", "replace"))
+        return VersionAnswer(summary, data.decode("utf-8", "replace"))
 
 
-def _failed(error: EasyMLNBError, trace: str = "") -> Answer:
+def _failed(error: EasyMLNBError, trace: str = "") -> VersionAnswer:
     """Return the answer of a failed call, with the end of its traceback for the author."""
     message = error.message[:MAX_MESSAGE]
     if trace:
         message = f"{message}\n{trace[-MAX_TRACE:]}"
-    return Answer(AnswerSummary(status=error.status, code=error.code, message=message))
+    return VersionAnswer(AnswerSummary(status=error.status, code=error.code, message=message))

@@ -22,7 +22,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.comparisons import tables
-from easymlnb_server.comparisons.calling import Answer, VersionCaller
+from easymlnb_server.comparisons.calling import VersionAnswer, VersionCaller
 from easymlnb_server.comparisons.compatibility import problems
 from easymlnb_server.comparisons.findings import Tolerance
 from easymlnb_server.comparisons.inputs import InputReader, Skipped
@@ -285,7 +285,9 @@ class Comparisons:
         return _done(item, msgspec.structs.replace(result, inputs=shown))
 
 
-def compare_answers(before: Answer, after: Answer, tolerance: Tolerance) -> ItemResult:
+def compare_answers(
+    before: VersionAnswer, after: VersionAnswer, tolerance: Tolerance
+) -> ItemResult:
     """Compare how two versions answered one input."""
     codes = before.summary.code, after.summary.code
     finding, note = None, ""

@@ -1,7 +1,7 @@
 """A comparison in numbers, from its items. Pure functions."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 from easymlnb_server.comparisons.models import (
@@ -37,14 +37,6 @@ def summarize(items: Sequence[ItemResult], versions: tuple[int, int]) -> Summary
         iou=sum(ious) / len(ious) if ious else None,
         errors=_errors(items),
     )
-
-
-def seconds_of(
-    items: Iterable[ItemResult], side: Callable[[ItemResult], AnswerSummary | None]
-) -> list[float]:
-    """Return the seconds of one version's successful calls."""
-    answers = (side(item) for item in items)
-    return [answer.seconds for answer in answers if answer is not None and not answer.code]
 
 
 def _latency(version: int, answers: Iterable[AnswerSummary | None]) -> Latency:

@@ -17,7 +17,7 @@ from easymlnb_server.credentials.models import CredentialSummary
 from easymlnb_server.credentials.rules import MAX_PER_SERVICE, check_name, check_value
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.identity.names import qualified_name
-from easymlnb_server.store.credentials import Credentials, StoredCredential
+from easymlnb_server.store.credentials import CredentialRows, StoredCredential
 from easymlnb_server.store.store import Store
 
 Values = Mapping[str, Mapping[str, str | None]]
@@ -54,7 +54,7 @@ class CredentialStore:
         self._shared = shared
         self._mounted = mounted
         self._cipher: Cipher | None = None
-        self._rows: Credentials | None = None
+        self._rows: CredentialRows | None = None
         self._entries: Mapping[str, Mapping[str, StoredCredential]] = {}
         self._receivers: dict[WorkerLink, Callable[[], Values]] = {}
         self._lock = asyncio.Lock()
@@ -165,7 +165,7 @@ class CredentialStore:
             raise CredentialNotFound(_not_found(name, service, {}))
         return self._summary(entry)
 
-    def _open_rows(self) -> Credentials:
+    def _open_rows(self) -> CredentialRows:
         if self._rows is None:
             raise NOT_OPEN
         return self._rows
@@ -189,7 +189,7 @@ class CredentialStore:
         plain = {service: dict(own) for service, own in values.items()}
         link.send(CredentialsMessage(values=plain))
 
-    def _rotate(self, cipher: Cipher, rows: Credentials) -> None:
+    def _rotate(self, cipher: Cipher, rows: CredentialRows) -> None:
         tokens = [entry.token for own in self._entries.values() for entry in own.values()]
         changed = {token: new for token in tokens if (new := cipher.rotate(token)) is not None}
         if changed:

@@ -48,10 +48,9 @@ class GrpcPort:
     async def _open(self, application: Application, state: ServerContext) -> None:
         import grpc.aio
 
-        from easymlnb_server.protocols.oip.rpc.handlers import InferenceService, Login
+        from easymlnb_server.protocols.oip.rpc.handlers import InferenceService
 
         server = grpc.aio.server(
-            interceptors=[Login(application, state)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", -1),
@@ -60,7 +59,7 @@ class GrpcPort:
             ],
             maximum_concurrent_rpcs=MAX_RPCS,
         )
-        server.add_generic_rpc_handlers((InferenceService(application, state).handlers(),))
+        server.add_generic_rpc_handlers((InferenceService(application, state),))
         self._add_port(grpc, server)
         await server.start()
         self._server = server

@@ -50,6 +50,8 @@ from easymlnb_server.jobs.handlers import (
     RetryJobHandler,
     SubmitHandler,
 )
+from easymlnb_server.jobs.handover_handlers import OPERATIONS as HAND_OVER
+from easymlnb_server.jobs.handover_handlers import CallToJobHandler
 from easymlnb_server.jobs.operations import OPERATIONS as JOBS
 from easymlnb_server.jobs.page_handlers import PAGES as JOB_PAGES
 from easymlnb_server.jobs.page_handlers import JobPageHandler, JobsPageHandler
@@ -86,6 +88,7 @@ from easymlnb_server.protocols.mcp.handlers import McpHandler
 from easymlnb_server.protocols.mcp.operations import OPERATIONS as MCP
 from easymlnb_server.protocols.oip.handlers import oip_routes
 from easymlnb_server.protocols.oip.operations import OPERATIONS as OIP
+from easymlnb_server.protocols.oip.streams.handlers import stream_routes
 from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
 from easymlnb_server.publishing.handlers import (
     BundleHandler,
@@ -186,6 +189,7 @@ OPERATIONS: Operations = {
     **LINK,
     **ME,
     **UPLOADS,
+    **HAND_OVER,
     **JOBS,
     **BATCHES,
     **TRAINING,
@@ -222,7 +226,7 @@ PROMOTION = r"([0-9a-f]{32})"
 KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
-JOB = r"([0-9A-HJKMNP-TV-Z]{26})"
+JOB = r"([0-9A-Za-z]{1,64})"
 SOURCE = r"([A-Za-z_][A-Za-z0-9_]{0,62})"
 ASSET = r"([a-z]+\.[a-z]+)"
 KEY = r"(key_[0-9a-f]{16})"
@@ -270,6 +274,7 @@ def _common_routes(name: str) -> Routes:
         (r"uploads", DataUploadsHandler),
         (rf"uploads/{UPLOAD}", UploadHandler),
         (rf"calls/{REQUEST}", RunningCallHandler),
+        (rf"calls/{REQUEST}/job", CallToJobHandler),
         (rf"bundles/{BUNDLE}", BundleHandler),
         (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
         *_apps("apps", name, False),
@@ -337,6 +342,7 @@ def _common_routes(name: str) -> Routes:
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
         *oip_routes(name, VERSION),
+        *stream_routes(name, VERSION),
         (rf"services/{name}/process", ProcessHandler),
         (r"assistants", AssistantPageHandler),
         (rf"services/{name}/assistant", AssistantPageHandler),

@@ -13,7 +13,7 @@ from easymlnb_server.hub.group_limits import Limit
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.placement.base import LimitReached
-from easymlnb_server.placement.hub.node_worker import Meter
+from easymlnb_server.placement.hub.node_worker import WorkerMeter
 from easymlnb_server.store.store import Store
 
 INTERVAL = 5.0
@@ -33,7 +33,7 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-class UserMeter(Meter):
+class UserMeter(WorkerMeter):
     """One user's workers and GPU seconds in all placements.
 
     elsewhere: GPU seconds of today that other processes counted, or this one before a restart.

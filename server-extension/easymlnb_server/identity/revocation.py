@@ -40,7 +40,7 @@ class Opened:
     close: Callable[[], None]
 
 
-class Rules(Protocol):
+class AccessRules(Protocol):
     """Who may use which service; see ``ServiceRegistry``."""
 
     def is_published(self, name: str) -> bool:
@@ -67,7 +67,7 @@ class AccessRevoker:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: AccessRules,
         refresh: Callable[[], Awaitable[None]],
         users: UserDirectory,
         sources: Collection[Callable[[], Iterable[Opened]]],

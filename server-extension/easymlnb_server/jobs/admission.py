@@ -11,6 +11,9 @@ from easymlnb_server.identity.quotas.quotas import VISITOR_KEY, Quotas
 from easymlnb_server.jobs.models import Job, JobOptions
 from easymlnb_server.jobs.repository import JobRepository
 
+MAX_FULL = 1000
+"""Places without room whose jobs are not counted again until one may have ended."""
+
 
 class JobAdmission:
     """Admits jobs.
@@ -22,6 +25,8 @@ class JobAdmission:
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
         self._lock = asyncio.Lock()
+        self._full: dict[tuple[str, str, str], tuple[int, dict[str, int]]] = {}
+        """What was counted where a call found no room, and the changes of jobs before that."""
 
     async def add(
         self,
@@ -78,16 +83,39 @@ class JobAdmission:
             yield await self._has_room(repository, job, caller)
 
     async def _has_room(self, repository: JobRepository, job: Job, caller: Caller | None) -> bool:
+        """Return whether the limits allow one more job.
+
+        Calls ask again and again while there is no room. The jobs are counted again only after a
+        change with which some may have ended.
+        """
+        place = (job.owner, job.service, _key_of(caller))
+        changes, unfinished = self._full.pop(place, (-1, {}))
+        if changes != repository.changes or self._allows(job, caller, unfinished):
+            changes = repository.changes
+            unfinished = await asyncio.to_thread(repository.unfinished, *place)
+            if self._allows(job, caller, unfinished):
+                return True
+        if len(self._full) >= MAX_FULL:
+            self._full.clear()
+        self._full[place] = changes, unfinished
+        return False
+
+    def _allows(self, job: Job, caller: Caller | None, unfinished: dict[str, int]) -> bool:
         try:
-            await self._check(repository, job, caller)
+            self._quotas.check_jobs(job.service, caller, limited_owner(job), unfinished)
         except LimitExceeded:
             return False
         return True
 
     async def _check(self, repository: JobRepository, job: Job, caller: Caller | None) -> None:
-        key = caller.key.id if caller is not None and caller.key is not None else ""
-        unfinished = await asyncio.to_thread(repository.unfinished, job.owner, job.service, key)
+        place = (job.owner, job.service, _key_of(caller))
+        unfinished = await asyncio.to_thread(repository.unfinished, *place)
         self._quotas.check_jobs(job.service, caller, limited_owner(job), unfinished)
+
+
+def _key_of(caller: Caller | None) -> str:
+    """Return the ID of a caller's API key."""
+    return caller.key.id if caller is not None and caller.key is not None else ""
 
 
 def limited_owner(job: Job) -> str:

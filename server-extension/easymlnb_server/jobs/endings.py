@@ -86,6 +86,7 @@ async def _lost(parts: RunParts, job: Job, gone: Worker | Kernel | None, now: fl
         current = await asyncio.to_thread(parts.repository.get, job.id)
         if current.checkpoint is not None:
             return await _preempted(parts, job, now)
+        return rules.lose(job, now, rules.NODE_LOST)
     return rules.lose(job, now)
 
 

@@ -26,6 +26,7 @@ from easymlnb_server.calls import options
 from easymlnb_server.calls.responses import EVENTS, attachment
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import SINGLE_USER, Action
 from easymlnb_server.identity.grants import KeyGrant, Scope
@@ -33,7 +34,8 @@ from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
-from easymlnb_server.jobs.submission import Submission
+from easymlnb_server.jobs.query import number, whole_number
+from easymlnb_server.jobs.submission import MAX_ATTEMPTS, Submission
 from easymlnb_server.training.versions import shown_version
 from easymlnb_server.uploads.handlers import owner_of_jobs, with_uploads
 
@@ -48,20 +50,6 @@ MAX_POLL = 60.0
 
 PING_EVERY = 15.0
 """Seconds without an event after which an event stream gets a comment."""
-
-
-def number(handler: EasyHandler, name: str, default: float, most: float) -> float:
-    """Return a query parameter that is a number from 0 to ``most``; raises ``BadRequest``."""
-    given = handler.get_query_argument(name, "")
-    if not given:
-        return default
-    try:
-        value = float(given) if given.isascii() else -1.0
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= most:
-        raise BadRequest(f"{name} must be a number from 0 to {most:g}, not {given[:40]!r}.")
-    return value
 
 
 def job_owner(handler: EasyHandler) -> str:
@@ -82,6 +70,7 @@ async def submission(
     """Return the job that a request asks for."""
     headers, get = handler.request.headers, handler.get_query_argument
     accept = headers.get("Accept", "")
+    options.timeout(headers, float("inf"))  # that of a call, which must be valid all the same
     return Submission(
         service=name,
         caller=handler.caller,
@@ -94,7 +83,7 @@ async def submission(
         view=view,
         lane=get("lane", ""),
         version=version,
-        attempts=int(number(handler, "attempts", 1, 1000)),
+        attempts=whole_number(handler, "attempts", 1, 1, MAX_ATTEMPTS),
         timeout=number(handler, "timeout", 0.0, 1e9),
         not_before=number(handler, "not_before", 0.0, 1e11),
         low_priority=options.is_low_priority(headers),
@@ -116,7 +105,13 @@ async def send_result(handler: EasyHandler, job: Job) -> None:
         raise JobNotFinished(job.state.shown)
     if job.result is None:
         told = job.error or InternalError().to_dict()["error"]
-        raise from_code(told["code"], told["message"], told.get("details"), handler.request_id)
+        error = from_code(told["code"], told["message"], told.get("details"), handler.request_id)
+        if error.status != 503:
+            raise error
+        # That status asks for another try, which would find the same.
+        status = 409 if job.state is State.CANCELLED else 500
+        handler.write_json(error.to_dict(handler.request_id), status)
+        return
     for name, value in responses.result_headers(job).items():
         handler.set_header(name, value)
     await send_stored(handler, job.result)
@@ -129,14 +124,9 @@ async def send_stored(handler: EasyHandler, name: str) -> None:
         size = await asyncio.to_thread(files.size, name)
         chunks = await asyncio.to_thread(files.chunks, name)
         handler.set_header("Content-Length", str(size))
-        while chunk := await asyncio.to_thread(next, chunks, b""):
-            handler.write(chunk)
-            await handler.flush()
-        handler.finish()
+        await send_chunks(handler, lambda: next(chunks, b""))
     except StorageDamaged as error:
         raise ResultExpired from error
-    except StreamClosedError:
-        return  # the caller has left, maybe with all it wanted
 
 
 class JobHandlerBase(EasyHandler):
@@ -218,7 +208,7 @@ class JobsHandler(JobHandlerBase):
     @web.authenticated
     async def get(self) -> None:
         get = self.get_query_argument
-        limit = int(number(self, "limit", 50, MAX_LIMIT)) or 1
+        limit = whole_number(self, "limit", 50, 1, MAX_LIMIT)
         found, total = await self.jobs.find(
             owner=self.owner,
             states=states_named(get("state", "")),
@@ -284,7 +274,7 @@ class JobLogHandler(JobHandlerBase):
     async def get(self, id: str) -> None:
         job = await self.jobs.get(id, self.owner)
         data = await self.jobs.log(job)
-        start = int(number(self, "from", 0, 2**53))
+        start = whole_number(self, "from", 0, 0, 2**53)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("X-Log-Size", str(len(data)))
         self.finish(data[start:])

@@ -172,6 +172,7 @@ class JobKernels:
     async def secure(self, kernel: JobKernel) -> None:
         """Let the next server find a kernel that served calls until now."""
         await asyncio.to_thread(self._link_folder, kernel.worker.folder)
+        await kernel.worker.kernel.keep(self._stay_of(kernel.worker.kernel))
         await self._grant(kernel)
 
     def _link_folder(self, folder: Path) -> None:

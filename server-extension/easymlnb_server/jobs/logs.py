@@ -41,12 +41,17 @@ class JobLogs:
         return data
 
     def read(self, job: str, attempts: int) -> bytes:
-        """Return the output of the first ``attempts`` attempts, one after another."""
-        texts = [self._read(job, number) for number in range(1, attempts + 1)]
-        if len(texts) == 1:
-            return texts[0]
-        heads = (f"--- attempt {number} ---\n".encode() for number in range(1, attempts + 1))
-        return b"".join(head + text for head, text in zip(heads, texts, strict=True))
+        """Return the output of the first ``attempts`` attempts, one after another.
+
+        What was there before another attempt stays where it was.
+        """
+        numbers = range(1, attempts + 1)
+        return b"".join(_head(number) + self._read(job, number) for number in numbers)
+
+    def end(self, job: str, attempts: int) -> int:
+        """Return how many bytes ``read`` returns."""
+        numbers = range(1, attempts + 1)
+        return sum(len(_head(number)) + self.size(job, number) for number in numbers)
 
     def save_progress(self, job: str, attempt: int, progress: tuple[float, str]) -> None:
         """Replace the progress of an attempt; a killed process leaves the last one."""
@@ -81,3 +86,8 @@ class JobLogs:
 
     def _path(self, job: str, attempt: int) -> Path:
         return self._folder / f"{job}-{attempt}"
+
+
+def _head(attempt: int) -> bytes:
+    """Return what comes before the output of an attempt."""
+    return f"\n--- attempt {attempt} ---\n".encode() if attempt > 1 else b""

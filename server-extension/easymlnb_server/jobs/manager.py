@@ -32,7 +32,7 @@ from easymlnb_server.jobs.logs import JobLogs
 from easymlnb_server.jobs.models import Job, State
 from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
-from easymlnb_server.jobs.rows import OnOutcome
+from easymlnb_server.jobs.rows import OnOutcome, unfinished_versions
 from easymlnb_server.jobs.runner import JobRunner, Step
 from easymlnb_server.jobs.submission import JobFactory, JobLimits, Submission, kept_seconds
 from easymlnb_server.placement.base import OrphanedWorker
@@ -109,6 +109,7 @@ class Jobs:
         """Use a store, before anything is served or removed."""
         self._store = store
         self._repository = JobRepository(store.database, self.on_outcome)
+        store.traffic.referrers.append(unfinished_versions)
         for prepare in self.on_prepare:
             prepare(store)
         await asyncio.to_thread(self.logs.open)

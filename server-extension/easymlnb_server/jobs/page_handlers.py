@@ -4,13 +4,16 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from markupsafe import Markup
 from tornado import web
 from tornado.escape import url_escape
 
+from easymlnb_server.http import model_charts
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, number, states_named
+from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, states_named
 from easymlnb_server.jobs.models import STATES, JobShown
+from easymlnb_server.jobs.query import whole_number
 from easymlnb_server.openapi.document import HTML, Operation, ok
 from easymlnb_server.webhooks.responses import delivery_shown
 
@@ -77,7 +80,7 @@ class JobPageHandler(JobPageBase):
         job = await self.jobs.get(id, self.owner)
         details = await self.details(job)
         log = await self.jobs.log(job)
-        start = max(0, len(log) - int(number(self, "log", LOG_SHOWN, 2**31)))
+        start = max(0, len(log) - whole_number(self, "log", LOG_SHOWN, 0, 2**31))
         events = await asyncio.to_thread(self.jobs.repository.events, id)
         sent = await self.state.webhooks.deliveries(job_owner(self), job=id)
         self.job_page(
@@ -85,9 +88,11 @@ class JobPageHandler(JobPageBase):
             job=details,
             log=log[start:].decode(errors="replace"),
             cut=start,
+            end=len(log),
             last=events[-1].n if events else 0,
             active=not job.state.ended,
-            curves=_curves(details.metrics),
+            curves=(curves := _curves(details.metrics)),
+            plots={name: _plot(name, points) for name, points in curves.items()},
             duration=_duration(details),
             deliveries=[delivery_shown(one) for one in sent],
         )
@@ -108,6 +113,10 @@ def _curves(metrics: list[Any]) -> dict[str, list[Any]]:
     for metric in metrics:
         curves.setdefault(metric.name, []).append(metric)
     return curves
+
+
+def _plot(name: str, points: list[Any]) -> Markup:
+    return model_charts.curve(name, [(one.step, one.value) for one in points])
 
 
 PAGES = {

@@ -7,8 +7,18 @@ runs continues where it is: its worker leaves those that serve, and becomes the 
 import asyncio
 import time
 
-from easymlnb.contract.errors import CallCancelled
+from easymlnb.contract.errors import (
+    BadRequest,
+    CallCancelled,
+    CallNotFound,
+    EasyMLNBError,
+    InternalError,
+    LaneFull,
+)
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.calls.invoker import Invocation
+from easymlnb_server.calls.models import Entry
+from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.jobs.manager import Jobs
 from easymlnb_server.jobs.models import Job
@@ -30,11 +40,57 @@ def may_start_plain(jobs: Jobs, submission: Submission, target: Target) -> bool:
     its worker with others, or the lane has workers of its own.
     """
     spec = target.spec
-    alone = spec.batch is None and spec.concurrency == 1 and not spec.stream
     simple = not (submission.key or submission.lane or submission.not_before)
     small = isinstance(submission.body, bytes) and len(submission.body) <= spec.max_body
     own = spec.training is None and not jobs.lanes[jobs.check(submission).lane].placement
-    return alone and simple and small and own and submission.attempts == 1
+    return _runs_alone(spec) and simple and small and own and submission.attempts == 1
+
+
+def _runs_alone(spec: ServiceSpec) -> bool:
+    """Return whether a call of a service has a worker to itself."""
+    return spec.batch is None and spec.concurrency == 1 and not spec.stream
+
+
+def _check_movable(jobs: Jobs, call: Invocation, submission: Submission) -> None:
+    """Raise ``BadRequest`` with the reason why a running call cannot become a job."""
+    spec, request = call.target.spec, call.request
+    job = jobs.check(submission)
+    why = ""
+    if not _runs_alone(spec):
+        why = "it shares its worker with other calls"
+    elif spec.training is not None:
+        why = "trainings begin as jobs"
+    elif request.live or request.operation or request.entry is not Entry.HTTP:
+        why = "only calls of published services over HTTP can"
+    elif isinstance(request.body, FileBody) and request.body.file is not None:
+        why = "its body is too large"
+    elif jobs.lanes[job.lane].placement:
+        why = f"jobs of the lane {job.lane!r} have kernels of their own"
+    if why:
+        raise BadRequest(
+            f"The running call cannot become a job: {why}. Submit it as a job with "
+            "'POST services/{name}/jobs'."
+        )
+
+
+async def hand_over(jobs: Jobs, call: Invocation, submission: Submission) -> Job:
+    """Make a call that runs, or waits, a job, and end it for the caller who waits for it.
+
+    Raises ``LaneFull`` if the call stays a plain one for now, ``CallNotFound`` if it has just
+    ended, ``BadRequest`` if it cannot become a job, and what ``Jobs.submit`` does.
+    """
+    _check_movable(jobs, call, submission)
+    try:
+        job = await jobs.promote(call, submission)
+    except BaseException as error:
+        if call.handle is None:  # it was detached, so nothing else answers its caller
+            public = error if isinstance(error, EasyMLNBError) else InternalError()
+            call.answer(CallResult(error=public))
+        raise
+    if job is None:
+        raise CallNotFound if call.handle is None else LaneFull
+    call.answer(CallResult(error=CallCancelled(f"The call continues as the job {job.id}.")))
+    return job
 
 
 async def wait(

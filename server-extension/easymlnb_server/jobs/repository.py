@@ -49,11 +49,23 @@ class JobRepository(Repository):
     """Reads and writes jobs. Methods block: call them in a thread.
 
     ``on_outcome`` runs in the transaction that ends an attempt or a job.
+
+    Attributes
+    ----------
+    changes
+        Grows after each change with which jobs may have ended.
     """
 
     def __init__(self, database: Database, on_outcome: Sequence[OnOutcome] = ()) -> None:
         super().__init__(database)
         self._on_outcome = on_outcome
+        self.changes = 0
+
+    def _change(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._write(work)
+        finally:
+            self.changes += 1
 
     def add(self, job: Job, *, low_priority: bool = False) -> Job:
         """Add a queued job at its rank, or return the job that has its key already.
@@ -160,7 +172,7 @@ class JobRepository(Repository):
                 rows.write_change(connection, job, change, self._on_outcome)
             return [job.id for job in found]
 
-        return self._write(work)
+        return self._change(work)
 
     @reading
     def counts(self, connection: Connection) -> dict[tuple[str, str], int]:
@@ -194,7 +206,7 @@ class JobRepository(Repository):
 
     def apply(self, job: Job, change: Change) -> Job | None:
         """Write a change of a held job; ``None`` if its token has changed or it has ended."""
-        return self._write(
+        return self._change(
             lambda connection: rows.apply_change(connection, job, change, self._on_outcome)
         )
 
@@ -207,7 +219,7 @@ class JobRepository(Repository):
             rows.write_change(connection, job, change, self._on_outcome)
             return rows.get_row(connection, id)
 
-        return self._write(work)
+        return self._change(work)
 
     def adopt(self, holder: str, now: float) -> list[Job]:
         """Give this process all jobs that another one holds, and return them."""

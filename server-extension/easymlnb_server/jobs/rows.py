@@ -182,6 +182,20 @@ def _record_change(
             hook(connection, job, change)
 
 
+def unfinished_versions(connection: Connection, service: str) -> dict[int, list[str]]:
+    """Return the versions that jobs which have not ended refer to; a ``Referrer``."""
+    unfinished = [state for state in State if state not in ENDED]
+    query = select(jobs.c.version, func.count()).where(
+        jobs.c.service == service, jobs.c.state.in_(unfinished)
+    )
+    found = connection.execute(query.group_by(jobs.c.version))
+    return {
+        int(version): [f"{count} unfinished job{'s' if count > 1 else ''}"]
+        for version, count in found
+        if version.isdecimal()
+    }
+
+
 def add_event(
     connection: Connection, job: str, now: float, kind: str, data: dict[str, Any]
 ) -> None:

@@ -39,6 +39,11 @@ FINAL = frozenset(
 )
 """Errors that another attempt would raise again, so there is none."""
 
+NODE_LOST = (
+    "The node that ran this job ended before the job had saved a checkpoint; maybe its time limit "
+    "was reached. Save checkpoints with ml.checkpoint(), or use a lane whose nodes run longer."
+)
+
 LONGEST_PAUSE = 60.0
 """Maximum seconds between two attempts."""
 
@@ -173,12 +178,12 @@ def fail(job: Job, error: dict[str, Any], now: float) -> Change:
     return _end_if_cancelled(job, Change(values, "failed", event=State.FAILED), now)
 
 
-def lose(job: Job, now: float) -> Change:
-    """End an attempt whose worker was lost: try again, or fail."""
+def lose(job: Job, now: float, why: str = "") -> Change:
+    """End an attempt whose worker was lost: try again, or fail with ``why``."""
     lost = job.lost + 1
     if lost <= job.losses:
         return _end_if_cancelled(job, _retry(job, "lost", lost, now, lost=lost), now)
-    error = {"code": WorkerLost.code, "message": WorkerLost().message}
+    error = {"code": WorkerLost.code, "message": why or WorkerLost().message}
     values = _released(State.FAILED, now) | {"lost": lost, "error": error, "reason": ""}
     return _end_if_cancelled(job, Change(values, "lost", event=State.FAILED), now)
 

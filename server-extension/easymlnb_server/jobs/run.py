@@ -88,6 +88,11 @@ class JobRun:
     def cancelled(self) -> bool:
         return self._cancel.is_set()
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the function was asked to stop, which may leave processes and memory behind."""
+        return self.cancelled or self._overdue
+
     async def wait_cancelled(self) -> None:
         await self._cancel.wait()
 
@@ -304,9 +309,11 @@ class JobRun:
             self._transfers.receive(message, body)
 
     def _on_output(self, message: JobOutput, body: bytes) -> None:
-        new = self._parts.logs.append(self.job.id, self.job.attempt, message.offset, body)
+        id, attempt, logs = self.job.id, self.job.attempt, self._parts.logs
+        new = logs.append(id, attempt, message.offset, body)
         if new:
-            data = {"text": new.decode(errors="replace"), "attempt": self.job.attempt}
+            text = new.decode(errors="replace")
+            data = {"text": text, "attempt": attempt, "end": logs.end(id, attempt)}
             self._parts.events.publish(self.job.id, "log", data)
 
     def _send(self, message: Message, body: bytes = b"") -> None:

@@ -1,1 +1,1 @@
-"""Messages of brokers become calls, and their results messages."""
+"""Bridges: messages of a broker become calls, and results become messages."""

@@ -55,7 +55,7 @@ class BridgeRunner:
         self._retry_in = FIRST_RETRY
 
     async def run(self) -> None:
-        """Carry messages until canceled; connect again when the broker was away."""
+        """Process messages until canceled; reconnect when the connection is lost."""
         try:
             while True:
                 began = time.monotonic()
@@ -68,7 +68,7 @@ class BridgeRunner:
             self.state, self.reason = STOPPED, ""
 
     async def _run_session(self) -> str:
-        """Connect and carry messages; return why that ended."""
+        """Connect and process messages; return the reason for the end of the session."""
         lost: list[str] = []
         try:
             await self._session()
@@ -124,7 +124,7 @@ class BridgeRunner:
             await self._send_error(connection, message, event, InternalError())
 
     async def _call(self, event: CloudEvent, message: Message) -> Answer:
-        """Run a call, again after errors that may pass; raises the one that is final."""
+        """Run a call; retry it after temporary errors, and raise the final one."""
         tries = waits = 0
         while True:
             try:
@@ -151,7 +151,7 @@ class BridgeRunner:
             raise InternalError() from error
 
     async def _pause(self, error: EasyMLNBError, waits: int) -> None:
-        """Wait for what the service or its settings lack; other messages wait behind it."""
+        """Wait until the service can be called; other messages wait behind this one."""
         self._waiting += 1
         self._has_to_wait(error.message)
         try:
@@ -174,8 +174,8 @@ class BridgeRunner:
     async def _send_error(
         self, connection: Connection, message: Message, event: CloudEvent, error: EasyMLNBError
     ) -> None:
-        """Send the message to the dead letters, and the error to who waits for the answer."""
-        log.warning("The bridge %s gave up a message: %s", self.name, error)
+        """Send the message to the dead letters, and the error to the reply topic."""
+        log.warning("The bridge %s sent a message to the dead letters: %s", self.name, error)
         letter = Outgoing(
             self.bridge.dead_letters,
             message.body,
@@ -202,7 +202,7 @@ class BridgeRunner:
 
     def _has_to_wait(self, reason: str) -> None:
         if (self.state, self.reason) != (WAITING, reason):
-            log.warning("The bridge %s has to wait. %s", self.name, reason)
+            log.warning("The bridge %s waits. %s", self.name, reason)
         self.state, self.reason = WAITING, reason
 
     def shown(self) -> BridgeShown:

@@ -1,4 +1,4 @@
-"""Messages as calls, under the same checks as all others."""
+"""Run the calls of messages, with the same checks as all other calls."""
 
 import asyncio
 import hashlib
@@ -56,7 +56,10 @@ class MessageCalls:
         caller, owner = await self.principals.find(bridge.user)
         spec = self.invoker.find(bridge.service, caller).spec
         if spec.stream:
-            raise NotReady(f"{bridge.service!r} is a streaming service, which needs a connection.")
+            raise NotReady(
+                f"{bridge.service!r} is a streaming service, which a bridge cannot call. Set "
+                "another service."
+            )
         limit = self.invoker.quotas.max_body(bridge.service, caller, spec.max_body)
         if len(event.body) > limit:
             raise TooLarge(

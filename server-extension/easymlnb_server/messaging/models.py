@@ -1,4 +1,4 @@
-"""What a bridge to a broker is, what it carries, and what callers see of it."""
+"""Data of bridges: configuration, messages, and the state that callers see."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     - ``service``, ``user``: what is called, and with whose rights; ``user`` only on a shared
       server, where ``service`` has its owner in its name
     - ``reply``: the topic of results and errors; empty for none
-    - ``reply_to``: the topics that a message may name for its answer, such as ``plant/replies/#``
+    - ``reply_to``: topics that messages may request for answers, such as ``plant/replies/#``
     - ``dead_letters``: the topic of messages that cannot be answered
     - ``content_type``: of messages that name none
     - ``concurrency``: calls that may run at a time

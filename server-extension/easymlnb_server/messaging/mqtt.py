@@ -214,7 +214,7 @@ class MqttConnection:
                 sent.set_result(None)
 
     def _end(self, reason: str) -> None:
-        """Note that the session has ended, and tell all who wait."""
+        """Mark the session as ended, and wake all waiting tasks."""
         if self._lost:
             return
         self._lost = reason
@@ -222,7 +222,7 @@ class MqttConnection:
         for future in (self._ready, *self._sent.values()):
             if not future.done():
                 future.set_exception(ConnectionLost(reason))
-                future.exception()  # nobody may wait for it any more
+                future.exception()  # its caller may have left
         self._sent.clear()
 
 

@@ -1,4 +1,4 @@
-"""Which records of a Kafka partition are done: only all up to one can be committed."""
+"""Track finished records of a Kafka partition: a commit covers all records up to an offset."""
 
 import heapq
 

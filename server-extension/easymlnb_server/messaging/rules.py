@@ -1,4 +1,4 @@
-"""What becomes of a message and of an error. Pure functions."""
+"""How messages become calls, and what to do after errors. Pure functions."""
 
 import re
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ def request_id(event: CloudEvent) -> str:
 
 
 def reply_topic(bridge: Bridge, message: Message) -> str:
-    """Return the topic of the answer; a message may only name one that the bridge allows."""
+    """Return the topic of the answer; a message can only request topics that the bridge allows."""
     topic = message.reply
     allowed = topic and bridge.reply_to and covers(bridge.reply_to, topic)
     if allowed and is_topic(topic) and not covers(bridge.read_filter, topic):

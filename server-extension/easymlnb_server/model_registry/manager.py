@@ -29,7 +29,7 @@ from easymlnb_server.model_registry.tokens import ModelTokens, WorkerIdentity
 from easymlnb_server.model_registry.uploaded import read_version
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.store.model_records import AliasRow, ModelOverview, ModelRow, VersionRow
-from easymlnb_server.store.models import ANY, Models
+from easymlnb_server.store.models import ANY, ModelRows
 from easymlnb_server.store.store import Store
 
 _thread = asyncio.to_thread
@@ -88,7 +88,7 @@ class ModelRegistry:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def rows(self) -> Models:
+    def rows(self) -> ModelRows:
         """The rows of models; raises why the store is not open."""
         return self._store().models
 

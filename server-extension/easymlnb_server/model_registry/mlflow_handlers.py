@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from tornado import web
-from tornado.iostream import StreamClosedError
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, Forbidden, RouteNotFound
+from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.model_registry import mlflow_folder, mlflow_names
 from easymlnb_server.model_registry.mlflow_names import from_mlflow
 from easymlnb_server.model_registry.version_handlers import VersionBase
@@ -176,13 +176,7 @@ class MlflowArtifactsHandler(MlflowBase):
             raise RouteNotFound(f"The version has no file {wanted[:200]!r}.")
         self.set_header("Content-Length", str(file.size))
         chunks = self.models.store.files.chunks(file.sha256)
-        try:
-            while chunk := await asyncio.to_thread(next, chunks, b""):
-                self.write(chunk)
-                await self.flush()
-            self.finish()
-        except StreamClosedError:
-            return  # the caller has left
+        await send_chunks(self, lambda: next(chunks, b""))
 
 
 _CALL = "Reads models as MLflow's REST API does; the tracking URI is the address with `mlflow`."

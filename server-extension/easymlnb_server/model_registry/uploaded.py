@@ -4,7 +4,7 @@ import time
 import uuid
 from pathlib import Path
 
-from easymlnb.contract.archive import Archive, Limits
+from easymlnb.contract.archive import Archive, ArchiveLimits
 from easymlnb.contract.errors import BadRequest, BundleRejected
 from easymlnb.contract.json_values import decode_body
 from easymlnb_server.model_registry import rules
@@ -27,7 +27,7 @@ def read_version(body: bytes | Path, files: Files, author: str, *, trusted: bool
     Raises ``BadRequest``, ``TooLarge`` or ``StorageFull``; stored files are swept later.
     """
     try:
-        with Archive(body, Limits(MAX_ZIP, MAX_ZIP, "model")) as archive:
+        with Archive(body, ArchiveLimits(MAX_ZIP, MAX_ZIP, "model")) as archive:
             document = _document(archive)
             return _version(archive, document, files, author, trusted)
     except BundleRejected as error:

@@ -1,10 +1,10 @@
 """Versions of models: list, add, read, change, delete, download."""
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from tornado import web
-from tornado.iostream import StreamClosedError
 
 from easymlnb.contract.errors import (
     BadRequest,
@@ -16,6 +16,7 @@ from easymlnb.contract.json_values import decode_body
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.model_registry import responses
@@ -152,13 +153,7 @@ class ModelFileHandler(VersionBase):
         self.set_header("Content-Length", str(file.size))
         self.set_header("ETag", f'"{file.sha256}"')
         chunks = files.chunks(file.sha256)
-        try:
-            while chunk := await asyncio.to_thread(next, chunks, b""):
-                self.write(chunk)
-                await self.flush()
-            self.finish()
-        except StreamClosedError:
-            return  # the caller has left
+        await send_chunks(self, lambda: next(chunks, b""))
 
 
 class ExportHandler(VersionBase):
@@ -176,15 +171,8 @@ class ExportHandler(VersionBase):
         label = f"{row.model.replace('/', '-')}-{row.number}.{form}.zip"
         self.set_header("Content-Type", ZIP)
         self.set_header("Content-Disposition", attachment(label))
-        try:
-            while chunk := await asyncio.to_thread(file.read, 2**20):
-                self.write(chunk)
-                await self.flush()
-            self.finish()
-        except StreamClosedError:
-            return  # the caller has left
-        finally:
-            file.close()
+        with file:
+            await send_chunks(self, partial(file.read, 2**20))
 
 
 OPERATIONS = {

@@ -21,7 +21,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok", "not_ready"]
 
 
-class LiveHandler(EasyHandler):
+class _ProbeHandler(EasyHandler):
+    """Base of the probes, which come every few seconds and are therefore not logged."""
+
+    def _log(self) -> None:
+        pass
+
+
+class LiveHandler(_ProbeHandler):
     """``GET health/live``: the process runs. The route is open, so it returns only a status."""
 
     @allow_unauthenticated
@@ -29,7 +36,7 @@ class LiveHandler(EasyHandler):
         self.write_json(Health(status="ok"))
 
 
-class ReadyHandler(EasyHandler):
+class ReadyHandler(_ProbeHandler):
     """``GET health/ready``: this process serves published services."""
 
     @allow_unauthenticated

@@ -87,10 +87,11 @@ class CallMetrics:
     """The numbers of one version of one service.
 
     ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code,
-    ``sizes`` counts batches by their calls.
+    ``sizes`` counts batches by their calls. ``failed`` are the seconds in total of failed calls,
+    and ``last`` is when a call ended, in seconds of ``time.time``; 0 if none did.
     """
 
-    __slots__ = ("ended", "recent", "refused", "sizes", "whole", "worker")
+    __slots__ = ("ended", "failed", "last", "recent", "refused", "sizes", "whole", "worker")
 
     def __init__(self) -> None:
         self.ended: Counter[tuple[int, str]] = Counter()
@@ -98,6 +99,7 @@ class CallMetrics:
         self.whole = Histogram()
         self.worker = Histogram()
         self.sizes = Histogram(SIZES)
+        self.failed = self.last = 0.0
         self.recent: deque[float] = deque(maxlen=RECENT)
 
     def add(self, error: EasyMLNBError | None, whole: float, worker: float) -> None:
@@ -105,6 +107,9 @@ class CallMetrics:
         self.ended[(200, "ok") if error is None else (error.status, error.code)] += 1
         self.whole.add(whole)
         self.recent.append(whole)
+        self.last = time.time()
+        if error is not None:
+            self.failed += whole
         if worker:
             self.worker.add(worker)
 
@@ -177,6 +182,10 @@ class Metrics:
             found = self._series[name, version] = CallMetrics()
         return found
 
+    def numbers(self, name: str, version: str) -> CallMetrics:
+        """Return the series of a version, which is empty if nobody called it."""
+        return self._series.get((name, version)) or CallMetrics()
+
     def prune(self) -> None:
         """Forget the services and versions that are gone."""
         known = {UNKNOWN, *((service.spec.name, LIVE) for service in self._live.all())}
@@ -190,8 +199,7 @@ class Metrics:
 
     def stats(self, name: str, version: str) -> Stats:
         """Return the numbers of a version; those of workers are ``None`` for a live service."""
-        series = self._series.get((name, version)) or CallMetrics()
-        found = series.stats(self._in_flight().get((name, version), ()))
+        found = self.numbers(name, version).stats(self._in_flight().get((name, version), ()))
         service = self._published.get(name)
         deployments = {
             str(one.number): one.deployment

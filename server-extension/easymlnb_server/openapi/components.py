@@ -66,17 +66,55 @@ def rewriter(owner: str) -> Callable[[Any], Any]:
     return schema
 
 
-def without_false_items(schema: Any) -> Any:
-    """Return a schema whose tuples are limited by ``maxItems`` only.
+def for_generators(schema: Any) -> Any:
+    """Return the same schema in the form that generators of clients read.
 
-    Generators of clients do not know that ``items`` can be false.
+    They know no ``items`` that are false, next to ``maxItems``, no array without ``items``, and no
+    ``enum`` of one number or boolean.
     """
     if isinstance(schema, list):
-        return [without_false_items(one) for one in schema]
+        return [for_generators(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: without_false_items(one)
+    found = {
+        key: for_generators(one)
         for key, one in schema.items()
         if key != "items" or one is not False
     }
+    kinds = found.get("type")
+    is_list = kinds == "array" or (isinstance(kinds, list) and "array" in kinds)
+    if is_list and not {"items", "prefixItems"} & found.keys():
+        found["items"] = {}
+    match found.get("enum"):
+        case [only] if not isinstance(only, str):
+            found["const"] = found.pop("enum")[0]
+    return found
+
+
+def with_plain_names(schemas: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return schemas of structs, where those of two areas with the same name have the area's too.
+
+    msgspec names them by their modules, with the same title for all; generators of clients have one
+    class for each title. ``prefix`` begins all references.
+    """
+    names = {name: _with_area(name) for name in schemas if "." in name}
+
+    def renamed(schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [renamed(one) for one in schema]
+        if not isinstance(schema, dict):
+            return schema
+        found = {key: renamed(one) for key, one in schema.items()}
+        name = str(found.get("$ref", "")).removeprefix(prefix)
+        return found | {"$ref": prefix + names[name]} if name in names else found
+
+    return {
+        names.get(name, name): renamed(schema) | ({"title": names[name]} if name in names else {})
+        for name, schema in schemas.items()
+    }
+
+
+def _with_area(name: str) -> str:
+    """Return ``JobsFileShown`` for ``easymlnb_server.jobs.models.FileShown``."""
+    _, *area, _, own = name.split(".")
+    return "".join(word.capitalize() for part in area for word in part.split("_")) + own

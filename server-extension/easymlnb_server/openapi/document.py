@@ -15,7 +15,12 @@ from easymlnb.contract.errors import BY_CODE
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.identity import names as naming
-from easymlnb_server.openapi.components import components, rewriter, without_false_items
+from easymlnb_server.openapi.components import (
+    components,
+    for_generators,
+    rewriter,
+    with_plain_names,
+)
 from easymlnb_server.openapi.headers import CALL, HEADERS, SECURITY, STREAM
 from easymlnb_server.openapi.schemas import ErrorResponse, View
 
@@ -123,7 +128,8 @@ def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Sche
     found = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
     # Defaults are Python values, such as tuples.
     schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
-    return {name: without_false_items(schema) for name, schema in schemas.items()}
+    schemas = {name: for_generators(schema) for name, schema in schemas.items()}
+    return with_plain_names(schemas, COMPONENTS.format(name=""))
 
 
 def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
@@ -265,7 +271,9 @@ def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
 
 def _content(content: Content) -> dict[str, Any]:
     return {
-        media: {"schema": ref(schema.__name__) if isinstance(schema, type) else schema}
+        media: {
+            "schema": ref(schema.__name__) if isinstance(schema, type) else for_generators(schema)
+        }
         for media, schema in content.items()
     }
 

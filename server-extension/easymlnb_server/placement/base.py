@@ -116,6 +116,9 @@ class Kernel(Protocol):
     async def save_record(self, bundle: str, token: str) -> None:
         """Record for the next server what the worker serves, and the hash of its secret."""
 
+    async def keep(self, seconds: float) -> None:
+        """Let a kernel on a node run for that long without its server, for a job."""
+
     async def stop(self) -> None:
         """End the kernel with every process it started, and release its reservation.
 

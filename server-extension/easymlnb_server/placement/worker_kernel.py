@@ -53,6 +53,9 @@ class WorkerKernel(Kernel, Generic[R]):
         self._record = msgspec.structs.replace(self._record, bundle=bundle, token=token)
         await asyncio.to_thread(process_records.write, self._file, self._record)
 
+    async def keep(self, seconds: float) -> None:
+        pass  # one on this machine does not depend on its server
+
     async def adopted(self) -> bool:
         return await asyncio.to_thread(
             process_records.has_other_token, self._file, self._record.token

@@ -29,6 +29,13 @@ class ProtocolHandler(SpooledBodyHandler):
     def initialize(self) -> None:
         super().initialize()
         self._invocations: set[Invocation] = set()
+        self._answering = ""
+
+    def set_default_headers(self) -> None:
+        """Name the version that answers; Tornado sets these headers again for an error."""
+        super().set_default_headers()
+        if answering := getattr(self, "_answering", ""):
+            self.set_header(VERSION, answering)
 
     async def _identify(self) -> Any:
         headers = self.request.headers
@@ -100,9 +107,17 @@ class ProtocolHandler(SpooledBodyHandler):
         invocation = state.invoker.start(request, settle(done), sink)
         self._invocations.add(invocation)
         try:
-            return await self.wait(invocation, done)
+            result = await self.wait(invocation, done)
         finally:
             self._invocations.discard(invocation)
+        self.name_version(invocation.target.version)
+        return result
+
+    def name_version(self, version: str) -> None:
+        """Name the version that answers, unless an event stream has begun."""
+        self._answering = version
+        if not self._headers_written:
+            self.set_header(VERSION, version)
 
     async def wait(self, invocation: Invocation, done: "asyncio.Future[CallResult]") -> CallResult:
         """Wait for the result of a call; protocols with event streams report its progress."""

@@ -141,7 +141,7 @@ def _part(data: Mapping[str, Any]) -> Part | None:
             return {"kind": "image", "media_type": kind, "name": "figure", "data": code}
     if "application/json" in data:
         return {"kind": "json", "data": data["application/json"]}
-    # Beside HTML that was all script, the text is but the object's name.
+    # The text of HTML that was all script is only the name of the object.
     said = "" if "text/html" in texts else _plain(texts.get("text/plain", ""))
     return {"kind": "text", "data": said} if said else None
 

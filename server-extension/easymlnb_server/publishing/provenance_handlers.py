@@ -1,6 +1,6 @@
 """What a version was made from: provenance, differences, downloads."""
 
-import asyncio
+from functools import partial
 from typing import BinaryIO
 
 from tornado import web
@@ -10,6 +10,7 @@ from easymlnb.contract.errors import BundleNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.quality import QualityReport
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.names import short_name
@@ -39,13 +40,8 @@ class _ProvenanceHandler(EasyHandler):
         """Send a file in chunks, and close it."""
         self.set_header("Content-Type", media)
         self.set_header("Content-Disposition", f'attachment; filename="{filename}"')
-        try:
-            while chunk := await asyncio.to_thread(file.read, CHUNK):
-                self.write(chunk)
-                await self.flush()
-        finally:
-            file.close()
-        self.finish()
+        with file:
+            await send_chunks(self, partial(file.read, CHUNK))
 
 
 class ProvenanceHandler(_ProvenanceHandler):

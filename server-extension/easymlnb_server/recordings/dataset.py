@@ -61,7 +61,7 @@ def _entries(rows: Iterable[RecordRow], read: Read, spec: ServiceSpec) -> Iterat
     for row in rows:
         try:
             call = read(row)
-        except EasyMLNBError:  # deleted just now
+        except EasyMLNBError:  # deleted a moment ago
             continue
         about = {name: getattr(row, name) for name in ABOUT}
         about |= {"time": timestamp(row.time), "caller": caller_label(row.caller)}

@@ -1,6 +1,7 @@
 """Routes of recorded and flagged calls: flag, list, read, download, delete."""
 
 import asyncio
+from functools import partial
 
 from msgspec import UNSET
 from tornado import web
@@ -13,6 +14,7 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.http.downloads import send_chunks
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import SINGLE_USER, Action, owner_key
 from easymlnb_server.openapi.document import (
@@ -228,13 +230,8 @@ class DatasetHandler(EasyHandler):
         self.set_header("Content-Type", dataset.FORMATS[form])
         label = f"{name.replace('/', '-')}-{kind_of(self) or 'calls'}.{form}"
         self.set_header("Content-Disposition", attachment(label))
-        try:
-            while chunk := await asyncio.to_thread(file.read, CHUNK):
-                self.write(chunk)
-                await self.flush()
-        finally:
-            file.close()
-        self.finish()
+        with file:
+            await send_chunks(self, partial(file.read, CHUNK))
 
 
 class RecordsPageHandler(PageHandler):

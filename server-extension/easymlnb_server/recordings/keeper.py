@@ -246,7 +246,7 @@ class Keeper:
                 self._enqueue(hold(request, target, result, items))
             if flags:
                 self.recent.add(hold(request, target, result, items))
-        except OSError:  # its file is gone: the caller disconnected just now
+        except OSError:  # its file is gone: the caller has disconnected
             self.count(target.spec.name, "gone")
 
     def count(self, service: str, reason: str, number: int = 1) -> None:

@@ -68,7 +68,7 @@ MAX_LISTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ParameterRow:
     """One row of the parameter table."""
 
     name: str
@@ -79,15 +79,15 @@ class Field:
     description: str = ""
 
 
-def fields(spec: ServiceSpec) -> list[Field]:
+def fields(spec: ServiceSpec) -> list[ParameterRow]:
     """Return the rows of the parameter table."""
     return [_field(spec, name, schema) for name, schema in properties(spec.input).items()]
 
 
-def _field(spec: ServiceSpec, name: str, schema: Any) -> Field:
+def _field(spec: ServiceSpec, name: str, schema: Any) -> ParameterRow:
     found = resolve(schema, spec.input)
     default = json.dumps(found["default"], ensure_ascii=False) if "default" in found else ""
-    return Field(
+    return ParameterRow(
         name,
         kind(schema, spec.input),
         name in required(spec.input),

@@ -1,31 +1,13 @@
 // @ts-check
 // Runs a service on a table: sends the file, follows its job, and offers the results.
 
-import { byId, headers, make, page } from "./dom.js";
-import { times } from "./times.js";
+import { attempt, request, RequestError } from "./api.js";
+import { byId, make, page } from "./dom.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
 const RETRY_MS = 1000;
 
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById("batch"));
-
-/**
- * Return the answer of a request, or throw its error as text for people.
- * @param {string} url
- * @param {RequestInit} [options]
- * @returns {Promise<any>}
- */
-async function ask(url, options) {
-  const response = await fetch(url, { ...options, headers: { ...headers, ...options?.headers } });
-  let answer;
-  try {
-    answer = await response.json();
-  } catch {
-    throw new Error(`The server responded with status ${response.status}. Reload the page; you may have been logged out.`);
-  }
-  if (!response.ok) throw new Error(answer.error.message);
-  return answer;
-}
 
 /**
  * Show the state of a job; returns whether it has ended.
@@ -35,8 +17,9 @@ function show(job) {
   const ended = ENDED.includes(job.state);
   const bar = /** @type {HTMLProgressElement} */ (byId("progress"));
   bar.value = job.progress;
-  const waiting = job.state === "queued" ? `In the queue. ${job.reason}` : job.progress_text;
-  byId("progress-text").textContent = job.state === "running" ? waiting : `${job.state}. ${waiting}`;
+  const known = /** @type {Record<string, string>} */ ({ queued: "In the queue.", running: "", cancelled: "Canceled." });
+  const state = known[job.state] ?? `${job.state[0].toUpperCase()}${job.state.slice(1)}.`;
+  byId("progress-text").textContent = `${state} ${job.state === "queued" ? job.reason : job.progress_text}`.trim();
   byId("cancel").hidden = ended;
   byId("error").textContent = job.state === "failed" ? job.error.message : "";
   if (job.state === "succeeded") {
@@ -56,13 +39,18 @@ async function follow(id) {
   byId("run").hidden = false;
   byId("results").hidden = true;
   /** @type {HTMLAnchorElement} */ (byId("details")).href = `${url}/page`;
-  byId("cancel").onclick = () => ask(`${url}/cancel`, { method: "POST" }).catch(say);
+  byId("cancel").onclick = () => attempt(byId("run"), byId("error"), () => request("POST", `${url}/cancel`));
   for (let done = false; !done; ) {
     try {
-      done = show(await ask(url));
+      done = show(await request("GET", url));
       if (done) return;
       await stream(`${url}/events`);
-    } catch {
+    } catch (error) {
+      if (error instanceof RequestError && error.status >= 400 && error.status < 500) {
+        byId("error").textContent = error.message;
+        byId("cancel").hidden = true;
+        return;
+      }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS)); // the server may be restarting
     }
   }
@@ -93,33 +81,20 @@ function stream(url) {
   });
 }
 
-/** @param {unknown} error */
-function say(error) {
-  byId("problem").textContent = error instanceof Error ? error.message : String(error);
-}
-
 if (form) {
   const input = /** @type {HTMLInputElement} */ (byId("table"));
-  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button[type=submit]"));
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     const file = input.files?.[0];
     if (!file) return;
-    byId("problem").textContent = "";
-    button.disabled = true;
     const keep = /** @type {HTMLInputElement} */ (byId("keep")).checked ? "keep" : "refuse";
     const query = new URLSearchParams({ file: file.name, extra_columns: keep });
-    try {
-      const type = file.type || "application/octet-stream";
-      const job = await ask(`${form.dataset.url}?${query}`, { method: "POST", body: file, headers: { "Content-Type": type } });
+    void attempt(form, byId("problem"), async () => {
+      const job = await request("POST", `${form.dataset.url}?${query}`, file);
       history.replaceState(null, "", `?job=${job.id}`);
-      follow(job.id);
+      void follow(job.id);
       byId("run").scrollIntoView({ block: "nearest" });
-    } catch (error) {
-      say(error instanceof TypeError ? new Error("The server cannot be reached. Try again.") : error);
-    } finally {
-      button.disabled = false;
-    }
+    });
   });
   document.getElementById("template")?.addEventListener("click", (event) => {
     const { text = "", name = "" } = /** @type {HTMLElement} */ (event.currentTarget).dataset;
@@ -128,6 +103,5 @@ if (form) {
     setTimeout(() => URL.revokeObjectURL(url), RETRY_MS);
   });
   const job = new URLSearchParams(location.search).get("job");
-  if (job) follow(job);
+  if (job) void follow(job);
 }
-times(document.body);

@@ -2,7 +2,8 @@
 // The catalog: search while typing, and states that stay current. The server does both: this script
 // fetches the page again and replaces what differs. The form also works without it.
 
-import { byId, fetchPage } from "./dom.js";
+import { fetchPage } from "./api.js";
+import { byId } from "./dom.js";
 import { times } from "./times.js";
 import { catalogUrl } from "./urls.js";
 
@@ -12,6 +13,7 @@ const REFRESH_MS = 5000;
 const INACTIVE_MS = 600_000;
 const form = /** @type {HTMLFormElement} */ (byId("filters"));
 const cards = byId("cards");
+const problem = byId("problem");
 // As the server sent it, before times are made relative: later pages are compared with this.
 let before = cards.innerHTML;
 /** @type {AbortController | null} */
@@ -47,9 +49,10 @@ async function search() {
   try {
     await load(url);
     history.replaceState(null, "", url);
+    problem.textContent = "";
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") return; // a newer search has begun
-    location.assign(url); // the browser shows why it fails
+    problem.textContent = error instanceof Error ? error.message : String(error);
   }
   form.setAttribute("aria-busy", "false");
 }

@@ -25,18 +25,6 @@ export function byId(id, within = document) {
 }
 
 /**
- * Fetch a page of this server.
- * @param {string} url
- * @param {AbortSignal} [signal]
- * @returns {Promise<Document>}
- */
-export async function fetchPage(url, signal) {
-  const response = await fetch(url, { redirect: "error", headers, signal });
-  if (!response.ok) throw new Error(response.statusText);
-  return new DOMParser().parseFromString(await response.text(), "text/html");
-}
-
-/**
  * Create an element. Text is added as text nodes only, so text of authors is never parsed as markup.
  * Attributes named `on...` are event handlers; null and undefined leave an attribute out.
  * @template {keyof HTMLElementTagNameMap} Tag

@@ -1,7 +1,8 @@
 // @ts-check
 // The list of jobs stays current while it is looked at.
 
-import { byId, fetchPage } from "./dom.js";
+import { fetchPage } from "./api.js";
+import { byId } from "./dom.js";
 import { times } from "./times.js";
 
 const REFRESH_MS = 3000;
@@ -17,4 +18,3 @@ setInterval(async () => {
     // The server may be restarting: the page stays as it is, and the next request follows soon.
   }
 }, REFRESH_MS);
-times(part);

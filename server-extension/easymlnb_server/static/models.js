@@ -1,8 +1,8 @@
 // @ts-check
 // Pages of models: choose the version that services use, trust a version, choose what to compare.
 
-import { byId, headers } from "./dom.js";
-import { times } from "./times.js";
+import { attempt, request } from "./api.js";
+import { byId } from "./dom.js";
 
 const problem = byId("problem");
 
@@ -14,18 +14,7 @@ const problem = byId("problem");
  * @param {unknown} body
  */
 async function change(button, method, url, body) {
-  problem.textContent = "";
-  button.disabled = true;
-  try {
-    const sent = { ...headers, "Content-Type": "application/json" };
-    const response = await fetch(url, { method, headers: sent, body: JSON.stringify(body), redirect: "error" });
-    if (response.ok) location.reload();
-    else problem.textContent = (await response.json()).error.message;
-  } catch {
-    problem.textContent = "The server cannot be reached. Try again.";
-  } finally {
-    button.disabled = false;
-  }
+  if (await attempt(button, problem, () => request(method, url, body))) location.reload();
 }
 
 /** @param {HTMLButtonElement} button */
@@ -54,9 +43,9 @@ const form = document.getElementById("compare");
 if (form instanceof HTMLFormElement) {
   const chosen = () => [.../** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("input:checked"))];
   const submit = /** @type {HTMLButtonElement} */ (form.querySelector("button[type=submit]"));
-  form.addEventListener("change", () => {
-    submit.disabled = chosen().length < 2;
-  });
+  const update = () => { submit.disabled = chosen().length < 2; };
+  form.addEventListener("change", update);
+  addEventListener("pageshow", update); // after the back button, boxes are still checked
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const versions = chosen()
@@ -65,5 +54,3 @@ if (form instanceof HTMLFormElement) {
     location.assign(`${form.action}?versions=${versions.join(",")}`);
   });
 }
-
-times(document.body);

@@ -3,7 +3,7 @@
 
 import { headers, make } from "./dom.js";
 
-/** @typedef {{ data?: { type?: string }[], layout?: Record<string, unknown> }} Figure */
+/** @typedef {{ data?: { type?: string }[], layout?: Record<string, any> }} Figure */
 
 const BASIC = ["bar", "pie", "scatter"];
 const CARTESIAN = [...BASIC, "box", "contour", "heatmap", "histogram", "histogram2d", "image", "violin"];
@@ -42,6 +42,20 @@ function load(src) {
   return started;
 }
 
+/** @param {any} title */
+const textOf = (title) => String(title?.text ?? title ?? "").replace(/<[^>]*>/g, "");
+
+/**
+ * Return a layout for a column of a page: small margins, the legend below.
+ * @param {Record<string, any>} layout
+ */
+function fitted(layout) {
+  const axes = ["xaxis", "yaxis", ...Object.keys(layout).filter((name) => /^[xy]axis\d+$/.test(name))];
+  const wide = Object.fromEntries(axes.map((name) => [name, { automargin: true, ...layout[name] }]));
+  const legend = { orientation: "h", x: 0, xanchor: "left", y: 0, yanchor: "bottom", yref: "container", ...layout.legend };
+  return { ...layout, ...wide, legend, margin: { l: 8, r: 8, t: 16, b: 8 }, autosize: true, width: undefined, height: 320 };
+}
+
 /** @param {HTMLElement} host */
 async function draw(host) {
   const url = host.dataset.plot ?? "";
@@ -52,9 +66,11 @@ async function draw(host) {
     const src = scripts[scriptFor(figure)] ?? scripts.plotly;
     if (!src) throw new Error("This server has no script for this plot.");
     const plotly = await load(src);
-    const color = getComputedStyle(host).color;
-    const layout = { ...figure.layout, paper_bgcolor: "transparent", font: { color }, autosize: true, height: 320 };
-    await plotly.newPlot(host, figure.data ?? [], layout, { responsive: true, displaylogo: false });
+    const { title, ...layout } = figure.layout ?? {};
+    const caption = host.parentElement?.querySelector("figcaption");
+    if (caption) caption.textContent = textOf(title) || caption.textContent;
+    host.classList.toggle("themed", !layout.paper_bgcolor && !layout.plot_bgcolor);
+    await plotly.newPlot(host, figure.data ?? [], fitted(layout), { responsive: true, displaylogo: false });
   } catch {
     host.append(make("a", { href: url, download: true }, "Download the plot; it cannot be shown here."));
   }

@@ -1,7 +1,8 @@
 // @ts-check
 // The form in which an owner says who may call a service.
 
-import { byId, fetchPage, headers, page } from "./dom.js";
+import { attempt, fetchPage, request } from "./api.js";
+import { byId, page } from "./dom.js";
 import { namesIn } from "./text.js";
 
 const form = /** @type {HTMLFormElement} */ (byId("share-form"));
@@ -15,39 +16,6 @@ form.addEventListener("change", () => {
   if (names) names.hidden = choice() !== "some";
   problem.textContent = "";
 });
-
-/**
- * Return the error message of a response.
- * @param {Response} response
- * @returns {Promise<string>}
- */
-async function messageOf(response) {
-  try {
-    return (await response.json()).error.message;
-  } catch {
-    return `The server responded with status ${response.status}. Reload the page; you may have been logged out.`;
-  }
-}
-
-/**
- * Send a request and show its error; returns whether it succeeded.
- * @param {string} url
- * @param {RequestInit} options
- */
-async function send(url, options) {
-  problem.textContent = "";
-  form.setAttribute("aria-busy", "true");
-  try {
-    const response = await fetch(url, { redirect: "error", ...options });
-    if (response.ok) return true;
-    problem.textContent = await messageOf(response);
-  } catch {
-    problem.textContent = "The server cannot be reached. Try again.";
-  } finally {
-    form.setAttribute("aria-busy", "false");
-  }
-  return false;
-}
 
 /** Show what the server stored. */
 async function show() {
@@ -64,7 +32,7 @@ async function show() {
   byId("public-badge").replaceChildren(...byId("public-badge", stored).childNodes);
 }
 
-form.addEventListener("submit", async (event) => {
+form.addEventListener("submit", (event) => {
   event.preventDefault();
   const who = choice();
   /** @type {{ users: string[], groups: string[], everyone: boolean, public: boolean }} */
@@ -78,14 +46,15 @@ form.addEventListener("submit", async (event) => {
       return;
     }
   }
-  const body = JSON.stringify(wanted);
-  const json = { ...headers, "Content-Type": "application/json" };
-  if (await send(form.action, { method: "PUT", headers: json, body })) await show().catch(() => location.reload());
+  void attempt(form, problem, async () => {
+    await request("PUT", form.action, wanted);
+    await show().catch(() => location.reload());
+  });
 });
 
 const remove = byId("remove");
 remove.addEventListener("click", async () => {
   const { name, url } = remove.dataset;
   if (!url || !confirm(`Remove ${name} and all its versions? Later calls will fail with 404.`)) return;
-  if (await send(url, { method: "DELETE", headers })) location.assign(page.root);
+  if (await attempt(form, problem, () => request("DELETE", url))) location.assign(page.root);
 });

@@ -1,7 +1,8 @@
 // @ts-check
 // Updates the page of a service that is starting, until the service can be used.
 
-import { byId, fetchPage } from "./dom.js";
+import { fetchPage } from "./api.js";
+import { byId } from "./dom.js";
 
 const EVERY_MS = 3000;
 const STATE = "header .chip";

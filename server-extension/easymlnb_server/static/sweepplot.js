@@ -128,8 +128,8 @@ export function heat(sweep, measure) {
     const [x, y] = [xs.indexOf(trial.parameters[across]), ys.indexOf(trial.parameters[down])];
     const share = (value - low) / (high - low);
     const hint = draw("title", {}, `${across} ${text(xs[x])}, ${down} ${text(ys[y])}: ${text(value)}`);
-    const box = draw("rect", { x: LEFT + x * side, y: TOP + y * 28, width: side - 2, height: 26, fill: "currentColor", opacity: 0.1 + 0.6 * share }, hint);
-    return side < 40 ? [box] : [box, draw("text", { x: LEFT + (x + 0.5) * side - 1, y: TOP + y * 28 + 17, "text-anchor": "middle", fill: "currentColor", "font-size": 11, "pointer-events": "none" }, text(value))];
+    const box = draw("rect", { x: LEFT + x * side, y: TOP + y * 28, width: side - 2, height: 26, class: "heat", opacity: 0.1 + 0.4 * share }, hint);
+    return side < 40 ? [box] : [box, draw("text", { x: LEFT + (x + 0.5) * side - 1, y: TOP + y * 28 + 17, "text-anchor": "middle", class: "cell", "font-size": 11, "pointer-events": "none" }, text(value))];
   });
   const height = TOP + 28 * ys.length + BOTTOM;
   return figure(

@@ -48,6 +48,7 @@ async function attempt(element, work) {
     await work();
   } catch (error) {
     byId(element).textContent = error instanceof Error ? error.message : String(error);
+    byId(element).scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -97,7 +98,7 @@ function showJob(job) {
   byId("job-state").textContent = job.state;
   byId("job-dot").className = COLORS[job.state] ?? "dot warn";
   /** @type {HTMLProgressElement} */ (byId("job-progress")).value = job.progress;
-  byId("job-text").textContent = job.state === "queued" ? (job.reason || (job.position ? `number ${job.position} in the lane` : "waiting")) : `${Math.round(100 * job.progress)} % ${job.progress_text}`;
+  byId("job-text").textContent = job.state === "queued" ? (job.reason || (job.position > 1 ? `${job.position - 1} ahead of it in the queue` : "next in the queue")) : `${Math.round(100 * job.progress)} % ${job.progress_text}`;
   byId("job-problem").textContent = job.error?.message ?? "";
   byId("job-cancel").hidden = ENDED.includes(job.state);
   /** @type {HTMLAnchorElement} */ (byId("job-link")).href = `${page.root}jobs/${job.id}/page`;
@@ -194,7 +195,7 @@ function predict(event) {
   event.preventDefault();
   const place = byId("prediction");
   place.classList.add("waiting");
-  void attempt("prediction", async () => {
+  void attempt("predict-problem", async () => {
     const rows = signature.question === "forecast" ? [] : [await row()];
     const answer = await api("POST", `${path()}/predict`, { data: rows });
     place.replaceChildren(...shown(answer));
@@ -241,14 +242,14 @@ function examples() {
 function expose() {
   const button = /** @type {HTMLButtonElement} */ (byId("expose"));
   button.disabled = true;
-  void attempt("call-answer", async () => {
+  void attempt("share-problem", async () => {
     model = { ...model, ...(await api("PATCH", path(), { exposed: !model.exposed })) };
     showService();
   }).finally(() => { button.disabled = false; });
 }
 
 function callIt() {
-  void attempt("call-answer", async () => {
+  void attempt("share-problem", async () => {
     const rows = signature.template === "images" ? [await row()] : examples();
     const answer = await api("POST", `${path()}/predict`, { data: rows });
     byId("call-answer").replaceChildren(make("pre", { tabindex: 0 }, make("code", {}, JSON.stringify(answer, null, 2).slice(0, 20_000))));
@@ -263,8 +264,8 @@ function showVersions() {
   const names = Object.keys(versions[0]?.metrics ?? {}).slice(0, 3);
   const rows = versions.map((one) => make("tr", {}, make("td", {}, `v${one.version}`), make("td", {}, one.version === model.production ? make("span", { class: "chip" }, make("span", { class: "dot good", "aria-hidden": "true" }), "predicts") : null),
     ...names.map((name) => make("td", { class: "num" }, name in one.metrics ? short(one.metrics[name]) : "")), make("td", {}, one.version === model.production ? null : make("button", { type: "button", class: "small", onclick: () => use(one.version), "aria-label": `Use version ${one.version}` }, "Use this one"))));
-  place.replaceChildren(make("h2", { id: "versions-title" }, "Versions"), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "versions-title" }, make("table", {},
-    make("thead", {}, make("tr", {}, make("th", {}, "Version"), make("th", {}, ""), ...names.map((name) => make("th", { class: "num" }, name.replaceAll("_", " "))), make("th", { "aria-label": "Action" }))), make("tbody", {}, ...rows))));
+  place.replaceChildren(make("h2", { id: "versions-title" }, "Versions"), make("div", { class: "scroll", tabindex: 0 }, make("table", {},
+    make("thead", {}, make("tr", {}, make("th", {}, "Version"), make("th", {}, "State"), ...names.map((name) => make("th", { class: "num" }, name.replaceAll("_", " "))), make("th", {}, make("span", { class: "hidden" }, "Action")))), make("tbody", {}, ...rows))));
 }
 
 /** @param {number} version */

@@ -45,14 +45,18 @@ const STEPS = [
   { title: "Target", show: showTarget, check: () => state.options.target ? "" : "Choose the column to predict." },
   { title: "Check", show: showCheck, check: checkFindings },
   { title: "Algorithms", show: showAlgorithms, check: () => "" },
-  { title: "Review", show: showReview, check: () => "" },
+  { title: "Review", show: showReview, check: () => state.edit || /^[a-z][a-z0-9_]*$/.test(state.name) ? "" : "Write a name of lowercase letters, digits and _ that begins with a letter." },
 ];
 
 /** The steps of the chosen template. */
 const steps = () => state.template === "images" ? STEPS.filter(({ title }) => !["Columns", "Target"].includes(title)) : STEPS;
 
 function save() {
-  sessionStorage.setItem(SAVED, JSON.stringify(state));
+  try {
+    sessionStorage.setItem(SAVED, JSON.stringify(state));
+  } catch {
+    // The browser may block storage, or a table have too many columns for it: a reload starts again.
+  }
 }
 
 function restore() {
@@ -155,8 +159,23 @@ function showData() {
   return [templates, drop, make("progress", { id: "sent", max: 1, value: 0, hidden: true, "aria-label": "Sent" }), ...known];
 }
 
+/**
+ * Return why a file cannot be the data of a template, or "".
+ * @param {File} file
+ * @param {Template} template
+ */
+function rejection(file, { accept, max_bytes: most }) {
+  if (!accept.some((ending) => file.name.toLowerCase().endsWith(ending))) return `The file '${file.name}' is of another kind. Choose one of: ${accept.join(", ")}.`;
+  return file.size > most ? `The file has ${Math.ceil(file.size / 2 ** 20)} MB; at most ${Math.round(most / 2 ** 20)} MB are possible.` : "";
+}
+
 /** @param {File} file */
 async function send(file) {
+  const wrong = rejection(file, /** @type {Template} */ (given.templates.find(({ name }) => name === state.template)));
+  if (wrong) {
+    problem(wrong);
+    return;
+  }
   await during("Reading the file. The first time, this takes a few seconds longer.", async () => {
     const bar = /** @type {HTMLProgressElement} */ (byId("sent"));
     bar.hidden = false;

@@ -50,7 +50,7 @@ class BucketPlace:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next check."""
         return PAUSE
 
     def open(self) -> None:
@@ -79,7 +79,7 @@ class BucketPlace:
         """Return: the queue is asked at intervals, and webhooks do not ask."""
 
     def wanted(self, objects: Iterable[ObjectEvent]) -> list[Found]:
-        """Return those of these objects that the service gets."""
+        """Return the objects that match the pattern and prefix."""
         source = self._source
         return [
             Found(

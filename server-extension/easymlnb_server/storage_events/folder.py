@@ -31,7 +31,7 @@ WORKING, DONE = ".working", "done"
 CHUNK = 2**20
 
 IDLE = 10.0
-"""Seconds between two looks at a folder that is watched; events may be lost."""
+"""Seconds between two checks of a watched folder, because events may be lost."""
 
 MISSING_PACKAGE = (
     "Watching a folder needs the package watchfiles: pip install 'easymlnb[storage]'. Or set "
@@ -59,13 +59,13 @@ class FolderPlace:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next check."""
         if self._settling.pending or self._source.polling:
             return self._source.settle / 2
         return IDLE
 
     def open(self) -> None:
-        """Lock the folder; raises ``NotReady`` if it is missing or another server's."""
+        """Lock the folder; raises ``NotReady`` if it is missing or locked by another server."""
         if self._lock is not None:
             return
         if not self._folder.is_dir():
@@ -96,7 +96,7 @@ class FolderPlace:
             notify()
 
     def find(self, most: int) -> list[Found]:
-        """Claim at most that many complete files; return all claims that are not confirmed."""
+        """Claim at most the given number of complete files; return all unconfirmed claims."""
         complete = self._settling.settled(self._stamps(), self._clock())
         claimed = sum(self._claim(name) for name in complete[:most])
         if claimed:

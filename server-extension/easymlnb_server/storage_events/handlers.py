@@ -87,12 +87,12 @@ def item_shown(item: Item) -> ItemShown:
 
 OPERATIONS = {
     "GET /storage-events": Operation(
-        "listStorageEvents", "Folders and buckets that feed services",
+        "listStorageEvents", "Folders and buckets whose new files start jobs",
         ok("All of them.", SourceList), (503,), tag="Storage events",
         description="The administrator configures them; you see those that run in your name.",
     ),
     "GET /storage-events/{source}": Operation(
-        "getStorageEvents", "A folder or bucket that feeds a service, with its latest files",
+        "getStorageEvents", "A folder or bucket with its latest files",
         ok("The source.", SourceDetails), (503,), tag="Storage events",
     ),
     "POST /services/{name}/events": Operation(

@@ -1,4 +1,4 @@
-"""What a source of files is, what is kept of each file, and what callers see of both."""
+"""Data of sources: configuration, rows of files, and the state that callers see."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -124,7 +124,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A file that a source has found and nobody else will take."""
+    """A file that this source has claimed."""
 
     id: str
     identity: str

@@ -66,7 +66,7 @@ def objects_of(body: bytes | str) -> dict[str, list[ObjectEvent]]:
             found = msgspec.json.decode(found.message, type=_Notification)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadRequest(
-            f"This is no notification of S3 ({error}). Send what S3 or MinIO sends, with Records."
+            f"The body is not an S3 notification ({error}). Send JSON with Records, as S3 does."
         ) from error
     objects: dict[str, list[ObjectEvent]] = {}
     for record in found.records:
@@ -74,7 +74,7 @@ def objects_of(body: bytes | str) -> dict[str, list[ObjectEvent]]:
             one = record.s3.object
             key = unquote_plus(one.key)  # S3 writes blanks as plus signs
             if not 0 < len(key.encode()) <= LONGEST_KEY or "\0" in key:
-                raise BadRequest(f"{key[:80]!r} is no key of an object.")
+                raise BadRequest(f"{key[:80]!r} is not a valid object key.")
             event = ObjectEvent(
                 key,
                 one.size,

@@ -1,4 +1,4 @@
-"""What every kind of source does."""
+"""The interface of all kinds of sources."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -19,7 +19,7 @@ class Place(Protocol):
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next check."""
 
     def open(self) -> None:
         """Prepare, unless that is done; raises ``EasyMLNBError`` or ``OSError``."""
@@ -31,7 +31,7 @@ class Place(Protocol):
         """Call ``notify`` when something may be new; return if nothing will do so."""
 
     def find(self, most: int) -> list[Found]:
-        """Take at most that many new files, and return all that are taken and not confirmed."""
+        """Claim at most the given number of new files; return all claims that are not confirmed."""
 
     def confirm(self, found: list[Found]) -> None:
         """Note that these files are in the database."""
@@ -43,4 +43,4 @@ class Place(Protocol):
         """Return a free name for the input and the result."""
 
     def finish(self, item: Item, outcome: Outcome, content: Iterator[bytes]) -> None:
-        """Leave the result; may be repeated. The file is not taken again afterwards."""
+        """Write the result; may be repeated. The file is not taken again afterwards."""

@@ -30,7 +30,7 @@ Stamp = tuple[int, int]
 
 
 def is_wanted(name: str, pattern: str) -> bool:
-    """Return whether a file with this name is for the service, and none of our own."""
+    """Return whether a file with this name is an input, and not one of our own files."""
     if name.startswith(".") or name.endswith(PARTIAL) or is_ours(name):
         return False
     return fnmatchcase(name, pattern)

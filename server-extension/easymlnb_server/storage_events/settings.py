@@ -1,4 +1,4 @@
-"""Traits of folders and buckets that feed services."""
+"""Traits of storage events."""
 
 from typing import Any
 

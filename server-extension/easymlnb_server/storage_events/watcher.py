@@ -78,7 +78,7 @@ class Watcher:
             self.state, self.reason = STOPPED, ""
 
     async def _follow(self) -> None:
-        """Look at the source after each event, until something prevents it."""
+        """Check the source after each event, until an error."""
         watching: asyncio.Task[None] | None = None
         try:
             await asyncio.to_thread(self.place.open)
@@ -113,7 +113,7 @@ class Watcher:
 
     def _has_to_wait(self, reason: str) -> None:
         if (self.state, self.reason) != (WAITING, reason):
-            log.warning("The source %s has to wait. %s", self.name, reason)
+            log.warning("The source %s waits. %s", self.name, reason)
         self.state, self.reason = WAITING, reason
 
     async def look(self) -> None:

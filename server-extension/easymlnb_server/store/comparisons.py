@@ -51,7 +51,7 @@ class ItemRow:
     result: Mapping[str, Any] | None = None
 
 
-class Comparisons(Repository):
+class ComparisonRows(Repository):
     """Rows of comparisons."""
 
     @writing

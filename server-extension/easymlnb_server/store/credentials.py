@@ -22,7 +22,7 @@ class StoredCredential:
     updated_by: str
 
 
-class Credentials(Repository):
+class CredentialRows(Repository):
     """Rows of credentials. A service need not be published yet."""
 
     @reading

@@ -40,7 +40,7 @@ ANY = object()
 """In place of the version that an alias must have: it does not matter."""
 
 
-class Models(Repository):
+class ModelRows(Repository):
     """Reads and writes models. Methods block: call them in a thread."""
 
     @writing

@@ -56,7 +56,7 @@ class RecordRow:
     expires: float | None
 
 
-class Recordings(Repository):
+class RecordingRows(Repository):
     """Rows of calls that are kept; their contents are in ``Files``."""
 
     @writing

@@ -12,21 +12,21 @@ from easymlnb_server.store.api_keys import ApiKeyRepository
 from easymlnb_server.store.audit import Audit
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.call_usage import CallUsage
-from easymlnb_server.store.comparisons import Comparisons
-from easymlnb_server.store.credentials import Credentials
+from easymlnb_server.store.comparisons import ComparisonRows
+from easymlnb_server.store.credentials import CredentialRows
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
-from easymlnb_server.store.models import Models
+from easymlnb_server.store.models import ModelRows
 from easymlnb_server.store.people import People
 from easymlnb_server.store.promotions import PromotionRows
 from easymlnb_server.store.provenance import Provenance
 from easymlnb_server.store.quality import QualityReports
-from easymlnb_server.store.recordings import Recordings
+from easymlnb_server.store.recordings import RecordingRows
 from easymlnb_server.store.records import StoredBundle
 from easymlnb_server.store.service_limits import ServiceLimitsRepository
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.traffic import TrafficRows
-from easymlnb_server.store.usage import Usage
+from easymlnb_server.store.usage import UsageRows
 
 DAY = 86400.0
 DATABASE = "easymlnb.sqlite"
@@ -49,7 +49,7 @@ class Store:
         self.files = files
         self.bundles = Bundles(database)
         self.services = Services(database)
-        self.usage = Usage(database)
+        self.usage = UsageRows(database)
         self.people = People(database)
         self.audit = Audit(database)
         self.api_keys = ApiKeyRepository(database)
@@ -57,12 +57,12 @@ class Store:
         self.call_usage = CallUsage(database)
         self.traffic = TrafficRows(database)
         self.promotions = PromotionRows(database)
-        self.credentials = Credentials(database)
+        self.credentials = CredentialRows(database)
         self.provenance = Provenance(database)
         self.quality = QualityReports(database)
-        self.recordings = Recordings(database)
-        self.comparisons = Comparisons(database)
-        self.models = Models(database)
+        self.recordings = RecordingRows(database)
+        self.comparisons = ComparisonRows(database)
+        self.models = ModelRows(database)
         self.more_files: list[Callable[[], set[str]]] = []
         """Return the names of further files that must be kept."""
 

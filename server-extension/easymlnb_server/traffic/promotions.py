@@ -174,9 +174,9 @@ def step_seconds(request: PromotionRequest) -> float:
     try:
         seconds = units.parse_duration(request.every)
     except ValueError as error:
-        raise BadRequest(f"Invalid every: {error}") from error
+        raise BadRequest(f"Invalid 'every'. {error}") from error
     if not 1 <= seconds <= LONGEST_STEP:
-        raise BadRequest(f"every is {seconds:g} s. Use 1 s to 30 days, such as '10m'.")
+        raise BadRequest(f"every is {request.every!r:.40}. Use 1 s to 30 days, such as '10m'.")
     return seconds
 
 

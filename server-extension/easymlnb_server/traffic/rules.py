@@ -111,7 +111,7 @@ def _weights(
         number = find_version(name, aliases, versions)
         if not math.isfinite(weight) or not 0 <= weight <= TOTAL:
             raise BadRequest(
-                f"The weight of version {name} is {weight:g}. Use a percentage from 0 to 100."
+                f"The weight of version {name} is {weight:.12g}. Use a percentage from 0 to 100."
             )
         if number in weights:
             raise BadRequest(f"Version {number} has two weights. Name each version once.")
@@ -119,10 +119,10 @@ def _weights(
     total = math.fsum(weights.values())
     if abs(total - TOTAL) > TOLERANCE:
         raise BadRequest(
-            f"The weights add up to {total:g}. Use percentages that add up to 100, such as "
+            f"The weights add up to {total:.12g}. Use percentages that add up to 100, such as "
             f"{EXAMPLE}."
         )
-    return {number: weights[number] for number in sorted(weights) if weights[number] > 0}
+    return {number: weights[number] for number in sorted(weights) if weights[number] > TOLERANCE}
 
 
 def _aliases(given: Mapping[str, int | str], versions: Collection[int]) -> dict[str, int]:

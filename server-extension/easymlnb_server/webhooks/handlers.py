@@ -11,7 +11,8 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.identity.access import Action, Caller
-from easymlnb_server.jobs.handlers import job_owner, number
+from easymlnb_server.jobs.handlers import job_owner
+from easymlnb_server.jobs.query import whole_number
 from easymlnb_server.openapi.document import (
     COUNT,
     HTML,
@@ -148,7 +149,7 @@ class DeliveriesHandler(WebhookHandlerBase):
     @web.authenticated
     async def get(self) -> None:
         get = self.get_query_argument
-        limit = int(number(self, "limit", 50, MAX_LIMIT)) or 1
+        limit = whole_number(self, "limit", 50, 1, MAX_LIMIT)
         state = get("state", "")
         if state and state not in STATES:
             raise BadRequest(f"state must be one of {', '.join(STATES)}, not {state[:40]!r}.")

@@ -27,7 +27,7 @@ FAR_ABOVE = 1.5
 log = logging.getLogger("easymlnb.deployment")
 
 
-class Verdict(Enum):
+class MemoryVerdict(Enum):
     """What to do about a worker's memory."""
 
     FINE = "fine"
@@ -42,16 +42,16 @@ class MemoryTracker:
     limit: int
     _above_since: float | None = None
 
-    def judge(self, used: int, now: float) -> Verdict:
+    def judge(self, used: int, now: float) -> MemoryVerdict:
         """Return what to do; ``used`` in bytes, ``now`` in seconds of a monotonic clock."""
         if used > FAR_ABOVE * self.limit:
-            return Verdict.END
+            return MemoryVerdict.END
         if used <= self.limit:
             self._above_since = None
-            return Verdict.FINE
+            return MemoryVerdict.FINE
         if self._above_since is None:
             self._above_since = now
-        return Verdict.REPLACE if now - self._above_since >= PEAK else Verdict.FINE
+        return MemoryVerdict.REPLACE if now - self._above_since >= PEAK else MemoryVerdict.FINE
 
 
 class WorkerChecks:
@@ -111,9 +111,9 @@ class WorkerChecks:
             verdict = trackers[worker].judge(size, now)
             if worker.end is not None:
                 continue
-            if verdict is Verdict.REPLACE:
+            if verdict is MemoryVerdict.REPLACE:
                 self._replace(worker, "memory")
-            if verdict is Verdict.END:
+            if verdict is MemoryVerdict.END:
                 self._end_for_memory(worker, size)
 
     def _end_for_memory(self, worker: Worker, used: int) -> None:

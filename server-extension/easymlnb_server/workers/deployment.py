@@ -24,8 +24,9 @@ from easymlnb_server.workers.circuit_breaker import CircuitBreaker
 from easymlnb_server.workers.demand import Demand
 from easymlnb_server.workers.liveness import wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.selection import notebook_services, select_specs
 from easymlnb_server.workers.settings import DeploymentSettings
-from easymlnb_server.workers.starter import LoadBundle, Starter, notebook_services, select_specs
+from easymlnb_server.workers.starter import LoadBundle, Starter
 from easymlnb_server.workers.worker_set import Replica, Worker, WorkerSet, clean_up
 
 TICK = 0.5
@@ -73,9 +74,8 @@ class Deployment:
         self.starter = Starter(
             load, placements, registration, start_gate, self._workers, settings, credentials
         )
-        self._checks = WorkerChecks(
-            self._workers, settings.memory_limit, self._schedule_replacement
-        )
+        replace = self._schedule_replacement
+        self._checks = WorkerChecks(self._workers, settings.memory_limit, replace)
         self._supervisor = Supervisor()
         self._names: tuple[str, ...] = ()
         self._autoscaler: Autoscaler | None = None

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.environment_record import Drift
 from easymlnb.contract.errors import DeploymentFailed, NotReady
-from easymlnb.contract.resources import PREFER, Gpu
+from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.credentials.manager import NO_CREDENTIALS, WorkerCredentials
 from easymlnb_server.dispatch.dispatcher import Dispatcher
@@ -34,6 +34,7 @@ from easymlnb_server.workers.given_credentials import given
 from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
 from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
+from easymlnb_server.workers.selection import required_gpus, select_specs
 from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import start_slot
 from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
@@ -266,8 +267,7 @@ class Starter:
         reservation: Reservation,
         locked: LockedPython | None,
     ) -> Worker:
-        name = uuid.uuid4().hex
-        folder = self.folder(name)
+        folder = self.folder(uuid.uuid4().hex)
         secret, expected = self._registration.expect()
         kernel: Kernel | None = None
         unused: Reservation | None = reservation
@@ -276,19 +276,7 @@ class Starter:
             async with asyncio.timeout(self._settings.start_timeout) as clock:
                 notebook = self.executed = nbformat.from_dict(bundle.notebook)
                 await asyncio.to_thread(bundle.extract, folder)
-                order = WorkerOrder(
-                    name,
-                    bundle.manifest.kernel,
-                    folder,
-                    secret,
-                    reservation,
-                    label=bundle.manifest.notebook,
-                    on_progress=self._progress_listener(clock),
-                    threads=self._lane.threads,
-                    locked=locked,
-                    stay=self._lane.stay,
-                    seconds=self._lane.seconds,
-                )
+                order = self._order(bundle, folder, secret, reservation, locked, clock)
                 unused = None
                 values = self._credentials.of(self._names or bundle.manifest.defines)
                 started = await placement.start(order)
@@ -308,6 +296,29 @@ class Starter:
             await self._clean_up(error, kernel, folder, cells)
             raise
         return Worker(kernel, registered.link, registered.specs, folder)
+
+    def _order(
+        self,
+        bundle: Bundle,
+        folder: Path,
+        secret: str,
+        reservation: Reservation,
+        locked: LockedPython | None,
+        clock: asyncio.Timeout,
+    ) -> WorkerOrder:
+        return WorkerOrder(
+            folder.name,
+            bundle.manifest.kernel,
+            folder,
+            secret,
+            reservation,
+            label=bundle.manifest.notebook,
+            on_progress=self._progress_listener(clock),
+            threads=self._lane.threads,
+            locked=locked,
+            stay=self._lane.stay,
+            seconds=self._lane.seconds,
+        )
 
     async def _clean_up(
         self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]
@@ -365,34 +376,3 @@ def _may_be_lost(error: BaseException) -> bool:
     if isinstance(error, DeploymentFailed):
         return not (isinstance(error.details, dict) and error.details.get("traceback"))
     return isinstance(error, Exception) and not isinstance(error, TimeoutError)
-
-
-def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
-    """Return the named services, or all without names; raises ``DeploymentFailed``."""
-    by_name = {spec.name: spec for spec in specs}
-    missing = [name for name in names if name not in by_name]
-    if missing:
-        raise DeploymentFailed(
-            f"The notebook defines no service named {', '.join(map(repr, missing))}. Its "
-            f"services: {', '.join(by_name) or 'none'}."
-        )
-    if not by_name:
-        raise DeploymentFailed(
-            "The notebook defines no service. Decorate a function with @ml.service."
-        )
-    return tuple(by_name[name] for name in names) if names else specs
-
-
-def required_gpus(specs: tuple[ServiceSpec, ...], *, training: bool = False) -> Gpu:
-    """Return the GPUs that a worker with all these services needs.
-
-    Only a job's worker trains, so only it needs the GPUs of a ``training``.
-    """
-    requested = [spec.resources.gpu for spec in specs if training or spec.training is None]
-    required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
-    return required or (PREFER if PREFER in requested else 0.0)
-
-
-def notebook_services(specs: Iterable[ServiceSpec]) -> tuple[str, ...]:
-    """Return the services that a notebook defines; those of models follow from its code."""
-    return tuple(spec.name for spec in specs if not spec.template)

@@ -132,7 +132,7 @@ class Hub:
         self._stop_proxy()
 
     def _stop_proxy(self) -> None:
-        """End what a Hub leaves that was told to stop while it started its proxy anew."""
+        """End what a Hub leaves behind if it was stopped while it restarted its proxy."""
         with contextlib.suppress(OSError, ValueError, psutil.Error):
             process = psutil.Process(self.proxy)
             if any(str(self.ports[2]) in word for word in process.cmdline()):

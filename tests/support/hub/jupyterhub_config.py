@@ -32,7 +32,7 @@ c.JupyterHub.load_groups = {
     "students": {"users": ["erin"]},
 }
 c.JupyterHub.allow_named_servers = True
-# A start is answered at once; its way is told by the events of its progress.
+# A start is answered at once; progress events report the rest.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 c.JupyterHub.services = [
     {"name": "tests", "api_token": os.environ["TEST_HUB_TOKEN"]},
@@ -79,17 +79,26 @@ PLACEMENTS = {
     "single": {"profile": "cpu"},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
     "short": {"profile": "cpu", "idle": "3s", "lifetime": "20s"},
+    "files": {"profile": "cpu", "max_workers": 2, "slots": 2, "shared_files": True},
+    "timed": {"profile": "cpu", "lifetime": "8h", "max_workers": 2, "time_option": "minutes"},
+    "minute": {"profile": "cpu", "lifetime": "1m", "max_workers": 2, "time_option": "minutes"},
 }
 LANES = {
     "jobs": {"workers": 2},
     "train": {"workers": 3, "placement": "gpu", "idle": 0},
     "impatient": {"workers": 1, "placement": "gpu", "idle": 0, "grace": 1},
     "short": {"workers": 1, "placement": "short"},
+    "timed": {"workers": 2, "placement": "timed", "idle": 0},
+    "minute": {"workers": 2, "placement": "minute", "idle": 0},
     "unknown": {"workers": 1, "placement": "unknown"},
     "nowhere": {"workers": 1, "placement": "nowhere"},
 }
-OPTIONS = {"ivan": ["--EasyMLNB.orphan_timeout=2"], "erin": ["--EasyMLNB.orphan_timeout=180"]}
-"""What the servers of some users are told beside."""
+OPTIONS = {
+    "ivan": ["--EasyMLNB.orphan_timeout=2"],
+    "erin": ["--EasyMLNB.orphan_timeout=180"],
+    "judy": [f"--EasyMLNB.environment_wheelhouse={FOLDER}/wheelhouse"],
+}
+"""Additional configuration of the servers of some users."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {
     "EasyMLNB": {"placements": PLACEMENTS, "lanes": LANES, "app_kernels": 0},
@@ -130,6 +139,7 @@ def apply_user_options(spawner, options):
         spawner.environment["JUPYTER_CONFIG_PATH"] = f"{FOLDER}/lab"
     if hasattr(spawner, "req_gres"):
         spawner.req_partition, spawner.req_gres = partition, gres
+        spawner.req_runtime = str(int(options.get("minutes", 0)) or "")
         if name == "dies":
             spawner.batchspawner_singleuser_cmd = "/no/such/command"
     elif name == "dies":

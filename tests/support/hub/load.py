@@ -57,7 +57,7 @@ class Load:
             thread.join()
 
     def more(self, count: int = 20) -> None:
-        """Wait until so many more calls were answered as they should be."""
+        """Wait until the given number of further calls had correct results."""
         wanted = self.ends["ok"] + count
         self._hub.wait_for(lambda: self.ends["ok"] >= wanted, f"no answers but {self.ends}")
 

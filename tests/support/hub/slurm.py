@@ -63,7 +63,7 @@ def installed() -> bool:
 
 @dataclass
 class Cluster:
-    """A Slurm cluster; ``variables`` are for whoever uses it.
+    """A Slurm cluster; ``variables`` are the environment of its clients.
 
     In a ``network`` each node has a host name and an address of its own; else all share this host.
     """

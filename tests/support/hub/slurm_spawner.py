@@ -70,6 +70,7 @@ SCRIPT = """#!/bin/bash
 #SBATCH --ntasks=1
 {% if partition %}#SBATCH --partition={{partition}}
 {% endif %}{% if gres %}#SBATCH --gres={{gres}}
+{% endif %}{% if runtime %}#SBATCH --time={{runtime}}
 {% endif %}
 set -eu
 exec {{cmd}}

@@ -41,6 +41,19 @@ def fit(folder: str, steps: int, seed: int) -> list[float]:
     return [float(one) for one in weights]
 
 @ml.service
+def careless(folder: str, saves: bool) -> int:
+    # Pays no attention to the end of its node.
+    checkpoint = ml.checkpoint()
+    if (state := checkpoint.load()) is not None:
+        return state.step
+    if saves:
+        checkpoint.save(7)
+    (Path(folder) / f"{saves}").touch()
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.1)
+    return 0
+
+@ml.service
 def stubborn(folder: str) -> None:
     # Ignores all that can be ignored, with a child process.
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

@@ -1,4 +1,4 @@
-"""What stands on the page of an app, without a browser: history, links, drafts, downloads."""
+"""The content of an app page, without a browser: history, links, drafts, downloads."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from easymlnb.apps.history import MAX_RUNS, MAX_SIZE, MAX_STORED, History
 from easymlnb.apps.summaries import short
 from easymlnb.contract.errors import CallCancelled, from_code
 from easymlnb.forms.call_protocol import Failed, Succeeded, Waiting
-from easymlnb.forms.form import FinishedCall
+from easymlnb.forms.finished_call import FinishedCall
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.forms.run_bar import waiting_text
 from easymlnb.services.definition import define
@@ -370,7 +370,7 @@ def test_a_history_that_is_none_changes_nothing(kept):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (Waiting(3, 12.0), "Waiting: 3 ahead of you, about 12 s"),
+        (Waiting(3, 12.0), "In the queue: 3 ahead of you, about 12 s"),
         (Waiting(0), "Waiting"),
         (Waiting(state="starting"), "The service is starting"),
         (

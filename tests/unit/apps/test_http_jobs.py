@@ -11,7 +11,7 @@ import pytest
 
 from easymlnb.apps import http_jobs, permalinks
 from easymlnb.apps.http_caller import HttpCaller
-from easymlnb.forms.call_protocol import Failed, JobStatus, Succeeded
+from easymlnb.forms.call_protocol import Failed, HandOver, JobStatus, Succeeded
 from easymlnb.services.definition import define
 
 PATIENCE = 20.0
@@ -107,6 +107,24 @@ def test_a_job_is_submitted_once_and_followed_over_failures(server: Server) -> N
     events: queue.Queue[Any] = queue.Queue()
     caller.read_job(ID, events.put)
     assert events.get(timeout=PATIENCE) == Succeeded([{"kind": "text"}], 2.5)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (202, {"id": ID}, HandOver(ID)),
+        (400, {"error": {"message": "It is batched."}}, HandOver("", "It is batched.", True)),
+        (503, {"error": {"message": "The lane is full."}}, HandOver("", "The lane is full.")),
+        (404, {"error": {"message": "It has ended."}}, HandOver("", "It has ended.")),
+    ],
+)
+def test_a_running_call_is_handed_over(
+    server: Server, status: int, content: Any, expected: HandOver
+) -> None:
+    server.answers = {("POST", "/easymlnb/calls/one/job"): [(status, content)]}
+    done: queue.Queue[HandOver] = queue.Queue()
+    caller_of(server).hand_over("one", done.put)
+    assert done.get(timeout=PATIENCE) == expected
 
 
 def test_a_canceled_job(server: Server) -> None:

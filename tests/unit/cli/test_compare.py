@@ -35,7 +35,7 @@ FLAG = {
 
 
 class Client:
-    """Stands in for a client, and for its ``admin``."""
+    """Fake of a client and of its ``admin``."""
 
     def __init__(self, outcomes: dict[str, int]) -> None:
         self.found = {**FOUND, "summary": {**SUMMARY, "outcomes": outcomes}}

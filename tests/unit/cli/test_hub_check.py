@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from easymlnb.cli import hub_check
 from easymlnb.cli.app import app
-from easymlnb.cli.doctor import Finding
+from easymlnb.cli.doctor import CheckResult
 from easymlnb.cli.hub import HubOptions
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def block(folder: Path, command: list[str] | None = None) -> str:
     return text
 
 
-def findings(folder: Path, text: str) -> dict[str, Finding]:
+def findings(folder: Path, text: str) -> dict[str, CheckResult]:
     file = folder / "jupyterhub_config.py"
     file.write_text(text)
     return {finding.about: finding for finding in hub_check.examine(file)}

@@ -72,6 +72,8 @@ def test_traffic_is_shown_and_changed_from_the_state_that_was_read(server: Traff
     said("traffic", "f", "--sticky", "none", "--shadow", "none")
     assert server.sent[2] == {"sticky": None, "shadow": None}
     assert "force" not in server.seen[-1].url.params
+    said("traffic", "f", "--alias", "production=none", "--alias", "best=3")
+    assert server.sent[2] == {"aliases": {"best": 3}}
 
 
 @pytest.mark.parametrize(
@@ -79,9 +81,11 @@ def test_traffic_is_shown_and_changed_from_the_state_that_was_read(server: Traff
     [
         (("traffic", "f", "3"), "'3' has no '='"),
         (("traffic", "f", "3=half"), "'half' is not a number"),
+        (("traffic", "f", "3=nan"), "'nan' is not a number"),
         (("traffic", "f", "--alias", "candidate"), "'candidate' has no '='"),
         (("traffic", "f", "--shadow", "4"), "'4' has no '='"),
         (("promote", "f", "4", "--steps", "5,x"), "'x' is not a number"),
+        (("promote", "f", "4", "--abort-if", "p95_ratio"), "'p95_ratio' has no '='"),
     ],
 )
 def test_wrong_values_are_named_and_change_nothing(
@@ -106,6 +110,8 @@ def test_a_promotion_is_started_followed_and_ended(server: TrafficServer) -> Non
     assert started == "f: promotion of version 4 is running at 5 %.\n"
     body = {"version": "candidate", "steps": [5, 100], "every": "1m"}
     assert server.sent == ("POST", "promotions", body)
+    said("promote", "f", "4", "--abort-if", "p95_ratio=3", "--abort-if", "min_calls=20")
+    assert str(server.sent[2]["abort_if"]) == "{'p95_ratio': 3, 'min_calls': 20}"
     for option, sent in (
         ("--pause", ("POST", "promotions/p1/pause", {})),
         ("--resume", ("POST", "promotions/p1/resume", {})),

@@ -47,7 +47,7 @@ def test_others_of_the_account_read_nothing_of_a_hidden_process(hidden: bool) ->
         # A change of the account hides a process as well; most servers never changed theirs.
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         assert not hidden or hide()
-        # What the server asks of itself and of what it starts goes on working.
+        # The server can still read its own data and that of its children.
         me = psutil.Process()
         assert me.memory_info().rss > 0 and me.num_fds() > 0 and me.create_time() > 0
         started = subprocess.Popen(["/bin/sleep", "60"], env={"MARK": "here"})
@@ -68,7 +68,7 @@ def test_others_of_the_account_read_nothing_of_a_hidden_process(hidden: bool) ->
     os.close(over)
     os.close(tell)
     try:
-        assert os.read(ready, 1) == b"!", "what a process does itself must go on working"
+        assert os.read(ready, 1) == b"!", "a process must still have its own rights"
 
         def peek() -> None:
             for name in ("environ", "maps", "mem"):

@@ -1,4 +1,4 @@
-"""Choosing files: what is taken, what is refused, what the page is told of it."""
+"""File fields: which files are accepted, which are refused, and the message on the page."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> 
 
 
 def told(one: FilePicker) -> Any:
-    """Return the last thing that the page was told."""
+    """Return the last message to the page."""
     return one.heard[-1][0]  # type: ignore[attr-defined]
 
 

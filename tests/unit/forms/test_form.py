@@ -451,7 +451,7 @@ def test_all_that_is_wrong_is_marked_at_once():
 
 
 def test_limits_alone_refuse_no_call():
-    # The service decides; the schema's limits are only looked at beside what cannot be sent.
+    # The service decides; the form checks limits only of values that it can send.
     def limited(count: Annotated[int, Field(ge=1)] = 1) -> int:
         return count
 

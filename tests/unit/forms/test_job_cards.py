@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.training import Training
-from easymlnb.forms.call_protocol import Event, JobModel, JobStatus, Succeeded
+from easymlnb.forms.call_hand_over import MOVING
+from easymlnb.forms.call_protocol import Event, Failed, HandOver, JobModel, JobStatus, Succeeded
 from easymlnb.forms.form import UPLOAD_FIRST, Form
 from easymlnb.forms.job_cards import MAX_CARDS
 from easymlnb.forms.learning_curves import curves, read_curves
@@ -19,6 +21,19 @@ ID = "01JQ0000000000000000000000"
 class Running:
     def stop(self) -> None:
         """The test ends the call."""
+
+
+class Leavable(Running):
+    id = "call-1"
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def leave(self) -> None:
+        """It continues."""
 
 
 @dataclass
@@ -40,10 +55,15 @@ class Caller:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self.on_event: Callable[[Event], None] = print
+        self.running = Running()
+        self.moved: list[tuple[str, Callable[[HandOver], None]]] = []
 
     def start(self, values: dict[str, Any], on_event: Callable[[Event], None]) -> Running:
         self.on_event = on_event
-        return Running()
+        return self.running
+
+    def hand_over(self, call: str, on_done: Callable[[HandOver], None]) -> None:
+        self.moved.append((call, on_done))
 
     def submit_job(self, values: dict[str, Any], on_status: Callable[[JobStatus], None]) -> Job:
         self.jobs.append(Job(values, on_status))
@@ -125,6 +145,49 @@ def test_a_running_call_moves_to_the_background_after_a_while(
     caller.on_event(Succeeded())  # too late to be stopped
     form.wait(20)
     assert [job.values for job in caller.jobs] == [{"value": 3.0}]
+
+
+def running_form() -> tuple[Form, Caller, Leavable]:
+    form, caller = made()
+    caller.running = running = Leavable()
+    form.run()
+    form.run_in_background()
+    return form, caller, running
+
+
+def test_a_running_call_continues_as_a_job() -> None:
+    form, caller, running = running_form()
+    changes: list[str] = []
+    form.on_jobs_changed = lambda: changes.append("changed")
+    ((call, on_done),) = caller.moved
+    assert call == "call-1" and MOVING in form.run_bar._text.value
+    on_done(HandOver(ID))
+    caller.on_event(Failed(CallCancelled(f"The call continues as the job {ID}.")))
+    form.wait(20)
+    assert [job.values for job in caller.jobs] == [{"followed": ID}]
+    assert changes == ["changed"] and not running.stopped and not form.busy
+    assert "continues as the job" in form.result_panel._failure.value
+    assert form.jobs is not None and form.jobs.cards[0].values == {"value": 3.0}
+
+
+def test_a_call_that_cannot_become_a_job_now_keeps_running() -> None:
+    form, caller, running = running_form()
+    caller.moved[0][1](HandOver(problem="All kernels are in use."))
+    assert "All kernels are in use." in form.run_bar._text.value
+    assert form.busy and not running.stopped and not caller.jobs
+    form.run_in_background()
+    caller.on_event(Succeeded())
+    form.wait(20)
+    caller.moved[1][1](HandOver(may_restart=True))  # it has ended meanwhile
+    assert not caller.jobs and not form.busy
+
+
+def test_a_call_that_can_never_become_a_job_starts_again_as_one() -> None:
+    form, caller, running = running_form()
+    caller.moved[0][1](HandOver(problem="It shares its worker.", may_restart=True))
+    assert running.stopped and [job.values for job in caller.jobs] == [{"value": 3.0}]
+    caller.on_event(Succeeded())
+    form.wait(20)
 
 
 def test_invalid_input_and_uploads_start_no_job() -> None:

@@ -225,8 +225,21 @@ def test_what_is_no_model_is_refused_with_a_sentence(tmp_path: Path) -> None:
     linked = model_folder(tmp_path / "linked", None)
     (linked / "secret").symlink_to("/etc/hostname")
     refused(linked, "symbolic link")
+    refused(good, "own folder", target="good/out")
+    (good / "requirements.txt").write_bytes(b"\xff")
+    refused(good, "not text in UTF-8")
+    (good / "MLmodel").write_bytes(b"\x00\xff")
+    refused(good, "not valid YAML")
+    (good / "MLmodel").write_text("- a list")
+    refused(good, "no flavor")
     (good / "MLmodel").write_text("{")
     refused(good, "not valid YAML")
+
+
+@pytest.mark.parametrize("example", [{"columns": ["load"], "data": [1]}, {"data": {}}, 7, "x", []])
+def test_an_example_that_does_not_fit_is_left_out(tmp_path: Path, example: Any) -> None:
+    source = model_folder(tmp_path / "forest", COLUMNS, example=example)
+    assert function_of(make_project(source, tmp_path / "out"))[0].spec.examples == ()
 
 
 def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Making bundles: what is found beside a notebook, what is left out, what is refused."""
+"""Building bundles: which files next to a notebook are included, left out or refused."""
 
 import json
 import os

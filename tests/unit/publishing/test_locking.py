@@ -104,6 +104,24 @@ def test_local_packages_become_wheels(tmp_path: Path, monkeypatch: pytest.Monkey
     assert any("conda" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("installer", "own"), [("conda", []), ("pip", ["made"])])
+def test_packages_of_conda_come_from_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installer: str, own: list[str]
+) -> None:
+    info = tmp_path / "made-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: made\nVersion: 1.0\n")
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    (info / "INSTALLER").write_text(f"{installer}\n")
+    (info / "RECORD").write_text("made-1.0.dist-info/METADATA,,\nmade-1.0.dist-info/WHEEL,,\n")
+    # conda-build leaves the folder in which it made the package.
+    origin = {"url": "file:///home/conda/feedstock_root/build_artifacts/made", "dir_info": {}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    found = metadata.Distribution.at(info)
+    monkeypatch.setattr(locking.metadata, "distribution", lambda name: found)
+    assert [name for name, _ in locking.own_wheels("uv", ["made"], tmp_path)] == own
+
+
 def test_the_environment_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(REQUIRE_ENV, raising=False)
     assert chosen_environment(None, in_code=False) == "kernel"

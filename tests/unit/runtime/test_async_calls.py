@@ -1,4 +1,4 @@
-"""What a worker does beside its main thread: coroutines, calls given back, streams that wait."""
+"""Work off the main thread of a worker: coroutines, returned calls, streams that wait."""
 
 import time
 from typing import Any

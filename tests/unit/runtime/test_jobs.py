@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,18 @@ from easymlnb.contract.job_protocol import (
     JobFileStored,
     JobMetric,
     JobOutput,
+    JobPromoted,
     JobStored,
     Leaving,
 )
 from easymlnb.contract.worker_protocol import Call, Failure, Progress, Result, unpack_to_server
 from easymlnb.runtime import jobs
 from easymlnb.runtime.call_execution import run_call
-from easymlnb.runtime.jobs import JobLog, JobRun
+from easymlnb.runtime.context import CALL_LOGS, Context
+from easymlnb.runtime.credentials import CREDENTIALS
+from easymlnb.runtime.jobs import RUNNING, JobLog, JobRun
 from easymlnb.runtime.link import LinkLost
+from easymlnb.runtime.promoted_jobs import Promotion
 from easymlnb.services.definition import define
 
 
@@ -164,6 +169,40 @@ def test_outside_a_job_nothing_happens() -> None:
     assert not ml.checkpoint().leaving
     with pytest.raises(ValueError, match="1 to 200 printable"):
         job.metric("", 1.0)
+
+
+def test_a_call_that_becomes_a_job_loses_no_output(
+    tmp_path: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_folder", [tmp_path])
+    monkeypatch.setattr(signal, "pthread_kill", lambda thread, number: None)
+    promotion = Promotion(threading.Lock(), wire.emit, wire.emit)
+    call = Call(id=7, service="f")
+    promotion.begin(call)
+    promotion.keep_log()
+    context, printed = Context(call, wire.emit), 0
+    made: list[JobRun | None] = []
+    message = JobPromoted(id=7, job="j", attempt=1)
+    thread = threading.Thread(target=lambda: made.append(promotion.receive(message)))
+    while printed < 2000 or thread.is_alive():
+        if printed == 1000:
+            thread.start()
+        context.log.write(f"{printed}\n")
+        printed += 1
+    (run,) = made
+    assert run is not None and promotion.end() is run
+    # Nothing has run on the main thread since, so it is there for a server that finds it killed.
+    assert (run.folder / "log").read_text().split() == [str(n) for n in range(printed)]
+    with run:
+        run.receive(JobStored(id=7), b"")
+    assert not RUNNING and not CALL_LOGS
+
+
+def test_a_log_shows_no_credential(run: JobRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CREDENTIALS, "mask", lambda text: text.replace("s3cret", "***"))
+    with run:
+        run.log.write("the key is s3cret\n")
+        assert run.log.read(0) == b"the key is ***\n"
 
 
 def test_a_log_is_cut_with_a_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def test_waking_never_blocks(link: Link) -> None:
 def test_waking_a_closed_link_touches_no_other_file(peer: Peer) -> None:
     link = Link(peer.url, "secret")
     link.close()
-    # The numbers of the link's own files go to whoever opens the next ones.
+    # The next files that are opened get the descriptors of the link.
     pipes = [os.pipe() for _ in range(8)]
     try:
         link.wake()

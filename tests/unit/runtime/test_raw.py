@@ -9,7 +9,7 @@ from easymlnb.runtime import raw
 
 def test_quota_lets_a_part_through_and_then_a_mark_once() -> None:
     now = [0.0]
-    quota = raw.Quota(lambda: now[0])
+    quota = raw.OutputQuota(lambda: now[0])
     assert quota.allowed(b"x" * 100) == b"x" * 100
     assert quota.allowed(b"y" * raw.LIMIT) == b"y" * (raw.LIMIT - 100) + raw.NOTE
     assert quota.allowed(b"z") == b""

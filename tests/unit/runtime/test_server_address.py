@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 class Listener:
-    """A server that takes note of the secrets it is dialled with.
+    """A server that records the secrets of incoming connections.
 
     With ``refuses`` it refuses with ``text`` until ``accept`` is called.
     """

@@ -115,7 +115,7 @@ def test_cancel_stops_the_function(threads: ThreadCallRunner, kind: str) -> None
     assert began.wait(WAIT)
     threads.cancel(7)
     if kind == "async":
-        # A thread that waits in C sees the interrupt when it wakes; other calls go on meanwhile.
+        # A thread that waits in C sees the interrupt when it wakes; other calls still run.
         assert run(threads, lambda_free(), b"{}")[1] == b"1"
         return
     assert sink.end()[0].code == "cancelled"

@@ -208,7 +208,7 @@ def test_large_values_pass(peer: Peer) -> None:
 
 
 def test_random_cancels_hit_no_other_call(peer: Peer) -> None:
-    """10,000 cancels: each call is answered once, and one that nobody cancelled has its result."""
+    """10,000 cancels: each call has one response, and the other calls get their results."""
     chance = random.Random(3)
     unwanted, recalled, ends = set(), set(), {}
     open_calls: list[int] = []

@@ -1,4 +1,4 @@
-"""A decorated function is still that function, and what cannot be a service is told so."""
+"""A decorated function is still that function; what cannot be a service gets an error."""
 
 import asyncio
 import functools

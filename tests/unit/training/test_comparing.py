@@ -1,4 +1,4 @@
-"""Comparisons: scores, choice, what may be chance, and going on after an interruption."""
+"""Comparisons: scores, choice, significance, and resuming after an interruption."""
 
 from collections.abc import Iterator
 

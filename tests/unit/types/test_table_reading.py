@@ -230,7 +230,7 @@ CELLS = st.sampled_from(["", " 3", "4 ", *f"{NUMBERS} {LONG} {WORDS}".split()])
 def test_the_fast_way_reads_what_the_careful_one_reads(cells: list[str], mark: str) -> None:
     rows = [cell if mark not in cell else f'"{cell}"' for cell in cells]
     text = f"a{mark}b\n" + "".join(f"{row}{mark}x\n" for row in rows)
-    reading = delimited.Reading(10, separator=mark)
+    reading = delimited.DelimitedOptions(10, separator=mark)
     careful = delimited.read(text + f"{mark}+1\n", reading)["a"].iloc[:-1]
     fast = delimited.read(text, reading)["a"]
     if not careful.isna().any():

@@ -14,6 +14,7 @@ from tornado.iostream import StreamClosedError
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
 from easymlnb_server.calls.invoker import settle
 from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.calls.responses import Items
 from easymlnb_server.context import ServerContext
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
@@ -23,7 +24,6 @@ from easymlnb_server.http.fastpath.eligibility import JSON, Kind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.protocols.mcp import errors, rules
 from easymlnb_server.protocols.mcp.errors import RpcError
-from easymlnb_server.protocols.mcp.events import Items
 from easymlnb_server.protocols.mcp.manager import Peer
 from easymlnb_server.protocols.mcp.models import (
     Choice,
@@ -142,8 +142,10 @@ class FastToolCall(FastCall):
 
     async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        self._call = self._state.invoker.start(request, settle(done))
-        return await done, Items()
+        call = self._call = self._state.invoker.start(request, settle(done))
+        result = await done
+        self._version, self._models = call.target.version, result.models
+        return result, Items()
 
 
 class FastToolCallOfAny(FastToolCall):

@@ -49,6 +49,12 @@ class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     stay: float = 0.0
 
 
+class KernelChange(msgspec.Struct, kw_only=True, frozen=True):
+    """A change of a kernel that runs on a node: its ``stay`` from now on, see ``KernelRequest``."""
+
+    stay: float
+
+
 class KernelStatus(msgspec.Struct, kw_only=True, frozen=True):
     """A kernel that runs on a node.
 

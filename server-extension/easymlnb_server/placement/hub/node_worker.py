@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.hub import bounded_http, node_protocol
 from easymlnb_server.placement.hub.client import HubClient
-from easymlnb_server.placement.hub.node_protocol import KernelStatus
+from easymlnb_server.placement.hub.node_protocol import KernelChange, KernelStatus
+from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.process_records import WorkerRecord
 from easymlnb_server.placement.worker_kernel import WorkerKernel
 
@@ -26,6 +28,8 @@ MAX_MISSES = 5
 
 PATIENT_MISSES = 120
 """The same for kernels that run jobs, as long as the Hub says that the node runs."""
+
+log = logging.getLogger("easymlnb.node")
 
 
 class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,7 +51,7 @@ class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
     stay: float = 0.0
 
 
-class Meter:
+class WorkerMeter:
     """Counts one user's workers in all placements. This one has no limits."""
 
     def check(self, gpus: float) -> None:
@@ -75,10 +79,10 @@ class SlotCounter:
     meter: counts the same user's workers in all placements.
     """
 
-    def __init__(self, count: int, gpus: float = 0.0, meter: Meter | None = None) -> None:
+    def __init__(self, count: int, gpus: float = 0.0, meter: WorkerMeter | None = None) -> None:
         self._free = count
         self._gpus = gpus
-        self._meter = meter or Meter()
+        self._meter = meter or WorkerMeter()
         self._released = asyncio.Event()
 
     @property
@@ -150,6 +154,19 @@ class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
     async def may_reconnect(self) -> bool:
         return await self.alive() and (self._manager is None or await self._runs())
 
+    async def keep(self, seconds: float) -> None:
+        if seconds <= self._record.stay:
+            return
+        try:
+            response = await self._request("PATCH", QUERY_TIMEOUT, KernelChange(stay=seconds))
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            log.warning("A node will end the kernel of a job soon after its server: %s", error)
+            return
+        self._record = msgspec.structs.replace(self._record, stay=seconds)
+        if self._manager is not None and isinstance(self._manager.provisioner, HubProvisioner):
+            self._manager.provisioner.keep(seconds)
+
     async def node_lost(self) -> bool:
         # A node that runs answers with our header, whether it knows the kernel or not.
         try:
@@ -204,11 +221,14 @@ class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
     def _release(self) -> None:
         self._slots.release(held=True)
 
-    async def _request(self, method: str, seconds: float) -> httpx.Response:
+    async def _request(
+        self, method: str, seconds: float, body: KernelChange | None = None
+    ) -> httpx.Response:
         # Not in a thread: all users share a few threads, and a node can block one for long.
         url = f"{self._record.address}easymlnb/node/kernels/{self._record.kernel}"
         async with bounded_http.client(self._auth) as http:
-            return await bounded_http.request(http, method, url, seconds)
+            content = msgspec.msgpack.encode(body) if body is not None else b""
+            return await bounded_http.request(http, method, url, seconds, content=content)
 
 
 def _monotonic(wall_clock: float) -> float:

@@ -27,10 +27,10 @@ from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.node_worker import (
-    Meter,
     NodeRecord,
     RemoteWorkerKernel,
     SlotCounter,
+    WorkerMeter,
 )
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
@@ -60,7 +60,7 @@ class HubPlacement:
         profile: PlacementProfile,
         credentials: HubCredentials,
         records: Path,
-        meter: Meter | None = None,
+        meter: WorkerMeter | None = None,
         check: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._name = name

@@ -77,6 +77,11 @@ class HubProvisioner(KernelProvisionerBase):
     def has_process(self) -> bool:
         return self._remote is not None
 
+    def keep(self, seconds: float) -> None:
+        """Wait that long for a kernel whose connection is lost."""
+        if self._remote is not None:
+            self._remote.lost_after = max(self._remote.lost_after, seconds)
+
     async def poll(self) -> int | None:
         return self._remote.exit_code if self._remote is not None else 0
 
@@ -119,7 +124,7 @@ class HubProvisioner(KernelProvisionerBase):
         )
         is_first = self.folder is None
         if self.folder is None:
-            self.folder = process_records.socket_folder("emnb-hub-")
+            self.folder = process_records.socket_folder(process_records.HUB_SOCKETS)
         self._loop = asyncio.get_running_loop()
         try:
             self._remote = await run_in_loop(self._launch(profile, request, self.folder))

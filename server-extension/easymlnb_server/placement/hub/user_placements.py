@@ -9,7 +9,7 @@ from easymlnb_server.identity.access import Caller
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.placement.hub.credentials import HubCredentials
-from easymlnb_server.placement.hub.node_worker import Meter, NodeRecord
+from easymlnb_server.placement.hub.node_worker import NodeRecord, WorkerMeter
 from easymlnb_server.placement.hub.placement import HubPlacement
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.status import PlacementView
@@ -32,7 +32,7 @@ class UserPlacements:
     credentials: HubCredentials
     profiles: Mapping[str, PlacementProfile]
     records: Path
-    meter: Callable[[str], Meter]
+    meter: Callable[[str], WorkerMeter]
     check_start: Callable[[str], Awaitable[None]]
     tokens: UserTokens
     _placements: dict[str, dict[str, HubPlacement]] = dataclasses.field(default_factory=dict)

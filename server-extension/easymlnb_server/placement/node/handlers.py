@@ -17,7 +17,7 @@ from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.websocket import KernelSocketHandler
-from easymlnb_server.placement.hub.node_protocol import KernelRequest
+from easymlnb_server.placement.hub.node_protocol import KernelChange, KernelRequest
 from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.node.manager import NodeKernelManager
 
@@ -28,7 +28,10 @@ PING_INTERVAL = 20.0
 MAX_REQUEST = MAX_ZIP + 2**20
 """Maximum bytes of a kernel request, with the files of a worker."""
 
+MAX_CHANGE = 1000
+
 _decode = msgspec.msgpack.Decoder(KernelRequest).decode
+_decode_change = msgspec.msgpack.Decoder(KernelChange).decode
 
 
 class _NodeHandler(EasyHandler):
@@ -72,8 +75,13 @@ class NodeKernelsHandler(BodyHandler, _NodeHandler):
         self.write_json({"id": kernel.id, "age": self.node.age}, 201)
 
 
-class NodeKernelHandler(_NodeHandler):
-    """``GET`` and ``DELETE node/kernels/{id}``: a kernel's status, and its end."""
+class NodeKernelHandler(BodyHandler, _NodeHandler):
+    """``GET``, ``PATCH`` and ``DELETE node/kernels/{id}``: a kernel's status, stay and end."""
+
+    body_method = "PATCH"
+
+    def body_limit(self) -> int:
+        return MAX_CHANGE
 
     @web.authenticated
     async def get(self, name: str) -> None:
@@ -82,6 +90,17 @@ class NodeKernelHandler(_NodeHandler):
             raise RouteNotFound
         kernel.touch()
         self.write_json(msgspec.to_builtins(await asyncio.to_thread(kernel.status)))
+
+    @web.authenticated
+    async def patch(self, name: str) -> None:
+        kernel = self.kernel(name)
+        try:
+            change = _decode_change(self.read_body())
+        except msgspec.MsgspecError as error:
+            raise BadRequest("The request body is not a valid change of a kernel.") from error
+        kernel.keep(change.stay)
+        self.set_status(204)
+        self.finish()
 
     @web.authenticated
     async def delete(self, name: str) -> None:

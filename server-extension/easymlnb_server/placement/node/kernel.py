@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import zmq
 from jupyter_client.manager import AsyncKernelManager
 
@@ -34,7 +35,7 @@ STOPPED_CHECKS = 6
 """Consecutive checks that must find a worker's process stopped by a signal before it is killed."""
 
 
-class Connection(Protocol):
+class OwnerConnection(Protocol):
     """A connection of the owner."""
 
     def send(self, data: bytes) -> None:
@@ -59,7 +60,7 @@ class NodeKernel:
         self.gpus = gpus
         self.ended = asyncio.Event()
         self._channel = ReliableChannel()
-        self._connection: Connection | None = None
+        self._connection: OwnerConnection | None = None
         self.manager = manager
         self._folder = folder
         self._started = self._owner_seen = time.monotonic()
@@ -84,6 +85,10 @@ class NodeKernel:
         """Record that the owner exists."""
         self._owner_seen = time.monotonic()
 
+    def keep(self, seconds: float) -> None:
+        """Run for that long without the owner, for a call that has become a job."""
+        self.request = msgspec.structs.replace(self.request, stay=seconds)
+
     def open(self) -> None:
         """Forward messages; call it when the process runs."""
         ports = {name: getattr(self.manager, f"{name}_port") for name in zmq_bridge.CHANNELS}
@@ -91,14 +96,14 @@ class NodeKernel:
         self._bridge = zmq_bridge.connect_to_kernel(self._context, path, ports, self._channel.send)
         self._channel.on_writable = self._bridge.resume
 
-    def attach(self, connection: Connection) -> None:
+    def attach(self, connection: OwnerConnection) -> None:
         """Use a new connection of the owner and close the previous one."""
         if self._connection is not None:
             self._connection.close()
         self._connection = connection
         self._channel.attach(connection.send)
 
-    def detach(self, connection: Connection) -> None:
+    def detach(self, connection: OwnerConnection) -> None:
         """Stop using a connection that ended."""
         self._channel.detach(connection.send)
         if self._connection is connection:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from easymlnb.contract.errors import EasyMLNBError, StreamTooLarge
+from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.worker_protocol import Item, Progress
-from easymlnb_server.calls.responses import COLLECTED, EventStreamResponse, Output
+from easymlnb_server.calls.responses import EventStreamResponse, Items, Output
 from easymlnb_server.calls.stream_buffer import StreamBuffer
 from easymlnb_server.protocols.mcp.models import Id, notification
 from easymlnb_server.services.models import Target
@@ -15,26 +15,6 @@ MAX_MESSAGE = 1000
 
 STEP = 1e-6
 """By how much progress grows for a new message: it must always grow."""
-
-
-class Items:
-    """The items of a stream, for the one result at its end."""
-
-    def __init__(self) -> None:
-        self._bodies: list[bytes] = []
-        self._size = 0
-
-    def add(self, body: bytes) -> None:
-        """Keep an item; raises ``StreamTooLarge``."""
-        self._size += len(body) + 64  # a small item takes more memory than its bytes
-        if self._size > COLLECTED:
-            self._bodies.clear()
-            raise StreamTooLarge(COLLECTED)
-        self._bodies.append(body)
-
-    def as_list(self) -> bytes:
-        """Return all items as one JSON array."""
-        return b"[" + b",".join(self._bodies) + b"]"
 
 
 class McpEvents(EventStreamResponse):

@@ -25,7 +25,7 @@ from easymlnb_server.calls.handlers import VERSION
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
-from easymlnb_server.calls.responses import EVENTS
+from easymlnb_server.calls.responses import EVENTS, Items
 from easymlnb_server.calls.stream_buffer import cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
@@ -37,7 +37,7 @@ from easymlnb_server.openapi.document import JSON
 from easymlnb_server.protocols.handlers import ProtocolHandler
 from easymlnb_server.protocols.mcp import errors, rules
 from easymlnb_server.protocols.mcp.errors import RpcError
-from easymlnb_server.protocols.mcp.events import CallReport, Items, McpEvents
+from easymlnb_server.protocols.mcp.events import CallReport, McpEvents
 from easymlnb_server.protocols.mcp.manager import McpServer, Peer
 from easymlnb_server.protocols.mcp.models import (
     INSTRUCTIONS,
@@ -276,6 +276,11 @@ class McpHandler(ProtocolHandler):
             request = msgspec.structs.replace(request, progress=True)
         self._report = report = CallReport(begin, self.acknowledge, self.stop)
         return await self.invoke(request, report), report.items
+
+    def name_version(self, version: str) -> None:
+        """Name the version, unless the answer is that of several calls."""
+        if not self._is_batch:
+            super().name_version(version)
 
     async def wait(self, invocation: Invocation, done: "asyncio.Future[CallResult]") -> CallResult:
         report = self._report

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable, TooLarge
 from easymlnb.contract.spec import WHOLE_VIEW
 from easymlnb_server.calls.models import CallRequest, Entry
+from easymlnb_server.calls.responses import Items
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.identity.quotas.quotas import Quotas
@@ -18,7 +19,6 @@ from easymlnb_server.protocols.mcp.content import (
     uploads_in,
 )
 from easymlnb_server.protocols.mcp.errors import is_for_models
-from easymlnb_server.protocols.mcp.events import Items
 from easymlnb_server.protocols.mcp.manager import McpServer, Peer
 from easymlnb_server.protocols.mcp.models import Id, Message, Revision
 from easymlnb_server.protocols.mcp.results import StoredResult

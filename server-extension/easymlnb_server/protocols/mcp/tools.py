@@ -186,9 +186,6 @@ BEGIN_UPLOAD: Definition = {
     "annotations": {"title": "Upload a file", "destructiveHint": False},
 }
 
-HELPERS = {one["name"]: one for one in (JOB_STATUS, JOB_CANCEL, BEGIN_UPLOAD)}
-"""Tools that are no services."""
-
 
 def for_revision(definition: Definition, revision: Revision) -> Definition:
     """Return a tool as a client understands it: older ones know no schema of results."""

@@ -12,7 +12,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.calls.handlers import MODEL, VERSION
 from easymlnb_server.calls.invoker import Invocation
-from easymlnb_server.calls.models import Entry
+from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.calls.stream_buffer import cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
@@ -31,9 +31,6 @@ from easymlnb_server.uploads.spool import SpooledFile
 
 MAX_COMMAND = 64 * 1024
 """Bytes of the body of a request about models at most."""
-
-ENVELOPE = 64 * 1024
-"""Bytes of the JSON in a body besides the values."""
 
 MODELS = (Scope.READ, Scope.CALL)
 
@@ -83,7 +80,7 @@ class ServerHandler(OipHandler):
 
     @custom_access_check
     def get(self) -> None:
-        self.write_json(models.ServerMetadata())
+        self.write_json(models.ServerMetadata.of(self.caller))
 
 
 class ModelsHandler(OipHandler):
@@ -101,6 +98,32 @@ class ModelHandler(OipHandler):
     async def get(self, name: str, version: str = "") -> None:
         _, metadata = await self._described(name, version)
         self.write_json(metadata)
+
+
+class StatisticsHandler(OipHandler):
+    """``GET .../stats``: what the calls of a model took, for those who manage it."""
+
+    key_scopes: ClassVar = {}
+
+    def on_anonymous(self) -> None:
+        raise NotLoggedIn
+
+    @custom_access_check
+    async def get(self, name: str, version: str = "") -> None:
+        self.write_json(self._models.statistics(self.caller, name, version))
+
+
+class AllStatisticsHandler(ModelHandler):
+    """``GET v2/models/stats``: the statistics of all models; a service of that name goes first."""
+
+    key_scopes: ClassVar = {}
+
+    @custom_access_check
+    async def get(self, name: str = "stats", version: str = "") -> None:
+        if name in self._models.names(self.caller):
+            await super().get(name)
+        else:
+            self.write_json(self._models.statistics(self.caller))
 
 
 class ConfigHandler(OipHandler):
@@ -181,22 +204,22 @@ class InferHandler(OipHandler):
     async def before_body(self) -> None:
         """Give a version that the request names a deployment."""
         await super().before_body()
-        name, version = self.path_args[0], self._version
+        name, version = self.path_args[0], self.version
         if version and not self.is_visitor:
             self.state.invoker.find(name, self.caller)
             await self.state.services.wake(name, version)
 
     def body_limit(self) -> int:
         name, invoker = self.path_args[0], self.state.invoker
-        selection = Selection(version="" if self.is_visitor else self._version)
+        selection = Selection(version="" if self.is_visitor else self.version)
         self._target = invoker.find(
             name, self.caller, published_only=self.is_visitor, selection=selection
         )
         spec = self._target.spec
-        return self.state.quotas.max_body(spec.name, self.caller, spec.max_body) + ENVELOPE
+        return self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
 
     @property
-    def _version(self) -> str:
+    def version(self) -> str:
         pinned = self.path_args[1] if len(self.path_args) > 1 else ""
         return pinned or self.request.headers.get(VERSION, "").strip()
 
@@ -204,7 +227,12 @@ class InferHandler(OipHandler):
     async def post(self, name: str, version: str = "") -> None:
         assert self._target is not None
         models.check_plain(self._target.spec)
-        body = await self._unpacked(self.read_spooled_body())
+        request, inference = await self.tensor_call(name)
+        await self._respond(await self.invoke(request), inference)
+
+    async def tensor_call(self, name: str) -> tuple[CallRequest, Inference]:
+        """Return the call of an inference request; raises ``BadRequest``, ..."""
+        body = await self.unpacked(self.read_spooled_body())
         inference = await self._inference(body)
         request = self.call_request(
             name,
@@ -215,16 +243,18 @@ class InferHandler(OipHandler):
             low_priority=inference.low_priority,
         )
         limit = min(request.timeout, inference.timeout)
-        request = msgspec.structs.replace(request, timeout=limit, version=self._version)
-        await self._respond(await self.invoke(request), inference)
+        return msgspec.structs.replace(request, timeout=limit, version=self.version), inference
 
-    async def _unpacked(self, body: Body) -> Body:
+    async def unpacked(self, body: Body) -> Body:
         """Return the body as it was before the client compressed it."""
         encoding = self.request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding in ("", "identity"):
             return body
-        packed = await asyncio.to_thread(_content, body)
-        data = await asyncio.to_thread(inflate, packed, encoding, self._limit)
+        packed = await asyncio.to_thread(body_content, body)
+        return await self.spooled(await asyncio.to_thread(inflate, packed, encoding, self._limit))
+
+    async def spooled(self, data: bytes) -> Body:
+        """Return bytes as the body of a call: in a file if they are many."""
         if len(data) <= LARGE:
             return data
         self.drop_body()
@@ -251,7 +281,6 @@ class InferHandler(OipHandler):
             raise result.error
         assert result.result is not None and self._ran is not None
         target, body = self._ran.target, result.body
-        self.set_header(VERSION, target.version)
         size = len(body) if isinstance(body, bytes) else body.size
         head = framing.respond(
             result.result.content_type, size, target.name, target.version, inference.id
@@ -291,7 +320,7 @@ def _first(body: Body, size: int) -> bytes:
     return body[:size] if isinstance(body, bytes) else _file(body).read(0, size)
 
 
-def _content(body: Body) -> bytes:
+def body_content(body: Body) -> bytes:
     return body if isinstance(body, bytes) else _file(body).read()
 
 
@@ -304,6 +333,7 @@ def oip_routes(name: str, version: str) -> tuple[tuple[Any, ...], ...]:
             ("", ModelHandler),
             ("/ready", ModelReadyHandler),
             ("/config", ConfigHandler),
+            ("/stats", StatisticsHandler),
             ("/infer", InferHandler),
         )
     )
@@ -312,6 +342,7 @@ def oip_routes(name: str, version: str) -> tuple[tuple[Any, ...], ...]:
         (r"v2/health/live", HealthHandler, {"what": "live"}),
         (r"v2/health/ready", HealthHandler, {"what": "ready"}),
         (r"v2/models", ModelsHandler),
+        (r"v2/models/stats", AllStatisticsHandler),
         *models_of,
         (r"v2/repository/index", IndexHandler),
         (rf"v2/repository/models/{name}/load", LoadHandler),

@@ -5,7 +5,9 @@ import asyncio
 from easymlnb.contract.errors import BadRequest, DeploymentFailed, EasyMLNBError, NotReady
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Action, Caller
+from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.protocols.oip.models import ModelMetadata, ModelState
+from easymlnb_server.protocols.oip.statistics import AllStatistics, ModelStatistics
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection, ServiceRegistry
 
@@ -29,11 +31,14 @@ REASONS = {
 
 
 class ModelRepository:
-    """Describes services as models, wakes them, and lets them sleep."""
+    """Describes services as models, counts their calls, wakes them, and lets them sleep."""
 
-    def __init__(self, services: ServiceRegistry, published: PublishedServices) -> None:
+    def __init__(
+        self, services: ServiceRegistry, published: PublishedServices, metrics: Metrics
+    ) -> None:
         self._services = services
         self._published = published
+        self._metrics = metrics
 
     async def describe(
         self, name: str, caller: Caller | None, version: str = ""
@@ -72,6 +77,33 @@ class ModelRepository:
         self._services.resolve(name, caller, Action.SEE)
         state = self._services.state(name, caller).state
         return state == "asleep" or STATES[state] == "READY"
+
+    def statistics(self, caller: Caller | None, name: str = "", version: str = "") -> AllStatistics:
+        """Return the statistics of a caller's own models, or of one, or of one of its versions.
+
+        Raises ``ServiceNotFound`` for a model that the caller does not manage, ...
+        """
+        names = [name] if name else self._services.names(caller)
+        if not name:
+            names = [one for one in names if self._services.allows(caller, one, Action.MANAGE)]
+        found = [(one, number) for one in names for number in self._chosen(one, caller, version)]
+        return AllStatistics(
+            model_stats=tuple(
+                ModelStatistics.of(one, number, self._metrics.numbers(one, number))
+                for one, number in found
+            )
+        )
+
+    def _chosen(self, name: str, caller: Caller | None, version: str) -> tuple[str, ...]:
+        """Return the version that is named, or all; raises ``ServiceNotFound``, ..."""
+        self._services.resolve(name, caller, Action.MANAGE)
+        if not version:
+            return self._versions(name)
+        service = self._published.get(name)
+        if service is not None:
+            return (str(service.find(version)),)
+        selection = Selection(version=version)
+        return (self._services.resolve(name, caller, Action.MANAGE, selection=selection).version,)
 
     async def load(self, name: str, caller: Caller | None) -> None:
         """Start a worker if there is none, and wait for it; raises ``DeploymentFailed``, ..."""

@@ -9,8 +9,12 @@ from easymlnb.contract import tensors
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.tensors import TensorMetadata
+from easymlnb_server.identity.access import Caller
 
 EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "model_repository")
+STATISTICS: Final = "statistics"
+"""The extension that holders of API keys may not use."""
+
 PLATFORM: Final = "easymlnb"
 
 CONFIG_TYPES: Final = {tensors.BYTES: "TYPE_STRING"}
@@ -22,7 +26,13 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = "easymlnb"
     version: str = __version__
-    extensions: tuple[str, ...] = EXTENSIONS
+    extensions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, caller: Caller | None) -> "ServerMetadata":
+        """Return what a caller may use."""
+        has_key = caller is None or caller.key is not None
+        return cls(extensions=EXTENSIONS if has_key else (*EXTENSIONS, STATISTICS))
 
 
 class ModelNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,12 +76,6 @@ class ModelReady(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
 
 
-class InferenceError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error of the protocol: one sentence."""
-
-    error: str
-
-
 def check_plain(spec: ServiceSpec, *, stream: bool = False) -> None:
     """Raise ``BadRequest`` for a service that an inference request cannot call.
 
@@ -79,8 +83,8 @@ def check_plain(spec: ServiceSpec, *, stream: bool = False) -> None:
     """
     if spec.stream and not stream:
         raise BadRequest(
-            f"{spec.name!r} is a streaming service. Call it with ModelStreamInfer of gRPC, or by "
-            f"'POST services/{spec.name}/call'."
+            f"{spec.name!r} is a streaming service. Call it by 'infer_stream', or with "
+            "ModelStreamInfer of gRPC."
         )
     if spec.training is not None:
         raise BadRequest(

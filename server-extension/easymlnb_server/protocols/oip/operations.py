@@ -9,6 +9,7 @@ from easymlnb_server.protocols.oip.models import (
     ModelReady,
     ServerMetadata,
 )
+from easymlnb_server.protocols.oip.statistics import AllStatistics
 
 Json = dict[str, Any]
 
@@ -70,8 +71,29 @@ _INDEX: Json = list_of(
     }
 )
 _CONFIG: Json = {"type": "object", "description": "The fields of Triton's ModelConfig."}
+_GENERATE: Json = {
+    "type": "object",
+    "description": "Arguments of the service; `text_input` is its first text parameter.",
+    "properties": {
+        "id": {"type": "string"},
+        "text_input": {"type": "string"},
+        "parameters": {"type": ["object", "null"]},
+    },
+}
+_GENERATED: Json = {
+    "type": "object",
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "text_output": {"type": "string"},
+    },
+    "required": ["model_name", "model_version"],
+}
+_EVENTS: Json = {"type": "string", "description": "Events with a response each as their data."}
 _ABOUT = "The Open Inference Protocol: see its guide. An error is one sentence, as `error`."
 _BINARY = "application/octet-stream"
+_EVENT_STREAM = "text/event-stream"
 _PINNED = "/versions/{version}"
 
 
@@ -108,12 +130,39 @@ def _of_model(pinned: str) -> dict[str, Operation]:
             ok("The configuration.", {JSON: _CONFIG}),
             503,
         ),
+        f"GET {path}/stats": _operation(
+            f"getModelStatistics{end}",
+            "Count the calls of a service, for those who manage it",
+            ok("The statistics, of each version.", AllStatistics),
+            503,
+        ),
         f"POST {path}/infer": _operation(
             f"infer{end}",
             "Call a service with tensors",
             ok("The outputs.", {JSON: _RESPONSE, _BINARY: BYTES}),
             *(415, 429, 503, 504, 507),
             body={JSON: _REQUEST, _BINARY: BYTES},
+        ),
+        f"POST {path}/infer_stream": _operation(
+            f"inferStream{end}",
+            "Call a streaming service with tensors",
+            ok("A response for each item.", {_EVENT_STREAM: _EVENTS}),
+            *(415, 429, 503, 504, 507),
+            body={JSON: _REQUEST, _BINARY: BYTES},
+        ),
+        f"POST {path}/generate": _operation(
+            f"generate{end}",
+            "Call a service that makes a text of a text",
+            ok("The text, or the members of another result.", {JSON: _GENERATED}),
+            *(415, 429, 503, 504, 507),
+            body={JSON: _GENERATE},
+        ),
+        f"POST {path}/generate_stream": _operation(
+            f"generateStream{end}",
+            "The same, with a response for each item of a stream",
+            ok("A response for each item.", {_EVENT_STREAM: _EVENTS}),
+            *(415, 429, 503, 504, 507),
+            body={JSON: _GENERATE},
         ),
     }
 
@@ -137,6 +186,12 @@ OPERATIONS = {
     ),
     "GET /v2/models": _operation(
         "listModelNames", "List the services as models", ok("Their names.", ModelNames)
+    ),
+    "GET /v2/models/stats": _operation(
+        "listModelStatistics",
+        "Count the calls of all services that you manage",
+        ok("The statistics, of each version.", AllStatistics),
+        503,
     ),
     **_of_model(""),
     **_of_model(_PINNED),

@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RestoreReport:
     """What was restored: when the backup was made, rows by table, and the number of files."""
 
     created: str
@@ -34,7 +34,7 @@ def restore(
     *,
     force: bool,
     progress: Progress,
-) -> Report:
+) -> RestoreReport:
     """Replace the state by a backup.
 
     First the whole backup is checked, then the files are added, then all rows are written in one
@@ -65,7 +65,7 @@ def restore(
         )
     finally:
         database.close()
-    return Report(header.created, counts, count)
+    return RestoreReport(header.created, counts, count)
 
 
 def _check_replaceable(connection: Connection, force: bool) -> None:

@@ -29,7 +29,7 @@ class FilesChanged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BackupReport:
     """What a backup contains.
 
     rows: the number of rows by table.
@@ -42,7 +42,7 @@ class Report:
     damaged: list[str]
 
 
-def save(database: Database, files: Files, target: Path, progress: Progress) -> Report:
+def save(database: Database, files: Files, target: Path, progress: Progress) -> BackupReport:
     """Write one consistent state of the database, and all files, to ``target``.
 
     The database is read in one snapshot, so that servers can write meanwhile. Raises
@@ -65,7 +65,7 @@ def save(database: Database, files: Files, target: Path, progress: Progress) -> 
     )
 
 
-def _save(database: Database, files: Files, target: Path, progress: Progress) -> Report:
+def _save(database: Database, files: Files, target: Path, progress: Progress) -> BackupReport:
     before = set(files.names())
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         schema, counts = database.read(
@@ -87,7 +87,7 @@ def _save(database: Database, files: Files, target: Path, progress: Progress) ->
                     member = f"{archive.TABLES}{name}.jsonl.gz"
                     writer.add(member, file, path.stat().st_size)
             size = _copy_files(writer, files, names, progress)
-            return Report(counts, len(names), size, writer.damaged)
+            return BackupReport(counts, len(names), size, writer.damaged)
 
 
 def _dump(connection: Connection, folder: Path, progress: Progress) -> tuple[str, dict[str, int]]:

@@ -55,7 +55,7 @@ class Pair:
         self.pool.submit(self.reader.post, data)
 
     def receive(self, size: int) -> bytes:
-        """Return so many bytes of what was posted, which may come as any number of messages."""
+        """Return ``count`` bytes of what was posted, from any number of messages."""
         found = b""
         while len(found) < size:
             found += self.peer.recv(WAIT)

@@ -105,7 +105,7 @@ def _received(link: ServerConnection) -> bytes:
 
 
 def ends(link: ServerConnection, count: int) -> dict[int, ToServer]:
-    """Return the answers of so many calls by their ids."""
+    """Return the results of ``count`` calls by their IDs."""
     found: dict[int, ToServer] = {}
     while len(found) < count:
         for message, _ in unpack_to_server(_received(link)):

@@ -1,4 +1,4 @@
-"""What a waiting caller of an event stream is told, and when nothing."""
+"""Events of waiting calls in an event stream, and when none are sent."""
 
 import asyncio
 from types import SimpleNamespace

@@ -69,7 +69,8 @@ def test_without_a_provider_nothing_is_traced() -> None:
 
 @pytest.mark.slow
 def test_the_server_imports_opentelemetry_for_nobody() -> None:
-    code = "import sys, easymlnb_server.wiring as wiring; print(wiring._tracing(), *sys.modules)"
+    code = "import sys; from easymlnb_server.wiring.server import _tracing as built"
+    code += "; print(built(), *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found, *modules = ran.stdout.split()
     assert found == "None" and "opentelemetry" not in modules

@@ -18,7 +18,7 @@ from easymlnb.contract.errors import (
     VersionNotFound,
 )
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.comparisons.calling import Answer, Inputs
+from easymlnb_server.comparisons.calling import Inputs, VersionAnswer
 from easymlnb_server.comparisons.handlers import full
 from easymlnb_server.comparisons.manager import MAX_UNFINISHED, Comparisons
 from easymlnb_server.comparisons.models import AnswerSummary, ComparisonRequest
@@ -50,7 +50,7 @@ class Model:
         self.calls: list[tuple[int, float]] = []
         self.stop_at = 10**9
 
-    async def call(self, service: str, owner: str, version: int, inputs: Inputs) -> Answer:
+    async def call(self, service: str, owner: str, version: int, inputs: Inputs) -> VersionAnswer:
         if len(self.calls) >= self.stop_at:
             raise Draining
         body = inputs.body.data if isinstance(inputs.body, FileBody) else inputs.body
@@ -58,11 +58,13 @@ class Model:
         self.calls.append((version, x))
         await asyncio.sleep(0)
         if x == 5 and version == 4:
-            return Answer(AnswerSummary(status=500, code="call_failed", message="It failed."))
+            return VersionAnswer(
+                AnswerSummary(status=500, code="call_failed", message="It failed.")
+            )
         value = {"y": 2 * x + (version == 4 and x == 2), "label": "cat" if x < 3 else "dog"}
         if version == 4 and x == 3:
             value["label"] = "cat"
-        return Answer(AnswerSummary(status=200, seconds=0.1 * version), value)
+        return VersionAnswer(AnswerSummary(status=200, seconds=0.1 * version), value)
 
 
 class World:
@@ -143,6 +145,28 @@ async def test_a_restart_continues_where_the_server_ended(world: World) -> None:
     assert {x for _, x in world.model.calls} == {4.0, 5.0}
 
 
+def record(world: World, call: StoredCall, number: int) -> None:
+    """Store a call that was flagged."""
+    file = world.store.files.put(call.encode())
+    row = RecordRow(
+        id=call.id, service="f", version="3", kind="flagged", request_id="r", caller="user ann",
+        reason="why", source="server", preview="x=2", status=200, code="", seconds=0.1, size=5,
+        file=file, time=float(number), expires=None,
+    )  # fmt: skip
+    world.store.recordings.add([row])
+
+
+async def test_a_hundred_recorded_calls_give_what_they_gave(world: World) -> None:
+    for number in range(100):
+        body = b'{"x": %d}' % (10 + number)
+        stored = StoredCall(id=f"{number:032d}", input=body, input_type="application/json")
+        record(world, stored, number)
+    row = await world.create(on="flagged")
+    found = await world.run(row.id)
+    assert (found.state, found.summary.outcomes) == ("succeeded", {"equal": 100})
+    assert len(world.model.calls) == 200
+
+
 async def test_recorded_calls_run_again_with_their_files(world: World) -> None:
     call = StoredCall(
         id="r" * 32, input=b'{"x": 2}', input_type="application/json", uploads=(("id", b"file"),)
@@ -151,16 +175,7 @@ async def test_recorded_calls_run_again_with_their_files(world: World) -> None:
         id="s" * 32, input=b'{"x": 1}', input_type="application/json", removed=("key",)
     )
     for number, one in enumerate((call, secret)):
-        world.store.recordings.add(
-            [
-                RecordRow(
-                    id=one.id, service="f", version="3", kind="flagged", request_id="r",
-                    caller="user ann", reason="why", source="server", preview="x=2", status=200,
-                    code="", seconds=0.1, size=5, file=world.store.files.put(one.encode()),
-                    time=float(number), expires=None,
-                )
-            ]
-        )  # fmt: skip
+        record(world, one, number)
     row = await world.create(on="flagged")
     found = await world.run(row.id)
     assert [item.outcome for item in found.items] == ["skipped", "different"]

@@ -42,7 +42,7 @@ async def test_workers_that_wait_are_not_waited_for() -> None:
     outer = pending("a")
     with pytest.raises(CallCycle):
         extend(outer, here, "other", (link(), here))
-    # A live notebook runs many calls beside one another.
+    # A live notebook runs many calls concurrently.
     assert extend(outer, live, "other", (live,)) == (("a", live),)
 
 

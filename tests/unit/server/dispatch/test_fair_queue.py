@@ -1,4 +1,4 @@
-"""Whose turn it is: services in turns, interactive calls first, and nobody for ever last."""
+"""The fair queue: services take turns, interactive calls go first, and no call starves."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Places on workers: prefetched and recalled calls, coroutines beside, bounds of a service."""
+"""Slots of workers: prefetched and recalled calls, coroutines, limits of a service."""
 
 import asyncio
 import random
@@ -134,7 +134,7 @@ async def test_cancelled_call_that_was_never_begun_does_not_end_its_worker(
     await asyncio.sleep(0.1)
     assert told == []  # the one before it may take its time
     link.answer(running.call.id)
-    await until(lambda: told)  # but this one was told to stop
+    await until(lambda: told)  # but this one has to stop
 
 
 async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:

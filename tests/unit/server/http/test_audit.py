@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from easymlnb_server import maintenance
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
 from easymlnb_server.identity.api_keys import keys
+from easymlnb_server.maintenance import __main__ as maintenance
 from easymlnb_server.model_registry.handlers import AliasHandler, ModelHandler
 from easymlnb_server.model_templates.handlers import TemplateModelsHandler
 from easymlnb_server.publishing import promotions
@@ -55,8 +55,8 @@ EXCEPTIONS = {
     "RetryDeliveryHandler.post": "the delivery is in the list of deliveries",
     "FlagHandler.post": "a caller keeps their own call; the record says who and why",
     "LeaveHandler.post": "a page closes",
-    "NodeKernelsHandler.post": "the shared service starts workers by itself",
-    "NodeKernelHandler.delete": "the shared service stops workers by itself",
+    "NodeKernelsHandler.post": "the shared service starts workers automatically",
+    "NodeKernelHandler.delete": "the shared service stops workers automatically",
 }
 """Handlers whose changes are not in the audit log, and why."""
 

@@ -1,4 +1,4 @@
-"""Whose a token is at once: only what known identity providers know just now, and no one else's."""
+"""Owners of tokens on the fast path: only tokens that the identity provider knows now."""
 
 import hashlib
 from collections.abc import Iterator

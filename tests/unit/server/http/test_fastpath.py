@@ -240,7 +240,7 @@ async def test_a_caller_who_leaves_cancels() -> None:
 
 
 class Broken:
-    """A way that takes no answer any more."""
+    """A connection that no longer accepts responses."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

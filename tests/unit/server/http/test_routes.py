@@ -83,6 +83,7 @@ ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
 NO_ROWS = {"json": {"dataframe_records": []}}
 LIST_TOOLS = {"json": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 NO_INPUTS = {"json": {"inputs": []}}
+NO_ARGUMENTS: dict[str, Any] = {"json": {}}
 MODEL_CALLERS = (NOBODY, WRONG, USER, HOLDER)
 """Callers of a public service by another protocol, which takes no pass of a page."""
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -149,6 +150,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
         "DELETE": Probe((PASS,), harms=True),
     },
     "calls/REQUEST": {"DELETE": Probe((*PASSES, *KEYS), 404)},
+    "calls/REQUEST/job": {"POST": Probe((*PASSES, USER), 404)},
     "bundles/BUNDLE": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
     "bundles/BUNDLE/notebook": {"GET": Probe(LOGIN, 404)},
     **{at.format(at="apps/NAME"): found for at, found in OF_PLACES.items()},
@@ -223,7 +225,11 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/events": {"POST": Probe(LOGIN, 400)},
     "node": {"GET": Probe(LOGIN)},
     "node/kernels": {"POST": Probe(LOGIN, 400)},
-    "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "node/kernels/KERNEL": {
+        "GET": Probe(LOGIN, 404),
+        "PATCH": Probe(LOGIN, 404),
+        "DELETE": Probe(LOGIN, 404),
+    },
     "node/kernels/KERNEL/channels": {"GET": Probe(LOGIN, 404)},
     "services/NAME/traffic": {"GET": Probe(LOGIN), "PUT": Probe(LOGIN, 400)},
     "services/NAME/rollback": {"POST": Probe(LOGIN, 409)},
@@ -245,14 +251,23 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "v2/health/live": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/health/ready": {"GET": Probe((NOBODY, WRONG, *KEYS))},
     "v2/models": {"GET": Probe(KEYS)},
+    "v2/models/stats": {"GET": Probe(LOGIN)},
     "v2/models/NAME": {"GET": Probe(MODEL_CALLERS)},
     "v2/models/NAME/ready": {"GET": Probe(MODEL_CALLERS)},
     "v2/models/NAME/config": {"GET": Probe(MODEL_CALLERS)},
+    "v2/models/NAME/stats": {"GET": Probe(LOGIN)},
     "v2/models/NAME/infer": {"POST": Probe(MODEL_CALLERS, send=NO_INPUTS)},
+    "v2/models/NAME/infer_stream": {"POST": Probe(MODEL_CALLERS, send=NO_INPUTS)},
+    "v2/models/NAME/generate": {"POST": Probe(MODEL_CALLERS, send=NO_ARGUMENTS)},
+    "v2/models/NAME/generate_stream": {"POST": Probe(MODEL_CALLERS, send=NO_ARGUMENTS)},
     "v2/models/NAME/versions/VERSION": {"GET": Probe(READERS)},
     "v2/models/NAME/versions/VERSION/ready": {"GET": Probe(READERS)},
     "v2/models/NAME/versions/VERSION/config": {"GET": Probe(READERS)},
+    "v2/models/NAME/versions/VERSION/stats": {"GET": Probe(LOGIN)},
     "v2/models/NAME/versions/VERSION/infer": {"POST": Probe(READERS, send=NO_INPUTS)},
+    "v2/models/NAME/versions/VERSION/infer_stream": {"POST": Probe(READERS, send=NO_INPUTS)},
+    "v2/models/NAME/versions/VERSION/generate": {"POST": Probe(READERS, send=NO_ARGUMENTS)},
+    "v2/models/NAME/versions/VERSION/generate_stream": {"POST": Probe(READERS, send=NO_ARGUMENTS)},
     "v2/repository/index": {"POST": Probe(KEYS)},
     "v2/repository/models/NAME/load": {"POST": Probe(LOGIN, harms=True)},
     "v2/repository/models/NAME/unload": {"POST": Probe(LOGIN, harms=True)},
@@ -451,6 +466,31 @@ def test_callers_get_what_is_theirs(
                 # Where the key is in the address, a wrong one is refused first.
                 assert answer.status_code in (401 if route.startswith("k/") else 403, 405), context
             assert caller == USER or "unfinished cell" not in answer.text, context
+
+
+def spellings(path: str) -> list[str]:
+    """Return other ways to write a path, which may lead to the same route or to none."""
+    head, name, tail = path.partition("walked")
+    encoded = f"{head}%77alked{tail}"
+    return [f"{path}/", f"/{path}", f"./{path}", encoded, f"{encoded}/", path.replace("/", "//", 1),
+            path.upper(), f"{path}%00", f"{path};x=1", f"{head}neighbour/../{name}{tail}",
+            f"{head}neighbour%2F..%2F{name}{tail}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("route", [route for route in EXPECTED if "NAME" in route])
+def test_other_spellings_of_a_path_are_no_way_in(
+    callers: dict[str, httpx.Client], route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked"})
+    client = callers[FOREIGN]
+    for spelling in spellings(path):
+        for method, probe in EXPECTED[route].items():
+            if FOREIGN in probe.callers:
+                continue
+            # As it is: a client would write the path in its own way.
+            url = httpx.URL(client.base_url, raw_path=f"/easymlnb/{spelling}".encode())
+            answer = client.request(method, url, **probe.send)
+            assert answer.status_code in (*REFUSED, 400), (method, spelling)
 
 
 @pytest.mark.parametrize("route", [route for route in EXPECTED if route not in (".*", "link")])

@@ -136,8 +136,8 @@ def test_what_was_good_when_an_outage_began_is_good_for_as_long_again(clock: lis
         clock[0] += 9
         assert await names.get("a") == "1"
         with pytest.raises(NotReady):
-            await tokens.get("old")  # by which the outage shows; it was not good any more
-        # However it was asked for, all of it is good until 30 s after that.
+            await tokens.get("old")  # reveals the outage; this entry had expired
+        # All entries are valid until 30 s after that.
         clock[0] += 29
         count = len(asked.asked)
         assert [await tokens.get("a"), await names.get("a")] == ["1", "1"]

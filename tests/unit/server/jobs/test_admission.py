@@ -17,6 +17,7 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.jobs.admission import JobAdmission, options_of, submitter
 from easymlnb_server.jobs.models import Job, JobInput, new_id
 from easymlnb_server.jobs.repository import JobRepository
+from easymlnb_server.jobs.rules import cancel
 
 
 class World:
@@ -78,6 +79,29 @@ async def test_a_running_call_becomes_a_job_within_the_limits(repository: JobRep
         assert not has_room
     async with world.admission.room(repository, job, world.person) as has_room:
         assert has_room
+
+
+async def test_calls_without_room_do_not_poll_the_database(
+    repository: JobRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(repository, Limits(concurrent=1))
+    first, job = repository.add(world.job(world.holder)), world.job(world.holder)
+    world.quotas.admit(job.service, world.holder, job.owner, 10)
+    counted, unfinished = [], repository.unfinished
+
+    def count(*place: str) -> dict[str, int]:
+        counted.append(place)
+        return unfinished(*place)
+
+    monkeypatch.setattr(repository, "unfinished", count)
+    for _ in range(5):
+        async with world.admission.room(repository, job, world.holder) as has_room:
+            assert not has_room
+    assert len(counted) == 1
+    assert repository.change(first.id, lambda held: cancel(held, 1.0)).state.ended
+    async with world.admission.room(repository, job, world.holder) as has_room:
+        assert has_room
+    assert len(counted) == 2
 
 
 async def test_a_repeated_submission_counts_once(repository: JobRepository) -> None:

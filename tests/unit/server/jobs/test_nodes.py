@@ -1,4 +1,4 @@
-"""Jobs on nodes that end: told in time, resumed from a checkpoint, and never twice at once."""
+"""Jobs on nodes that end: warned in time, resumed from a checkpoint, never twice at once."""
 
 import asyncio
 import io
@@ -254,6 +254,8 @@ async def test_a_node_that_is_gone_costs_nothing_once_there_is_a_checkpoint(worl
     world.kernels.made[3].taken = True
     world.kernels.made[3].die()  # without any checkpoint
     await until(lambda: world.job(other).state is State.FAILED)
+    error = world.job(other).error
+    assert error is not None and "ended before the job had saved a checkpoint" in error["message"]
 
 
 @in_world

@@ -24,7 +24,7 @@ from easymlnb_server.jobs.submission import (
     Submission,
     kept_seconds,
 )
-from easymlnb_server.workers.starter import required_gpus
+from easymlnb_server.workers.selection import required_gpus
 
 
 def test_lanes_are_checked() -> None:
@@ -74,9 +74,11 @@ def test_output_that_comes_again_is_stored_once(tmp_path: Path) -> None:
     assert logs.append("j", 1, 99, b"gap") == b""
     assert logs.read("j", 1) == b"one\ntwo\n"
     logs.append("j", 2, 0, b"again\n")
-    assert logs.read("j", 2) == b"--- attempt 1 ---\none\ntwo\n--- attempt 2 ---\nagain\n"
+    both = b"one\ntwo\n\n--- attempt 2 ---\nagain\n"
+    assert logs.read("j", 2) == both and logs.end("j", 2) == len(both)
+    assert logs.end("j", 1) == len(b"one\ntwo\n")
     logs.remove("j", 2)
-    assert logs.read("j", 2) == b"--- attempt 1 ---\n--- attempt 2 ---\n"
+    assert logs.read("j", 2) == b"\n--- attempt 2 ---\n"
 
 
 def test_progress_survives_its_process(tmp_path: Path) -> None:

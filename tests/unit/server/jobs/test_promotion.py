@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.errors import EasyMLNBError, VersionNotFound
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, LaneFull, VersionNotFound
 from easymlnb.contract.spec import Batch
 from easymlnb.contract.training import Training
 from easymlnb.contract.worker_protocol import Result
+from easymlnb_server.calls.models import Entry
 from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.identity.access import Caller
@@ -101,6 +102,59 @@ async def test_a_call_that_can_be_no_job_is_stopped() -> None:
     jobs = FakeJobs(VersionNotFound("1"))
     found = await wait(jobs, 0.001, asyncio.get_running_loop().create_future())
     assert found.code == "version_not_found"
+
+
+def moving(handle: Any = True, **request: Any) -> tuple[Any, list[CallResult]]:
+    answers: list[CallResult] = []
+    fields = {"live": False, "operation": "", "entry": Entry.HTTP, "body": b"{}"} | request
+    call = SimpleNamespace(
+        target=SimpleNamespace(spec=spec()), request=SimpleNamespace(**fields), handle=handle,
+        answer=answers.append,
+    )  # fmt: skip
+    return call, answers
+
+
+async def test_a_call_that_is_handed_over_ends_for_its_caller() -> None:
+    call, answers = moving()
+    job = make_job()
+    jobs: Any = FakeJobs(job, None, VersionNotFound("1"), VersionNotFound("1"))
+    assert await promotion.hand_over(jobs, call, order()) is job
+    (answer,) = answers
+    assert answer.error is not None and job.id in answer.error.message
+    call, answers = moving()
+    with pytest.raises(LaneFull):
+        await promotion.hand_over(jobs, call, order())
+    with pytest.raises(VersionNotFound):
+        await promotion.hand_over(jobs, call, order())
+    assert not answers  # it continues as it was
+    call, answers = moving(None)  # it was detached, and could not be stored
+    with pytest.raises(VersionNotFound):
+        await promotion.hand_over(jobs, call, order())
+    assert [one.error.code for one in answers if one.error] == ["version_not_found"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "request_fields", "lane", "why"),
+    [
+        ({"batch": Batch()}, {}, "jobs", "shares its worker"),
+        ({"stream": True}, {}, "jobs", "shares its worker"),
+        ({"training": Training(model="m")}, {}, "jobs", "trainings begin as jobs"),
+        ({}, {"live": True}, "jobs", "only calls of published services"),
+        ({}, {"entry": Entry.MCP}, "jobs", "only calls of published services"),
+        ({}, {"body": FileBody(b"", object())}, "jobs", "its body is too large"),  # type: ignore[arg-type]
+        ({}, {}, "far", "have kernels of their own"),
+    ],
+)
+async def test_which_running_calls_become_no_job(
+    fields: dict[str, Any], request_fields: dict[str, Any], lane: str, why: str
+) -> None:
+    jobs: Any = FakeJobs()
+    jobs.lane = lane
+    call, answers = moving(**request_fields)
+    call.target.spec = spec(**fields)
+    with pytest.raises(BadRequest, match=why):
+        await promotion.hand_over(jobs, call, order())
+    assert not answers
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, Select, text
 
-from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound
+from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound, VersionInUse
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import Job, Metric, State, StoredFile, new_id
 from easymlnb_server.jobs.repository import JobRepository
-from easymlnb_server.jobs.rows import claimable
+from easymlnb_server.jobs.rows import claimable, unfinished_versions
 from easymlnb_server.store.store import Store
+from support.fakes import spec
 
 from .test_rules import BOOM, make_job
 
@@ -47,6 +48,24 @@ def test_owners_take_turns_and_batches_come_last(repository: JobRepository) -> N
     assert claim(repository)[0].owner == "ann"
     add(repository, 1, owner="eve")
     assert "eve" in [claim(repository)[0].owner for _ in range(2)]
+
+
+def test_versions_of_unfinished_jobs_are_not_deleted(
+    repository: JobRepository, store: Store
+) -> None:
+    for number in (1, 2, 3):
+        store.bundles.add(f"b{number}", owner="ann", manifest={}, file="f" * 64)
+        store.services.publish(f"b{number}", [spec()], owner="ann", stage=number > 1)
+    store.traffic.referrers.append(unfinished_versions)
+    add(repository, 1, version="1")
+    first, second = add(repository, 2, version="2")
+    with pytest.raises(VersionInUse, match="2 unfinished jobs"):
+        store.traffic.delete_version("f", 2)
+    repository.change(first.id, lambda held: rules.cancel(held, 1.0))
+    assert store.traffic.prune(1) == []
+    repository.change(second.id, lambda held: rules.cancel(held, 1.0))
+    (left,) = store.traffic.prune(1)
+    assert left.numbers == {1, 3}
 
 
 def test_claims_never_share_a_job(repository: JobRepository) -> None:

@@ -78,7 +78,7 @@ async def test_silent_kernel_with_a_call_is_waited_for() -> None:
         error = (await pending.answered).error
         assert error is not None
         assert error.code == "deadline_exceeded"
-        # Once its call is given up too, nothing speaks for it any more.
+        # Once its call is given up too, nothing shows that it is alive.
         await until(lambda: not table.all())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from easymlnb_server.store.models import Models
+from easymlnb_server.store.models import ModelRows
 from easymlnb_server.store.store import Store
 from support.postgres import Postgres, running
 
@@ -28,5 +28,5 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def models(store: Store) -> Models:
+def models(store: Store) -> ModelRows:
     return store.models

@@ -17,7 +17,7 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.store import model_rows
 from easymlnb_server.store.model_records import MetricPoint, ModelFile, ModelRow, NewVersion
-from easymlnb_server.store.models import Models
+from easymlnb_server.store.models import ModelRows
 from easymlnb_server.store.store import Store
 
 
@@ -27,11 +27,11 @@ def new(key: str, **values: Any) -> NewVersion:
     return NewVersion(key=key, files=files, **(given | values))
 
 
-def add(models: Models, key: str, name: str = "forest", **values: Any) -> int:
+def add(models: ModelRows, key: str, name: str = "forest", **values: Any) -> int:
     return models.add_version(name, "ann", new(key, **values))
 
 
-def test_versions_are_numbered_and_never_reuse_a_number(models: Models) -> None:
+def test_versions_are_numbered_and_never_reuse_a_number(models: ModelRows) -> None:
     points = (MetricPoint("loss", 1, 0.5, 1.0), MetricPoint("loss", 2, 0.25, 2.0))
     assert add(models, "a", metrics={"mae": 1.5}, params={"trees": 9}, curves=points) == 1
     assert add(models, "b") == 2
@@ -63,7 +63,7 @@ def test_jobs_add_versions_at_the_same_time(store: Store) -> None:
     assert store.models.of_job("3")[0][0] == "net"
 
 
-def test_an_alias_moves_only_from_the_expected_version(models: Models) -> None:
+def test_an_alias_moves_only_from_the_expected_version(models: ModelRows) -> None:
     add(models, "a"), add(models, "b")
     models.set_alias("forest", "production", 1, "ann", None)
     assert models.version("forest", "production").number == 1
@@ -122,7 +122,7 @@ def test_files_of_versions_are_kept(store: Store) -> None:
     assert store.files.names() == [kept]
 
 
-def test_names_quota_and_changes(models: Models) -> None:
+def test_names_quota_and_changes(models: ModelRows) -> None:
     models.create(ModelRow(name="forest", owner="ann", title="Forest"))
     with pytest.raises(NameTaken):
         models.create(ModelRow(name="forest", owner="ann"))
@@ -144,7 +144,7 @@ def test_models_follow_their_owner(store: Store) -> None:
     assert (found.model.owner, found.aliases, found.numbers) == ("bob", {"production": 1}, (1,))
     with pytest.raises(ModelNotFound):
         store.models.get("ann/forest")
-    # The name may be used again by somebody else; numbers go on.
+    # Another user may take the name; version numbers continue.
     assert add(store.models, "b", "ann/forest") == 2
     store.people.remove("bob")
     with pytest.raises(ModelNotFound):

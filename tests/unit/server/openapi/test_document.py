@@ -111,6 +111,26 @@ def test_every_reference_points_at_something():
         resolve(found, pointer)
 
 
+def test_generators_of_clients_can_read_the_schemas():
+    found = whole(ROLL, SEGMENT, COUNT)
+    schemas = found["components"]["schemas"]
+    assert {"JobsFileShown", "ModelRegistryFileShown"} <= schemas.keys()
+    titles = [one["title"] for one in schemas.values() if "title" in one]
+    assert len(titles) == len(set(titles))
+    left = [found]
+    while left:
+        node = left.pop()
+        left += node if isinstance(node, list) else node.values() if isinstance(node, dict) else ()
+        if isinstance(node, dict) and "array" in (node.get("type"), *_kinds(node)):
+            assert {"items", "prefixItems"} & node.keys(), node
+            assert node.get("items") is not False, node
+
+
+def _kinds(node: dict[str, Any]) -> list[str]:
+    kinds = node.get("type")
+    return kinds if isinstance(kinds, list) else []
+
+
 def test_definitions_become_components_and_data_stays_as_it_is():
     schemas = whole(ROLL, COUNT)["components"]["schemas"]
     given = schemas["roll.Input"]

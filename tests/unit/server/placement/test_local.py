@@ -110,7 +110,7 @@ async def test_what_a_killed_server_left_half_started_is_ended(place: Place) -> 
     await started.client.execute(CHILD, reply=True, timeout=60)
     assert len(place.processes()) == 2
     assert place.next().orphaned_workers() == []
-    # They are children of this test, not of a dead server: somebody has to take note of the end.
+    # They are children of this test, not of a dead server, so the test has to reap them.
     await kernel.stop()
     assert place.clean()
 

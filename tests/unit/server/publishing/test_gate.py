@@ -22,7 +22,7 @@ IMPORT = "from easymlnb import service"
 
 
 class Reports:
-    """Stands in for the table."""
+    """Fake of the table."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
@@ -123,7 +123,7 @@ async def test_tools_and_their_files_end_with_the_process(
         assert folder.name.startswith("easymlnb-gate-")
         assert await asyncio.to_thread(folder.is_dir)
         checking.cancel()
-        # It ends when no process can write any more.
+        # It ends when no process has it open for writing.
         assert await asyncio.to_thread(file.read) == ""
     with pytest.raises(asyncio.CancelledError):
         await checking

@@ -37,7 +37,7 @@ def book(*cells: Any) -> Any:
 
 
 def shown(*cells: Any) -> list[Any]:
-    """Return what stands on the page, without the form at the end."""
+    """Return the content of the page, without the form at the end."""
     made = page(book(*cells))
     assert made is not None
     assert made["column"][-1] == FORM

@@ -148,20 +148,23 @@ async def test_an_overlapping_tick_is_skipped_or_waits(world: World) -> None:
     assert (found.runs, found.skipped, found.reason) == (2, 2, "")
 
 
-async def test_two_processes_that_are_killed_make_one_job_for_each_tick(world: World) -> None:
+@pytest.mark.parametrize("ticks", [40, pytest.param(500, marks=pytest.mark.nightly)])
+async def test_two_processes_that_are_killed_make_one_job_for_each_tick(
+    world: World, ticks: int
+) -> None:
     """Neither a process at the same time nor a kill after the commit makes another job."""
     schedule = await world.create(overlap=Overlap.QUEUE)
     other = world.new_process(world.store)
     chance = random.Random(3)
-    for _ in range(40):
+    for _ in range(ticks):
         world.now += 3600
         world.jobs.kill = chance.random() < 0.3
         await asyncio.gather(world.schedules.tick(), other.tick())
         world.jobs.kill = False
         await other.tick()
     keys = [job.key for job in world.made()]
-    assert len(keys) == len(set(keys)) == 40
-    assert (await world.current(schedule)).runs == 40
+    assert len(keys) == len(set(keys)) == ticks
+    assert (await world.current(schedule)).runs == ticks
 
 
 async def test_why_a_tick_makes_no_job(world: World) -> None:

@@ -105,7 +105,7 @@ def test_notifications_name_new_objects() -> None:
     by_sns = json.dumps({"Message": json.dumps({"Records": records})})
     assert objects_of(by_sns)["lab"] == [found]
     assert objects_of('{"Event": "s3:TestEvent"}') == {}
-    with pytest.raises(BadRequest, match="no notification"):
+    with pytest.raises(BadRequest, match="not an S3 notification"):
         objects_of('{"Records": [{"s3": 1}]}')
 
 

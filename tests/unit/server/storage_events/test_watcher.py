@@ -41,7 +41,7 @@ TABLE = {"type": "string", "x-easymlnb": {"accept": ["text/csv"]}}
 
 
 class FakeJobs:
-    """Stores jobs, and runs them when told."""
+    """Stores jobs, and runs them on request."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

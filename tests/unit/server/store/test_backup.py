@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from easymlnb.contract.errors import StorageUnusable
-from easymlnb_server import maintenance
+from easymlnb_server.maintenance import __main__ as maintenance
 from easymlnb_server.store import migrate
 from easymlnb_server.store.backup import archive, restore, rows
 from easymlnb_server.store.backup.save import save

@@ -15,8 +15,8 @@ from easymlnb_server.store import State, Store
 
 pytestmark = pytest.mark.slow
 
-# Publishes one bundle after another and tells each step once it is acknowledged. When told to, it
-# is killed at the n-th passage of a point: before or after a commit, or in the middle of a file.
+# Publishes one bundle after another and prints each step once it is acknowledged. It can be killed
+# at the n-th passage of a point: before or after a commit, or in the middle of a file.
 PUBLISHER = """
 import os, signal, sys
 from pathlib import Path

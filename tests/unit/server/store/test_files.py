@@ -119,7 +119,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    # The one place where a patch stands for a device: no full disk can be had everywhere.
+    # The only patched device: a full disk is not available everywhere.
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageFull):
         files.put(b"one")

@@ -1,6 +1,5 @@
 """What ``easymlnb gc`` must not remove."""
 
-from easymlnb_server import needed_files
 from easymlnb_server.batches.models import Block, Progress
 from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.jobs import rules
@@ -9,6 +8,7 @@ from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.schedules.models import Schedule
 from easymlnb_server.schedules.repository import ScheduleRepository
 from easymlnb_server.store.store import Store
+from easymlnb_server.wiring import needed_files
 
 from ..jobs.test_rules import make_job
 

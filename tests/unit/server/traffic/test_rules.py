@@ -33,6 +33,7 @@ def test_weights_aliases_and_shadow_are_set_and_the_rest_stays() -> None:
     ("body", "message"),
     [
         ({"weights": {"3": -1, "4": 101}}, "from 0 to 100"),
+        ({"weights": {"3": 100.0001}}, "is 100.0001"),
         ({"weights": {"3": 50}}, "add up to 50"),
         ({"weights": {}}, "add up to 0"),
         ({"weights": {"3": 50, "production": 50}}, "two weights"),

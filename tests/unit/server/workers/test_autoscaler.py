@@ -129,7 +129,7 @@ class Service:
     owed: float = 0.0
 
     def run(self, seconds: float, rate: Callable[[float], float]) -> "Service":
-        """Let time pass in small steps, with so many calls a second; then give the answer."""
+        """Advance the clock in small steps at a given rate of calls; return the decision."""
         scaler = Autoscaler(self.limits)
         step = 0.05
         while self.now < seconds:
@@ -203,7 +203,7 @@ def test_ramp_is_followed_up_and_down() -> None:
 
 def test_flapping_traffic_does_not_flap_the_workers() -> None:
     service = Service(WIDE).run(1200, lambda now: 20 if now % 20 < 10 else 0)
-    # Without the delay down each of the sixty pauses would end workers, to be started anew.
+    # Without the delay, each of the sixty pauses would end workers that are needed again.
     assert service.changes() < 60
     assert min(service.between(60, 1200)) >= 4
 

@@ -259,7 +259,7 @@ async def test_example_that_never_ends(world: World) -> None:
 
 @pytest.mark.parametrize("turns", range(0, 40, 3))
 async def test_stop_in_the_middle_of_anything_leaves_nothing(tmp_path: Path, turns: int) -> None:
-    """Starts, deaths and kills, broken off after so many turns of the event loop."""
+    """Starts, deaths and kills, interrupted after a number of iterations of the event loop."""
     world = World(tmp_path)
     world.keep(2)
     if turns % 2:

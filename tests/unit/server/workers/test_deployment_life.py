@@ -270,7 +270,7 @@ async def test_worker_of_a_former_server_serves_on(world: World) -> None:
     await past.dial()
     assert (await answered(world, pending)).error is None
     assert world.placement.kernels == [past.kernel]
-    # It is told how to come back to the next server too, and that is on record before.
+    # It also gets the grant for the next server, which is stored before.
     (back,) = [said for said in past.kernel.link.sent if isinstance(said, ReconnectGrant)]
     assert past.kernel.notes == [(world.bundle.id, secret_hash(back.secret))]
 

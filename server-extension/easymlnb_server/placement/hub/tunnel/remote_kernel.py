@@ -58,7 +58,7 @@ class RemoteKernel:
         self.exit_code: int | None = None
         self.ended = asyncio.Event()
         self._nodes = nodes
-        self._lost_after = lost_after
+        self.lost_after = lost_after
         self._kernel = ""
         self._closed = False
         self._channel = ReliableChannel()
@@ -171,7 +171,7 @@ class RemoteKernel:
             except (OSError, EasyMLNBError, WebSocketException) as error:
                 if _is_unknown(error) or await self._nodes.is_gone(self.address):
                     self._end(LOST)
-            if loop.time() - connected_at > self._lost_after:
+            if loop.time() - connected_at > self.lost_after:
                 self._end(LOST)
             await asyncio.sleep(pause)
             pause = min(MAX_PAUSE, pause * 2)

@@ -1,20 +1,28 @@
 """The calls of the protocol over gRPC, each with the checks of a request by HTTP."""
 
 import asyncio
+import contextlib
 import logging
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import grpc
 import grpc.aio
 import msgspec
-from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPServerRequest
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPServerRequest,
+    RequestStartLine,
+)
 from tornado.web import Application
 
 from easymlnb.contract.errors import (
+    BadRequest,
     CallCancelled,
     EasyMLNBError,
     Forbidden,
@@ -22,28 +30,34 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     TooLarge,
 )
-from easymlnb.contract.worker_protocol import LARGE, Item, Progress
-from easymlnb_server.calls.invoker import Invocation
-from easymlnb_server.calls.models import Entry
+from easymlnb.contract.worker_protocol import LARGE
+from easymlnb_server.calls import options
+from easymlnb_server.calls.handlers import VERSION
+from easymlnb_server.calls.invoker import settle
+from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, Entry
 from easymlnb_server.context import ServerContext
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
-from easymlnb_server.http.base import REQUEST_ID, EasyHandler
-from easymlnb_server.http.fastpath.credentials import KnownCaller
+from easymlnb_server.http.base import NO_KEYS, REQUEST_ID, EasyHandler
 from easymlnb_server.http.fastpath.eligibility import Eligibility
+from easymlnb_server.identity.access import Caller
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.protocols.oip import models
+from easymlnb_server.protocols.oip.framing import Inference
 from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods
-from easymlnb_server.services.models import Target
+from easymlnb_server.protocols.oip.rpc.results import Items, to_message
 from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of
-from easymlnb_server.uploads.spool import SpooledFile
 
-OPEN = frozenset((f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"))
+OPEN = frozenset(("ServerLive", "ServerReady"))
 """Calls without a login, as probes have none."""
+
+STREAMS = "ModelStreamInfer"
+
+log = logging.getLogger("easymlnb.requests")
 
 HEADERS = frozenset(
     (
@@ -52,10 +66,6 @@ HEADERS = frozenset(
     )
 )
 """Metadata that means the same as a header of a request."""
-
-log = logging.getLogger("easymlnb.requests")
-
-Call = Callable[[Any, Any], Any]
 
 
 class _Connection(HTTPConnection):
@@ -69,81 +79,131 @@ class _Connection(HTTPConnection):
         """Do nothing: gRPC cancels the call's task."""
 
 
-class RpcHandler(OipHandler):
-    """Who sends a call, and the calls of services that it makes; it never writes a response."""
+class _LoginHandler(OipHandler):
+    """Identifies who sends a call, as every handler does; it never writes a response."""
 
     key_scopes: ClassVar = {"POST": MODELS}
-    known: KnownCaller | None
-    _ran: Invocation
-
-    @classmethod
-    async def login(
-        cls, application: Application, eligibility: Eligibility, metadata: Any
-    ) -> "RpcHandler":
-        """Return the sender of a call; raises ``NotLoggedIn``, ..."""
-        headers = {"host": "localhost"}
-        for name, value in metadata or ():
-            if name in HEADERS and isinstance(value, str):
-                headers[name] = value
-        request = HTTPServerRequest(
-            method="POST", uri="/", headers=HTTPHeaders(headers), connection=_Connection()
-        )
-        handler = cls(application, request)
-        handler.path_args, handler.path_kwargs = [], {}
-        handler.known = eligibility.find_caller(headers)
-        if handler.known is None:
-            await EasyHandler.prepare(handler)
-        else:
-            given = headers.get("x-request-id", "")
-            handler.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
-            handler.caller = handler.known.caller
-        return handler
-
-    @property
-    def _owner(self) -> str:
-        return self.known.owner if self.known is not None else owner_of(self)
 
     def on_anonymous(self) -> None:
         raise NotLoggedIn
 
-    async def infer(self, request: Any, left: float | None, stream: "_Items | None" = None) -> Any:
+
+class Login:
+    """Finds out who sends a call, from its metadata."""
+
+    def __init__(self, application: Application, state: ServerContext) -> None:
+        self._application = application
+        self._state = state
+        self._eligibility = Eligibility(state, application.settings)
+
+    def find(self, metadata: Any) -> "Sender | None":
+        """Return the sender, if that is known without a request to the Hub."""
+        headers = _headers(metadata)
+        known = None
+        with contextlib.suppress(EasyMLNBError):
+            known = self._eligibility.find_caller(headers)
+        if known is None:
+            return None
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+        return Sender(self._state, known.caller, known.owner, request_id, headers)
+
+    async def identify(self, metadata: Any) -> "Sender":
+        """Return the sender; raises ``NotLoggedIn``, ..."""
+        headers = _headers(metadata)
+        request = HTTPServerRequest(
+            start_line=RequestStartLine("POST", "/", "HTTP/1.1"),
+            headers=HTTPHeaders(headers),
+            connection=_Connection(),
+        )
+        handler = _LoginHandler(self._application, request)
+        handler.path_args, handler.path_kwargs = [], {}
+        await EasyHandler.prepare(handler)
+        if handler.caller is None:
+            raise NotLoggedIn
+        return Sender(self._state, handler.caller, owner_of(handler), handler.request_id, headers)
+
+
+def _headers(metadata: Any) -> dict[str, str]:
+    headers = {"host": "localhost"}
+    for name, value in metadata or ():
+        if name in HEADERS and isinstance(value, str):
+            headers[name] = value
+    return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends calls. ``owner`` is the key of their owner; ``headers`` have lower-case names."""
+
+    state: ServerContext
+    caller: Caller
+    owner: str
+    request_id: str
+    headers: Mapping[str, str]
+
+    async def record(self, action: str, target: str) -> None:
+        """Record an event of the sender in the audit log."""
+        await self.state.audit.record(
+            action, target, caller=self.caller, request_id=self.request_id
+        )
+
+    async def infer(self, request: Any, left: float | None, items: Items | None = None) -> Any:
         """Return the response to a request.
 
-        ``left`` are the seconds until the caller's deadline. With ``stream``, items of a streaming
+        ``left`` are the seconds until the caller's deadline. With ``items``, those of a streaming
         service go there, and the response is ``None``.
         """
-        name, version = request.model_name, request.model_version
+        received = time.monotonic()
         body, inference = translation.to_body(request)
-        await self._admit(name, version, len(body), streams=stream is not None)
+        await self._admit(request, len(body), streams=items is not None)
         spooled = await self._spooled(body)
-        call = self.call_request(
-            name,
-            spooled,
-            inference.content_type,
-            accept=inference.accept,
-            owner=self._owner,
-            entry=Entry.OIP,
-            low_priority=inference.low_priority,
-        )
-        pinned = version or call.version
-        limit = min(call.timeout, inference.timeout, float("inf") if left is None else left)
-        call = msgspec.structs.replace(call, timeout=max(limit, 0.001), version=pinned)
+        call = self._call(request, spooled, inference, left, received)
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         try:
-            result = await self.invoke(call, stream)
-        except asyncio.CancelledError:
-            self.stop(CallCancelled())
-            raise
+            if call.version:
+                await self.state.services.wake(call.service, call.version)
+            invocation = self.state.invoker.start(call, settle(done), items)
+            if items is not None:
+                items.invocation = invocation
+            try:
+                result = await done
+            except asyncio.CancelledError:
+                invocation.stop(CallCancelled())
+                raise
         finally:
             if isinstance(spooled, FileBody) and spooled.file is not None:
                 spooled.file.close()
-        return await self._response(result, inference.id, stream)
+        return await to_message(result, invocation.target, inference.id)
 
-    async def _admit(self, name: str, version: str, size: int, *, streams: bool) -> None:
+    def _call(
+        self, request: Any, body: Body, inference: Inference, left: float | None, received: float
+    ) -> CallRequest:
+        headers = HTTPHeaders(self.headers)
+        limit = min(inference.timeout, float("inf") if left is None else left)
+        return CallRequest(
+            service=request.model_name,
+            body=body,
+            content_type=inference.content_type,
+            accept=inference.accept,
+            caller=self.caller,
+            owner=self.owner,
+            request_id=self.request_id,
+            headers=headers,
+            received=received,
+            began=time.monotonic(),
+            timeout=max(options.timeout(headers, limit), MIN_TIMEOUT),
+            low_priority=inference.low_priority or options.is_low_priority(headers),
+            entry=Entry.OIP,
+            version=request.model_version or headers.get(VERSION, "").strip(),
+        )
+
+    async def _admit(self, request: Any, size: int, *, streams: bool) -> None:
         """Raise why a call is refused before its body is stored."""
-        key = self.caller.key if self.caller is not None else None
+        key = self.caller.key
         if key is not None and Scope.CALL not in key.scopes:
             raise Forbidden(f"This API key lacks the scope {str(Scope.CALL)!r}.")
-        invoker = self.state.invoker
+        name, version, invoker = request.model_name, request.model_version, self.state.invoker
         spec = invoker.find(name, self.caller).spec
         if version:
             await self.state.services.wake(name, version)
@@ -156,141 +216,117 @@ class RpcHandler(OipHandler):
     async def _spooled(self, body: bytes) -> Body:
         if len(body) <= LARGE:
             return body
-        file = self._new_file(len(body))
+        file = self.state.spool.create(len(body))
         await asyncio.to_thread(file.write, body)
         return FileBody(file=file)
 
-    async def wait(self, invocation: Invocation, done: "asyncio.Future[CallResult]") -> CallResult:
-        self._ran = invocation
-        return await done
 
-    async def _response(self, result: CallResult, id: str, stream: "_Items | None") -> Any:
-        if result.error is not None:
-            raise result.error
-        assert result.result is not None
-        target, body = self._ran.target, result.body
-        if target.spec.stream:
-            return None
-        if isinstance(body, SpooledFile):
-            try:
-                body = await asyncio.to_thread(body.read)
-            finally:
-                result.body.close()  # type: ignore[union-attr]
-        kind = result.result.content_type
-        return translation.to_response(kind, body, target.name, target.version, id)
+Unary = Callable[[Sender, Any, Any], Awaitable[Any]]
+"""A call with one request and one response."""
 
 
-class _Items:
-    """The ``EventSink`` of a stream: its items as responses, as fast as the caller takes them."""
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A call of the protocol, and how its messages are read and written."""
 
-    def __init__(self, id: str) -> None:
-        self._id = id
-        self._target: Target | None = None
-        self.queue: asyncio.Queue[tuple[Any, int] | None] = asyncio.Queue()
-
-    def on_accepted(self, target: Target) -> None:
-        self._target = target
-
-    def on_event(self, message: Progress | Item, body: bytes) -> None:
-        if isinstance(message, Item) and self._target is not None:
-            target = self._target
-            response = translation.item_response(body, target.name, target.version, self._id)
-            self.queue.put_nowait((response, len(body)))
+    name: str
+    run: Any
+    kinds: dict[str, Any]
 
 
-SENDER: ContextVar[RpcHandler] = ContextVar("easymlnb_sender")
+class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
+    """The calls of the protocol; their names are those of its service.
 
-
-class Login(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no types
-    """Identifies the sender of a call before its message is read."""
+    Who sends a call is known before its message is read.
+    """
 
     def __init__(self, application: Application, state: ServerContext) -> None:
-        self._application = application
-        self._eligibility = Eligibility(state, application.settings)
-
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
-    ) -> Any:
-        if details.method not in OPEN:
-            try:
-                sender = await RpcHandler.login(
-                    self._application, self._eligibility, details.invocation_metadata
-                )
-            except Exception as error:
-                return _refusal(error)
-            SENDER.set(sender)
-        return await continuation(details)
-
-
-def _refusal(error: Exception) -> Any:
-    """Return a handler that refuses a call of any kind, without reading its message."""
-
-    async def refuse(requests: Any, context: Any) -> None:
-        await _abort(context, error)
-
-    return grpc.stream_unary_rpc_method_handler(refuse)
-
-
-async def _abort(context: Any, error: Exception) -> None:
-    if not isinstance(error, EasyMLNBError):
-        log.error("failed", exc_info=error)
-        error = InternalError()
-    await context.abort(code_of(error), error.message)
-
-
-class InferenceService:
-    """The calls of the protocol; their names are those of its service."""
-
-    def __init__(self, application: Application, state: ServerContext) -> None:
-        self._application = application
+        self._login = Login(application, state)
         self._state = state
+        self._methods = {
+            f"/{SERVICE}/{one.name}": _Method(
+                one.name,
+                getattr(self, one.name),
+                {
+                    "request_deserializer": message(one.input_type.name).FromString,
+                    "response_serializer": message(one.output_type.name).SerializeToString,
+                },
+            )
+            for one in methods()
+        }
 
-    def handlers(self) -> Any:
-        """Return what a server of gRPC needs to know of all calls."""
-        made = {}
-        for method in methods():
-            kinds = {
-                "request_deserializer": message(method.input_type.name).FromString,
-                "response_serializer": message(method.output_type.name).SerializeToString,
-            }
-            call = getattr(self, method.name)
-            if method.name == "ModelStreamInfer":
-                made[method.name] = grpc.stream_stream_rpc_method_handler(call, **kinds)
-            else:
-                guarded = partial(_guarded, call)
-                made[method.name] = grpc.unary_unary_rpc_method_handler(guarded, **kinds)
-        return grpc.method_handlers_generic_handler(SERVICE, made)
+    def service(self, details: Any) -> Any:
+        """Return the handler of a call; ``None`` for an unknown one."""
+        method = self._methods.get(details.method)
+        if method is None:
+            return None
+        if method.name in OPEN:
+            return grpc.unary_unary_rpc_method_handler(method.run, **method.kinds)
+        sender = self._login.find(details.invocation_metadata)
+        if method.name == STREAMS:
+            return grpc.stream_stream_rpc_method_handler(
+                partial(self._streams, sender, method.run), **method.kinds
+            )
+        if sender is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                partial(_guarded, method.run, sender), **method.kinds
+            )
+        return grpc.stream_unary_rpc_method_handler(
+            partial(self._identified, method.run), **method.kinds
+        )
+
+    async def _identified(self, run: Unary, requests: AsyncIterator[Any], context: Any) -> Any:
+        """Run a call with one request, which is read once its sender is known."""
+        try:
+            sender = await self._login.identify(context.invocation_metadata())
+        except Exception as error:
+            await _abort(context, error)
+            return None
+        async for request in requests:
+            return await _guarded(run, sender, request, context)
+        await _abort(context, BadRequest("The call has no request."))
+        return None
+
+    async def _streams(
+        self, sender: Sender | None, run: Any, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Any]:
+        if sender is None:
+            try:
+                sender = await self._login.identify(context.invocation_metadata())
+            except Exception as error:
+                await _abort(context, error)
+                return
+        async for response in run(sender, requests, context):
+            yield response
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
         return message("ServerLiveResponse")(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
-        ready = self._state.ready
-        return message("ServerReadyResponse")(ready=ready)
+        return message("ServerReadyResponse")(ready=self._state.ready)
 
-    async def ServerMetadata(self, request: Any, context: Any) -> Any:
-        about = models.ServerMetadata()
+    async def ServerMetadata(self, sender: Sender, request: Any, context: Any) -> Any:
+        about = models.ServerMetadata.of(sender.caller)
         return message("ServerMetadataResponse")(
             name=about.name, version=about.version, extensions=about.extensions
         )
 
-    async def ModelReady(self, request: Any, context: Any) -> Any:
-        sender = SENDER.get()
+    async def ModelReady(self, sender: Sender, request: Any, context: Any) -> Any:
         await self._state.oip.describe(request.name, sender.caller, request.version)
         ready = self._state.oip.answers(request.name, sender.caller)
         return message("ModelReadyResponse")(ready=ready)
 
-    async def ModelMetadata(self, request: Any, context: Any) -> Any:
-        caller = SENDER.get().caller
-        _, found = await self._state.oip.describe(request.name, caller, request.version)
+    async def ModelMetadata(self, sender: Sender, request: Any, context: Any) -> Any:
+        _, found = await self._state.oip.describe(request.name, sender.caller, request.version)
         return translation.to_metadata(found)
 
-    async def ModelInfer(self, request: Any, context: Any) -> Any:
-        return await SENDER.get().infer(request, context.time_remaining())
+    async def ModelInfer(self, sender: Sender, request: Any, context: Any) -> Any:
+        return await sender.infer(request, context.time_remaining())
 
-    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> Any:
+    async def ModelStreamInfer(
+        self, sender: Sender, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Any]:
         """Answer one request after another; a request that fails does not end the stream."""
-        sender = SENDER.get()
         kind = message("ModelStreamInferResponse")
         async for request in requests:
             try:
@@ -302,46 +338,54 @@ class InferenceService:
                 log.error("failed", exc_info=error)
                 yield kind(error_message=InternalError().message)
 
-    async def RepositoryIndex(self, request: Any, context: Any) -> Any:
-        states = self._state.oip.index(SENDER.get().caller, ready=request.ready)
+    async def ModelStatistics(self, sender: Sender, request: Any, context: Any) -> Any:
+        if sender.caller.key is not None:
+            raise Forbidden(NO_KEYS)
+        found = self._state.oip.statistics(sender.caller, request.name, request.version)
+        made = [translation.to_statistics(one) for one in found.model_stats]
+        return message("ModelStatisticsResponse")(model_stats=made)
+
+    async def RepositoryIndex(self, sender: Sender, request: Any, context: Any) -> Any:
+        states = self._state.oip.index(sender.caller, ready=request.ready)
         found = [msgspec.to_builtins(one) for one in states]
         return message("RepositoryIndexResponse")(models=found)
 
-    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
-        sender = SENDER.get()
+    async def RepositoryModelLoad(self, sender: Sender, request: Any, context: Any) -> Any:
         await self._state.oip.load(request.model_name, sender.caller)
         await sender.record("model.load", request.model_name)
         return message("RepositoryModelLoadResponse")()
 
-    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
-        sender = SENDER.get()
+    async def RepositoryModelUnload(self, sender: Sender, request: Any, context: Any) -> Any:
         self._state.oip.unload(request.model_name, sender.caller)
         await sender.record("model.unload", request.model_name)
         return message("RepositoryModelUnloadResponse")()
 
 
-async def _guarded(call: Call, request: Any, context: Any) -> Any:
+async def _guarded(run: Unary, sender: Sender, request: Any, context: Any) -> Any:
     """Run a call; an error of ours becomes one of gRPC."""
     try:
-        return await call(request, context)
-    except EasyMLNBError as error:
-        await _abort(context, error)
-    except grpc.aio.AbortError:
-        raise
+        return await run(sender, request, context)
     except Exception as error:
         await _abort(context, error)
 
 
-async def _responses(sender: RpcHandler, request: Any, context: Any) -> AsyncIterator[Any]:
+async def _abort(context: Any, error: Exception) -> None:
+    if not isinstance(error, EasyMLNBError):
+        log.error("failed", exc_info=error)
+        error = InternalError()
+    await context.abort(code_of(error), error.message)
+
+
+async def _responses(sender: Sender, request: Any, context: Any) -> AsyncIterator[Any]:
     """Yield the response to a request, or one for each item of a streaming service."""
-    items = _Items(request.id)
+    items = Items(request.id)
     work = asyncio.ensure_future(sender.infer(request, context.time_remaining(), items))
     work.add_done_callback(lambda _: items.queue.put_nowait(None))
     try:
         while (item := await items.queue.get()) is not None:
             response, size = item
             yield response
-            sender.acknowledge(size)
+            items.acknowledge(size)
         last = work.result()
         if last is not None:
             yield last

@@ -12,6 +12,7 @@ from easymlnb_server.protocols.oip import framing
 from easymlnb_server.protocols.oip.framing import Inference
 from easymlnb_server.protocols.oip.models import ModelMetadata
 from easymlnb_server.protocols.oip.rpc.messages import message
+from easymlnb_server.protocols.oip.statistics import ModelStatistics
 
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -133,3 +134,10 @@ def to_metadata(metadata: ModelMetadata) -> Any:
         for one in tensors:
             field.add(name=one.name, datatype=one.datatype, shape=one.shape)
     return response
+
+
+def to_statistics(found: ModelStatistics) -> Any:
+    """Return the message with the statistics of a version."""
+    fields = msgspec.to_builtins(found)
+    del fields["batch_stats"]
+    return message("ModelStatistics")(**fields)

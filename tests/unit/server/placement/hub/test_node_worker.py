@@ -10,7 +10,7 @@ import pytest
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.placement.hub import node_worker
-from easymlnb_server.placement.hub.node_protocol import OURS
+from easymlnb_server.placement.hub.node_protocol import OURS, KernelChange
 from easymlnb_server.placement.hub.node_worker import (
     MAX_MISSES,
     NodeRecord,
@@ -27,6 +27,7 @@ class Hub:
     def __init__(self) -> None:
         self.model: dict[str, Any] | None = {"ready": True}
         self.asked = 0
+        self.changes: list[Any] = []
 
     async def servers(self) -> dict[str, Any]:
         self.asked += 1
@@ -39,8 +40,10 @@ class Hub:
 
 
 def make(monkeypatch: pytest.MonkeyPatch, hub: Hub, status: int, **record: Any) -> Any:
-    async def request(self: Any, method: str, seconds: float) -> httpx.Response:
-        return httpx.Response(status, headers={OURS: "1"} if status == 200 else {})
+    async def request(self: Any, method: str, seconds: float, body: Any = None) -> httpx.Response:
+        hub.changes += [body] if method == "PATCH" else []
+        headers = {OURS: "1"} if status == 200 else {}
+        return httpx.Response(status, headers=headers, request=httpx.Request(method, "http://h"))
 
     monkeypatch.setattr(RemoteWorkerKernel, "_request", request)
     monkeypatch.setattr(node_worker, "PATIENT_MISSES", 20)
@@ -83,6 +86,21 @@ async def test_a_node_that_is_not_reached(
     assert await misses(kernel) == expected
     assert bool(hub.asked) == bool(stay)
     assert await kernel.node_lost() and kernel.is_on_node
+
+
+async def test_a_call_that_becomes_a_job_stays_as_long_as_other_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub()
+    kernel = make(monkeypatch, hub, 200)
+    await kernel.keep(60.0)
+    await kernel.keep(60.0)
+    assert hub.changes == [KernelChange(stay=60.0)]
+    make(monkeypatch, hub, 503)  # the node is not reached from now on
+    assert await misses(kernel) == 19
+    other = make(monkeypatch, hub, 503)
+    await other.keep(60.0)  # the node has not heard of it
+    assert await misses(other) == MAX_MISSES - 1
 
 
 async def test_a_node_that_answers_has_a_time_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ async def test_to_stop_what_is_not_there_is_fine_and_under_a_former_name_is_not(
     try:
         await api.stop(NODE)
         hub.renamed = True
-        # A node whose user was renamed learns by this that it has to stop by itself.
+        # This tells a node whose user was renamed to stop.
         with pytest.raises(Forbidden, match="name of this user is now 'anna'"):
             await api.stop(NODE)
     finally:

@@ -12,7 +12,7 @@ from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChanne
 
 
 class Line:
-    """A connection between two pipes that carries so many messages each way, then breaks."""
+    """A connection between two pipes that carries a number of messages each way, then breaks."""
 
     def __init__(self, near: ReliableChannel, far: ReliableChannel, lasts: int) -> None:
         self.taken: dict[ReliableChannel, list[bytes]] = {near: [], far: []}

@@ -16,7 +16,7 @@ KEY = b"key"
 
 
 class Client:
-    """What a client of a lobby sends, and what it is told: channel, kind, content."""
+    """Messages of a client of a waiting kernel and their replies: channel, kind, content."""
 
     def __init__(self, language: str = "python") -> None:
         self.told: list[tuple[str, str, dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""A node ends kernels whose owner it does not hear of any more, and no others."""
+"""A node ends kernels whose owner no longer sends heartbeats, and no others."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ ORPHANED_AFTER = 1.5
 
 
 class Owner:
-    """A connection of whoever ordered a kernel."""
+    """The connection of a kernel's owner."""
 
     def send(self, data: bytes) -> None:
         pass
@@ -113,10 +113,9 @@ time.sleep(60)
 
 async def test_a_node_that_closes_lets_kernels_of_jobs_leave(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
-        request = KernelRequest(
-            kernel="python3", key="", worker="w1", folder=str(tmp_path), stay=60.0
-        )
+        request = KernelRequest(kernel="python3", key="", worker="w1", folder=str(tmp_path))
         kernel = await node.start(request)
+        kernel.keep(60.0)  # a call of it has become a job
         client = kernel.manager.client()
         client.start_channels()
         await client.wait_for_ready()

@@ -1,4 +1,4 @@
-"""Builds what keeps the credentials of published code. A part of ``wiring``."""
+"""Builds the store of credentials of published code."""
 
 import os
 from pathlib import Path

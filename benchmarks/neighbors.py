@@ -1,4 +1,4 @@
-"""One service while a thousand slow calls of another run and wait, beside the same without them."""
+"""Measure one service while a thousand slow calls of another run or wait, and without them."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Builds what starts kernels: on this machine, and on nodes of a Hub. A part of ``wiring``."""
+"""Builds the placements that start kernels: on this machine, and on nodes of a Hub."""
 
 import os
 from collections.abc import Mapping

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from jupyter_server.serverapp import ServerApp
 
-from easymlnb_server import needed_files
 from easymlnb_server.apps.service import app_pages
 from easymlnb_server.batches.manager import Batches
 from easymlnb_server.batches.sweeps import Sweeps
@@ -69,10 +68,11 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.webhooks.manager import Webhooks
 from easymlnb_server.webhooks.sending import HttpSender
-from easymlnb_server.wiring_credentials import credential_parts
-from easymlnb_server.wiring_events import event_parts
-from easymlnb_server.wiring_models import ModelAccess, model_parts
-from easymlnb_server.wiring_placements import (
+from easymlnb_server.wiring import needed_files
+from easymlnb_server.wiring.credentials import credential_parts
+from easymlnb_server.wiring.events import event_parts
+from easymlnb_server.wiring.models import ModelAccess, model_parts
+from easymlnb_server.wiring.placements import (
     HubParts,
     hub_parts,
     kernelspecs,
@@ -218,7 +218,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         ),
         shadow_comparisons=shadow_comparisons,
         mcp=McpServer(services, spool),
-        oip=ModelRepository(services, published),
+        oip=ModelRepository(services, published, metrics),
         schedules=Schedules(jobs, services, directory),
         webhooks=webhooks,
         models=models.registry,

@@ -1,4 +1,4 @@
-"""``python -m`` this module: back up, restore and clean up the state that a server stores.
+"""``python -m easymlnb_server.maintenance``: back up, restore and clean up what a server stores.
 
 It reads the same settings as the server and uses the database and the files itself, so it works
 while servers run and while they do not; only a restore requires that they are stopped.
@@ -20,7 +20,6 @@ from traitlets.config import Application, Config
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb_server import needed_files
 from easymlnb_server.credentials.settings import CredentialSettings
 from easymlnb_server.identity.audit.log import new_event
 from easymlnb_server.store.audit import Audit
@@ -31,6 +30,7 @@ from easymlnb_server.store.folder_lock import FolderLock
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.store.store import DAY, default_url, files_in
+from easymlnb_server.wiring import needed_files
 
 CONFIGURATIONS = ("jupyter_server_config", "jupyter_easymlnb_config")
 """Files that the server reads too, in Jupyter's configuration folders."""

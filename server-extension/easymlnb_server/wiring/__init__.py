@@ -1,0 +1,1 @@
+"""Builds every object of a server once, in order, and passes it to constructors."""
