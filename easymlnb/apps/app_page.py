@@ -1,6 +1,8 @@
 """The content of an app page: the form, the results, and the actions on them."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +10,12 @@ from easymlnb.apps import permalinks
 from easymlnb.apps.compare import comparison
 from easymlnb.apps.history import History, Run
 from easymlnb.contract.names import url_path
-from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Caller, Succeeded
 from easymlnb.forms.examples import gallery
-from easymlnb.forms.form import FinishedCall, Form
+from easymlnb.forms.finished_call import FinishedCall
+from easymlnb.forms.form import Form
 from easymlnb.forms.header import assistant_link
 from easymlnb.forms.layout_builder import LayoutBuilder
 from easymlnb.forms.markup import Markup, button, element, join
@@ -43,6 +45,8 @@ class AppPage:
         How the browser sends files; without it they go through the kernel's connection.
     public : bool, default False
         Whether visitors have no login.
+    batch : callable, optional
+        Returns a context in which changes of widgets may be sent together at the end.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class AppPage:
         values: dict[str, Any] | None = None,
         uploads: Uploads | None = None,
         public: bool = False,
+        batch: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.spec = spec
         self._base = base.rstrip("/") + "/"
@@ -64,7 +69,12 @@ class AppPage:
         if uploads is not None:
             uploads = replace(uploads, service=spec.name)
         self.form = Form(
-            spec, caller, context=FormContext(uploads, page_has_scripts=True), app_page=True
+            spec,
+            caller,
+            context=FormContext(uploads, page_has_scripts=True, batch=batch),
+            app_page=True,
+            # Visitors of a public page have no token, so the code would not work for them.
+            shows_code=not public,
         )
         self.form.on_finished = self._on_finished
         self.form.on_jobs_changed = self._store_jobs
@@ -98,7 +108,6 @@ class AppPage:
         self._runs.add_class("em-card")
         self._runs.add_class("em-visit")
         self._comparison = W.VBox()
-        # Visitors of a public page have no token, so the code would not work for them.
         self._code = W.HTML() if self._public else form.code_panel.widget
         page = self._default_page() if self.spec.app is None else self._custom_page(self.spec.app)
         api = W.HTML(_api(self.spec, self._base, self._public))
@@ -149,7 +158,7 @@ class AppPage:
         if origin.startswith(("http://", "https://")) and len(origin) < 300:
             self.form.url = origin + self._base.removesuffix("easymlnb/")
             self.form.code_panel.link = assistant_link(self.spec.name, self.form.url)
-            self.form.code_panel.show(snippets(self.spec, self.form.values(), self.form.url))
+            self.form.show_code()
 
     def _store_call(self, id: str, values: dict[str, Any]) -> None:
         """Have the browser store the running call over a reload."""

@@ -5,6 +5,7 @@ it and communicates over its stdin and stdout, so it needs no port and ends with
 """
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -44,6 +45,9 @@ MEMORY = "EASYMLNB_MEMORY"
 
 STACK = 8 * 2**20
 """Bytes of a thread's stack."""
+
+SWITCH_SECONDS = 0.001
+"""Seconds for which a thread runs while others wait for the interpreter."""
 
 BROKEN = element(
     "div.em-error",
@@ -126,9 +130,9 @@ class FormKernelLoop:
         finally:
             CURRENT_SESSION.reset(token)
 
-    def send(self, message: ToServer) -> None:
-        """Write a frame. Thread-safe."""
-        data = pack(message)
+    def send(self, *messages: ToServer) -> None:
+        """Write a frame for each message. Thread-safe."""
+        data = b"".join(map(pack, messages))
         with self._lock:
             self._writes.write(data)
             self._writes.flush()
@@ -138,7 +142,7 @@ class FormKernelLoop:
         CURRENT_SESSION.set(session)  # reset by the caller
         root = W.Box(model_id=message.root)
         try:
-            page = self._pages[message.session] = _build(message)
+            page = self._pages[message.session] = _build(message, session)
             root.children = (page.widget,)
             html = paint(root)
         except (Exception, OverTimeError) as error:
@@ -163,7 +167,7 @@ class FormKernelLoop:
                 session.close()
 
 
-def _build(message: OpenPage) -> AppPage:
+def _build(message: OpenPage, session: WidgetSession) -> AppPage:
     spec = ServiceSpec.from_dict(message.spec)
     return AppPage(
         spec,
@@ -175,6 +179,7 @@ def _build(message: OpenPage) -> AppPage:
             authorization=f"easymlnb-pass {message.secret}",
         ),
         public=message.public,
+        batch=session.batch,
     )
 
 
@@ -212,6 +217,11 @@ def main() -> None:
     install()
     loop = FormKernelLoop(reads, writes)
     loop.warm_up()
+    # What is loaded stays: the garbage collector need not go through it.
+    gc.collect()
+    gc.freeze()
+    # A short message would wait 5 ms behind a long one.
+    sys.setswitchinterval(SWITCH_SECONDS)
     loop.run()
     # Threads of calls may still be waiting for responses.
     os._exit(0)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from easymlnb.apps.summaries import cut
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.call_protocol import Part, Succeeded
-from easymlnb.forms.form import FinishedCall
+from easymlnb.forms.finished_call import FinishedCall
 from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.result_panel import joined
 
@@ -63,6 +64,9 @@ class History:
         self._spec = spec
         self._count = 0
         self.runs: list[Run] = []
+        # What was written of each run, by its number: all runs are shown again after each call.
+        self._facts: dict[int, Markup] = {}
+        self._stored: dict[tuple[int, bool], str] = {}
 
     def add(self, call: FinishedCall) -> Run:
         """Add a call that has just finished."""
@@ -90,12 +94,15 @@ class History:
         return run
 
     def _trim(self) -> None:
+        for run in self.runs[MAX_RUNS:]:
+            self._forget(run)
         del self.runs[MAX_RUNS:]
         space = MAX_SIZE
         for run in self.runs:
             space -= run.size
             if space < 0 and run.size > MAX_SIZE // 100:
                 # Typed values are small and stay; files and results are dropped.
+                self._forget(run)
                 run.parts = None
                 run.values = {
                     name: value
@@ -103,6 +110,11 @@ class History:
                     if _size(value) < MAX_SIZE // 1000
                 }
                 run.size = 0
+
+    def _forget(self, run: Run) -> None:
+        self._facts.pop(run.number, None)
+        for complete in (False, True):
+            self._stored.pop((run.number, complete), None)
 
     def get(self, number: str) -> Run | None:
         """Return a run by its number as a page sends it."""
@@ -113,15 +125,22 @@ class History:
         space = MAX_STORED
         stored: list[str] = []
         for run in self.runs:
-            values = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
-            parts = run.parts if run.size <= space // 2 else None
-            record = msgspec.structs.replace(run, values=values, parts=parts)
-            written = json.dumps(msgspec.structs.asdict(record), default=str)
+            written = self._record(run, complete=run.size <= space // 2)
             space -= len(written)
             if space < 0:
                 break
             stored.append(written)
         return f"[{','.join(stored)}]"
+
+    def _record(self, run: Run, *, complete: bool) -> str:
+        """Return a run as JSON, without its result unless ``complete``."""
+        key = (run.number, complete)
+        if key not in self._stored:
+            values = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
+            parts = run.parts if complete else None
+            record = msgspec.structs.replace(run, values=values, parts=parts)
+            self._stored[key] = json.dumps(msgspec.structs.asdict(record), default=str)
+        return self._stored[key]
 
     def restore(self, raw: str) -> None:
         """Add the runs that a browser stored; invalid ones are left out."""
@@ -145,6 +164,17 @@ class History:
         return join((element("h2.em-part-title", "History"), element("ol.em-history", *runs)))
 
     def _card(self, run: Run, shown: int) -> Markup:
+        if run.number not in self._facts:
+            self._facts[run.number] = self._describe(run)
+        return element(
+            "li.em-shown" if run.number == shown else "li",
+            self._facts[run.number],
+            self._buttons(run, shown),
+            aria_current="true" if run.number == shown else None,
+        )
+
+    def _describe(self, run: Run) -> Markup:
+        """Return what does not change of a run."""
         label, color = STATES[run.state]
         result = join(filter(None, (_items(run), pairs(run.summary))), SEPARATOR)
         if run.failure:
@@ -152,26 +182,28 @@ class History:
             result = join(lines, element("br"))
         rows = (("Input", pairs(summaries.inputs(self._spec, run.values))), ("Result", result))
         facts = [join((element("dt", name), element("dd", text))) for name, text in rows if text]
-        return element(
-            "li.em-shown" if run.number == shown else "li",
-            element(
-                "div.em-run-head",
-                element(f"span.em-run-state.em-run-{color}", label),
-                clock(run.at),
-                element("span", duration(run)),
-            ),
-            element("dl.em-run-facts", *facts),
-            self._buttons(run, shown),
-            aria_current="true" if run.number == shown else None,
+        head = element(
+            "div.em-run-head",
+            element(f"span.em-run-state.em-run-{color}", label),
+            clock(run.at),
+            element("span", duration(run)),
         )
+        return join((head, element("dl.em-run-facts", *facts)))
 
     def _buttons(self, run: Run, shown: int) -> Markup:
-        buttons = [button("Run again", "again", run.number)]
-        if run.parts is not None and run.number != shown:
-            buttons.insert(0, button("Open", "show", run.number))
-            if any(other.number == shown and other.parts is not None for other in self.runs):
-                buttons.append(button("Compare", "compare", run.number))
-        return element("div.em-run-actions", *buttons)
+        opens = run.parts is not None and run.number != shown
+        compares = opens and any(
+            other.number == shown and other.parts is not None for other in self.runs
+        )
+        return _actions(run.number, opens, compares)
+
+
+@lru_cache(maxsize=1000)
+def _actions(number: int, opens: bool, compares: bool) -> Markup:
+    """Return the buttons of a run; each page has the same ones."""
+    first = [button("Open", "show", number)] if opens else []
+    last = [button("Compare", "compare", number)] if compares else []
+    return element("div.em-run-actions", *first, button("Run again", "again", number), *last)
 
 
 def state(error: EasyMLNBError) -> Literal["stopped", "refused", "failed"]:

@@ -63,6 +63,9 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 """Seconds without data after which the server is considered lost; it sends some every 15 s."""
 
+REST_SECONDS = 0.1
+"""Seconds that a response may take to end after its result."""
+
 PATIENCE = 60.0
 """Seconds that a call waits for a server that cannot be reached."""
 
@@ -195,12 +198,20 @@ class HttpCall:
 
     async def _request(self, started: float) -> Succeeded | Failed:
         url = f"{self._caller.url}services/{url_path(self._caller.name)}/view"
+        answered = retried = False
         while True:
             try:
                 async with shared_loop().http.stream(
                     "POST", url, content=self._body, headers=self._headers
                 ) as response:
+                    answered = True
                     return await self._read(response, started)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                # The server may have closed a connection that was kept; with the key, the call
+                # does not run twice.
+                if answered or retried:
+                    raise
+                retried = True
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 # Nothing was sent yet, so a retry cannot run the call twice.
                 if self._stopping:
@@ -213,16 +224,18 @@ class HttpCall:
     async def _read(self, response: httpx.Response, started: float) -> Succeeded | Failed:
         if response.status_code != 200:
             return Failed(_rejection(await response.aread(), self.id))
-        async for name, data in _events(response):
+        events = _events(response)
+        async for name, data in events:
             if name in EVENTS:
                 self._on_event(msgspec.convert(json.loads(data), EVENTS[name]))
-            elif name == "result":
+            elif name in ("result", "error"):
                 content = json.loads(data) or {}
+                seconds = time.monotonic() - started
+                await _read_rest(events)
+                if name == "error":
+                    return Failed(_error(content.get("error", content), self.id))
                 # ``result`` is for programs; it would only use memory here.
-                return Succeeded(content.get("parts", []), time.monotonic() - started, self.id)
-            elif name == "error":
-                content = json.loads(data)
-                return Failed(_error(content.get("error", content), self.id))
+                return Succeeded(content.get("parts", []), seconds, self.id)
         raise ServerUnreachable(CONNECTION_LOST)
 
 
@@ -246,6 +259,14 @@ async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
             size = 0
         if size > LARGEST:
             raise TooLarge(TOO_LARGE)
+
+
+async def _read_rest(events: AsyncIterator[Any]) -> None:
+    """Read to the end of a response, so that the next call can use its connection."""
+    with suppress(TimeoutError, httpx.HTTPError, httpx.StreamError, EasyMLNBError):
+        async with asyncio.timeout(REST_SECONDS):
+            async for _ in events:
+                pass
 
 
 def _rejection(body: bytes, request: str) -> EasyMLNBError:

@@ -12,10 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from easymlnb.contract.page_protocol import ClosePage, FromPage, ToKernel
+from easymlnb.forms.reused_threads import reused_threads
 
 MAX_SECONDS = 5.0
 """Seconds of CPU time that one message may take."""
@@ -29,9 +29,6 @@ LATE_MS = 50
 CHECK_INTERVAL = 0.2
 """Seconds between two checks of the queues."""
 
-IDLE_SECONDS = 1.0
-"""Seconds that a thread waits for more work."""
-
 MAX_MESSAGES = 2000
 MAX_BYTES = 16 * 2**20
 """Limits of one queue; the server forwards at most 100 messages of a page per second."""
@@ -44,51 +41,6 @@ log = logging.getLogger("easymlnb.apps")
 
 class OverTimeError(BaseException):
     """A message takes too long. Not an ``Exception``: callbacks of widgets must not catch it."""
-
-
-class ReusedThreads:
-    """Runs functions in threads, each of which ends after a second without work.
-
-    Starting a thread waits until it runs, which takes milliseconds next to busy threads. A pool
-    that keeps its threads would keep their large stacks too.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._idle = 0
-        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
-
-    def run(self, work: Callable[[], None]) -> None:
-        """Run a function in a thread. Raises ``RuntimeError`` if no thread can start."""
-        with self._lock:
-            if self._idle:
-                self._idle -= 1
-                self._work.put(work)
-                return
-        threading.Thread(
-            target=self._serve, args=(work,), name="easymlnb-page", daemon=True
-        ).start()
-
-    def _serve(self, work: Callable[[], None] | None) -> None:
-        while work is not None:
-            work()
-            work = self._next()
-
-    def _next(self) -> Callable[[], None] | None:
-        with self._lock:
-            self._idle += 1
-        try:
-            return self._work.get(timeout=IDLE_SECONDS)
-        except Empty:
-            with self._lock:
-                if self._idle:
-                    self._idle -= 1
-                    return None
-        # Work for this thread was added after it stopped waiting.
-        return self._work.get()
-
-
-_threads = ReusedThreads()
 
 
 class MessageQueue:
@@ -137,7 +89,7 @@ class MessageQueue:
                 return
             self._busy = True
         try:
-            _threads.run(self._work)
+            reused_threads.run(self._work)
         except RuntimeError:
             # No more threads: all pages wait for this one, but no message is lost.
             self._work()

@@ -11,6 +11,7 @@ import threading
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partialmethod
 from typing import Any
@@ -35,10 +36,16 @@ SETTABLE = frozenset(("value", "index", "selected_index"))
 of a field.
 """
 
+MAX_UNSENT = 256 * 1024
+"""Bytes of messages after which a batch is sent before its end."""
+
 MAX_ENTRIES = 1000
 """Entries of a list that a page may set, such as tags."""
 
 VERSION = "1.0.0"
+
+_batching = threading.local()
+"""``depth``: how many batches the thread is in."""
 
 Json = dict[str, Any]
 
@@ -55,12 +62,16 @@ def encode(value: Any) -> bytes:
 class WidgetSession:
     """One visitor's page: its comms and widgets, and the connection to its browser."""
 
-    def __init__(self, name: str, send: Callable[[ToPage], None]) -> None:
+    def __init__(self, name: str, send: Callable[..., None]) -> None:
+        """``send`` sends one or more ``ToPage``."""
         self.name = name
         self.comms: dict[str, BaseComm] = {}
         self.widgets: dict[str, W.Widget] = {}
         self.parent = b"{}"
         self._send = send
+        self._unsent: list[ToPage] = []
+        self._unsent_bytes = 0
+        self._lock = threading.Lock()
         self.is_connected = False
         self._prefix = uuid.uuid4().hex[:12]
         self._count = itertools.count(1)
@@ -86,28 +97,52 @@ class WidgetSession:
             parts = {key: value for key, value in more.items() if value}
             if "metadata" in parts:
                 parts["metadata"] = encode(parts["metadata"])
-            self._send(
-                ToPage(
-                    session=self.name,
-                    kind=kind,
-                    content=encode(content),
-                    parent=self.parent,
-                    **parts,
-                )
+            message = ToPage(
+                session=self.name,
+                kind=kind,
+                content=encode(content),
+                parent=self.parent,
+                **parts,
             )
+            with self._lock:
+                self._unsent.append(message)
+                self._unsent_bytes += len(message.content)
+            if not getattr(_batching, "depth", 0) or self._unsent_bytes > MAX_UNSENT:
+                self._flush()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Send the messages of this thread together, when the block ends.
+
+        Each write releases the interpreter's lock, which may take milliseconds to get back.
+        """
+        _batching.depth = getattr(_batching, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            _batching.depth -= 1
+            if not _batching.depth:
+                self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:  # until they are written: they must arrive in this order
+            if self._unsent:
+                self._send(*self._unsent)
+                self._unsent.clear()
+                self._unsent_bytes = 0
 
     def handle(self, message: FromPage) -> None:
         """Process a message of the page."""
         self.is_connected = True
         self.parent = message.header
-        self.send("status", {"execution_state": "busy"})
-        try:
-            handler = self._handlers.get(message.kind)
-            if handler is not None:
-                handler(message)
-        finally:
-            # A front end sends the next change of a widget after the last one was processed.
-            self.send("status", {"execution_state": "idle"})
+        with self.batch():
+            try:
+                handler = self._handlers.get(message.kind)
+                if handler is not None:
+                    handler(message)
+            finally:
+                # A front end sends the next change of a widget after the last one was processed.
+                self.send("status", {"execution_state": "idle"})
 
     def close(self) -> None:
         """Free all widgets without messages to the page."""

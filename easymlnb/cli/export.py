@@ -62,6 +62,13 @@ def image(
     debugger: Annotated[
         bool, typer.Option("--debugger", help="Include debugpy, which is left out otherwise.")
     ] = False,
+    allow_build: Annotated[
+        bool,
+        typer.Option(
+            "--allow-build",
+            help="Let packages without a wheel run their build on this machine.",
+        ),
+    ] = False,
     build: Annotated[
         bool, typer.Option("--build", help="Build the image with buildah, podman or docker.")
     ] = False,
@@ -69,6 +76,7 @@ def image(
     """Write the build context of an image that serves a bundle, and build it."""
     from easymlnb.exporting import image as images
     from easymlnb.exporting.names import check_image, dns_label
+    from easymlnb.exporting.packages import PackageOptions
 
     exported = load(source, target)
     name = dns_label(exported.title)
@@ -76,8 +84,7 @@ def image(
     options = images.ImageOptions(
         base=check_image(base) if base else "",
         wheels=wheels,
-        unlocked=unlocked,
-        debugger=debugger,
+        packages=PackageOptions(unlocked=unlocked, debugger=debugger, allow_build=allow_build),
     )
     made = images.write_context(exported, folder or Path(f"{name}-image"), options)
     if build:

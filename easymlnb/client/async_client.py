@@ -13,6 +13,7 @@ import httpx
 from easymlnb.client import batches, jobs, operations, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.admin import AsyncAdmin
+from easymlnb.client.async_outbox import AsyncOutbox
 from easymlnb.client.batches import BatchOptions
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
@@ -214,6 +215,10 @@ class AsyncClient:
             return (await self.admin.spec(service)).output
         except ServiceNotFound:
             return {}  # it was removed since
+
+    async def outbox(self, path: str | Path) -> AsyncOutbox:
+        """Return the calls that wait in a file of SQLite until the server can be reached."""
+        return await AsyncOutbox.open(self, path)
 
     async def _run(self, operation: Operation[T]) -> T:
         try:

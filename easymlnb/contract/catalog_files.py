@@ -36,7 +36,19 @@ def read(document: Any) -> tuple[Fields, list[Problem]]:
         valid, wrong = metadata.read({name: value}, only=metadata.NAMES)
         fields |= valid
         problems += wrong
-    return fields, problems
+    return fields, [*problems, *_other_version(document)]
+
+
+def _other_version(document: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem for a file of AI4OS in a version whose fields may mean something else."""
+    version = document.get("metadata_version", ai4os.VERSION)
+    if str(version).startswith(f"{ai4os.VERSION.partition('.')[0]}."):
+        return []
+    text = (
+        f"Version {str(version)[:20]!r} is not known and read as AI4OS {ai4os.VERSION}. Check the "
+        "fields."
+    )
+    return [Problem("metadata_version", text)]
 
 
 def decorator_options(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ THUMBNAIL_LIMIT = 64 * 1024
 
 _DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+\Z")
 _DOI_PREFIX = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s*)", re.IGNORECASE)
-_THUMBNAIL = re.compile(r"data:image/(?:webp|png|jpeg);base64,[A-Za-z0-9+/]+={0,2}\Z")
+_BASE64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})"
+_THUMBNAIL = re.compile(rf"data:image/(?:webp|png|jpeg);base64,{_BASE64}\Z")
 
 
 def _text(most: int) -> Callable[[Any], str]:

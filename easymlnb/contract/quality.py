@@ -60,7 +60,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def place(self) -> str:
         """Where it is, for people, who count cells from 1."""
         if self.cell is not None:
-            parts = [f"cell {self.cell + 1}", "output" if self.output else ""]
+            parts = [self.file, f"cell {self.cell + 1}", "output" if self.output else ""]
         else:
             parts = [self.file or self.service]
         parts.append(f"line {self.line}" if self.line is not None else "")

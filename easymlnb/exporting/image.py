@@ -3,7 +3,7 @@
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from easymlnb.exporting import dockerfile
 from easymlnb.exporting.labels import image_labels
 from easymlnb.exporting.models import ExportedBundle
 from easymlnb.exporting.names import check_image
-from easymlnb.exporting.packages import DEBUGGER, download, lock_image
+from easymlnb.exporting.packages import DEBUGGER, PackageOptions, download, lock_image
 
 BUILDERS = {"buildah": "bud", "podman": "build", "docker": "build"}
 """Programs that build images, with their command, in the order in which they are looked for."""
@@ -32,13 +32,12 @@ class ImageOptions:
 
     - ``base``: the image to start from; default: the slim image of the recorded Python
     - ``wheels``: put all packages into the context, so that the build needs no index
-    - ``unlocked``, ``debugger``: see ``lock_image``
+    - ``packages``: which packages it has
     """
 
     base: str = ""
     wheels: bool = False
-    unlocked: bool = False
-    debugger: bool = False
+    packages: PackageOptions = field(default_factory=PackageOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,7 @@ def write_context(exported: ExportedBundle, folder: Path, options: ImageOptions)
         made = Path(temporary) / "context"
         wheels = made / WHEELS
         wheels.mkdir(parents=True)
-        packages = lock_image(
-            exported, wheels, unlocked=options.unlocked, debugger=options.debugger
-        )
+        packages = lock_image(exported, wheels, options.packages)
         lock = made / LOCK
         lock.write_text(packages.lock, encoding="utf-8")
         if options.wheels:
@@ -79,7 +76,7 @@ def write_context(exported: ExportedBundle, folder: Path, options: ImageOptions)
             base, image_labels(exported, base), wheels=has_wheels, offline=options.wheels
         )
         (made / "Dockerfile").write_text(text, encoding="utf-8")
-        (made / "bundle.zip").write_bytes(for_image(exported, debugger=options.debugger))
+        (made / "bundle.zip").write_bytes(for_image(exported, debugger=options.packages.debugger))
         for file in made.rglob("*"):
             file.chmod(0o755 if file.is_dir() else 0o644)
         shutil.copytree(made, folder, dirs_exist_ok=True)

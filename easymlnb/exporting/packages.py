@@ -23,11 +23,31 @@ EXTRA = "container"
 DEBUGGER = "debugpy"
 """ipykernel requires it, but works without it."""
 
+NO_BUILD = (
+    "If a package has no wheel: its build would run its code on this machine. Pass --allow-build "
+    "to allow that."
+)
+
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,200}[A-Za-z0-9])?\Z")
 
 OVERRIDES = "overrides.txt"
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
 """Names of processors as wheels for Linux have them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageOptions:
+    """Which packages an image has.
+
+    - ``unlocked``: accept a bundle without a locked environment, with the versions recorded at
+      publishing
+    - ``debugger``: include debugpy
+    - ``allow_build``: build packages that have no wheel on this machine, for their requirements
+    """
+
+    unlocked: bool = False
+    debugger: bool = False
+    allow_build: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +64,26 @@ class ImagePackages:
     count: int
 
 
-def lock_image(
-    exported: ExportedBundle, wheels: Path, *, unlocked: bool = False, debugger: bool = False
-) -> ImagePackages:
+def lock_image(exported: ExportedBundle, wheels: Path, options: PackageOptions) -> ImagePackages:
     """Lock the packages of an image; wheels that no index has are written to ``wheels``.
 
-    Parameters
-    ----------
-    exported
-        The bundle.
-    wheels
-        A folder that exists and is empty.
-    unlocked
-        Whether a bundle without a locked environment gets the versions recorded at publishing.
-    debugger
-        Whether the image contains a debugger.
-
-    Raises
-    ------
-    BundleRejected
-        With what to do.
+    ``wheels`` is a folder that exists and is empty. Raises ``BundleRejected`` with what to do.
     """
     program = uv.find_uv()
     if not program:
         raise BundleRejected(f"Exporting an image needs {uv.HINT}.")
-    versions, python = _versions(exported, wheels, unlocked=unlocked)
+    versions, python = _versions(exported, wheels, unlocked=options.unlocked)
     for _, wheel in locking.own_wheels(program, [PACKAGE], wheels):
         if (built := wheel.parent) != wheels:
             wheel.replace(wheels / wheel.name)
             shutil.rmtree(built)
     wanted = [f"{PACKAGE}[{EXTRA}]=={metadata.version(PACKAGE)}"]
     wanted += [
-        f"{name}=={version}" for name, version in versions.items() if debugger or name != DEBUGGER
+        f"{name}=={version}"
+        for name, version in versions.items()
+        if options.debugger or name != DEBUGGER
     ]
-    found = _resolve(program, wanted, wheels, python, debugger=debugger)
+    found = _resolve(program, wanted, wheels, python, options)
     text = "".join(f"{found[name]}\n" for name in sorted(found))
     return ImagePackages(python, text, len(found))
 
@@ -126,19 +132,22 @@ def _is_version(text: str) -> bool:
 
 
 def _resolve(
-    program: str, wanted: list[str], wheels: Path, python: str, *, debugger: bool
+    program: str, wanted: list[str], wheels: Path, python: str, options: PackageOptions
 ) -> dict[str, str]:
     """Return a pin with its digests for each package; raises ``BundleRejected``."""
     overrides = wheels / OVERRIDES
-    overrides.write_text("" if debugger else f"{DEBUGGER}; python_version < '3'\n")
-    options = ["--python-version", python, "--overrides", str(overrides)]
-    options += [] if sys.platform == "linux" else ["--python-platform", "linux"]
+    overrides.write_text("" if options.debugger else f"{DEBUGGER}; python_version < '3'\n")
+    given = ["--python-version", python, "--overrides", str(overrides)]
+    given += [] if sys.platform == "linux" else ["--python-platform", "linux"]
+    # The build of a package runs its code, here and not in the image.
+    given += [] if options.allow_build else ["--no-build"]
     try:
-        return locking.compile_lock(program, wanted, options, wheels)
+        return locking.compile_lock(program, wanted, given, wheels)
     except BundleRejected as error:
+        hint = "" if options.allow_build else f" {NO_BUILD}"
         raise BundleRejected(
             "The packages of the notebook and those of the server cannot be installed together, "
-            f"or the package index does not have all of them. {error.message}"
+            f"or the package index does not have all of them. {error.message}{hint}"
         ) from error
     finally:
         overrides.unlink()

@@ -31,6 +31,8 @@ def from_file(source: str) -> ExportedBundle:
         return ExportedBundle(open_bundle(path.read_bytes()))
     except OSError as error:
         raise BundleRejected(f"Cannot read the bundle {source!r} ({error.strerror}).") from error
+    except BundleRejected as error:
+        raise BundleRejected(f"{source!r} is not a usable bundle. {error.message}") from error
 
 
 def from_server(client: Client, name: str, version: str) -> ExportedBundle:

@@ -4,6 +4,7 @@ import threading
 import time
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from easymlnb.forms.call_protocol import (
     Succeeded,
     Waiting,
 )
+from easymlnb.forms.reused_threads import reused_threads
 
 INTERVAL = 0.1
 """Seconds between two updates; events in between are combined."""
@@ -48,19 +50,22 @@ class Screen(Protocol):
 
 
 class CallMonitor:
-    """Follows a call to its end. ``on_event`` may be called from any thread and never waits."""
+    """Follows a call to its end, once started.
+
+    ``on_event`` may be called before that, from any thread, and never waits.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._ended = threading.Event()
+        self._shown = threading.Event()
         self._deadline: float | None = None
+
+    def start(self) -> None:
+        """Show events from now on, those that came before first."""
         # In a form kernel the context decides which page the widgets belong to.
-        run = copy_context().run
-        self._thread = threading.Thread(
-            target=run, args=(self._follow,), name="easymlnb-form", daemon=True
-        )
-        self._thread.start()
+        reused_threads.run(partial(copy_context().run, self._run))
 
     def on_event(self, event: Event) -> None:
         """Receive an event of the call."""
@@ -74,7 +79,13 @@ class CallMonitor:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the end is shown."""
-        self._thread.join(timeout)
+        self._shown.wait(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._follow()
+        finally:
+            self._shown.set()
 
     def _follow(self) -> None:
         started = time.monotonic()

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -16,17 +15,18 @@ from easymlnb.forms.call_hand_over import CallHandOver
 from easymlnb.forms.call_monitor import CallMonitor, CallUpdate
 from easymlnb.forms.call_protocol import (
     Caller,
+    Event,
     Failed,
     FlagCaller,
     JobCaller,
     LeavableCall,
-    Part,
     ResumingCaller,
     Running,
     Succeeded,
 )
 from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
+from easymlnb.forms.finished_call import FinishedCall
 from easymlnb.forms.flag_bar import FlagBar
 from easymlnb.forms.form_script import Action, FormScript
 from easymlnb.forms.header import assistant_link, header, page_links
@@ -34,7 +34,7 @@ from easymlnb.forms.job_cards import JobCards
 from easymlnb.forms.limits import violations
 from easymlnb.forms.markup import Markup, join
 from easymlnb.forms.registry import make
-from easymlnb.forms.result_panel import KEPT_ITEMS, CodePanel, ResultPanel, Tabs
+from easymlnb.forms.result_panel import CodePanel, ResultPanel, Tabs
 from easymlnb.forms.run_bar import RunBar
 from easymlnb.forms.shared_style import FormContext
 
@@ -52,33 +52,6 @@ LONG_TIMEOUT = 60.0
 """Services with a longer timeout offer to run in the background from the start."""
 
 
-@dataclass(slots=True)
-class FinishedCall:
-    """A call with its input and outcome, for the history of a page.
-
-    ``items`` are the last elements of a stream, ``count`` is the number of all.
-    """
-
-    values: dict[str, Any]
-    started: float = 0.0
-    seconds: float = 0.0
-    event: Succeeded | Failed = field(default_factory=Succeeded)
-    items: list[list[Part]] = field(default_factory=list)
-    count: int = 0
-
-    def add_items(self, items: list[list[Part]]) -> bool:
-        """Append elements of a stream; return whether these were the first."""
-        first = bool(items) and not self.count
-        self.count += len(items)
-        self.items = [*self.items, *items][-KEPT_ITEMS:]
-        return first
-
-    def finish(self, event: Succeeded | Failed) -> None:
-        """Record the outcome and the duration."""
-        self.event = event
-        self.seconds = time.monotonic() - self.started
-
-
 @cache
 def style() -> Markup:
     """Return the stylesheet of forms and app pages."""
@@ -91,7 +64,7 @@ class Form:
 
     ``caller`` runs the calls. ``url`` is the address of the Jupyter server in the code that is
     shown; without it the code finds the server automatically. ``app_page`` leaves the layout to
-    an app page.
+    an app page. ``shows_code`` says whether the code panel is used.
     """
 
     def __init__(
@@ -102,8 +75,10 @@ class Form:
         url: str = "",
         context: FormContext | None = None,
         app_page: bool = False,
+        shows_code: bool = True,
     ) -> None:
         self.spec = spec
+        self._shows_code = shows_code
         self.url = url
         self.actions: dict[str, Action] = {"example": self._fill_example}
         self.on_finished: Callable[[FinishedCall], None] = lambda call: None
@@ -125,7 +100,7 @@ class Form:
             self.code_panel = CodePanel(assistant_link(spec.name, url))
             self.script = FormScript(self.actions, app_page=app_page)
             self.fields.widget.remove_class("em-group")
-            self.code_panel.show(snippets(spec, self.values(), url))
+            self.show_code()
             self.widget = W.VBox() if app_page else self._build()
             self.widget.add_class("em-form")
         self.context.max_widgets = len(self.context.widgets) + EXTRA_WIDGETS
@@ -178,7 +153,7 @@ class Form:
 
     def _start_job(self, values: dict[str, Any]) -> None:
         assert self.jobs is not None
-        self.code_panel.show(snippets(self.spec, values, self.url))
+        self.show_code(values)
         self.jobs.start(values)
 
     def _restart_as_job(self) -> None:
@@ -190,12 +165,8 @@ class Form:
         card = self.jobs.find(number) if self.jobs is not None else None
         if card is None or self.busy or not isinstance(self._caller, JobCaller):
             return
-        self._call = FinishedCall(card.values, time.monotonic())
-        self.result_panel.begin()
-        self.run_bar.start(READING_RESULT)
-        with self.context.active():
-            self._monitor = CallMonitor(self)
-        self._running = self._caller.read_job(card.status.id, self._monitor.on_event)
+        read = partial(self._caller.read_job, card.status.id)
+        self._follow(FinishedCall(card.values, time.monotonic()), READING_RESULT, read)
 
     def _open_flag_bar(self, request: str) -> None:
         assert self.flag_bar is not None
@@ -260,12 +231,7 @@ class Form:
             self.context.upload_removed = False
             self.run_bar.start(UPLOADING)
             return
-        values = self.values()
-        self._call = FinishedCall(values, time.monotonic())
-        self.code_panel.show(snippets(self.spec, values, self.url))
-        self.result_panel.begin()
-        self.run_bar.start()
-        self._start(values)
+        self._start(self.values())
 
     def is_valid(self) -> bool:
         """Return whether all values can be sent, and mark those that cannot."""
@@ -276,8 +242,9 @@ class Form:
         return False
 
     def _start(self, values: dict[str, Any]) -> None:
-        with self.context.active():
-            self._monitor = monitor = CallMonitor(self)
+        self._call = FinishedCall(values, time.monotonic())
+        self._monitor = monitor = CallMonitor(self)
+        self._running = None
         try:
             self._running = self._caller.start(values, monitor.on_event)
         except EasyMLNBError as error:
@@ -286,20 +253,43 @@ class Form:
             # The form must stay usable; the cell's output shows the traceback.
             monitor.on_event(Failed(InternalError("The call could not be started.")))
             raise
-        if isinstance(self._caller, ResumingCaller) and isinstance(self._running, LeavableCall):
-            self.on_started(self._running.id, values)
+        finally:
+            # The call is on its way meanwhile.
+            self.result_panel.begin()
+            self.run_bar.start()
+            if isinstance(self._caller, ResumingCaller) and isinstance(self._running, LeavableCall):
+                self.on_started(self._running.id, values)
+            self.show_code(values)
+            self._show_events(monitor)
+
+    def _follow(
+        self, call: FinishedCall, text: str, start: Callable[[Callable[[Event], None]], Running]
+    ) -> None:
+        """Show the events of a call or job that was started before."""
+        self._call = call
+        self.result_panel.begin()
+        self.run_bar.start(text)
+        self._monitor = monitor = CallMonitor(self)
+        self._running = start(monitor.on_event)
+        self._show_events(monitor)
+
+    def _show_events(self, monitor: CallMonitor) -> None:
+        with self.context.active():
+            monitor.start()
+
+    def show_code(self, values: dict[str, Any] | None = None) -> None:
+        """Show code for a call with these values, or with those of the form."""
+        if self._shows_code:
+            values = self.values() if values is None else values
+            self.code_panel.show(snippets(self.spec, values, self.url))
 
     def resume(self, id: str, values: dict[str, Any]) -> None:
         """Wait for a call that the page started before it was loaded again."""
         caller = self._caller
         if self.busy or not isinstance(caller, ResumingCaller):
             return
-        self._call = FinishedCall(values, time.monotonic())
-        self.result_panel.begin()
-        self.run_bar.start(RESUMING)
-        with self.context.active():
-            self._monitor = CallMonitor(self)
-        self._running = caller.resume(id, self._monitor.on_event)
+        call = FinishedCall(values, time.monotonic())
+        self._follow(call, RESUMING, partial(caller.resume, id))
 
     def _show_violations(self) -> None:
         """Mark all values that are known to be invalid, and go to the first of them."""
@@ -343,22 +333,29 @@ class Form:
         """Show what has happened to the running call."""
         if self.context.closed:
             return
-        self.run_bar.progress(update.progress, update.seconds)
-        self.result_panel.log(update.log)
-        self.result_panel.items(update.items)
-        if self._call.add_items(update.items):
-            self.script.perform("result", message=FIRST_ITEMS)
+        with self.context.batch():
+            self.run_bar.progress(update.progress, update.seconds)
+            self.result_panel.log(update.log)
+            self.result_panel.items(update.items)
+            if self._call.add_items(update.items):
+                self.script.perform("result", message=FIRST_ITEMS)
 
     def finish(self, event: Succeeded | Failed) -> None:
         """Show the end of the running call."""
         if self.context.closed:
             return
         at_fields = False
-        if isinstance(event, Succeeded):
-            self.result_panel.succeed(event)
-        else:
-            at_fields = isinstance(event.error, InvalidInput) and self._show_errors(event.error)
-            self.result_panel.fail(event, at_fields)
+        with self.context.batch():
+            if isinstance(event, Succeeded):
+                self.result_panel.succeed(event)
+            else:
+                at_fields = isinstance(event.error, InvalidInput) and self._show_errors(event.error)
+                self.result_panel.fail(event, at_fields)
+        with self.context.batch():  # after the result was sent
+            self._end(event, at_fields)
+
+    def _end(self, event: Succeeded | Failed, at_fields: bool) -> None:
+        """Add the call to the history and make the form ready for the next one."""
         self._call.finish(event)
         self.on_finished(self._call)
         # Only now may the next call start: it uses the same widgets.

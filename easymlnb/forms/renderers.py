@@ -1,11 +1,11 @@
-"""Results as widgets: one renderer for each kind of part.
+"""Results as HTML or widgets: one renderer for each kind of part.
 
 A part is ``{"kind", "title", "data"}`` and, where needed, ``media_type``, ``name`` (of a file)
 and ``more``. Bytes are base64. The kinds are those of ``RENDERERS``; any other is shown as JSON.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from easymlnb.forms import figures
@@ -35,11 +35,11 @@ def _text(part: Part) -> str:
     return str(part.get("data", ""))
 
 
-def titled(part: Part, inner: Markup, classes: str = "") -> Any:
+def titled(part: Part, inner: Markup, classes: str = "") -> Markup:
     """Return HTML under the part's title."""
     title = _title(part)
     head = element("div.em-part-title", title[:1].upper() + title[1:]) if title else None
-    return W.HTML(element(f"div.em-part{classes}", head, inner))
+    return element(f"div.em-part{classes}", head, inner)
 
 
 def figure(value: Any) -> str:
@@ -64,23 +64,23 @@ def _stat(part: Part) -> Markup:
     return element("div.em-stat", element("b", figure(value), title=value), element("span", label))
 
 
-def _stats(parts: Iterable[Part]) -> Any:
-    return W.HTML(element("div.em-stats", *map(_stat, parts)))
+def _stats(parts: Iterable[Part]) -> Markup:
+    return element("div.em-stats", *map(_stat, parts))
 
 
-def text(part: Part) -> Any:
+def text(part: Part) -> Markup:
     """Text as it is, lines kept."""
     return titled(part, element("div.em-text", _text(part)))
 
 
-def rich(part: Part) -> Any:
+def rich(part: Part) -> Markup:
     """Markdown, as the worker has rendered it: that takes long for some texts."""
     rendered = (part.get("more") or {}).get("html")
     shown = clean(rendered) if isinstance(rendered, str) else markdown(_text(part))
     return titled(part, shown, ".em-prose")
 
 
-def html(part: Part) -> Any:
+def html(part: Part) -> Markup:
     """HTML, cleaned."""
     return titled(part, clean(_text(part)), ".em-prose")
 
@@ -103,7 +103,7 @@ def written_json(value: Any, indent: str = "") -> str:
     return f"{opening}\n{inner}{separator.join(entries)}\n{indent}{closing}"
 
 
-def json_value(part: Part) -> Any:
+def json_value(part: Part) -> Markup:
     """JSON, folded when long."""
     written = json.dumps(part.get("data"), ensure_ascii=False)
     note = ""
@@ -124,7 +124,7 @@ def table(part: Part) -> Any:
     if len(data.get("rows", ())) <= FEW_ROWS:
         return titled(part, short_table(data))
     shown = grid(_title(part), data, part.get("more") or {})
-    return W.box(titled(part, Markup()), shown)
+    return W.box(W.HTML(titled(part, Markup())), shown)
 
 
 def data_uri(part: Part, family: str, default: str) -> str:
@@ -133,7 +133,7 @@ def data_uri(part: Part, family: str, default: str) -> str:
     return f"data:{media_type if media_type.startswith(family) else default};base64,{_text(part)}"
 
 
-def image(part: Part) -> Any:
+def image(part: Part) -> Markup:
     """A picture; a click shows it larger, pixel by pixel."""
     words = _title(part) or str(part.get("name") or "Result")
     picture = element("img", alt=words, src=data_uri(part, "image/", "image/png"))
@@ -149,7 +149,7 @@ def file_name(part: Part) -> str:
     return name if name.endswith(f".{ending}") else f"{name}.{ending}"
 
 
-def audio(part: Part) -> Any:
+def audio(part: Part) -> Markup:
     """A player."""
     source = data_uri(part, "audio/", "audio/wav")
     return titled(part, element("audio.em-audio", controls=True, src=source))
@@ -169,7 +169,7 @@ def plotly(part: Part) -> Any:
     out.outputs = ({"output_type": "display_data", "data": bundle, "metadata": {}},)
     # The figure's own title is more precise than the name of a result.
     title = figures.title(shown) or _title(part)
-    return W.box(titled({"title": title}, Markup()), out) if title else out
+    return W.box(W.HTML(titled({"title": title}, Markup())), out) if title else out
 
 
 def _download(part: Part) -> Markup:
@@ -179,11 +179,11 @@ def _download(part: Part) -> Markup:
     return element("a.em-button", f"Download {name}", download=name, href=uri)
 
 
-def _downloads(parts: Iterable[Part]) -> Any:
-    return W.HTML(element("div.em-downloads", *map(_download, parts)))
+def _downloads(parts: Iterable[Part]) -> Markup:
+    return element("div.em-downloads", *map(_download, parts))
 
 
-def error(part: Part) -> Any:
+def error(part: Part) -> Markup:
     """An error message."""
     return titled(part, element("div.em-failure", _text(part), role="alert"))
 
@@ -203,18 +203,43 @@ RENDERERS: dict[str, Callable[[Part], Any]] = {
 }
 
 
-def draw(parts: Iterable[Part]) -> list[Any]:
-    """Return the widgets of a result: numbers in one row, then all else, then the downloads."""
+def draw(parts: Iterable[Part], old: Sequence[Any] = ()) -> list[Any]:
+    """Return the widgets of a result: numbers in one row, then all else, then the downloads.
+
+    Widgets of an ``old`` result that only have HTML are reused: to change one takes one message to
+    the page, and to replace it takes three.
+    """
+    return [
+        piece if not isinstance(piece, Markup) else _html(piece, old[at] if at < len(old) else None)
+        for at, piece in enumerate(_pieces(parts))
+    ]
+
+
+def _html(markup: Markup, old: Any) -> Any:
+    if type(old) is not W.HTML:
+        return W.HTML(markup)
+    old.value = markup
+    return old
+
+
+def _pieces(parts: Iterable[Part]) -> list[Any]:
+    """Return HTML as ``Markup`` and all else as widgets."""
     groups: dict[str, list[Part]] = {"number": [], "file": [], "": []}
     for part in parts:
         groups.get(str(part.get("kind")), groups[""]).append(part)
     numbers = [_stats(groups["number"])] if groups["number"] else []
     downloads = [_downloads(groups["file"])] if groups["file"] else []
-    return [*numbers, *map(render, groups[""]), *downloads]
+    return [*numbers, *map(_piece, groups[""]), *downloads]
 
 
 def render(part: Part) -> Any:
-    """Return the widget of a part; one that cannot be displayed does not affect the others."""
+    """Return the widget of a part."""
+    piece = _piece(part)
+    return W.HTML(piece) if isinstance(piece, Markup) else piece
+
+
+def _piece(part: Part) -> Any:
+    """Return a part; one that cannot be displayed does not affect the others."""
     try:
         return RENDERERS.get(str(part.get("kind")), json_value)(part)
     except Exception:

@@ -113,9 +113,8 @@ class ResultPanel:
         self._pieces += str(parts[0].get("data", ""))
         whole = text({"kind": "text", "data": self._pieces})
         if first:
-            return [*shown, whole]
-        shown[-1].value = whole.value
-        whole.close()
+            return [*shown, W.HTML(whole)]
+        shown[-1].value = whole
         return shown
 
     def log(self, more: str) -> None:
@@ -133,7 +132,7 @@ class ResultPanel:
     def succeed(self, event: Succeeded) -> None:
         """Show the result."""
         if event.parts or not self._stream or self._outdated:
-            self._replace(draw(event.parts))
+            self._replace(draw(event.parts, self._parts.children))
         self._set_current()
         request = event.request_id
         about: list[object] = [f"{event.seconds:.2f} s"]
@@ -150,7 +149,8 @@ class ResultPanel:
         else:
             self._show_message("Finished. The service returned no result.")
         for widget in old:
-            W.close(widget)
+            if widget not in widgets:
+                W.close(widget)
 
     def _set_current(self) -> None:
         self._outdated = False

@@ -68,8 +68,7 @@ class RunBar:
         self._run.disabled, self._stop.disabled = True, False
         self._progress, self._note = None, ""
         self._bar.value = 0.0
-        self.widget.add_class("em-running")
-        self.widget.add_class("em-unknown")
+        W.change_classes(self.widget, add=("em-running", "em-unknown"))
         self._set_text(text)
 
     def progress(self, event: Progress | Waiting | None, seconds: float) -> None:
@@ -104,8 +103,7 @@ class RunBar:
 
     def end(self, text: str = "", *, wrong: bool = False) -> None:
         """Free the buttons; ``wrong`` highlights a text that asks for corrections."""
-        self.widget.remove_class("em-running")
-        self.widget.remove_class("em-unknown")
+        W.change_classes(self.widget, remove=("em-running", "em-unknown"))
         self._run.disabled, self._stop.disabled = False, True
         self._note = ""
         self._set_text(text, KEYS, "em-wrong" if wrong else "")

@@ -6,8 +6,8 @@ for the page. Our stylesheet decides how widgets look, so all widgets of a form 
 leaves nothing behind.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -54,11 +54,19 @@ class FormContext:
     uploading : the widgets whose file is being uploaded
     after_uploads : called once when all uploads are complete
     upload_removed : whether a file was removed while ``after_uploads`` waited
+    batch : context in which changes of widgets may be sent together at the end
     max_widgets : limit above which rows and groups are edited as JSON
     """
 
-    def __init__(self, uploads: Uploads | None = None, *, page_has_scripts: bool = False) -> None:
+    def __init__(
+        self,
+        uploads: Uploads | None = None,
+        *,
+        page_has_scripts: bool = False,
+        batch: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.uploads = uploads
+        self.batch = batch
         self.page_has_scripts = page_has_scripts
         self.closed = False
         self.layout: Any = W.Layout()
@@ -196,6 +204,12 @@ def box(*children: Any, kind: Any = None, classes: str = "") -> Any:
     for name in classes.split():
         made.add_class(name)
     return made
+
+
+def change_classes(widget: Any, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+    """Change the CSS classes of a widget in one message to the page."""
+    kept = [name for name in widget._dom_classes if name not in {*add, *remove}]
+    widget._dom_classes = (*kept, *add)
 
 
 Link = _shared(JSLink)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from easymlnb.contract.errors import ModelUnsupported
 from easymlnb.contract.spec import NAME
@@ -171,21 +171,21 @@ def _example(model: Path, taken: ModelInput) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     if isinstance(found, dict) and taken.kind == TABLE:
-        columns, rows = found.get("columns"), found.get("data")
-        if isinstance(columns, list) and _are_lists(rows):
-            return {
-                "data": [
-                    dict(zip(map(str, columns), row, strict=False)) for row in rows[:EXAMPLE_ROWS]
-                ]
-            }
+        return _table_example(found.get("columns"), found.get("data"))
     if taken.kind == TENSORS:
         values = found.get("inputs", found) if isinstance(found, dict) else found
         return _tensor_example(values, taken.main)
     return None
 
 
-def _are_lists(rows: Any) -> TypeGuard[list[list[Any]]]:
-    return isinstance(rows, list) and bool(rows) and all(isinstance(row, list) for row in rows)
+def _table_example(columns: Any, rows: Any) -> dict[str, Any] | None:
+    """Return rows by the names of their columns; ``None`` if they are no table."""
+    if not isinstance(columns, list) or not isinstance(rows, list) or not rows:
+        return None
+    first = rows[:EXAMPLE_ROWS]
+    if not all(isinstance(row, list) and len(row) == len(columns) for row in first):
+        return None
+    return {"data": [dict(zip(map(str, columns), row, strict=True)) for row in first]}
 
 
 def _tensor_example(values: Any, main: tuple[Parameter, ...]) -> dict[str, Any] | None:

@@ -191,8 +191,7 @@ def _run(
         else:
             for attempt, result in zip(group, results, strict=True):
                 _encode(service, attempt, result, guard)
-    parts = _by_call(group)
-    if isinstance(raised, UserCodeError) and len(parts) > 1:
+    if isinstance(raised, UserCodeError) and len(parts := _by_call(group)) > 1:
         for part in parts:
             _run(service, part, emit, guard, logs)
         return

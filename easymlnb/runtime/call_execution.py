@@ -37,6 +37,9 @@ def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+NO_RESULT = codec.EncodedBody("", b"")
+
+
 class CallAttempt:
     """The outcome of one call. As a context manager it stores the error of its block."""
 
@@ -46,7 +49,7 @@ class CallAttempt:
         self.call = call
         self.started = time.perf_counter()
         self.values: dict[str, Any] = {}
-        self.encoded = codec.EncodedBody("", b"")
+        self.encoded = NO_RESULT
         self.failure: EasyMLNBError | None = None
         self.trace = ""
         self.models: tuple[tuple[str, int], ...] = ()

@@ -55,6 +55,8 @@ def infer(column: "pd.Series[Any]", dates: str = "") -> Kind:
     if known.dtype.kind in "iuf":
         return Kind.NUMBER
     texts = known.astype(str)
+    if texts.str.strip().isin({"", *column_inference.MISSING}).all():
+        return Kind.EMPTY
     if date_order(texts.tolist(), dates) is not None:
         return Kind.DATE
     if _share_of_numbers(texts) >= MOSTLY:
@@ -114,12 +116,16 @@ def convert(
 
 
 def _converted(column: "pd.Series[Any]", kind: Kind, decimal: str, dates: str) -> "pd.Series[Any]":
+    import pandas as pd
+
     if kind is Kind.NUMBER:
         return to_numbers(column, decimal)
     if kind is Kind.DATE:
         return to_dates(column, dates)
     if kind is Kind.BOOLEAN:
         return column.map(_boolean, na_action="ignore").astype("float64")
+    if kind is Kind.EMPTY:
+        return pd.Series(None, index=column.index, dtype="object")
     return column.map(category, na_action="ignore").astype("object")
 
 
@@ -132,12 +138,15 @@ def to_numbers(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series[Any]"
 
 def _number(cell: Any, decimal: str) -> float:
     if isinstance(cell, bool | int | float):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:
+            return float("nan")
     if not isinstance(cell, str):
         return float("nan")
     other = "," if decimal == "." else "."
     text = cell.strip().replace(" ", "").replace("\u00a0", "").replace("'", "")
-    if re.fullmatch(rf"[+-]?\d{{1,3}}(?:\{other}\d{{3}})+(?:\{decimal}\d+)?", text):
+    if re.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(?:\{other}\d{{3}})+(?:\{decimal}\d+)?", text):
         text = text.replace(other, "")
     value = column_inference.number(text, decimal)
     return float("nan") if value is None else value
@@ -150,6 +159,23 @@ def not_numbers(column: "pd.Series[Any]", decimal: str = ".") -> list[str]:
     texts = column.dropna().astype(str)
     known = texts[~texts.str.strip().isin({"", *column_inference.MISSING})]
     return [str(cell) for cell in known[to_numbers(known, decimal).isna()].tolist()]
+
+
+def looks_like_date(text: str) -> bool:
+    """Return whether a text is a date in one of the formats that are read."""
+    return bool(_ISO.fullmatch(text) or _DAYS.fullmatch(text))
+
+
+def not_dates(column: "pd.Series[Any]", found: "pd.Series[Any]") -> list[str]:
+    """Return cells that are neither missing nor dates; ``found`` are the dates."""
+    texts = column[found.isna()].dropna().astype(str)
+    return [cell for cell in texts.tolist() if cell.strip() not in {"", *column_inference.MISSING}]
+
+
+def has_mixed_dates(column: "pd.Series[Any]") -> bool:
+    """Return whether most cells are dates, but in more than one format."""
+    texts = column.dropna().astype(str).head(10_000)
+    return len(texts) > 0 and texts.map(looks_like_date).mean() >= MOSTLY
 
 
 def to_dates(column: "pd.Series[Any]", dates: str = "") -> "pd.Series[Any]":
@@ -166,7 +192,8 @@ def to_dates(column: "pd.Series[Any]", dates: str = "") -> "pd.Series[Any]":
         found = pd.to_datetime(
             texts, format=form, dayfirst=order == "day", errors="coerce", utc=True
         )
-    return found.dt.tz_localize(None).astype("datetime64[ns]")
+    found = found.dt.tz_localize(None)
+    return found.where(found.between(pd.Timestamp.min, pd.Timestamp.max)).astype("datetime64[ns]")
 
 
 def _boolean(cell: Any) -> float | None:

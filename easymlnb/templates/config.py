@@ -8,7 +8,7 @@ import msgspec
 from easymlnb.contract.errors import CallerError
 from easymlnb.templates.column_kinds import Kind
 from easymlnb.templates.proposals import Question
-from easymlnb.templates.reading import Reading
+from easymlnb.templates.reading import Reading, check_reading
 
 COMPARE = "compare"
 BASELINE = "baseline"
@@ -73,6 +73,7 @@ def parse(given: Mapping[str, Any] | None) -> Config:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         raise CallerError(f"Invalid configuration: {error}.") from error
+    check_reading(config.reading)
     for name, kind in config.columns.items():
         if kind not in KINDS:
             raise CallerError(

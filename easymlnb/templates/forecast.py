@@ -53,6 +53,12 @@ def _findings(frame: "pd.DataFrame", config: Config, made: series.Series, time: 
             f"{made.filled:,} of {len(made.values):,} steps have no value; they are filled in."
         )
         yield _finding("warning", "gaps", message, config.target)
+    if made.repeated:
+        message = (
+            f"{made.repeated:,} rows repeat the time of another row, such as the hour at the end "
+            "of summer time; the mean of their values counts."
+        )
+        yield _finding("warning", "repeated_times", message, time)
     others = [str(name) for name in frame.columns if name not in (time, config.target)]
     if others:
         message = f"A forecast uses the times and the target only, not {', '.join(others[:5])}."

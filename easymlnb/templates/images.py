@@ -196,6 +196,4 @@ class ImagePredictor:
         try:
             return pictures.scaled(value) if self._is_network else pictures.describe(value)
         except image_folders.decoding_errors() as error:
-            raise CallerError(
-                f"Row {number}: the image cannot be read. Send PNG or JPEG."
-            ) from error
+            raise CallerError(f"Row {number}: {image_folders.problem_of(error)}") from error

@@ -66,18 +66,24 @@ def choose(
     candidates: "Sequence[Candidate] | None" = None,
 ) -> Chosen:
     """Compare the candidates of a configuration and fit the best one; raises ``CallerError``."""
-    from easymlnb.training.comparing import compare, evaluate
+    from easymlnb.training.comparing import evaluate
+    from easymlnb.training.progress import compare_with_progress
     from easymlnb.training.splits import split
 
     parts = split(data, folds=config.folds, seed=config.seed)
     candidates = candidates_of(data, config) if candidates is None else candidates
 
-    def on_unit(unit: Any, units: Any, total: int) -> None:
-        text = f"{unit.candidate}, fold {unit.fold + 1} of {len(parts.folds)}"
-        progress(0.9 * len(units) / total, text)
+    def on_progress(fraction: float, text: str) -> None:
+        progress(0.9 * fraction, f"{text} of {len(parts.folds)}")
 
-    result = compare(
-        data, candidates, metric=config.metric, parts=parts, seed=config.seed, on_unit=on_unit
+    result = compare_with_progress(
+        data,
+        candidates,
+        metric=config.metric,
+        parts=parts,
+        seed=config.seed,
+        report=on_progress,
+        curves=False,
     )
     name = result.chosen or result.rows[0].name
     progress(0.9, f"Fitting {name}")

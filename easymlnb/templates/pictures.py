@@ -102,6 +102,12 @@ def read(
             f"{len(unreadable)} of {len(found.entries)} images cannot be read, such as "
             f"{unreadable[0][:60]!r}. Use PNG or JPEG files."
         )
+    if unreadable:
+        counts = Counter(labels)
+        note = f" {len(unreadable)} files, such as {unreadable[0][:60]!r}, cannot be read."
+        image_folders.check_counts(
+            {label: counts[label] for label in found.counts}, MIN_PER_CLASS, SHAPE, note=note
+        )
     return rows, labels, unreadable
 
 
@@ -133,7 +139,7 @@ def scaled(data: bytes) -> "np.ndarray":
 
     with Image.open(io.BytesIO(data)) as image:
         image.draft("RGB", (4 * SIDE, 4 * SIDE))
-        return np.array(image.convert("RGB").resize((SIDE, SIDE)))
+        return np.array(image_folders.as_rgb(image).resize((SIDE, SIDE)))
 
 
 def _colors(pixels: "np.ndarray") -> "np.ndarray":

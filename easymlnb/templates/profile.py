@@ -76,10 +76,11 @@ def _numbers(values: "pd.Series[Any]") -> dict[str, Any]:
     found: dict[str, Any] = {
         "min": low,
         "max": high,
-        "mean": float(known.mean()),
-        "median": float(known.median()),
         "whole": bool((known == known.round()).all()),
     }
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge numbers
+        middles = {"mean": float(known.mean()), "median": float(known.median())}
+    found |= {name: value for name, value in middles.items() if np.isfinite(value)}
     if high > low and np.isfinite(high - low):
         counts, edges = np.histogram(known.to_numpy(), bins=BINS)
         found["histogram"] = {"counts": counts.tolist(), "edges": edges.tolist()}
@@ -92,12 +93,13 @@ def _dates(values: "pd.Series[Any]") -> dict[str, Any]:
     known = values.dropna()
     if known.empty:
         return {}
-    counts, edges = np.histogram(known.astype("int64").to_numpy(), bins=BINS)
-    return {
-        "min": known.min().isoformat(),
-        "max": known.max().isoformat(),
-        "histogram": {"counts": counts.tolist(), "edges": (edges / 1e9).tolist()},
-    }
+    first, last = known.min(), known.max()
+    found: dict[str, Any] = {"min": first.isoformat(), "max": last.isoformat()}
+    if first < last:
+        seconds = known.astype("int64").to_numpy() / 1e9
+        counts, edges = np.histogram(seconds, bins=BINS)
+        found["histogram"] = {"counts": counts.tolist(), "edges": edges.tolist()}
+    return found
 
 
 def _preview(frame: "pd.DataFrame") -> dict[str, Any]:

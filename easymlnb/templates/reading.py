@@ -4,12 +4,13 @@ What is detected is a ``Reading``. A model keeps it, so that later data is read 
 """
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from easymlnb.contract.errors import CallerError
-from easymlnb.types import charset, delimited, table_encoding
+from easymlnb.types import charset, column_inference, delimited, table_encoding
 from easymlnb.types.base import Upload
 from easymlnb.types.uploaded_files import Data
 
@@ -20,6 +21,9 @@ MAX_ROWS = 1_000_000
 
 _UNDEFINED = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
 """Bytes that windows-1252 does not define."""
+
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+"""A number whose comma may be a sign between thousands."""
 
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """The first line of files that Excel writes with an explicit separator."""
@@ -47,6 +51,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return found
 
 
+def check_reading(reading: Reading) -> None:
+    """Raise ``CallerError`` if no table can be read in this way."""
+    if len(reading.separator) > 1 or reading.separator in ('"', "\r", "\n"):
+        raise CallerError(
+            f"Invalid reading: separator must be one character, such as ';', not "
+            f"{reading.separator[:20]!r}."
+        )
+
+
 def read_table(data: Data, reading: Reading, name: str = "") -> "tuple[pd.DataFrame, Reading]":
     """Return a table and how it was read; raises ``CallerError`` with advice."""
     if not len(data):
@@ -70,19 +83,42 @@ def _read(data: Data, reading: Reading, name: str) -> "tuple[pd.DataFrame, Readi
     separator = reading.separator
     if line := _SEPARATOR_LINE.match(text):
         text, separator = text[line.end() :], separator or line[1]
+    separator = separator or _bar(text)
     options = delimited.DelimitedOptions(MAX_ROWS, {}, separator, reading.decimal)
     options = delimited.detect(text, options)
-    frame = delimited.read(text, options)
+    if options.separator == "," == options.decimal:
+        options = replace(options, decimal=".")  # then numbers with a comma are quoted texts
+    frame = delimited.read(text, options).rename(columns=str.strip)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(f"Two columns have the name {str(twice)[:40]!r}. Rename one of them.")
     found = Reading(
         encoding=encoding,
         separator=options.separator,
-        decimal="," if options.decimal == "," else ".",
+        decimal="," if "," in (reading.decimal, options.decimal) or _has_commas(frame) else ".",
         dates=reading.dates,
     )
     return _without_blank_columns(frame), found
+
+
+def _bar(text: str) -> str:
+    """Return ``|`` if the first line of a text has it and no other separator, else nothing."""
+    first = text.lstrip("\r\n ").partition("\n")[0]
+    return "|" if "|" in first and not any(sign in first for sign in delimited.SEPARATORS) else ""
+
+
+def _has_commas(frame: "pd.DataFrame") -> bool:
+    """Return whether a column of texts has numbers with a decimal comma."""
+    for _, column in frame.items():
+        if column.dtype.kind in "iufbM":
+            continue
+        cells = {cell.strip() for cell in column.dropna().tolist() if isinstance(cell, str)}
+        known = [*(cells - {"", *column_inference.MISSING})]
+        if column_inference.are_numbers(known, ",") and any(
+            "," in cell and not _THOUSANDS.fullmatch(cell) for cell in known
+        ):
+            return True
+    return False
 
 
 def _without_blank_columns(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -33,12 +33,14 @@ class Series:
     - ``step``: an offset of pandas, such as ``h``
     - ``season``: steps after which the pattern repeats
     - ``filled``: steps without a value, which were interpolated
+    - ``repeated``: rows whose time another row has; the mean of their values counts
     """
 
     values: "pd.Series[Any]"
     step: str
     season: int
     filled: int
+    repeated: int
 
 
 def regular(times: "pd.Series[Any]", values: "pd.Series[Any]") -> Series:
@@ -51,7 +53,7 @@ def regular(times: "pd.Series[Any]", values: "pd.Series[Any]") -> Series:
     found = known.groupby("time")["value"].mean().sort_index()
     if len(found) < MIN_STEPS:
         raise CallerError(
-            f"The series has {len(found)} different times; {MIN_STEPS} are needed at least."
+            f"The series has {_different(len(found))}; {MIN_STEPS} are needed at least."
         )
     if found.nunique() == 1:
         raise CallerError(f"The series is constant ({found.iloc[0]:g}): there is nothing to learn.")
@@ -63,7 +65,12 @@ def regular(times: "pd.Series[Any]", values: "pd.Series[Any]") -> Series:
             f"{filled:,} of {len(grid):,} steps of {step} have no value, so the series is too "
             "irregular. Use a table with one row per step."
         )
-    return Series(grid.interpolate().ffill().bfill(), step, season_of(step), filled)
+    values = grid.interpolate().ffill().bfill()
+    return Series(values, step, season_of(step), filled, len(known) - len(found))
+
+
+def _different(times: int) -> str:
+    return "1 different time" if times == 1 else f"{times} different times"
 
 
 def find_step(times: Any) -> str:

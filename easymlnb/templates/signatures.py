@@ -133,9 +133,10 @@ def _check_values(
             if column["required"]:
                 warn(row, f"{name!r} is missing, which never was the case in the training data.")
         elif unknown:
+            example = f" An example is {column['example']!r}." if "example" in column else ""
             raise CallerError(
-                f"Row {row}: {str(cell)[:40]!r} in the column {name!r} is not a {_word(kind)}. "
-                f"An example is {column.get('example')!r}."
+                f"Row {row}: {str(cell)[:40]!r} in the column {name!r} is not a "
+                f"{_word(kind)}.{example}"
             )
         elif kind == Kind.NUMBER and (problem := _far(column, float(value))):
             warn(row, problem)

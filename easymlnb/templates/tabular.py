@@ -1,6 +1,6 @@
 """The template ``tabular``: predict a column of a table from the others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import CallerError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from easymlnb.training.datasets import Dataset
+    from easymlnb.training.findings import Finding
 
 NAME = "tabular"
 
@@ -111,7 +112,40 @@ def findings(
         for name in texts
         if name not in asked
     )
-    return [asdict(finding) for finding in (*found, *unused)]
+    unread = _unread_cells(frame, table, config, used, reading)
+    return [asdict(finding) for finding in (*found, *unread, *unused)]
+
+
+def _unread_cells(
+    frame: "pd.DataFrame",
+    table: "pd.DataFrame",
+    config: Config,
+    used: dict[str, str],
+    reading: Reading,
+) -> "Iterator[Finding]":
+    """Yield columns with cells that do not have the kind of the others."""
+    from easymlnb.training.findings import Finding
+
+    for name, kind in used.items():
+        if name == config.target or frame[name].dtype.kind in "iufbM":
+            continue
+        wrong: list[str] = []
+        if kind == Kind.NUMBER:
+            wrong, what = column_kinds.not_numbers(frame[name], reading.decimal or "."), "numbers"
+        elif kind == Kind.DATE:
+            wrong, what = column_kinds.not_dates(frame[name], table[name]), "dates"
+        elif column_kinds.has_mixed_dates(frame[name]):
+            message = (
+                f"{name!r} has dates in different formats, so they count as texts. Write all in "
+                "one format, such as 2025-01-31."
+            )
+            yield Finding("mixed_dates", message, name)
+        if wrong:
+            message = (
+                f"{len(wrong):,} of {len(frame):,} cells of {name!r} are not {what}, such as "
+                f"{wrong[0][:40]!r}. They count as missing."
+            )
+            yield Finding("mixed_types", message, name)
 
 
 def _free_texts(frame: "pd.DataFrame", config: Config, used: dict[str, str]) -> list[str]:

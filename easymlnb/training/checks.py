@@ -157,7 +157,7 @@ def _mixed(name: str, found: pd.Series, kind: str) -> Iterator[Finding]:
     if kind == NUMBER and len(wrong):
         yield Finding(
             "mixed_types",
-            f"{name!r} has numbers, but {len(wrong):,} values are none, such as "
+            f"{name!r} has numbers, but {len(wrong):,} values are not, such as "
             f"{str(wrong.iloc[0])[:40]!r}. They count as missing.",
             name,
         )
@@ -188,9 +188,10 @@ def is_leak(values: pd.Series, target: pd.Series, task: str) -> bool:
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    if first.std() == 0 or second.std() == 0:
-        return 0.0
-    return float(abs(np.corrcoef(first, second)[0, 1]))
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge numbers
+        if first.std() == 0 or second.std() == 0:
+            return 0.0
+        return float(abs(np.corrcoef(first, second)[0, 1]))
 
 
 def _determines(values: pd.Series, classes: pd.Series) -> bool:

@@ -176,8 +176,8 @@ def _regression_problem(values: pd.Series, target: str) -> Finding | None:
     if wrong.empty:
         return None
     message = (
-        f"The target {target!r} must have numbers, but {len(wrong)} of {len(values)} values are "
-        f"none, such as {_short(wrong.iloc[0])}."
+        f"The target {target!r} must have finite numbers, but {len(wrong)} of {len(values)} "
+        f"values are not, such as {_short(wrong.iloc[0])}."
     )
     return _error("mixed_target", message, target)
 

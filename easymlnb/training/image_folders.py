@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 from easymlnb.contract import installation
 from easymlnb.contract.errors import CallerError
 from easymlnb.contract.options import named_options
+from easymlnb.types.image_encoding import upright
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 MAX_IMAGES = 50_000
 MAX_BYTES = 100 * 2**20
 """Limits of the number of images, and of the bytes of one."""
+
+PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation"))
+"""Names of folders with the parts of a data set, which are not its classes."""
 
 MIN_PER_CLASS = 2
 
@@ -151,6 +156,13 @@ def by_class(names: list[str], most: int = MAX_IMAGES, shape: str = SHAPE) -> li
         raise CallerError(
             f"{len(loose)} images, such as {loose[0][:60]!r}, are in no folder. {shape}"
         )
+    folders = {one[0] for _, one in parts}
+    if all(len(one) > 2 for _, one in parts) and {name.lower() for name in folders} <= PARTS:
+        names_of = ", ".join(map(repr, sorted(folders)))
+        raise CallerError(
+            f"The outermost folders are {names_of}, which are no classes. Merge them: the images "
+            f"for testing are chosen by chance. {shape}"
+        )
     return [(name, one[0]) for name, one in parts]
 
 
@@ -174,15 +186,40 @@ def decoding_errors() -> tuple[type[Exception], ...]:
     )
 
 
+def problem_of(error: Exception) -> str:
+    """Return what is wrong with an image for which one of these errors was raised."""
+    from PIL import Image
+
+    if isinstance(error, Image.DecompressionBombError) and Image.MAX_IMAGE_PIXELS:
+        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        return f"the image has more than {most} million pixels. Send a smaller one."
+    return "the image cannot be read. Send PNG or JPEG."
+
+
 def _decoded(content: bytes, size: int | tuple[int, int] | None) -> "np.ndarray":
     import numpy as np
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
-        picture = image.convert("RGB")
+        picture = as_rgb(image)
         if size is not None:
             picture = picture.resize((size, size) if isinstance(size, int) else size)
         return np.asarray(picture)
+
+
+def as_rgb(image: "Image") -> "Image":
+    """Return an opened image upright and with 8 bits per color.
+
+    An image with more bits becomes so bright that its brightest pixel is white: the numbers of
+    cameras do not say what white is.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        pixels = np.nan_to_num(np.asarray(image, dtype="float64"), posinf=0.0, neginf=0.0).clip(0)
+        image = Image.fromarray(np.rint(pixels * (255 / (pixels.max() or 1.0))).astype("uint8"))
+    return upright(image).convert("RGB")
 
 
 def _check_classes(made: ImageFolders, expected: set[str], least: int) -> None:

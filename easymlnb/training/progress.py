@@ -1,7 +1,7 @@
 """Comparisons that report their progress, and continue after an interruption or a lost node."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from easymlnb.runtime.context import progress
@@ -26,10 +26,14 @@ def compare_with_progress(
     folds: int = 5,
     seed: int = 0,
     kept: dict[str, Any] | None = None,
+    report: Callable[[float, str], None] = progress,
+    curves: bool = True,
 ) -> Comparison:
     """Compare candidates, see ``compare``; in a job, units are in its checkpoint.
 
-    ``kept`` is a dict of the kernel in which the finished units stay for another call.
+    ``kept`` is a dict of the kernel in which the finished units stay for another call;
+    ``report`` gets the finished fraction and a text. With ``curves``, the scores become metrics of
+    the job.
     """
     kept = {} if kept is None else kept
     parts = parts or split(data, folds=folds, seed=seed)
@@ -41,12 +45,12 @@ def compare_with_progress(
 
     def on_unit(unit: Unit, units: Units, total: int) -> None:
         kept["units"] = as_rows(units.values())
-        progress(len(units) / total, f"{unit.candidate}, fold {unit.fold + 1}")
+        report(len(units) / total, f"{unit.candidate}, fold {unit.fold + 1}")
         current = job()
         if current.id:
             now = Comparison.from_units(chosen, units.values(), parts, judged)
             current.save_file(FILE, json.dumps(now.to_dict()), "application/json")
-            if not unit.problem:
+            if curves and not unit.problem:
                 current.metric(f"{judged.name} of {unit.candidate}", unit.score, step=unit.fold)
             stored.save(len(units), units=kept["units"])
             if stored.leaving:

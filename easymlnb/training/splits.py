@@ -133,6 +133,7 @@ def _by_chance(data: Dataset, folds: int, test: float, seed: int) -> Split:
     whole = np.arange(len(data.y))
     if data.task != CLASSIFICATION:
         train, held = next(ShuffleSplit(1, test_size=test, random_state=seed).split(whole))
+        folds = min(folds, len(train))
         parts = KFold(folds, shuffle=True, random_state=seed).split(train)
         text = f"Split by chance: {folds} folds."
         return Split(RANDOM, text, train, held, tuple(_inner(parts, train)))

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.contract.file_parameters import takes_bytes
 from easymlnb.contract.json_values import check_keys
@@ -145,8 +147,6 @@ def _part(part: Any) -> Upload | Parsed | str:
 
 
 def _parsed(name: str, data: bytes) -> Parsed:
-    from pydantic_core import from_json
-
     try:
         value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
@@ -193,17 +193,16 @@ def _part_value(part: Upload | Parsed | str, kinds: frozenset[str]) -> Any:
     if "null" in kinds and "string" not in kinds and part in ("", "null"):
         return None
     if not kinds or (kinds & {"array", "object", "bytes"} and begins and begins in "[{"):
-        return _json(part)
+        return json_value(part)
     return part
 
 
-def _json(part: str) -> Any:
+def json_value(part: str) -> Any:
     """Return the value of JSON text, or the text itself if it is not JSON."""
-    from pydantic_core import from_json
-
     try:
         value = from_json(part)
     except ValueError:
         return part
-    check_keys(part)
+    if ":" in part:
+        check_keys(part)
     return value

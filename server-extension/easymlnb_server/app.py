@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -35,6 +36,9 @@ from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.uploads.uploads import SWEEP_EVERY
 from easymlnb_server.wiring.placements import build_placements
 from easymlnb_server.wiring.server import build, build_lifecycle
+
+SWITCH_SECONDS = 0.001
+"""Seconds for which a thread runs while others wait for the interpreter."""
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -139,7 +143,8 @@ class EasyMLNB(Settings, ExtensionApp):
             self.log.error("Request bodies over 1 MB are rejected: %s", error)
         if not self.is_node:
             cafile = serverapp.certfile or ""
-            self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
+            url = self._link_url("http").removesuffix("link")
+            self._state.apps.open(url, cafile, self._state.spool.folder)
         connections = self._install_fast_path(serverapp)
         self._state.metrics.open()
         if "JUPYTERHUB_USER" in os.environ:
@@ -151,6 +156,9 @@ class EasyMLNB(Settings, ExtensionApp):
         # A full garbage collection blocks all requests for half a second if it scans all loaded
         # modules, which are never freed anyway.
         gc.freeze()
+        # Otherwise requests wait up to 5 ms for a thread that computes, such as one that writes
+        # to the database.
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     def _export_link(self, link: str) -> None:
         """Set the environment variables by which kernels find this server."""

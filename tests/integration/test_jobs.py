@@ -303,6 +303,15 @@ def test_jobs_in_python_and_in_a_terminal(server: RunningServer, tmp_path: Path)
         assert client.jobs[job.id].state == "succeeded"
         assert job.id in [one.id for one in client.jobs.list(service="slow")]
         assert client.jobs[job.id].retry().wait().result() == [1, 1]
+        (tmp_path / "go-1").unlink()
+        stopped = client.slow.submit(str(tmp_path), steps=2)
+        assert any(one["kind"] == "checkpoint" for one in stopped.events())
+        stopped.cancel()
+        assert stopped.wait().state == "cancelled"
+        (tmp_path / "go-1").touch()
+        continued = stopped.retry().wait()
+        assert continued.result() == [1, 1]
+        assert continued.log == "step 1\n", "it continues from the checkpoint"
 
     async def submit_async() -> int:
         async with ml.connect_async(server.url, server.token) as client:

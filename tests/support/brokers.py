@@ -1,17 +1,29 @@
 """Brokers of messages for tests: mosquitto, and the mock cluster of librdkafka."""
 
+import asyncio
+import base64
+import hashlib
+import os
 import shutil
 import socket
+import struct
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from paho.mqtt import client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -23,9 +35,13 @@ MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/
 
 @dataclass
 class Mosquitto:
-    """A broker of MQTT 5 on loopback, which keeps sessions on disk."""
+    """A broker of MQTT 5 on loopback, which keeps sessions on disk.
+
+    ``settings``: more lines of its configuration, which may replace ``allow_anonymous``.
+    """
 
     folder: Path
+    settings: str = "allow_anonymous true"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +52,7 @@ class Mosquitto:
     def start(self) -> None:
         config = self.folder / "mosquitto.conf"
         config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"listener {self.port} 127.0.0.1\n{self.settings}\npersistence true\n"
             f"persistence_location {self.folder}/\nautosave_on_changes true\n"
             "autosave_interval 1\nuser root\n"
         )
@@ -59,11 +75,11 @@ class Mosquitto:
 
 
 @contextmanager
-def mosquitto(folder: Path) -> Iterator[Mosquitto]:
+def mosquitto(folder: Path, settings: str = "allow_anonymous true") -> Iterator[Mosquitto]:
     """Run a broker; skips the test where mosquitto is not installed."""
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed (apt install mosquitto)")
-    broker = Mosquitto(folder)
+    broker = Mosquitto(folder, settings)
     broker.start()
     try:
         yield broker
@@ -71,15 +87,106 @@ def mosquitto(folder: Path) -> Iterator[Mosquitto]:
         broker.stop()
 
 
-class Device:
-    """A client of MQTT 5: it sends, and collects what arrives."""
+def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """Write an authority, and a certificate for 127.0.0.1 with its key, in PEM format."""
+    now = datetime.now(UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in ("CA", "broker")]
+    made = []
+    for key, name, is_authority in zip(keys, names, (True, False), strict=True):
+        builder = x509.CertificateBuilder(
+            names[0], name, key.public_key(), x509.random_serial_number(),
+            now - timedelta(days=1), now + timedelta(days=1),
+        ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)  # fmt: skip
+        if not is_authority:
+            address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+            builder = builder.add_extension(address, critical=False)
+        made.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(Encoding.PEM))
+    plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    contents = (*made, keys[1].private_bytes(*plain))
+    paths = tuple(folder / name for name in ("ca.pem", "broker.pem", "broker.key"))
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    return paths[0], paths[1], paths[2]
 
-    def __init__(self, broker: Mosquitto, *topics: str) -> None:
+
+def add_password(file: Path, user: str, password: str) -> None:
+    """Add a user to a password file of mosquitto."""
+    salt, rounds = os.urandom(12), 101
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    texts = (base64.b64encode(one).decode() for one in (salt, digest))
+    with file.open("a") as opened:
+        opened.write(f"{user}:$7${rounds}${'$'.join(texts)}\n")
+
+
+class RefusingKafka:
+    """What a broker of Kafka says to a client until its login: it offers PLAIN, and refuses."""
+
+    VERSIONS = ((17, 1, 1), (18, 0, 0), (36, 0, 0))
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.connections: list[asyncio.StreamWriter] = []
+        self.tried_again = asyncio.Event()
+        """A bridge tries each login twice, the second time for the reason."""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (size,) = struct.unpack(">i", await reader.readexactly(4))
+                kind, _, number = struct.unpack(">hhi", (await reader.readexactly(size))[:8])
+                body = struct.pack(">i", number) + self._body(kind)
+                writer.write(struct.pack(">i", len(body)) + body)
+        writer.close()
+
+    def _body(self, kind: int) -> bytes:
+        if kind == 18:  # versions of its calls
+            versions = (struct.pack(">hhh", *one) for one in self.VERSIONS)
+            return struct.pack(">hi", 0, len(self.VERSIONS)) + b"".join(versions)
+        if kind == 17:  # mechanisms
+            return struct.pack(">hi", 0, 1) + _text("PLAIN")
+        self.attempts += 1
+        if self.attempts > 4:
+            self.tried_again.set()
+        return struct.pack(">h", 58) + _text("Invalid username or password") + struct.pack(">i", 0)
+
+
+def _text(value: str) -> bytes:
+    return struct.pack(">h", len(value)) + value.encode()
+
+
+@asynccontextmanager
+async def refusing_kafka() -> AsyncIterator[tuple[RefusingKafka, str]]:
+    """Yield a Kafka that refuses all logins, and its address."""
+    made = RefusingKafka()
+    server = await asyncio.start_server(made.answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield made, f"127.0.0.1:{port}"
+        for writer in made.connections:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+class Device:
+    """A client of MQTT 5: it sends, and collects what arrives.
+
+    ``login``: user, password, and the file of the authority that signed the broker's certificate.
+    """
+
+    def __init__(
+        self, broker: Mosquitto, *topics: str, login: tuple[str, str, str] | None = None
+    ) -> None:
         self.arrived: Queue[Any] = Queue()
         subscribed: Queue[None] = Queue()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.on_message = lambda client, data, message: self.arrived.put(message)
         self._client.on_subscribe = lambda *given: subscribed.put(None)
+        if login is not None:
+            self._client.username_pw_set(*login[:2])
+            self._client.tls_set(ca_certs=login[2])
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
         for topic in topics:

@@ -6,6 +6,7 @@ from typing import Any
 
 from easymlnb.contract.quality import Finding, Severity
 from easymlnb.publishing.gate import tools
+from easymlnb.publishing.gate.literals import without_numbers
 from easymlnb.publishing.gate.sources import Source
 
 SEVERITIES: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "info"}
@@ -15,13 +16,22 @@ SKIPPED = "B101,B105,B106,B107"
 
 
 def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Finding]:
-    """Return the findings of bandit; the sources are already in the folder."""
+    """Return the findings of bandit in the sources, which are written below the folder."""
     known = {source.name: source for source in sources if source.lines}
     if not known:
         return []
+    inner = folder / "bandit"
+    inner.mkdir()
+    for source in known.values():
+        without_numbers(source).write(inner)
     options = ["--format", "json", "--quiet", "--exit-zero", "--skip", SKIPPED]
     options += [] if comments else ["--ignore-nosec"]
-    found = tools.run_module("bandit", [*options, *known], folder)
+    try:
+        found = tools.run_module("bandit", [*options, *known], inner)
+    except tools.TimeIsOver as error:
+        return [
+            Finding(check="bandit", code="not-checked", severity="error", message=error.message)
+        ]
     report = found if isinstance(found, dict) else {}
     skipped = [_skipped(one, known) for one in tools.whole(report.get("errors", []))]
     return [*skipped, *(_finding(one, known) for one in tools.whole(report.get("results", [])))]

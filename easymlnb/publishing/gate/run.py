@@ -15,19 +15,18 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.publishing.gate import bandit_check, ruff_check, secrets_check, spec_check, tools
 from easymlnb.publishing.gate.advisories import Advisories, read
 from easymlnb.publishing.gate.described import Described, described_services
+from easymlnb.publishing.gate.files import LargeText, texts_of
 from easymlnb.publishing.gate.sources import (
     MAX_TEXT,
-    Source,
     cells_of,
     code_of,
     is_python,
     is_run,
-    module_of,
     outputs_of,
 )
 
-TEXTS = (".py", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".env", ".txt", ".md", ".csv")
-"""Ends of the names of files that are searched for secrets."""
+MAX_LARGE = 32 * 2**20
+"""Bytes of large files that are searched for secrets."""
 
 Cells = list[dict[str, Any]]
 
@@ -106,19 +105,20 @@ def _of_code(bundle: Bundle, cells: Cells, folder: Path, *, comments: bool) -> l
     """Return the findings in cells and files."""
     unpacked = folder / "files"
     bundle.extract(unpacked)
-    modules, texts, all_texts = _files(bundle, unpacked)
+    files = texts_of(bundle, unpacked)
+    modules = files.modules
     code, (sources, complete) = code_of(cells), cells_of(cells)
-    for source in (code, *modules):
+    for source in modules:
         source.write(folder)
     return [
         *_of_notebook(bundle, cells),
         *_cut("cells", complete),
-        *_cut("files", all_texts),
-        *_large_modules(bundle, unpacked),
+        *_large_modules(files.large_modules),
         *ruff_check.run(folder, cells, modules, comments=comments),
-        *bandit_check.run(folder, (code, *modules), comments=comments),
+        *bandit_check.run(folder, (code, *modules, *files.notebooks), comments=comments),
         *secrets_check.run(folder, (sources, *modules), comments=comments),
-        *secrets_check.run(folder, texts, comments=comments, code=False),
+        *secrets_check.run(folder, files.texts, comments=comments, code=False),
+        *_of_large_texts(files.large, comments=comments),
     ]
 
 
@@ -164,34 +164,24 @@ def _finding(check: str, code: str, message: str, **more: Any) -> Finding:
     return Finding(check=check, code=code, message=message, **{"severity": "error", **more})
 
 
-def _files(bundle: Bundle, folder: Path) -> tuple[list[Source], list[Source], bool]:
-    """Return the modules, the other texts, and whether these are all; large files are data."""
-    modules, texts, left = [], [], MAX_TEXT
-    for number, path in enumerate(sorted(bundle.manifest.files)):
-        file = folder.joinpath(*path.split("/"))
-        size = file.stat().st_size
-        if not path.lower().endswith(TEXTS) or size > MAX_TEXT:
-            continue
-        if path.endswith(".py"):
-            text = file.read_text(encoding="utf-8", errors="replace")
-            modules.append(module_of(f"module_{number}.py", path, text))
-            continue
-        left -= size
-        if left >= 0:
-            text = file.read_text(encoding="utf-8", errors="replace")
-            texts.append(module_of(f"text_{number}.txt", path, text))
-    return modules, texts, left >= 0
-
-
-def _large_modules(bundle: Bundle, folder: Path) -> list[Finding]:
+def _large_modules(paths: Iterable[str]) -> list[Finding]:
     """Return a finding for each module that is too large for the tools."""
-    large = [
-        path
-        for path in bundle.manifest.files
-        if path.endswith(".py") and folder.joinpath(*path.split("/")).stat().st_size > MAX_TEXT
-    ]
     text = f"The module has more than {MAX_TEXT:,} bytes and was not checked. Split it."
-    return [_finding("notebook", "large-module", text, file=path) for path in large]
+    return [_finding("notebook", "large-module", text, file=path) for path in paths]
+
+
+def _of_large_texts(large: Iterable[LargeText], *, comments: bool) -> list[Finding]:
+    """Search large files for tokens of a known form, as far as time allows."""
+    found: list[Finding] = []
+    left = MAX_LARGE
+    for one in large:
+        left -= one.size
+        if left >= 0:
+            found += secrets_check.known_forms(one.blocks(), comments=comments)
+        else:
+            text = "The file was not searched for secrets: it is too large."
+            found.append(_finding("notebook", "large-file", text, severity="info", file=one.path))
+    return found
 
 
 def _packages(bundle: Bundle) -> dict[str, str]:

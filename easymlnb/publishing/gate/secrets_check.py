@@ -3,14 +3,22 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from easymlnb.contract.quality import Finding, Severity
+from easymlnb.contract.quality import MAX_FINDINGS, Finding, Severity
 from easymlnb.publishing.gate.sources import Source
 
 WEAK = ("Hex High Entropy String", "Base64 High Entropy String")
 """Kinds that are often something else, such as a hash."""
 
 LEFT_OUT = ("IPPublicDetector",)
+VAGUE = (
+    *("ArtifactoryDetector", "CloudantDetector", "SoftlayerDetector"),
+    *("IbmCloudIamDetector", "IbmCosHmacDetector"),
+)
+"""Names next to any value, which are slow to search for in large files."""
+
+ALLOW = "pragma: allowlist secret"
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
 REFERENCE = "detect_secrets.filters.heuristic.is_indirect_reference"
 """Leaves out ``password = read()``; slow."""
@@ -48,6 +56,41 @@ def run(
                 if one.type not in WEAK or one.line_number not in certain
             ]
     return findings
+
+
+def known_forms(sources: Iterable[Source], *, comments: bool) -> list[Finding]:
+    """Return the tokens of a known form, such as those of GitHub, in large texts.
+
+    Each line has one finding. Passwords that have no form of their own are not found.
+    """
+    kinds = _forms()
+    findings: dict[tuple[str, int], Finding] = {}
+    for source in sources:
+        searched = source.in_pieces()
+        text = "\n".join(searched.lines)
+        for kind, expressions in kinds.items():
+            for expression in expressions:
+                for match in expression.finditer(text):
+                    line = text.count("\n", 0, match.start()) + 1
+                    if not (comments and ALLOW in searched.lines[line - 1]):
+                        found = _finding(kind, line, searched)
+                        findings.setdefault((found.file, found.line or 0), found)
+                if len(findings) >= MAX_FINDINGS:
+                    return list(findings.values())
+    return list(findings.values())
+
+
+def _forms() -> dict[str, list[re.Pattern[str]]]:
+    """Return the expressions of tokens that are certain and quick to search for."""
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.base import RegexBasedDetector
+
+    kinds: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    return {
+        kind: [*plugin().denylist]
+        for kind, plugin in kinds.items()
+        if issubclass(plugin, RegexBasedDetector) and plugin.__name__ not in (*LEFT_OUT, *VAGUE)
+    }
 
 
 def _finding(kind: str, line: int, source: Source) -> Finding:

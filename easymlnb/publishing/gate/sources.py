@@ -1,6 +1,7 @@
 """The texts that the tools check, and where each of their lines comes from."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ MAX_TEXT = 4 * 2**20
 
 PIECE, OVERLAP = 400, 120
 """Longer lines are searched in pieces: some expressions need time for the square of a length."""
+
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "video/", "audio/")
+"""Begin the media types of outputs that are not texts; SVG is one."""
+
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+"""What terminals show as colors, also within a word."""
 
 Place = Mapping[str, Any]
 """Fields of a finding that say where it is: ``cell`` or ``file``, ``line``, ``output``."""
@@ -161,12 +168,10 @@ def _texts(outputs: Any) -> Iterator[str]:
             continue
         given = output.get("data")
         data: dict[str, Any] = given if isinstance(given, dict) else {}
-        values = [output.get("text"), output.get("traceback"), output.get("evalue")]
-        texts = [value for kind, value in data.items() if not str(kind).startswith("image/")]
+        values = [output.get(name) for name in ("text", "traceback", "ename", "evalue")]
+        texts = [value for kind, value in data.items() if not str(kind).startswith(PICTURES)]
         for value in (*values, *texts):
             if isinstance(value, dict):
                 yield json.dumps(value, ensure_ascii=False)
-            elif isinstance(value, str):
-                yield value
-            elif isinstance(value, list):
-                yield "".join(one for one in value if isinstance(one, str))
+            elif isinstance(value, str | list):
+                yield COLORS.sub("", "".join(one for one in value if isinstance(one, str)))

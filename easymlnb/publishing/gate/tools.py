@@ -18,6 +18,10 @@ SECONDS = 120.0
 """Time limit of one tool."""
 
 
+class TimeIsOver(GateUnavailable):
+    """A tool did not end in time."""
+
+
 def check_installed() -> None:
     """Raise ``GateUnavailable`` unless all tools are installed."""
     if absent := missing(*MODULES):
@@ -37,7 +41,7 @@ def version_of(package: str) -> str:
 
 
 def run_module(module: str, arguments: Sequence[str], folder: Path) -> Any:
-    """Return the JSON that a tool prints; raises ``GateUnavailable``."""
+    """Return the JSON that a tool prints; raises ``GateUnavailable``, or ``TimeIsOver``."""
     # -P: a file of the notebook must not take the place of a package.
     command = [sys.executable, "-P", "-m", module, *arguments]
     try:
@@ -51,7 +55,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path) -> Any:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise GateUnavailable(
+        raise TimeIsOver(
             f"{module} did not end within {SECONDS:g} s. Split the notebook, or exclude files."
         ) from None
     try:

@@ -18,6 +18,9 @@ HEAD = 64 * 1024
 MAX_CELL = 16 * 2**20
 """Maximum characters of a cell."""
 
+MAX_LINE = 64 * 2**20
+"""Maximum bytes of a line, so that a file without line breaks does not fill the memory."""
+
 _COMMA_NUMBER = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(?:,\d{3})+\s*")
 
@@ -75,8 +78,13 @@ class CsvRows:
 
         def lines() -> Iterator[str]:
             nonlocal read
-            for line in self._file:
+            while line := self._file.readline(MAX_LINE + 1):
                 read += len(line)
+                if len(line) > MAX_LINE:
+                    raise BadRequest(
+                        f"The CSV has a line of more than {MAX_LINE // 2**20} MB after byte "
+                        f"{read - len(line):,}. Rows must be separated by line breaks."
+                    )
                 yield _text(line, self._charset, whole=True)
 
         reader = csv.reader(lines(), delimiter=self._separator, strict=True)

@@ -51,7 +51,7 @@ class ResultWriter:
         written = []
         for cells, result in zip(rows, self._results, strict=True):
             given = [cells[0]] if plan.source == FILES else _exactly(cells, width)
-            written.append([*given, *(_cell(value, plan.decimal) for value in result)])
+            written.append([*given, *[_cell(value, plan.decimal) for value in result]])
         return _csv(written, plan)
 
     def _columns(self, body: Any) -> list[Any]:
@@ -79,19 +79,21 @@ def file_name(given: str, row: int, encoded: EncodedBody) -> str:
     return f"{path}{ending}"
 
 
-def _exactly(cells: Sequence[Any], width: int) -> list[Any]:
+def _exactly(cells: Sequence[Any], width: int) -> Sequence[Any]:
+    if len(cells) == width:
+        return cells
     return [*cells[:width], *[""] * (width - len(cells))]
 
 
 def _cell(value: Any, decimal: str) -> Any:
+    if type(value) is float:
+        return repr(value) if decimal == "." else repr(value).replace(".", decimal)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return value
-    if isinstance(value, float):
-        return repr(value) if decimal == "." else repr(value).replace(".", decimal)
     return to_json(value, inf_nan_mode="null").decode()
 
 

@@ -83,12 +83,15 @@ def _text_reader(shape: Shape, decimal: str, *, needed: bool) -> Callable[[str],
     elif needed and "string" in shape.kinds:
         empty = ""
     numeric = bool(shape.kinds) and shape.kinds <= NUMBERS
+    is_list = "array" in shape.kinds
 
     def read(cell: str) -> Any:
         if not cell or not cell.strip():
             return empty
         if numeric:
             return with_point(cell) if decimal == "," else cell
+        if is_list and cell[0] == "[" and isinstance(value := multipart.json_value(cell), list):
+            return value
         return multipart.text_value(cell, shape)
 
     return read

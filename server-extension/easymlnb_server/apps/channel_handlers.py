@@ -3,6 +3,7 @@
 The id of a session is no credential: each route also identifies the visitor.
 """
 
+import asyncio
 import logging
 import re
 import secrets
@@ -11,12 +12,15 @@ from typing import Any
 
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import websocket
+from tornado.iostream import StreamClosedError
+from websockets.frames import Frame, Opcode
 
 from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.apps.comm_channel import MAX_UNSENT, Channel, TooMuchError
 from easymlnb_server.apps.sessions import PageSession, Visitor
 from easymlnb_server.http.base import EasyHandler, custom_access_check
+from easymlnb_server.http.connections import network_of
 from easymlnb_server.identity.access import Action
 
 COOKIE = "easymlnb-visitor"
@@ -47,7 +51,7 @@ class VisitorHandler(EasyHandler):
         value = self.get_signed_cookie(COOKIE)
         if value is None or not COOKIE_VALUE.match(value):
             return None
-        return Visitor(value.decode(), self._user_name())
+        return self._visitor(value.decode())
 
     def new_visitor(self, path: str) -> Visitor:
         """Give a new browser its cookie, valid below ``path`` of this server."""
@@ -61,7 +65,10 @@ class VisitorHandler(EasyHandler):
             samesite="Lax",
             secure=self.request.protocol == "https",
         )
-        return Visitor(value, self._user_name())
+        return self._visitor(value)
+
+    def _visitor(self, id: str) -> Visitor:
+        return Visitor(id, self._user_name(), network_of((self.request.remote_ip,)))
 
     def _user_name(self) -> str:
         user = self.current_user
@@ -117,7 +124,11 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
     """``GET api/kernels/{id}/channels``: the WebSocket of a page."""
 
     _channel: Channel | None = None
-    _unsent = 0
+
+    def initialize(self, public: bool = False) -> None:
+        super().initialize(public)
+        self._frames: list[bytes] = []  # to write at the end of this turn of the event loop
+        self._unsent = 0
 
     @property
     def max_message_size(self) -> int:
@@ -178,15 +189,32 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
             self.state.apps.sessions.disconnect(channel.session, channel.to_page)
 
     def _write(self, data: str | bytes) -> None:
+        """Send a message, together with those that come at the same time.
+
+        A click is answered by twenty messages. Tornado takes a task and a system call for each.
+        """
         if self.ws_connection is None or self.ws_connection.is_closing():
             return
-        self._unsent += len(data)
+        if isinstance(data, str):
+            frame = Frame(Opcode.TEXT, data.encode()).serialize(mask=False)
+        else:
+            frame = Frame(Opcode.BINARY, data).serialize(mask=False)
+        self._unsent += len(frame)
         if self._unsent > MAX_UNSENT:
             self.close(1013)
             return
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._frames.append(frame)
+
+    def _flush(self) -> None:
+        data, self._frames = b"".join(self._frames), []
+        connection = self.ws_connection
+        if connection is None or connection.stream is None or connection.is_closing():
+            return
         try:
-            written = self.write_message(data, binary=isinstance(data, bytes))
-        except websocket.WebSocketClosedError:
+            written = connection.stream.write(data)
+        except StreamClosedError:
             return
 
         def done(future: Any) -> None:

@@ -1,11 +1,12 @@
 """The messages of one page: which kinds are forwarded, and how many."""
 
-import json
 import logging
 import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+import msgspec
 
 from easymlnb.contract.page_protocol import FromPage, ToPage
 from easymlnb_server.apps import jupyter_messages
@@ -112,7 +113,7 @@ class Channel:
         sent = jupyter_messages.Message(
             "shell" if message.kind.endswith("_reply") else "iopub",
             message.kind,
-            json.dumps(header).encode(),
+            msgspec.json.encode(header),
             message.parent,
             message.metadata,
             message.content,

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -142,10 +143,15 @@ class FormKernel:
 
 
 async def start(
-    on_message: Callable[[FromSession], None], *, memory: int, cafile: str
+    on_message: Callable[[FromSession], None],
+    *,
+    memory: int,
+    cafile: str,
+    parent: Path | None = None,
 ) -> FormKernel:
-    """Start a form kernel in a new folder; it is not ``ready`` yet."""
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="emnb-app-")
+    """Start a form kernel in a new folder in ``parent``; it is not ``ready`` yet."""
+    # Not in a thread: a start that is canceled meanwhile would leave it behind.
+    folder = tempfile.mkdtemp(prefix="form-kernel-", dir=parent)
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -161,6 +167,8 @@ async def start(
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
+        # A page needs no confirmation of what it has set: no other one has the same widgets.
+        "JUPYTER_WIDGETS_ECHO": "0",
     }
     if site.ENABLE_USER_SITE:
         environment["PYTHONUSERBASE"] = site.getuserbase()

@@ -1,6 +1,7 @@
 """The objects behind app pages: kernel pool, sessions, tokens and the front end."""
 
 import asyncio
+from pathlib import Path
 
 from easymlnb.contract.formulas import to_mathml
 from easymlnb_server.apps.form_kernel import start
@@ -45,13 +46,18 @@ class AppPages:
         self._supervisor = Supervisor()
         self._warm = asyncio.Event()
 
-    def open(self, url: str, cafile: str) -> None:
-        """Start the pool; ``url`` is where form kernels reach our routes."""
+    def open(self, url: str, cafile: str, folder: Path | None = None) -> None:
+        """Start the pool.
+
+        ``url`` is where form kernels reach our routes; ``folder`` is for their files.
+        """
         self.url = url
         if not self.enabled:
             return
         pool = self.sessions.pool = KernelPool(
-            lambda: start(self.sessions.on_message, memory=self._memory, cafile=cafile),
+            lambda: start(
+                self.sessions.on_message, memory=self._memory, cafile=cafile, parent=folder
+            ),
             self.sessions.on_kernel_lost,
             warm=self._kernels,
             per_kernel=self._per_kernel,

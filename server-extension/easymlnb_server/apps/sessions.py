@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,10 +54,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A visitor: the id in the cookie, and the user's name after a login."""
+    """A visitor: the id in the cookie, and the user's name after a login.
+
+    ``address`` is where they are now, which may change.
+    """
 
     id: str
     user: str = ""
+    address: str = field(default="", compare=False)
 
     @property
     def holder(self) -> str:
@@ -111,6 +116,10 @@ class PageSession:
         done, _ = await asyncio.wait((waiting,), timeout=max_wait)
         self.built = None  # it is large, and the page has it now
         return waiting.result() if done else None
+
+
+UNOPENED = 10
+"""Sessions of one address that no page has connected to, which do not give way to visitors."""
 
 
 class NoCapacity(Exception):
@@ -199,21 +208,39 @@ class PageSessions:
         return session
 
     def _admit(self, service: str, visitor: Visitor, public: bool) -> None:
-        sessions = self.all()
-        if sum(one.visitor.key == visitor.key for one in sessions) >= self._limits.visitor:
+        own = sum(one.visitor.key == visitor.key for one in self.all())
+        if own >= self._limits.visitor:
             raise NoCapacity(own=True)
+        ticket = (visitor.key, service)
+        self._waiting.join(ticket)
+        ahead = self._waiting.ahead(ticket)
+        if public and self._free(service, public) <= 0:
+            self._make_room(service)
+        if self._free(service, public) <= ahead:
+            raise NoCapacity(ahead)
+        self._waiting.leave(ticket)
+
+    def _free(self, service: str, public: bool) -> int:
+        sessions = self.all()
         free = min(
             self._limits.pages - len(sessions),
             self._limits.app - sum(one.service == service for one in sessions),
         )
         if public:
             free = min(free, self._limits.public - sum(one.public for one in sessions))
-        ticket = (visitor.key, service)
-        self._waiting.join(ticket)
-        ahead = self._waiting.ahead(ticket)
-        if free <= ahead:
-            raise NoCapacity(ahead)
-        self._waiting.leave(ticket)
+        return free
+
+    def _make_room(self, service: str) -> None:
+        """End a session that no page has connected to, of the address with most of them.
+
+        A program without cookies is a new visitor with each request.
+        """
+        unopened = [one for one in self.all() if one.public and not one.opened]
+        counts = Counter(one.visitor.address for one in unopened)
+        address = max(counts, key=counts.__getitem__, default="")
+        if counts[address] > UNOPENED:
+            theirs = (one for one in unopened if one.visitor.address == address)
+            self.close(max(theirs, key=lambda one: one.service == service))
 
     def on_message(self, message: FromSession) -> None:
         """Handle a message of a form kernel."""

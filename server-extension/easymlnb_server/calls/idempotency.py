@@ -140,7 +140,9 @@ class IdempotencyCache:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._calls: OrderedDict[Key, IdempotentCall] = OrderedDict()
+        self._calls: dict[Key, IdempotentCall] = {}
+        self._ended: OrderedDict[Key, IdempotentCall] = OrderedDict()
+        """Those of them that have ended, the first to end first."""
         self._bytes = 0
         self._waiters: set[Waiter] = set()
 
@@ -229,21 +231,20 @@ class IdempotencyCache:
         if not _is_cacheable(result) and not (call.patience and not call.callers):
             del self._calls[call.key]
             return
-        self._calls.move_to_end(call.key)  # ordered by their end
+        self._ended[call.key] = call
         self._bytes += call.size
-        ended = [key for key, other in self._calls.items() if other.result.done()]
-        while len(ended) > MAX_RESULTS or self._bytes > MAX_BYTES:
-            self._remove(ended.pop(0))
+        while len(self._ended) > MAX_RESULTS or self._bytes > MAX_BYTES:
+            self._remove_oldest()
 
     def _remove_old(self) -> None:
         oldest = self._clock() - MAX_AGE
-        ended = [call for call in self._calls.values() if call.result.done()]
-        for call in ended:
-            if call.ended < oldest:
-                self._remove(call.key)
+        while self._ended and next(iter(self._ended.values())).ended < oldest:
+            self._remove_oldest()
 
-    def _remove(self, key: Key) -> None:
-        self._bytes -= self._calls.pop(key).size
+    def _remove_oldest(self) -> None:
+        key, call = self._ended.popitem(last=False)
+        del self._calls[key]
+        self._bytes -= call.size
 
 
 SAME = ("Content-Type", "Accept", "X-Easymlnb-Uploads")

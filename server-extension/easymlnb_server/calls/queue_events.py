@@ -14,6 +14,9 @@ from easymlnb_server.dispatch.call import CallResult
 PING_EVERY = 15.0
 """Seconds without an event after which an event stream gets a comment."""
 
+FIRST_EVENT = 0.05
+"""Seconds after which a call that has not ended gets the first event."""
+
 CHECK_EVERY = 1.0
 """Seconds between two checks of a call's queue position."""
 
@@ -39,8 +42,10 @@ async def wait_with_events(
     """
     if not isinstance(writer, EventStreamResponse):
         return await asyncio.shield(result)
-    await asyncio.sleep(0)  # batched calls begin a moment after they arrived
+    await asyncio.wait((result,), timeout=FIRST_EVENT)
     sent: dict[str, Any] | None = None
+    if not result.done() and is_ready():
+        writer.ping()  # the caller sees that it was heard
     written = time.monotonic()
     while not result.done():
         event = position()

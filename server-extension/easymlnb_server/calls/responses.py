@@ -139,7 +139,8 @@ class JsonLinesResponse:
 class EventStreamResponse:
     """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``.
 
-    Before the last one, ``model`` names the models that the call used.
+    Before the last one, ``model`` names the models that the call used. A call that ends at once is
+    one write: ``wait_with_events`` sends the head if it takes longer.
     """
 
     def __init__(self, out: Output) -> None:
@@ -147,7 +148,6 @@ class EventStreamResponse:
         out.set_header("Content-Type", EVENTS)
         # Proxies that collect an answer would hold progress back.
         out.set_header("X-Accel-Buffering", "no")
-        self.ping()
 
     def ping(self) -> None:
         """Keep proxies from taking a silent call for a dead one."""
@@ -172,10 +172,11 @@ class EventStreamResponse:
 
     def waiting(self, place: dict[str, Any]) -> None:
         """Send the position of the call in its queue, or what it is waiting for."""
-        self._send("waiting", json.dumps(place).encode())
+        self._put("waiting", json.dumps(place).encode())
+        self._out.flush()
 
     def result(self, message: Result, body: bytes) -> None:
-        self._send("result", body or b"null")
+        self._put("result", body or b"null")
 
     def begin(self, message: Result, size: int) -> None:
         self._out.write(b"event: result\ndata: ")
@@ -184,11 +185,7 @@ class EventStreamResponse:
         self._out.write(b"\n\n")
 
     def error(self, error: EasyMLNBError) -> None:
-        self._send("error", json.dumps(error.to_dict()).encode())
-
-    def _send(self, event: str, data: bytes) -> None:
-        self._put(event, data)
-        self._out.flush()
+        self._put("error", json.dumps(error.to_dict()).encode())
 
     def _put(self, event: str, data: bytes) -> None:
         # JSON as we write it holds no line breaks, so one data line carries it.

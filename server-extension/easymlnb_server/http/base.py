@@ -69,8 +69,9 @@ KEY_IN_URL = (
 )
 NO_KEYS = "API keys can only call services and read about them. Log in to do this."
 ONLY_CALLS = (
-    "This server only answers calls of the services that it was started with. To change them, "
-    "start it with another bundle."
+    "This server only answers calls of the services that it was started with. It has no app pages: "
+    "use 'easymlnb serve', or a Hub's shared service. To change its services, start it with "
+    "another bundle."
 )
 
 log = logging.getLogger("easymlnb.requests")

@@ -11,7 +11,10 @@ from easymlnb.contract.errors import EasyMLNBError, StorageFull
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.uploads.spool import CHUNK, SpooledFile
+from easymlnb_server.uploads.spool import SpooledFile
+
+READ_CHUNK = 256 * 1024
+"""Bytes that are read at once. Tornado copies them three times while everything else waits."""
 
 
 class SpooledBodyHandler(BodyHandler):
@@ -102,8 +105,8 @@ def read_large_chunks(connection: Any) -> None:
     """Read from this connection in larger chunks than Tornado's 64 KB."""
     own = cast("HTTP1Connection", connection)
     own.params = copy.copy(own.params)
-    own.params.chunk_size = CHUNK
-    own.stream.read_chunk_size = CHUNK
+    own.params.chunk_size = READ_CHUNK
+    own.stream.read_chunk_size = READ_CHUNK
 
 
 async def send_file(file: SpooledFile, write: Any, offset: int = 0) -> None:

@@ -27,6 +27,7 @@ from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import ENDED, HELD, Job, State
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
+from easymlnb_server.store.database import insert_new
 from easymlnb_server.store.tables import (
     job_attempts,
     job_events,
@@ -84,9 +85,7 @@ def add_row(connection: Connection, job: Job, low_priority: bool) -> Job:
     found = [] if job.key is None else read_rows(connection, select(jobs).where(same))
     if not found:
         job = msgspec.structs.replace(job, rank=_next_rank(connection, job, low_priority))
-        statement = _dialect(connection)(jobs).on_conflict_do_nothing().returning(jobs.c.id)
-        # Not ``rowcount``, which the driver of PostgreSQL does not report for this statement.
-        if connection.execute(statement, _values(job)).first() is not None:
+        if insert_new(connection, jobs, _values(job)):
             _record_first(connection, job)
             return job
         found = read_rows(connection, select(jobs).where(same))

@@ -15,7 +15,7 @@ from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, JobOptions, new_id
+from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, JobOptions, State, new_id
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection
@@ -158,9 +158,13 @@ class JobFactory:
         )
 
     def again(self, old: Job, caller: Caller) -> Job:
-        """Return a new job with the input of an old one, for the current version."""
+        """Return a new job with the input of an old one, for the current version.
+
+        What did not succeed continues from its checkpoint, if the code is still the same.
+        """
         target = self.invoker.find(old.service, caller)
         bundle, author = self._version(target)
+        continues = bundle == old.bundle and old.state is not State.SUCCEEDED
         now = time.time()
         return Job(
             id=new_id(now),
@@ -185,6 +189,8 @@ class JobFactory:
                 webhook_secret=old.options.webhook_secret,
             ),
             retry_of=old.id,
+            checkpoint=old.checkpoint if continues else None,
+            former_checkpoint=old.former_checkpoint if continues else None,
             created=now,
             changed=now,
         )

@@ -14,6 +14,12 @@ from easymlnb_server.messaging.models import (
     read_password,
 )
 from easymlnb_server.messaging.offsets import Offsets
+from easymlnb_server.messaging.refusals import (
+    kafka_problem,
+    kafka_refusal,
+    not_connected,
+    tls_context,
+)
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -24,6 +30,7 @@ LONGEST_CALL = 3600.0
 """Seconds that a bridge without a timeout may be busy before its group continues without it."""
 
 CLOSE_SECONDS = 5.0
+PROBE_MS = 5000
 
 PREFIX = "ce_"
 """Begins the names of headers that are attributes of an event."""
@@ -62,15 +69,25 @@ class KafkaConnection:
         producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **common)
         connection = cls(consumer, producer, bridge)
         try:
-            await producer.start()
-            await consumer.start()
+            await connection._start()
         except (KafkaError, OSError) as error:
             await connection.close()
-            raise ConnectionLost(f"Kafka does not respond ({error}).") from error
+            raise await _reason(bridge, common, error) from error
         except BaseException:
             await connection.close()
             raise
         return connection
+
+    async def _start(self) -> None:
+        """Join the group; raises ``ConnectionLost`` for a topic that is not there."""
+        await self._producer.start()
+        await self._consumer.start()
+        topic = self._bridge.subject
+        if topic not in await self._consumer.topics():
+            raise ConnectionLost(
+                f"Kafka has no topic {topic!r} that the bridge may read. Create it, or allow "
+                "reading it."
+            )
 
     async def receive(self) -> Message:
         """Return the next record; raises ``ConnectionLost``."""
@@ -80,7 +97,7 @@ class KafkaConnection:
         try:
             record = await self._consumer.getone()
         except KafkaError as error:
-            raise ConnectionLost(f"Kafka cannot be read ({error}).") from error
+            raise kafka_problem(self._bridge, error, "read", self._bridge.subject) from error
         partition = TopicPartition(record.topic, record.partition)
         self._offsets[partition].receive(record.offset)
         # A header may have no value.
@@ -113,7 +130,7 @@ class KafkaConnection:
             size = len(message.body)
             raise TooLarge(f"The message of {size:,} bytes is too large for Kafka.") from error
         except KafkaError as error:
-            raise ConnectionLost(f"Kafka cannot be written ({error}).") from error
+            raise kafka_problem(self._bridge, error, "write", message.subject) from error
 
     async def acknowledge(self, message: Message) -> None:
         """Commit all records up to the first that is not done."""
@@ -137,25 +154,39 @@ class KafkaConnection:
                 await asyncio.gather(*stopping, return_exceptions=True)
 
 
+async def _reason(bridge: Bridge, options: dict[str, Any], error: Exception) -> ConnectionLost:
+    """Return why the start failed; connects once more for what aiokafka only logs."""
+    from aiokafka.conn import create_conn
+    from aiokafka.errors import KafkaError
+
+    if refusal := kafka_refusal(bridge, error, "read", bridge.subject):
+        return refusal
+    host, port = bridge.addresses[0]
+    known = {name: value for name, value in options.items() if name != "bootstrap_servers"}
+    try:
+        connection = await create_conn(host, port, request_timeout_ms=PROBE_MS, **known)
+    except KafkaError as found:
+        refusal = kafka_refusal(bridge, found, "read", bridge.subject)
+        return refusal or not_connected(bridge, found)
+    except (OSError, TimeoutError) as found:
+        return not_connected(bridge, found)
+    connection.close()
+    return not_connected(bridge, error)
+
+
 def _common(bridge: Bridge) -> dict[str, Any]:
     """Return the options of the consumer and of the producer; blocks."""
     options: dict[str, Any] = {
         "bootstrap_servers": [f"{host}:{port}" for host, port in bridge.addresses]
     }
     if bridge.encrypted:
-        import ssl
-
-        try:
-            context = ssl.create_default_context(cafile=bridge.ca_file or None)
-        except OSError as error:
-            raise ConnectionLost(f"The file ca_file cannot be read ({error}).") from error
-        options["ssl_context"] = context
+        options["ssl_context"] = tls_context(bridge)
     protocol = "SSL" if bridge.encrypted else "PLAINTEXT"
     if bridge.login:
         options |= {
-            "sasl_mechanism": "PLAIN",
+            "sasl_mechanism": bridge.sasl_mechanism,
             "sasl_plain_username": bridge.login,
             "sasl_plain_password": read_password(bridge),
         }
-        protocol = protocol.replace("PLAINTEXT", "SASL_PLAINTEXT").replace("SSL", "SASL_SSL")
+        protocol = f"SASL_{protocol}"
     return options | {"security_protocol": protocol}

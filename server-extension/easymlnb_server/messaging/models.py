@@ -12,6 +12,7 @@ from msgspec import Meta
 from easymlnb_server.identity.principals import parse_configured
 
 Transport = Literal["mqtt", "kafka"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 SCHEMES = {"mqtt": ("mqtt", "mqtts"), "kafka": ("kafka", "kafkas")}
 SHARED = "$share/"
 """Begins the subject of an MQTT subscription that several clients share."""
@@ -33,6 +34,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     - ``timeout``: seconds of a call; 0 for the service's own
     - ``group``: of consumers that share a Kafka topic, or the session's name at an MQTT broker
     - ``login``, ``password_file``, ``ca_file``: how to log in
+    - ``sasl_mechanism``: how Kafka checks the password
     """
 
     url: str
@@ -51,6 +53,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     login: str = ""
     password_file: str = ""
     ca_file: str = ""
+    sasl_mechanism: SaslMechanism = "PLAIN"
 
     def __post_init__(self) -> None:
         for name in ("subject", "service", "dead_letters"):
@@ -72,6 +75,12 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise ValueError(f"{name} must be one topic, without wildcards, not {topic!r}")
             if topic and own(self.read_filter, topic):
                 raise ValueError(f"{name} must not be a topic that the bridge reads")
+        if self.password_file and not self.login:
+            raise ValueError("password_file needs a login")
+        if self.ca_file and not self.encrypted:
+            raise ValueError(f"ca_file is for TLS: use {self.transport}s:// in url")
+        if self.sasl_mechanism != "PLAIN" and not (self.transport == "kafka" and self.login):
+            raise ValueError("sasl_mechanism is for a login at Kafka")
         if self.reply_to and self.transport == "kafka":
             raise ValueError("reply_to is for MQTT; Kafka has no response topics")
 
@@ -166,7 +175,9 @@ def read_password(bridge: Bridge) -> str:
     try:
         return Path(bridge.password_file).read_text().strip() if bridge.password_file else ""
     except (OSError, ValueError) as error:
-        raise ConnectionLost(f"The password file cannot be read ({error}).") from error
+        raise ConnectionLost(
+            f"The file password_file {bridge.password_file!r} cannot be read ({error})."
+        ) from error
 
 
 class Connection(Protocol):

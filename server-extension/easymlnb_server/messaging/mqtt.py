@@ -13,6 +13,7 @@ from easymlnb_server.messaging.models import (
     Outgoing,
     read_password,
 )
+from easymlnb_server.messaging.refusals import not_connected, tls_context
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -63,10 +64,7 @@ class MqttConnection:
                 await connection._ready
         except (OSError, TimeoutError, ValueError) as error:
             await connection.close()
-            host, port = bridge.addresses[0]
-            raise ConnectionLost(
-                f"The broker {host}:{port} does not respond ({error or 'no answer'})."
-            ) from error
+            raise not_connected(bridge, error) from error
         except BaseException:
             await connection.close()
             raise
@@ -145,7 +143,7 @@ class MqttConnection:
         if bridge.login:
             client.username_pw_set(bridge.login, read_password(bridge) or None)
         if bridge.encrypted:
-            client.tls_set(ca_certs=bridge.ca_file or None)
+            client.tls_set_context(tls_context(bridge))
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = SESSION
         properties.ReceiveMaximum = bridge.concurrency
@@ -158,7 +156,8 @@ class MqttConnection:
 
     def _on_connect(self, client: "Client", _: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
-            self._call(self._end, f"The broker refused the login ({code}).")
+            reason = f"The broker refused the login {self._bridge.login!r} ({code}). Check login, "
+            self._call(self._end, f"{reason}password_file and the broker's rules.")
         else:
             client.subscribe(self._bridge.subject, options=self._subscription())
 
@@ -175,8 +174,8 @@ class MqttConnection:
     def _on_subscribe(self, client: "Client", _: Any, mid: int, codes: Any, props: Any) -> None:
         failed = [code for code in codes if code.value >= FIRST_FAILURE]
         if failed:
-            reason = f"The broker refused to subscribe to {self._bridge.subject!r} ({failed[0]})."
-            self._call(self._end, reason)
+            reason = f"The broker refused to subscribe to {self._bridge.subject!r} ({failed[0]}). "
+            self._call(self._end, f"{reason}Allow it in the broker's access control list.")
         else:
             self._call(self._set_ready)
 
@@ -187,11 +186,12 @@ class MqttConnection:
         failure: Exception | None = None
         if code.is_failure:
             kind = Forbidden if code.value in REFUSALS else ConnectionLost
-            failure = kind(f"The broker refused a message ({code}).")
+            failure = kind(f"The broker refused a message ({code}). Check its rules for topics.")
         self._call(self._set_sent, mid, failure)
 
     def _on_disconnect(self, client: "Client", _: Any, flags: Any, code: Any, props: Any) -> None:
-        self._call(self._end, f"The broker ended the connection ({code}).")
+        hint = "" if self._ready.done() else " Check the address, and whether it needs TLS."
+        self._call(self._end, f"The broker ended the connection ({code}).{hint}")
 
     # in the event loop
 

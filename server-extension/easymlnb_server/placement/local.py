@@ -175,6 +175,7 @@ class LocalPlacement:
             self._gpus.occupy(Reservation(record.gpus, record.share))
             kernel = LocalKernel(self._gpus, file, record)
             orphans.append(OrphanedWorker(file.stem, record.bundle, record.token, kernel))
+        process_records.remove_abandoned_folders()
         return orphans
 
 

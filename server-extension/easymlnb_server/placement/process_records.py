@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -24,6 +25,12 @@ SOCKETS = "emnb-"
 
 MAX_SOCKET_PATH = 107 if sys.platform.startswith("linux") else 103
 """Maximum length of a socket's path, in bytes."""
+
+HUB_SOCKETS = f"{SOCKETS}hub-"
+"""The same for sockets through which a server reaches a kernel on a node."""
+
+ABANDONED_AFTER = 600.0
+"""Seconds after which a folder of sockets may be one that nobody uses."""
 
 END_TIMEOUT = 5.0
 """Seconds to wait for a killed process; one that a driver holds never ends."""
@@ -118,6 +125,34 @@ def socket_folder(prefix: str = SOCKETS) -> Path:
         f"The path {tempfile.gettempdir()} is too long for sockets. Set TMPDIR to a folder with "
         f"a path of at most {limit} characters."
     )
+
+
+def remove_abandoned_folders() -> None:
+    """Remove folders of sockets on which no kernel listens; their server was killed.
+
+    The records of their kernels may be gone with the server's state.
+    """
+    for folder in {path for root in _roots() for path in root.glob(f"{SOCKETS}*")}:
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            if status.st_uid == os.getuid() and status.st_mtime < time.time() - ABANDONED_AFTER:
+                sockets = list(folder.glob("k-*"))
+                # Those to a node may be closed for a while.
+                kept = folder.name.startswith(HUB_SOCKETS) or any(map(_has_listener, sockets))
+                if sockets and not kept:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_listener(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # it has more connections than it can accept
+    return True
 
 
 def _roots() -> list[Path]:

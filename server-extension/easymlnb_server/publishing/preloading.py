@@ -64,7 +64,10 @@ class PreloadedBundles:
             data = await asyncio.to_thread(file.read_bytes)
         except OSError as error:
             raise BundleRejected(f"Cannot read the bundle {file} ({error.strerror}).") from error
-        stored = await self._publisher.publish(data, (), self._owner)
+        try:
+            stored = await self._publisher.publish(data, (), self._owner)
+        except BundleRejected as error:
+            raise BundleRejected(f"The bundle {file} cannot be served. {error.message}") from error
         return stored.id
 
     async def _wait(self, file: Path, id: str) -> None:

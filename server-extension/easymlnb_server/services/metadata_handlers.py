@@ -80,6 +80,21 @@ def _format(name: str) -> str:
     return name
 
 
+def read_picture(thumbnail: str) -> tuple[str, bytes] | None:
+    """Return the media type and the bytes of a thumbnail, a data URI.
+
+    A live kernel can send anything; a browser gets only pictures without scripts.
+    """
+    media, separator, text = thumbnail.partition(";base64,")
+    media = media.removeprefix("data:")
+    if not separator or media not in PICTURES:
+        return None
+    try:
+        return media, base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+
+
 class ThumbnailHandler(EasyHandler):
     """``GET services/{name}/thumbnail``: the picture of a service's card."""
 
@@ -88,15 +103,14 @@ class ThumbnailHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         about = self.target(name, Action.SEE).spec.metadata
-        media, separator, data = (about.thumbnail if about else "").partition(";base64,")
-        media = media.removeprefix("data:")
-        # A live kernel can send anything; a browser gets only pictures without scripts.
-        if not separator or media not in PICTURES:
+        picture = read_picture(about.thumbnail if about else "")
+        if picture is None:
             raise RouteNotFound("This service has no thumbnail.")
+        media, data = picture
         self.set_header("Content-Type", media)
         tagged = self.get_query_argument("v", "")
         self.set_header("Cache-Control", "private, max-age=31536000" if tagged else "no-cache")
-        self.finish(base64.b64decode(data))
+        self.finish(data)
 
 
 _FORMAT = query_parameter(

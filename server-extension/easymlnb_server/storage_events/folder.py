@@ -6,22 +6,25 @@
     inbox/.working/01K.../scan.tif            taken: its name in the database is the folder's
     inbox/done/scan.tif                       the end of it,
     inbox/done/scan.tif.result.json           with its result, or scan.tif.error.json
+
+Files of subfolders have their relative paths in place of the names.
 """
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import msgspec
 
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.jobs.models import new_id
-from easymlnb_server.storage_events import rules
+from easymlnb_server.storage_events import rules, subfolders
 from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
 from easymlnb_server.storage_events.place import Gone, NotComplete
 from easymlnb_server.storage_events.rules import ERROR, Settling, Stamp
@@ -30,6 +33,9 @@ from easymlnb_server.store.folder_lock import FolderLock
 WORKING, DONE = ".working", "done"
 CHUNK = 2**20
 
+LONGEST_PATH = 1000
+"""Bytes of a subfolder's relative path; deeper ones are left alone."""
+
 IDLE = 10.0
 """Seconds between two checks of a watched folder, because events may be lost."""
 
@@ -37,10 +43,16 @@ MISSING_PACKAGE = (
     "Watching a folder needs the package watchfiles: pip install 'easymlnb[storage]'. Or set "
     "polling to true, which lists the folder at intervals."
 )
+UNREADABLE = (
+    "The server's account may not read the file. Give it the right to, and move the file back into "
+    "the folder."
+)
+
+log = logging.getLogger("easymlnb.storage_events")
 
 
 class FolderPlace:
-    """The files at the top of one folder.
+    """The files of one folder, and of its subfolders if the source is recursive.
 
     Links, hidden files and those with names of unfinished downloads are left alone. A lock allows
     only one server to take files of the folder.
@@ -52,10 +64,12 @@ class FolderPlace:
         self._working = self._folder / WORKING
         self._done = self._folder / DONE
         self._results = Path(source.results) if source.results else self._done
+        self._own = (self._working, self._done, self._results)
         self._settling = Settling(source.settle)
         self._clock = clock
         self._lock: FolderLock | None = None
         self._confirmed: set[str] = set()
+        self._unreadable: set[str] = set()
 
     @property
     def pause(self) -> float:
@@ -92,15 +106,20 @@ class FolderPlace:
             from watchfiles import awatch
         except ImportError as error:
             raise NotReady(MISSING_PACKAGE) from error
-        async for _ in awatch(self._folder, recursive=False, debounce=50, step=20):
+        async for _ in awatch(
+            self._folder,
+            watch_filter=lambda _, path: not self._is_own(path),
+            recursive=self._source.recursive,
+            debounce=50,
+            step=20,
+        ):
             notify()
 
     def find(self, most: int) -> list[Found]:
         """Claim at most the given number of complete files; return all unconfirmed claims."""
         complete = self._settling.settled(self._stamps(), self._clock())
-        claimed = sum(self._claim(name) for name in complete[:most])
-        if claimed:
-            _sync(self._folder)
+        for path in complete[:most]:
+            self._claim(path)
         return list(self._claims())
 
     def confirm(self, found: list[Found]) -> None:
@@ -109,16 +128,19 @@ class FolderPlace:
 
     def read(self, item: Item) -> Iterator[bytes]:
         """Yield the content of a claimed file, whose writer may still have it open."""
-        path = self._claimed(item)
+        path = PurePosixPath(item.place, item.path)
         try:
-            before = _stamp(path.lstat())
-            with _open(path) as file:
-                while chunk := file.read(CHUNK):
-                    yield chunk
-            if _stamp(path.lstat()) != before:
-                raise NotComplete
-        except FileNotFoundError as error:
+            with subfolders.opened(self._working, path.parent) as folder:
+                before = _stamp_at(folder, path.name)
+                with _open(folder, path.name) as file:
+                    while chunk := file.read(CHUNK):
+                        yield chunk
+                if _stamp_at(folder, path.name) != before:
+                    raise NotComplete
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise Gone from error
+        except PermissionError as error:
+            raise Forbidden(UNREADABLE) from error
 
     def target(self, item: Item) -> str:
         """Return a name that neither an input nor a result in the target folders has."""
@@ -135,62 +157,88 @@ class FolderPlace:
             name, content = f"{target}{ERROR}", iter([msgspec.json.encode(outcome.error)])
         else:
             name = rules.result_name(target, outcome.media_type, outcome.filename)
-        _write(self._results / name, content)
-        claimed = self._claimed(item)
+        subfolders.write(self._results, name, content)
+        claim = self._working / item.place
         with contextlib.suppress(FileNotFoundError):  # moved before, or removed by somebody
-            claimed.replace(self._done / target)
-            _sync(self._done)
-        with contextlib.suppress(FileNotFoundError, OSError):
-            claimed.parent.rmdir()
+            subfolders.move(claim, self._done, item.path, target)
+        subfolders.remove_empty(claim)
         self._confirmed.discard(item.id)
+
+    def _is_own(self, path: str) -> bool:
+        """Return whether a path is below a folder that the source itself writes."""
+        return any(Path(path).is_relative_to(one) for one in self._own)
 
     def _stamps(self) -> dict[str, Stamp]:
         """Return the files that may be taken, with what shows that they change."""
         found: dict[str, Stamp] = {}
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if not rules.is_wanted(entry.name, self._source.pattern):
+        for folder, inner, names in os.walk(self._folder, onerror=self._refused):
+            inner[:] = [one for one in inner if self._is_watched(os.path.join(folder, one))]
+            for name in names:
+                if not rules.is_wanted(name, self._source.pattern):
                     continue
+                path = os.path.join(folder, name)
                 with contextlib.suppress(FileNotFoundError):
-                    state = entry.stat(follow_symlinks=False)
+                    state = os.lstat(path)
                     if stat.S_ISREG(state.st_mode):
-                        found[entry.name] = _stamp(state)
+                        found[os.path.relpath(path, self._folder)] = _stamp(state)
         return found
 
-    def _claim(self, name: str) -> bool:
-        """Take a file; ``False`` if it is gone, or was renamed, meanwhile."""
+    def _is_watched(self, subfolder: str) -> bool:
+        relative = os.path.relpath(subfolder, self._folder)
+        return (
+            self._source.recursive
+            and not os.path.basename(subfolder).startswith(".")
+            and not self._is_own(subfolder)
+            and len(os.fsencode(relative)) <= LONGEST_PATH
+        )
+
+    def _refused(self, error: OSError) -> None:
+        """Raise for the folder itself; a subfolder that cannot be listed is left alone."""
+        if error.filename == str(self._folder):
+            raise error
+        if error.filename not in self._unreadable:
+            self._unreadable.add(error.filename)
+            log.warning("The folder %s is not watched: %s.", error.filename, error.strerror)
+
+    def _claim(self, path: str) -> None:
+        """Take a file, unless it is gone, or was renamed, meanwhile."""
         claim = self._working / new_id()
         claim.mkdir()
         try:
-            (self._folder / name).rename(claim / rules.safe_name(name, claim.name))
-        except FileNotFoundError:
-            claim.rmdir()
-            return False
-        _sync(claim)
+            subfolders.move(self._folder, claim, path, rules.safe_path(path, claim.name))
+        except (FileNotFoundError, NotADirectoryError):
+            subfolders.remove_empty(claim)
+            return
         _sync(self._working)
-        return True
 
     def _claims(self) -> Iterator[Found]:
         for claim in sorted(self._working.iterdir()):
             if claim.name in self._confirmed or not claim.is_dir():
                 continue
-            files = [one for one in claim.iterdir() if stat.S_ISREG(one.lstat().st_mode)]
-            if not files:  # a crash came before the rename, or after the move to `done`
-                with contextlib.suppress(OSError):
-                    claim.rmdir()
+            path = _file_in(claim)
+            if path is None:  # a crash came before the rename, or after the move to `done`
+                subfolders.remove_empty(claim)
                 continue
-            path = files[0]
-            yield Found(claim.name, claim.name, path.name, claim.name, path.stat().st_size)
-
-    def _claimed(self, item: Item) -> Path:
-        return self._working / item.place / item.path
+            name = path.relative_to(claim).as_posix()
+            yield Found(claim.name, claim.name, name, claim.name, path.stat().st_size)
 
 
-def _open(path: Path) -> BinaryIO:
+def _file_in(claim: Path) -> Path | None:
+    """Return the claimed file; ``None`` for an empty claim."""
+    for folder, _, names in os.walk(claim):
+        for name in names:
+            path = Path(folder, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                return path
+    return None
+
+
+def _open(folder: int, name: str) -> BinaryIO:
     """Open a claimed file; raises ``Gone`` for what others have put in its place."""
     try:
         # Without waiting: the other end of a pipe may never be opened.
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.fdopen(os.open(name, flags, dir_fd=folder), "rb")
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise Gone from error
@@ -201,24 +249,12 @@ def _open(path: Path) -> BinaryIO:
     return file
 
 
+def _stamp_at(folder: int, name: str) -> Stamp:
+    return _stamp(os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+
 def _stamp(state: os.stat_result) -> Stamp:
     return state.st_size, state.st_mtime_ns
-
-
-def _write(path: Path, chunks: Iterator[bytes]) -> None:
-    """Write a file so that readers see either the whole file or none."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)  # of a crash; "x" follows no link that others made
-        with temporary.open("xb") as file:
-            file.writelines(chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
 
 
 def _sync(folder: Path) -> None:

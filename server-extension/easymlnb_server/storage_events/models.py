@@ -1,5 +1,6 @@
 """Data of sources: configuration, rows of files, and the state that callers see."""
 
+import itertools
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +34,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     - ``user``: whose rights the jobs have; only on a shared server
     - ``folder``: an absolute path, or ``bucket``: the name of a bucket
     - ``pattern``: names of files, such as ``*.csv``
+    - ``recursive``: take files of subfolders too; results get the same relative paths
     - ``results``: another folder, or another prefix of the bucket, for results
     - ``parameter``: the parameter that gets the file; by default the first that takes files
     - ``inputs``: values of other parameters
@@ -50,6 +52,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     folder: str = ""
     bucket: str = ""
     pattern: str = "*"
+    recursive: bool = False
     results: str = ""
     parameter: str = ""
     inputs: dict[str, Any] = {}
@@ -69,6 +72,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("set either folder or bucket")
         if not self.service:
             raise ValueError("service is missing")
+        if self.bucket and self.recursive:
+            raise ValueError("recursive is for folders; a bucket's prefix covers all keys below it")
         if self.folder:
             _check_folder(Path(self.folder), Path(self.results) if self.results else None)
         elif self.results and self.prefix.startswith(self.results):
@@ -94,9 +99,15 @@ def _check_folder(folder: Path, results: Path | None) -> None:
 def parse_sources(configured: Mapping[str, Any], *, shared: bool) -> dict[str, Source]:
     """Return the sources of a setting; raises ``ValueError`` that names the source."""
     sources = parse_configured(configured, Source, "source", shared=shared)
-    folders = [one.folder for one in sources.values() if one.folder]
-    if len(set(folders)) < len(folders):
-        raise ValueError("two sources have the same folder")
+    folders = [(Path(one.folder), one.recursive) for one in sources.values() if one.folder]
+    for one, other in itertools.permutations(folders, 2):
+        if one[0] == other[0]:
+            raise ValueError(f"two sources have the same folder {str(one[0])!r}")
+        if one[1] and other[0].is_relative_to(one[0]):
+            raise ValueError(
+                f"the folder {str(other[0])!r} is also watched by the recursive source of "
+                f"{str(one[0])!r}"
+            )
     return sources
 
 

@@ -1,15 +1,16 @@
 """The rows of files. The transaction that adds a file's job also notes it in the file's row."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
 from easymlnb_server.jobs import rows
 from easymlnb_server.jobs.models import ENDED, Job
 from easymlnb_server.storage_events.models import Item, ItemState
-from easymlnb_server.store.database import Repository, reading, writing
+from easymlnb_server.store.database import Repository, insert_new, reading, writing
 from easymlnb_server.store.tables import jobs, storage_items
 
 OPEN = (ItemState.TAKEN, ItemState.RUNNING)
@@ -21,15 +22,9 @@ class StorageRepository(Repository):
     @writing
     def add(self, connection: Connection, items: Iterable[Item]) -> int:
         """Add files, except those that are known already; return how many were new."""
-        added = 0
-        for item in items:
-            same = (storage_items.c.source == item.source) & (
-                storage_items.c.identity == item.identity
-            )
-            if connection.scalar(select(storage_items.c.id).where(same)) is None:
-                connection.execute(insert(storage_items), msgspec.to_builtins(item))
-                added += 1
-        return added
+        # In one order, so that two notifications of the same files do not wait for each other.
+        rows = sorted((msgspec.to_builtins(item) for item in items), key=itemgetter("identity"))
+        return sum(insert_new(connection, storage_items, row) for row in rows)
 
     @reading
     def taken(self, connection: Connection, source: str, limit: int = 100) -> list[Item]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import BadRequest, TooLarge
+from easymlnb.contract.errors import BadRequest, NotReady, TooLarge
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import properties
 from easymlnb.contract.spec import ServiceSpec
@@ -77,6 +77,11 @@ def safe_name(name: str, id: str) -> str:
     return f"{shown[:LONGEST_START]}-{id}{suffix if len(suffix) < LONGEST_SUFFIX else ''}"
 
 
+def safe_path(path: str, id: str) -> str:
+    """Return a relative path as text that can be stored; see ``safe_name``."""
+    return str(PurePosixPath(*(safe_name(part, id) for part in PurePosixPath(path).parts)))
+
+
 def numbered_name(path: str, id: str) -> str:
     """Return the name of a file whose own name is taken already."""
     name = PurePosixPath(path)
@@ -98,14 +103,15 @@ def media_type_of(path: str) -> str:
 def file_parameter(spec: ServiceSpec, wanted: str, path: str) -> str:
     """Return the parameter that gets a file, or ``""`` for a file with all parameters as JSON.
 
-    Raises ``BadRequest`` if the service has no such parameter.
+    Raises ``NotReady`` if the service lacks the ``wanted`` parameter, so that no file can be
+    taken, and ``BadRequest`` for a file of a kind that it does not take.
     """
     known = properties(spec.input)
     if wanted:
         if wanted not in known:
-            raise BadRequest(
+            raise NotReady(
                 f"{spec.name!r} has no parameter {wanted[:80]!r}. Its parameters: "
-                f"{', '.join(known) or 'none'}."
+                f"{', '.join(known) or 'none'}. Change the source's setting."
             )
         return wanted
     media_type = media_type_of(path)
@@ -116,8 +122,8 @@ def file_parameter(spec: ServiceSpec, wanted: str, path: str) -> str:
     if takers:
         return takers[0].name
     raise BadRequest(
-        f"{spec.name!r} takes no file. Set the parameter that gets the file's text, or use JSON "
-        "files with all parameters."
+        f"{spec.name!r} takes no files of the type {media_type!r}, only JSON files with all "
+        "parameters. Or name the parameter that gets the file's text in the source's setting."
     )
 
 

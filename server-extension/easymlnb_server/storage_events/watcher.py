@@ -12,7 +12,9 @@ from functools import partial
 import msgspec
 
 from easymlnb.contract.errors import (
+    BadRequest,
     EasyMLNBError,
+    Forbidden,
     InternalError,
     JobNotFound,
     TooLarge,
@@ -167,18 +169,17 @@ class Watcher:
         )
         parts.jobs.check(submission)
         spec = parts.services.find(source.service).spec
-        parameter = rules.file_parameter(spec, source.parameter, item.path)
         try:
             rules.check_size(item.size, spec)
+            parameter = rules.file_parameter(spec, source.parameter, item.path)
             stored = await asyncio.to_thread(self._store, item, parameter, spec)
         except NotComplete:
             return
-        except TooLarge as error:
-            await self._finish(item, Outcome(error=error.to_dict(item.id)["error"]))
+        except (BadRequest, TooLarge, Forbidden) as error:
+            await self._fail(item, error)
             return
         except Gone:
-            gone = JobNotFound("The file was removed before it was read.")
-            await self._finish(item, Outcome(error=gone.to_dict(item.id)["error"]))
+            await self._fail(item, JobNotFound("The file was removed before it was read."))
             return
         content_type = f"multipart/form-data; boundary={item.id}" if parameter else rules.JSON
         submission = replace(submission, content_type=content_type)
@@ -193,6 +194,10 @@ class Watcher:
         if parameter:
             chunks = rules.multipart(parameter, item.path, self.source.inputs, chunks, item.id)
         return self._parts.jobs.store.files.put_chunks(chunks)[0]
+
+    async def _fail(self, item: Item, error: EasyMLNBError) -> None:
+        """Leave an error of a file that cannot become a job; the source continues."""
+        await self._finish(item, Outcome(error=error.to_dict(item.id)["error"]))
 
     async def _outcome(self, item: Item) -> tuple[Outcome, Iterator[bytes]]:
         """Return how the job of a file ended, and the content of its result."""

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -240,6 +242,15 @@ def upsert(
     matches = [table.c[column] == value for column, value in key.items()]
     if not connection.execute(update(table).where(*matches).values(**values)).rowcount:
         connection.execute(insert(table).values(**key, **values, **(if_new or {})))
+
+
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row, unless there is one with its key; return whether it is new."""
+    is_postgres = connection.dialect.name == "postgresql"
+    statement: Any = (postgresql.insert if is_postgres else sqlite_dialect.insert)(table)
+    statement = statement.on_conflict_do_nothing().returning(*table.primary_key.columns)
+    # Not ``rowcount``, which the driver of PostgreSQL does not report for this statement.
+    return connection.execute(statement, row).first() is not None
 
 
 def _lost_content(shown: str) -> StorageUnusable:

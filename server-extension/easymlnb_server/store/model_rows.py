@@ -6,10 +6,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from easymlnb.contract.errors import ModelNotFound, NameTaken
 from easymlnb_server.identity.names import qualified_name, short_name
+from easymlnb_server.store.database import insert_new
 from easymlnb_server.store.model_records import (
     AliasRow,
     ModelFile,
@@ -68,9 +68,7 @@ def lock_model(connection: Connection, name: str, *, create: str = "") -> ModelR
     now = time.time()
     if create:
         values = _values(ModelRow(name=name, owner=create, created=now, changed=now))
-        is_postgres = connection.dialect.name == "postgresql"
-        statement: Any = (postgresql.insert if is_postgres else sqlite.insert)(models)
-        connection.execute(statement.values(**values).on_conflict_do_nothing())
+        insert_new(connection, models, values)
     query = select(models).where(models.c.name == name).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None or (row.deleted is not None and not create):

@@ -37,6 +37,9 @@ MEMORY_FILE = 256 * 2**20
 CHUNK = 2**20
 """Bytes of a file that are read at once."""
 
+PAUSE = 0.001
+"""Seconds between two parts of bodies when several are read."""
+
 FULL_DISK = "The server's disk is full; nothing was stored."
 FULL_SHARE = "The server's space for uploads of visitors is full. Try again later."
 
@@ -300,10 +303,11 @@ class Spool:
     async def take_turn(self) -> None:
         """Wait until this body may read on: one in each iteration of the event loop.
 
-        Twenty senders at once would otherwise put 20 MB between two steps of each call.
+        When several are read, calls and other requests have a millisecond after each part.
         """
+        several = self._turn.locked()
         async with self._turn:
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE if several else 0)
 
     def open(self) -> None:
         """Create the folders and remove those of servers that were killed; raises ``OSError``."""
@@ -341,6 +345,11 @@ class Spool:
         """
         self.check(size, visitor=visitor)
         return self._folders[-1].begin(*((self.visitors,) if visitor else ()))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder on disk, which is removed with this server; ``None`` if this is not open."""
+        return self._folders[-1].path if self._folders else None
 
     def open_file_share(self) -> KernelFileShare | None:
         """Open a folder for a kernel, if this spool is open."""

@@ -15,7 +15,7 @@ from easymlnb.apps.history import MAX_RUNS, MAX_SIZE, MAX_STORED, History
 from easymlnb.apps.summaries import short
 from easymlnb.contract.errors import CallCancelled, from_code
 from easymlnb.forms.call_protocol import Failed, Succeeded, Waiting
-from easymlnb.forms.form import FinishedCall
+from easymlnb.forms.finished_call import FinishedCall
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.forms.run_bar import waiting_text
 from easymlnb.services.definition import define

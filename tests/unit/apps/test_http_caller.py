@@ -32,14 +32,18 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        super().__init__(address, Handler)
         self.script: list[Any] = []
         self.status = 200
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.stopped = threading.Event()
         self.unknown = 0
         """How many requests to stop a call come before it, as far as this server knows."""
+        self.length: int | None = None
+        self.ports: list[int] = []
+        self.closes = 0
+        """How many requests get no answer but the end of the connection."""
 
     @property
     def url(self) -> str:
@@ -52,7 +56,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.seen.append(("POST", self.path, dict(self.headers), body))
+        self.server.ports.append(self.client_address[1])
+        if self.server.closes:
+            self.server.closes -= 1
+            self.close_connection = True
+            return
         self.send_response(self.server.status)
+        if self.server.length is not None:
+            self.send_header("Content-Length", str(self.server.length))
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Set-Cookie", "visitor=one; Path=/")
         self.end_headers()
@@ -78,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(Handler, "protocol_version", "HTTP/1.0")
     made = Server()
     thread = threading.Thread(target=made.serve_forever, daemon=True)
     thread.start()
@@ -126,6 +138,28 @@ def test_a_call_tells_where_it_stands_and_ends_with_its_result(server):
     assert headers["X-Request-Id"] == running.id
     assert "X-Easymlnb-Uploads" not in headers
     assert json.loads(body) == {"name": "Ada"}
+
+
+def test_next_call_uses_the_same_connection(server):
+    Handler.protocol_version = "HTTP/1.1"
+    server.length = len(answer := event("result", {"parts": []}))
+    server.script = [answer]
+    for _ in range(3):
+        assert isinstance(all_of(started(server.url)[1])[-1], Succeeded)
+    assert len(set(server.ports)) == 1
+
+
+def test_connection_that_the_server_closed_meanwhile_is_not_an_error(server):
+    Handler.protocol_version = "HTTP/1.1"
+    server.length = len(answer := event("result", {"parts": []}))
+    server.script = [answer]
+    all_of(started(server.url)[1])
+    server.closes = 1  # after it has read the request
+    assert isinstance(all_of(started(server.url)[1])[-1], Succeeded)
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in server.seen]
+    assert keys[1] == keys[2]
+    server.closes = 2
+    assert isinstance(all_of(started(server.url)[1])[-1], Failed)
 
 
 def test_nothing_that_one_answer_sets_goes_out_with_the_next_call(server):
@@ -215,9 +249,8 @@ def test_a_server_that_restarts_is_waited_for(server, monkeypatch):
     server.server_close()
     _, events = started(server.url)
     assert events.get(timeout=PATIENCE) == Progress(-1.0, http_caller.RESTARTING)
-    back = Server.__new__(Server)
-    ThreadingHTTPServer.__init__(back, address, Handler)
-    back.status, back.seen, back.script = 200, [], [event("result", {"parts": []})]
+    back = Server(address)
+    back.script = [event("result", {"parts": []})]
     thread = threading.Thread(target=back.serve_forever, daemon=True)
     thread.start()
     assert isinstance(all_of(events)[-1], Succeeded)

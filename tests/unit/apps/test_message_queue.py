@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from easymlnb.apps import message_queue
-from easymlnb.apps.message_queue import MAX_INTERRUPTS, MessageQueue, ReusedThreads
+from easymlnb.apps.message_queue import MAX_INTERRUPTS, MessageQueue
 from easymlnb.contract.page_protocol import ClosePage, FromPage
+from easymlnb.forms.reused_threads import ReusedThreads
 
 PATIENCE = 30.0
 

@@ -1,5 +1,6 @@
 """Calls of a device that is not always online: none is lost, and none runs twice."""
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from easymlnb.client import Client
+from easymlnb.client import AsyncClient, Client
 from easymlnb.client.discovery import Server
 from easymlnb.client.outbox import Outbox
 from easymlnb.contract.errors import (
@@ -219,3 +220,24 @@ def test_nothing_is_lost_and_nothing_runs_twice(
     assert lost + killed > 100
     assert len(server.jobs) == 100
     assert results == {key: 2 * number for key, number in keys.items()}
+
+
+async def test_the_same_in_async_code(server: FakeServer, tmp_path: Path) -> None:
+    """The file is the same as that of the other client."""
+    where, transport = Server("http://server/easymlnb/"), httpx.MockTransport(server.handle)
+    client = AsyncClient(where, transport=transport)
+    async with client, await client.outbox(tmp_path / "calls.db") as outbox:
+        await outbox.prepare("double")
+        server.network = lambda: False
+        keys = await asyncio.gather(*(outbox.put("double", x=x) for x in range(5)))
+        assert await outbox.flush() == 0
+        assert isinstance(outbox.last_error, ServerUnreachable)
+        server.network = lambda: True
+        server.refusals["other"] = BadRequest("no")
+        await outbox.put("other", x=1)
+        assert await outbox.flush() == 5
+        (refused,) = await outbox.refused()
+        await outbox.remove(refused.key)
+        found = {one.key: one.result async for one in outbox.results()}
+        assert found == {key: 2 * x for x, key in enumerate(keys)}
+        assert await outbox.counts() == {"waiting": 0, "sent": 0, "failed": 0}

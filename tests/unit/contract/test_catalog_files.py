@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_named() -> None:
     wrong: dict[str, Any] = {
         "metadata_version": 1, "links": 3, "dates": [], "resources": {"inference": {"cpu": "x"}}
     }  # fmt: skip
-    assert [one.field for one in catalog_files.read(wrong)[1]] == ["resources"]
+    assert [one.field for one in catalog_files.read(wrong)[1]] == ["resources", "metadata_version"]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,13 @@ def test_broken_files_are_named(tmp_path: Path, content: bytes, said: str) -> No
         ml.read_metadata(path)
     with pytest.raises(EasyMLNBError, match="cannot be read"):
         ml.read_metadata(tmp_path)
+
+
+@pytest.mark.parametrize("version", ["9.9.9", 23, [2], None])
+def test_a_file_of_another_version_is_read_with_a_warning(version: Any) -> None:
+    fields, problems = catalog_files.read({"metadata_version": version, "title": "Cells"})
+    assert fields == {"title": "Cells"}
+    assert [one.field for one in problems] == ["metadata_version"]
 
 
 def test_a_small_file_cannot_become_a_large_text() -> None:

@@ -90,6 +90,7 @@ BAD = [
     ("resources", {"wheels": 4}),
     ("thumbnail", "data:image/svg+xml;base64,PHN2Zz4="),
     ("thumbnail", "data:image/png;base64," + "A" * 70_000),
+    ("thumbnail", "data:image/png;base64,AAAAA"),
     ("nosuch", 1),
     ("services", ["met"]),
 ]

@@ -80,6 +80,31 @@ def test_a_context_has_all_that_a_build_needs(
     assert "msgspec==0.21.1" in asked
     assert not any(line.startswith(("debugpy==", "voila", "plotly")) for line in asked)
     assert asked[asked.index("--python-version") + 1] == "3.11"
+    assert "--no-build" in asked
+
+
+def test_packages_without_wheels_are_built_if_asked(
+    bundle: Path, offline: list[list[str]], tmp_path: Path
+) -> None:
+    done = export(bundle, "-o", tmp_path / "context", "--allow-build")
+    assert done.exit_code == 0, done.output
+    [asked] = offline
+    assert "--no-build" not in asked
+
+
+def test_a_package_without_a_wheel_is_not_built(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its build could run any code here."""
+
+    def run(program: str, command: list[str], given: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "has no wheels with a matching tag")
+
+    monkeypatch.setattr(locking, "run", run)
+    monkeypatch.setattr(locking, "own_wheels", lambda program, names, folder: [])
+    done = export(bundle, "-o", tmp_path / "context")
+    said = " ".join(done.output.split())
+    assert done.exit_code == 1 and "has no wheels" in said and "Pass --allow-build to allow" in said
 
 
 def test_the_image_serves_the_bundle_with_its_own_packages(bundle: Path) -> None:
@@ -143,6 +168,13 @@ def test_a_folder_with_files_is_refused(
     done = export(bundle, "-o", folder)
     assert done.exit_code == 1 and "is not empty" in done.output
     assert [one.name for one in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
+    done = export(tmp_path / "cut.zip", "-o", tmp_path / "context")
+    said = " ".join(done.output.split())
+    assert done.exit_code == 1 and "cut.zip' is not a usable bundle." in said
 
 
 @pytest.mark.parametrize("option", ["--tag", "--base"])

@@ -19,7 +19,8 @@ from easymlnb.contract.errors import InvalidInput, from_code
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style
 from easymlnb.forms.call_protocol import Failed, Item, Log, Progress, Succeeded, Waiting
-from easymlnb.forms.form import FinishedCall, Form
+from easymlnb.forms.finished_call import FinishedCall
+from easymlnb.forms.form import Form
 from easymlnb.forms.layout_builder import LayoutBuilder
 from easymlnb.forms.markup import Markup, button, element, escape, join
 from easymlnb.forms.renderers import RENDERERS, draw

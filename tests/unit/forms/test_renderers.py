@@ -151,3 +151,14 @@ def test_markdown_is_shown_as_the_worker_rendered_it():
     part = {"kind": "markdown", "data": "a", "more": {"html": f"<b>rendered</b>{NASTY}"}}
     assert "<b>rendered</b>" in said([part])
     assert "onerror" not in said([part])
+
+
+def test_html_of_an_old_result_is_reused() -> None:
+    number = {"kind": "number", "data": 1}
+    old = draw([{"kind": "text", "data": "x"}, number])
+    new = draw([number], old)
+    assert new == old[:1]
+    assert "em-stat" in new[0].value
+    plot = draw([{"kind": "plotly", "data": {"data": [], "layout": {}}}], new)
+    assert plot[0] is not new[0]
+    assert draw([number], plot)[0] is not plot[0]

@@ -177,6 +177,31 @@ def test_names_in_a_folder_never_become_code(tmp_path: Path) -> None:
     assert service.spec.examples[0]["data"] == [{evil: 1, '"""': 2}]
 
 
+@pytest.mark.parametrize(
+    "example",
+    [
+        {"columns": ["load", "hour"], "data": [1.5, 2]},
+        {"columns": ["load", "hour"], "data": [[1.5]]},
+        {"columns": ["load", "hour"], "data": ["ab"]},
+        {"columns": ["load", "hour"], "data": [None]},
+        {"columns": "load", "data": [[1.5, 2]]},
+        {"columns": ["load"], "data": {"load": 1}},
+        {"columns": ["load"], "data": []},
+        {"columns": ["load"], "data": [[float("nan")]]},
+        [[1.5, 2]],
+        "load",
+        None,
+    ],
+)
+def test_odd_examples_are_left_out(tmp_path: Path, example: Any) -> None:
+    source = model_folder(tmp_path / "odd", COLUMNS)
+    (source / "input_example.json").write_text(json.dumps(example))
+    made = make_project(source, tmp_path / "out")
+    assert not function_of(made)[0].spec.examples
+    (source / "input_example.json").write_text("[" * 100_000)
+    assert make_project(source, tmp_path / "deep", "deep").name == "deep"
+
+
 def test_what_is_no_model_is_refused_with_a_sentence(tmp_path: Path) -> None:
     def refused(source: Path, text: str, target: str = "new") -> None:
         with pytest.raises(ModelUnsupported, match=text):

@@ -26,6 +26,7 @@ from easymlnb.contract.batch_protocol import (
 from easymlnb.contract.errors import BadRequest, EasyMLNBError
 from easymlnb.contract.spec import Batch
 from easymlnb.contract.worker_protocol import Call, Failure, Progress
+from easymlnb.runtime.batches import csv_source
 from easymlnb.runtime.batches.operations import run_operation
 from easymlnb.services.definition import Service, define
 
@@ -148,6 +149,16 @@ def test_what_is_wrong_with_a_table_is_said_before_the_first_call(
     table: bytes, sentence: str
 ) -> None:
     with pytest.raises(EasyMLNBError, match=sentence.replace(".", r"\.").replace("?", r"\?")):
+        ask(ADD, "scan", ScanRequest(), table)
+
+
+def test_a_huge_file_without_line_breaks_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "MAX_LINE", 100_000)
+    table = tmp_path / "table.csv"
+    table.write_text("a,note\n1,x\n2," + "x" * 200_000)
+    with pytest.raises(EasyMLNBError, match=r"line of more than .* after byte 11\. Rows must"):
         ask(ADD, "scan", ScanRequest(), table)
 
 

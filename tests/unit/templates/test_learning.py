@@ -15,11 +15,11 @@ from PIL import Image
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.model_store.formats import LoadOptions, SaveOptions, load_model, save_model
-from easymlnb.templates import forecast, images, tabular
+from easymlnb.templates import forecast, images, pictures, tabular
 from easymlnb.templates.cache import Loaded, ModelCache
 from easymlnb.templates.config import parse
 from easymlnb.templates.exposed import parameter_names, service_of
-from easymlnb.training import image_network
+from easymlnb.training import image_folders, image_network
 
 
 def _silent(fraction: float, text: str) -> None:
@@ -118,6 +118,54 @@ def test_exact_relations_are_found() -> None:
     assert found == pytest.approx([36.0, 54.0], rel=1e-5)
 
 
+class _Job:
+    """A job whose checkpoint stays after a run of its function."""
+
+    id = "job"
+    leaving = False
+
+    def __init__(self) -> None:
+        self.state: dict[str, object] | None = None
+        self.files: dict[str, str] = {}
+
+    def checkpoint(self) -> "_Job":
+        return self
+
+    def load(self) -> dict[str, object] | None:
+        return self.state
+
+    def save(self, step: int, **state: object) -> None:
+        self.state = json.loads(json.dumps(state))
+
+    def save_file(self, label: str, data: str, media_type: str) -> None:
+        self.files[label] = data
+
+
+def test_a_training_that_ends_early_continues_with_the_next_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = _Job()
+    monkeypatch.setattr("easymlnb.training.progress.job", lambda: job)
+    config = parse({"target": "price", "algorithm": "linear", "time": "-", "folds": 2})
+    told: list[str] = []
+
+    def stop(fraction: float, text: str) -> None:
+        told.append(text)
+        if "fold 2" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tabular.train(_houses(), config, stop)
+    assert told[1:3] == ["baseline, fold 1 of 2", "linear, fold 1 of 2"]
+    kept = json.loads(job.files["comparison.json"])
+    assert not kept["complete"] and {row["folds"] for row in kept["rows"]} == {1}
+
+    told.clear()
+    learned = tabular.train(_houses(), config, lambda fraction, text: told.append(text))
+    assert told[1:3] == ["baseline, fold 2 of 2", "linear, fold 2 of 2"]
+    assert learned.report["algorithm"] == "linear"
+
+
 def test_a_classification_has_probabilities() -> None:
     rows = "".join(f"{n},{'yes' if n >= 30 else 'no'}\n" for n in range(60))
     config = parse({"target": "bought", "algorithm": "boosting", "folds": 2})
@@ -188,10 +236,22 @@ def test_newer_values_move_the_forecast(load: forecast.Learned) -> None:
     predictor = forecast.ForecastPredictor(load.model, load.signature)
     rows = [{"time": "2024-01-31 00:00", "load": 103.0}, {"time": "2024-01-31 01:00", "load": 108}]
     assert predictor.predict(rows)["times"][0] == "2024-01-31T02:00:00"
+    with pytest.raises(CallerError, match=r"'x' in the column 'load' is not a number\.$"):
+        predictor.predict([{"time": "2024-01-31", "load": "x"}])
     with pytest.raises(CallerError, match="lacks the column 'load'"):
         predictor.predict([{"time": "2024-01-31"}])
     with pytest.raises(CallerError, match="in between"):
         predictor.predict([{"time": "2025-01-31", "load": 1}])
+
+
+def test_hours_that_repeat_are_named_and_their_order_does_not_matter() -> None:
+    head, *rows = _hours(24 * 10).decode().splitlines()
+    mixed = "\n".join([head, *reversed(rows), *rows[:3]]).encode()
+    found = forecast.look(mixed, parse({"target": "load"}))
+    messages = [finding["message"] for finding in found["findings"]]
+    assert any(one.startswith("3 rows repeat the time of another row") for one in messages)
+    expected = forecast.look(_hours(24 * 10), parse({"target": "load"}))["findings"]
+    assert found["findings"][0] == expected[0] and len(expected) == 1
 
 
 @pytest.mark.parametrize(
@@ -298,6 +358,7 @@ def test_a_network_learns_images_and_begins_with_weights_from_a_file(
         ({f"{n}.png": b"x" for n in range(9)}, "in no folder"),
         ({f"cats/{n}.png": b"x" for n in range(9)}, "in no folder|one folder"),
         ({"cats/1.png": b"x", "dogs/1.png": b"x"}, "at least 5"),
+        ({f"{part}/{n}/1.png": b"x" for part in ("test", "Train") for n in "ab"}, "no classes"),
         ({f"{kind}/{n}.png": b"x" for kind in "ab" for n in range(6)}, "cannot be read"),
     ],
 )
@@ -306,6 +367,40 @@ def test_zips_without_classes(files: dict[str, bytes], words: str) -> None:
         images.train(_zip(files), parse({}), _silent)
     with pytest.raises(CallerError, match="not a zip"):
         images.look(b"no zip", parse({}))
+
+
+def test_images_of_cameras_printers_and_phones_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def saved(image: Image.Image, kind: str = "PNG", **more: object) -> bytes:
+        target = io.BytesIO()
+        image.save(target, kind, **more)
+        return target.getvalue()
+
+    dark = np.zeros((20, 40), "uint16")
+    dark[:, 20:] = 200  # microscopes use few of the 16 bits
+    assert pictures.scaled(saved(Image.fromarray(dark)))[0, [0, -1], 0].tolist() == [0, 255]
+    assert pictures.scaled(saved(Image.fromarray(dark * 0)))[0, 0, 0] == 0
+    printed = Image.new("CMYK", (20, 20), (0, 255, 255, 0))
+    red, green, blue = pictures.scaled(saved(printed, "JPEG")).mean((0, 1))
+    assert red > 200 > 60 > max(green, blue)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    half = Image.new("RGB", (40, 40))
+    half.paste((255, 255, 255), (0, 0, 40, 20))
+    turned = pictures.scaled(saved(half, "JPEG", exif=exif))
+    assert turned[:, 60].mean() > 200 > 60 > turned[:, 3].mean()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(Image.DecompressionBombError) as large:
+        pictures.scaled(saved(half))
+    assert "0 million pixels" in image_folders.problem_of(large.value)
+
+
+def test_classes_that_lose_their_images_are_named() -> None:
+    files = {f"red/{n}.png": _picture(RED, n) for n in range(8)}
+    files |= {f"blue/{n}.png": _picture(BLUE, n) if n < 3 else b"x" for n in range(8)}
+    with pytest.raises(
+        CallerError, match=r"too few are in: 'blue' \(3\).* 5 files, such as 'blue/3"
+    ):
+        images.train(_zip(files), parse({"algorithm": "baseline"}), _silent)
 
 
 def test_the_models_used_last_stay_loaded() -> None:

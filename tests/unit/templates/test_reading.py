@@ -1,6 +1,7 @@
 """Tables as people's programs write them, and their profile."""
 
 import io
+import json
 import zipfile
 
 import pytest
@@ -82,6 +83,59 @@ def test_files_that_are_no_table_get_a_sentence(data: bytes, words: str) -> None
         read_table(data, Reading())
 
 
+def test_quoted_numbers_with_a_decimal_comma_are_no_thousands() -> None:
+    rows = "".join(f'"{n},{n}50","{n},5",1.5\n' for n in range(20))
+    data = f"a,b,c\n{rows}".encode()
+    about = look(data, parse({"target": "b"}))
+    assert about["reading"]["decimal"] == ","
+    assert [column.get("max") for column in about["columns"]] == [19.195, 19.5, 1.5]
+    kept = parse({"target": "b", "reading": about["reading"]})
+    assert look(data, kept)["columns"] == about["columns"]
+    thousands = "".join(f'"{n},000",{n}\n' for n in range(1, 20))
+    about = look(f"a,b\n{thousands}".encode(), parse({}))
+    assert about["columns"][0]["max"] == 19_000
+
+
+def test_bars_separate_cells_and_blanks_around_names_are_no_part_of_them() -> None:
+    frame, reading = read_table(b" x |y \n1|2\n", Reading())
+    assert (list(frame.columns), reading.separator) == (["x", "y"], "|")
+    with pytest.raises(CallerError, match="Two columns have the name 'x'"):
+        read_table(b"x, x\n1,2\n", Reading())
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["0001-01-01", "9999-12-31"],
+        ["2024-02-30", "2024-02-28"],
+        ["1e308", "-1e308"],
+        ["NaN", "NaN"],
+        ["1e308", "1e308"],
+    ],
+)
+def test_extreme_cells_are_described(cells: list[str]) -> None:
+    rows = "".join(f"{cells[n % 2]},{n}\n" for n in range(30))
+    about = look(f"a,y\n{rows}".encode(), parse({"target": "y"}))
+    json.dumps(about, allow_nan=False)
+    assert about["columns"][0]["kind"] == {"N": "empty", "1": "number"}.get(
+        cells[0][0], "date"
+    ) or (about["columns"][0]["kind"] == "number")
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["1.5"] * 19 + ["word"], "2 of 40 cells of 'a' are not numbers, such as 'word'"),
+        (["2024-01-02", "2024-02-30"], "cells of 'a' are not dates, such as '2024-02-30'"),
+        (["2024-01-02", "02/01/2024"], "'a' has dates in different formats"),
+    ],
+)
+def test_cells_that_differ_from_the_others_are_named(cells: list[str], words: str) -> None:
+    rows = "".join(f"{cells[n % len(cells)]},{n * n}\n" for n in range(40))
+    found = look(f"a,y\n{rows}".encode(), parse({"target": "y"}))["findings"]
+    assert any(words in finding["message"] for finding in found), found
+
+
 @pytest.mark.parametrize(
     ("texts", "order"),
     [
@@ -126,6 +180,7 @@ def test_findings_name_leaks_ids_and_targets_without_values() -> None:
         {"horizon": 10_000},
         {"unknown": 1},
         {"reading": {"decimal": ";"}},
+        {"reading": {"separator": "::"}},
     ],
 )
 def test_configurations_that_mean_nothing_are_refused(given: dict) -> None:

@@ -66,7 +66,7 @@ def test_numbers_with_texts_among_them_are_no_target() -> None:
     mixed = table(1000)
     mixed["price"] = mixed["price"].astype(object)
     mixed.loc[3, "price"] = "on request"
-    with pytest.raises(CallerError, match="1 of 1000 values are none, such as 'on request'"):
+    with pytest.raises(CallerError, match="1 of 1000 values are not, such as 'on request'"):
         dataset(mixed, "price")
 
 

@@ -124,7 +124,7 @@ class HubProvisioner(KernelProvisionerBase):
         )
         is_first = self.folder is None
         if self.folder is None:
-            self.folder = process_records.socket_folder("emnb-hub-")
+            self.folder = process_records.socket_folder(process_records.HUB_SOCKETS)
         self._loop = asyncio.get_running_loop()
         try:
             self._remote = await run_in_loop(self._launch(profile, request, self.folder))

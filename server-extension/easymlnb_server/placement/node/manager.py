@@ -153,6 +153,7 @@ class NodeKernelManager:
         make_folder(self._records)
         for file, record in process_records.read(self._records, ProcessRecord).items():
             process_records.clear(file, record)
+        process_records.remove_abandoned_folders()
 
     def _gpu_share(self) -> tuple[str, ...]:
         """Return the GPUs for one more kernel: an equal part for each slot, if there are enough."""

@@ -11,8 +11,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from easymlnb.contract.errors import BadRequest, BundleRejected, GateUnavailable, QualityGateFailed
 from easymlnb.contract.quality import QualityReport
-from easymlnb.publishing.gate import run, tools
+from easymlnb.publishing.gate import bandit_check, files, run, secrets_check, tools
+from easymlnb.publishing.gate.literals import without_numbers
 from easymlnb.publishing.gate.local import GateOptions, check_notebook, require
+from easymlnb.publishing.gate.sources import module_of
 from support.notebooks import make_notebook
 
 pytestmark = pytest.mark.slow
@@ -118,10 +120,87 @@ def test_no_valid_line_keeps_the_rest_from_being_checked(tmp_path: Path, line: s
 def test_a_module_that_is_too_large_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "MAX_TEXT", 20)
+    monkeypatch.setattr(files, "MAX_TEXT", 20)
     (tmp_path / "helper.py").write_text("import os\nos.system(input())\n")
     found = rules(check(tmp_path, "import helper\nprint(helper)", GOOD))
     assert found["notebook:large-module"] == ("error", "helper.py")
+
+
+def test_all_texts_of_a_bundle_are_searched_for_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they are called; large ones are read in blocks, for tokens of a known form."""
+    monkeypatch.setattr(files, "MAX_TEXT", 2000)
+    monkeypatch.setattr(files, "BLOCK", 1000)
+    monkeypatch.setattr(run, "MAX_LARGE", 12_000)
+    (tmp_path / "id_rsa").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    (tmp_path / "windows.txt").write_text(f"token\n{TOKEN}\n", encoding="utf-16")
+    (tmp_path / "pixels.bin").write_bytes(b"\0" + TOKEN.encode())
+    lines = [f"{number},1.5" for number in range(1000)]
+    lines[700] = f"a,{TOKEN}"
+    (tmp_path / "long.csv").write_text("\n".join(lines))
+    (tmp_path / "one_line.json").write_text("1," * 1479 + TOKEN + ",1" * 500)
+    (tmp_path / "too_long.csv").write_text("1," * 7000)
+    path = tmp_path / "work.ipynb"
+    notebook = make_notebook(GOOD)
+    svg = new_output("display_data", {"image/svg+xml": f"<svg><!-- {TOKEN} --></svg>"})
+    notebook.cells[0].outputs = [svg]
+    nbformat.write(notebook, path)
+    found = check_notebook(path, GateOptions(), include=["*", "id_rsa"])
+    assert sorted((one.rule, one.place) for one in found.findings) == [
+        ("notebook:large-file", "too_long.csv"),
+        ("secrets:github-token", "cell 1, output"),
+        ("secrets:github-token", "long.csv, line 701"),
+        ("secrets:github-token", "one_line.json, line 1"),
+        ("secrets:github-token", "windows.txt, line 2"),
+        ("secrets:private-key", "id_rsa, line 1"),
+    ]
+
+
+def test_code_that_magics_run_is_checked(tmp_path: Path) -> None:
+    insecure = "import os\nos.system(input())"
+    nbformat.write(make_notebook("x = 1", insecure), tmp_path / "other.ipynb")
+    (tmp_path / "helper.py").write_text(f"# -*- coding: utf-7 -*-\n{insecure}")
+    (tmp_path / "broken.ipynb").write_text('{"nbformat": 4')
+    colored = new_output(
+        "error", ename="E", evalue="", traceback=[f"{TOKEN[:9]}\x1b[0m{TOKEN[9:]}"]
+    )
+    found = check(
+        tmp_path,
+        GOOD,
+        "%run other.ipynb\n%run helper.py\n%run broken.ipynb",
+        f"%%time\n{insecure}",
+        new_code_cell("1", outputs=[colored]),
+    )
+    assert [(one.rule, one.place) for one in found.findings] == [
+        ("bandit:B605", "helper.py, line 3"),
+        ("bandit:B605", "other.ipynb, cell 2, line 2"),
+        ("bandit:B605", "cell 3, line 3"),
+        ("secrets:github-token", "cell 4, output"),
+    ]
+
+
+def test_allowed_lines_of_large_files_are_left_out() -> None:
+    lines = f"{TOKEN}  # pragma: allowlist secret\n{TOKEN}"
+    source = module_of("large.txt", "large.txt", lines)
+    counts = [len(secrets_check.known_forms([source], comments=one)) for one in (True, False)]
+    assert counts == [1, 2]
+
+
+def test_long_lists_of_numbers_are_not_given_to_bandit() -> None:
+    """It needs a minute for 200,000; what is around them is checked."""
+    pairs = ",\n".join("(-1.5, 2)" for _ in range(300))
+    code = f"ü = 'é'; x = [{pairs}]; y = {{1: ({'1, ' * 600})}}; z = [1, 2]\nw = 1{', 2' * 600}\n"
+    code += f"v = [{'1, ' * 600} os.system('ls')]\n"
+    made = without_numbers(module_of("a.py", "a.py", code))
+    lines = [line for line in made.lines if line]
+    assert len(made.lines) == code.count("\n") + 1
+    assert lines[:2] == ["ü = 'é'; x = [", "]; y = {}; z = [1, 2]"]
+    assert "os.system" in lines[-1]
+    compile("\n".join(made.lines), "a.py", "exec")
+    for other in ("x = [" + "1," * 600, "x = 1"):
+        source = module_of("a.py", "a.py", other)
+        assert without_numbers(source) == source
 
 
 def test_code_that_bandit_cannot_read_is_an_error(tmp_path: Path) -> None:
@@ -174,6 +253,10 @@ def test_a_tool_that_fails_or_hangs_is_named(
     monkeypatch.setattr(tools, "SECONDS", 0.01)
     with pytest.raises(GateUnavailable, match=r"did not end within 0\.01 s"):
         tools.run_module("ruff", ["check", "--output-format", "json", "."], tmp_path)
+    source = module_of("a.py", "a.py", "x = 1")
+    (finding,) = bandit_check.run(tmp_path, [source], comments=True)
+    assert (finding.rule, finding.severity) == ("bandit:not-checked", "error")
+    assert "did not end within" in finding.message
 
 
 @pytest.mark.parametrize(

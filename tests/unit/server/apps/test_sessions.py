@@ -15,7 +15,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.comm_channel import TokenBucket
 from easymlnb_server.apps.page_tokens import SCHEME
 from easymlnb_server.apps.service import AppPages
-from easymlnb_server.apps.sessions import Limits, NoCapacity, PageSession, Visitor
+from easymlnb_server.apps.sessions import UNOPENED, Limits, NoCapacity, PageSession, Visitor
 from easymlnb_server.apps.waiting_list import WaitingList
 
 pytestmark = pytest.mark.slow
@@ -201,6 +201,34 @@ def test_limits_and_the_waiting_list() -> None:
                 await enter(apps, "dan")
             assert full.value.ahead == 0
             assert not full.value.warming
+
+    asyncio.run(go())
+
+
+def test_program_without_cookies_does_not_keep_visitors_out() -> None:
+    async def go() -> None:
+        async with running(public=UNOPENED + 3) as apps:
+
+            async def come(name: str, address: str) -> PageSession:
+                visitor = Visitor(name, address=address)
+                return await apps.sessions.open(
+                    SPEC, visitor, public=True, url="", base="/", max_wait=60
+                )
+
+            here = await come("ann", "192.0.2.1")
+            apps.sessions.connect(here, lambda _: None, lambda: None)
+            slow = [await come(f"slow {n}", "192.0.2.2") for n in range(2)]
+            robots = [await come(f"robot {n}", "192.0.2.3") for n in range(UNOPENED)]
+            with pytest.raises(NoCapacity):  # few enough for people who share an address
+                await come("robot", "192.0.2.3")
+            apps.sessions.close(slow.pop())
+            robots.append(await come("robot", "192.0.2.3"))
+            await come("eve", "192.0.2.4")
+            left = apps.sessions.all()
+            assert len(left) == UNOPENED + 3
+            assert {here, *slow, *robots[1:]} < set(left)
+            # Somebody's address may change.
+            assert apps.sessions.get(here.id, "roll", Visitor("ann", address="192.0.2.9")) is here
 
     asyncio.run(go())
 

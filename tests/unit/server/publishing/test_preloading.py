@@ -63,7 +63,10 @@ async def test_it_is_ready_while_all_services_can_answer(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("bad", "does not start. Cell 1 failed.\nZeroDivisionError"), ("broken", "is not a bundle")],
+    [
+        ("bad", "does not start. Cell 1 failed.\nZeroDivisionError"),
+        ("broken", "1.zip cannot be served. The zip is not a bundle."),
+    ],
 )
 async def test_a_bundle_that_fails_ends_the_server(
     tmp_path: Path, content: str, message: str

@@ -20,6 +20,7 @@ from easymlnb_server.services.metadata_formats import (
     document,
     schema_org,
 )
+from easymlnb_server.services.metadata_handlers import read_picture
 
 INPUT = {"properties": {"a": {"x-easymlnb": {"widget": "timeseries"}}, "b": {"type": "number"}}}
 FULL = DescribedService(
@@ -215,3 +216,19 @@ def test_our_own_files_can_be_read():
     fields, _ = catalog_files.read(mldcat_ap.document(FULL))
     assert (fields["license"], fields["author"]) == (spec.license, spec.author)
     assert fields["libraries"] == ["PyTorch", "Scikit-learn", "OpenCV", "numpy"]
+
+
+@pytest.mark.parametrize(
+    ("thumbnail", "picture"),
+    [
+        ("data:image/png;base64,AAAA", ("image/png", b"\0\0\0")),
+        ("data:image/png;base64,AAAAA", None),
+        ("data:image/png;base64,%%%%", None),
+        ("data:image/png;base64,\u00e4\u00f6", None),
+        ("data:image/svg+xml;base64,PHN2Zz4=", None),
+        ("data:image/png,AAAA", None),
+        ("", None),
+    ],
+)
+def test_only_valid_pictures_are_sent(thumbnail: str, picture: tuple[str, bytes] | None) -> None:
+    assert read_picture(thumbnail) == picture

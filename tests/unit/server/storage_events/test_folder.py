@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import Forbidden, NotReady
+from easymlnb_server.storage_events import folder as folder_module
 from easymlnb_server.storage_events.folder import FolderPlace
 from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
 from easymlnb_server.storage_events.place import Gone, NotComplete
@@ -183,10 +184,104 @@ def test_results_can_be_in_another_folder(tmp_path: Path, clock: Clock) -> None:
     assert (names(inbox / "done"), names(results)) == (["a.csv"], ["a.csv.result.json"])
 
 
+def tree(folder: Path) -> list[str]:
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if path != ".working/server.lock")
+
+
+def test_files_of_subfolders_end_at_the_same_relative_path(tmp_path: Path, clock: Clock) -> None:
+    inbox, results = tmp_path / "in", tmp_path / "in" / "out"
+    (inbox / "day 1" / "über").mkdir(parents=True)
+    (inbox / ".hidden").mkdir()
+    (inbox / "out").mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (inbox / "link").symlink_to(outside)
+    left_alone = (inbox / ".hidden/a.csv", outside / "a.csv", results / "a.csv")
+    for path in (*left_alone, inbox / "a.csv", inbox / "day 1/a.csv", inbox / "day 1/über/a.csv"):
+        path.write_text(str(path.parent.name))
+    place = open_place(inbox, clock, results=str(results), recursive=True)
+    found = find(place, clock)
+    assert sorted(one.path for one in found) == ["a.csv", "day 1/a.csv", "day 1/über/a.csv"]
+    place.confirm(found)
+    for one in found:
+        content = b"".join(place.read(item(one)))
+        target = place.target(item(one))
+        assert target == one.path
+        for _ in range(2):
+            place.finish(item(one, target=target), JSON, iter([content]))
+    assert find(place, clock) == []
+    place.close()
+    assert [path for path in tree(inbox) if path.startswith("done")] == [
+        "done/a.csv", "done/day 1/a.csv", "done/day 1/über/a.csv",
+    ]  # fmt: skip
+    assert (results / "day 1/über/a.csv.result.json").read_text() == "über"
+    assert all(path.exists() for path in left_alone)
+    assert names(inbox / ".working") == ["server.lock"]
+
+
+def test_subfolders_are_left_alone_unless_the_source_is_recursive(
+    place: FolderPlace, tmp_path: Path, clock: Clock
+) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/a.csv").write_text("1")
+    assert find(place, clock) == []
+
+
+def test_a_subfolder_that_becomes_a_link_leads_nowhere(tmp_path: Path, clock: Clock) -> None:
+    """People who can write in the folder cannot make the server move files of other folders."""
+    inbox, outside = tmp_path / "in", tmp_path / "outside"
+    for folder in (inbox / "x", outside):
+        folder.mkdir(parents=True)
+        (folder / "a.csv").write_text(folder.name)
+    place = open_place(inbox, clock, recursive=True)
+    place.find(0)
+    clock.now += 1.1
+    (inbox / "x").rename(tmp_path / "moved")
+    (inbox / "x").symlink_to(outside)
+    place._claim("x/a.csv")  # it was found before
+    assert place.find(10) == []
+    (inbox / "x").unlink()
+    (tmp_path / "moved").rename(inbox / "x")
+    (found,) = find(place, clock)
+    (inbox / "done/x").symlink_to(outside)
+    with pytest.raises(OSError, match="x"):
+        place.finish(item(found, target="x/a.csv"), JSON, iter([b"1"]))
+    place.close()
+    assert tree(outside) == ["a.csv"]
+
+
+def test_folders_that_cannot_be_listed_do_not_stop_the_others(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = open_place(tmp_path, clock, recursive=True)
+    inner = PermissionError(13, "Permission denied", str(tmp_path / "inner"))
+    for _ in range(2):
+        place._refused(inner)
+    place.close()
+    assert caplog.text.count("inner is not watched: Permission denied") == 1
+    with pytest.raises(PermissionError):
+        place._refused(PermissionError(13, "Permission denied", str(tmp_path)))
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    place: FolderPlace, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.csv").write_text("1")
+    (found,) = find(place, clock)
+
+    def refuse(folder: int, name: str) -> None:
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(folder_module, "_open", refuse)
+    with pytest.raises(Forbidden, match="account may not read the file"):
+        list(place.read(item(found)))
+
+
 def test_claims_survive_a_crash(place: FolderPlace, tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "a.csv").write_text("1")
     before = find(place, clock)
-    (tmp_path / ".working/01ABC").mkdir()  # a crash before the rename
+    (tmp_path / ".working/01ABC/inner").mkdir(parents=True)  # a crash before the rename
     place.close()
     again = open_place(tmp_path, clock)
     assert again.find(0) == before

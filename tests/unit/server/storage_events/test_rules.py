@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from easymlnb.contract.errors import BadRequest, TooLarge
+from easymlnb.contract.errors import BadRequest, NotReady, TooLarge
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.storage_events import rules
 from easymlnb_server.storage_events.models import parse_sources
@@ -68,9 +68,9 @@ def test_the_parameter_that_gets_a_file() -> None:
     assert rules.file_parameter(both, "", "a.csv") == "data"
     assert rules.file_parameter(both, "", "a.json") == ""
     assert rules.file_parameter(both, "n", "a.png") == "n"
-    with pytest.raises(BadRequest, match="no parameter 'q'"):
+    with pytest.raises(NotReady, match="no parameter 'q'"):
         rules.file_parameter(both, "q", "a.png")
-    with pytest.raises(BadRequest, match="takes no file"):
+    with pytest.raises(BadRequest, match="takes no files of the type 'image/png'"):
         rules.file_parameter(spec(n={"type": "integer"}), "", "a.png")
 
 
@@ -118,6 +118,7 @@ def test_notifications_name_new_objects() -> None:
         ({"service": "f", "folder": "/a", "results": "/a"}, "another folder"),
         ({"service": "f", "folder": "/a", "sevice": "g"}, "sevice"),
         ({"service": "f", "bucket": "b", "prefix": "in/", "results": "in/"}, "not be a prefix"),
+        ({"service": "f", "bucket": "b", "recursive": True}, "recursive is for folders"),
     ],
 )
 def test_wrong_settings_are_named(values: dict[str, Any], message: str) -> None:
@@ -131,5 +132,11 @@ def test_a_shared_server_needs_users_and_folders_are_not_shared() -> None:
         parse_sources({"scans": one}, shared=True)
     with pytest.raises(ValueError, match="same folder"):
         parse_sources({"a": one, "b": one}, shared=False)
+    with pytest.raises(ValueError, match="same folder '/a'"):
+        parse_sources({"a": one, "b": one | {"folder": "/a/"}}, shared=False)
+    inner = one | {"folder": "/a/b"}
+    assert len(parse_sources({"a": one, "b": inner | {"recursive": True}}, shared=False)) == 2
+    with pytest.raises(ValueError, match="'/a/b' is also watched by the recursive source of '/a'"):
+        parse_sources({"a": one | {"recursive": True}, "b": inner}, shared=False)
     with pytest.raises(ValueError, match="no name of a source"):
         parse_sources({"a b": one}, shared=False)

@@ -26,9 +26,10 @@ from easymlnb_server.jobs import rules as job_rules
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.submission import Submission
+from easymlnb_server.storage_events import subfolders
 from easymlnb_server.storage_events import watcher as watcher_module
 from easymlnb_server.storage_events.folder import FolderPlace
-from easymlnb_server.storage_events.models import ItemState, Source
+from easymlnb_server.storage_events.models import Found, ItemState, Source
 from easymlnb_server.storage_events.repository import StorageRepository
 from easymlnb_server.storage_events.rules import Settling
 from easymlnb_server.storage_events.watcher import Watcher, WatcherParts
@@ -75,9 +76,10 @@ class FakeJobs:
 
 class FakeServices:
     limit = 100
+    parameter: Any = TABLE
 
     def find(self, name: str) -> Any:
-        schema = {"type": "object", "properties": {"data": TABLE}}
+        schema = {"type": "object", "properties": {"data": self.parameter}}
         spec = ServiceSpec(name=name, title="", input=schema, output={}, max_body=self.limit)
         return type("Target", (), {"spec": spec})
 
@@ -92,7 +94,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        source = Source(service="f", folder=str(self.folder), max_jobs=5)
+        source = Source(service="f", folder=str(self.folder), max_jobs=5, recursive=True)
         self.place = FolderPlace(source, lambda: self.now)
         self.place.open()
         users = Principals(SingleUserDirectory(), ANN, shared=False, on_hub=False)
@@ -112,7 +114,7 @@ class World:
 
     def done(self) -> dict[str, str]:
         folder = self.folder / "done"
-        return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+        return {path.name: path.read_text() for path in sorted(folder.rglob("*.*"))}
 
     @property
     def made(self) -> int:
@@ -163,6 +165,29 @@ async def test_what_cannot_be_a_job_gets_an_error(world: World) -> None:
     await world.look()
     assert "too_large" in world.done()["large.csv.error.json"]
     assert world.made == 0
+
+
+async def test_a_file_of_another_kind_does_not_stop_its_source(world: World) -> None:
+    world.services.parameter = {"type": "number"}
+    (world.folder / "a.csv").write_text("1")
+    (world.folder / "b.json").write_text('{"data": 1}')
+    await world.look()
+    world.jobs.run_all()
+    await world.look()
+    done = world.done()
+    assert list(done) == ["a.csv", "a.csv.error.json", "b.json", "b.json.result.json"]
+    error = msgspec.json.decode(done["a.csv.error.json"])
+    assert (error["code"], "takes no files of the type 'text/csv'" in error["message"]) == (
+        "bad_request", True,
+    )  # fmt: skip
+
+
+async def test_the_same_object_of_two_notifications_at_once_is_taken_once(world: World) -> None:
+    """A webhook and the queue name the same objects, in another order."""
+    found = [Found(f"{n:026}", f"identity {n}", f"{n}.csv", "p", 1) for n in range(20)]
+    again = [msgspec.structs.replace(one, id=f"x{one.id[1:]}") for one in reversed(found)]
+    added = await asyncio.gather(*(world.watcher.take(one) for one in (found, again, found)))
+    assert sum(added) == len(found) == len(world.states())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +262,7 @@ async def test_a_source_runs_until_it_is_canceled(
     assert world.watcher.state == "stopped"
 
 
-STEPS = ("add", "confirm", "submit", "set_target", "finish", "end", "rename")
+STEPS = ("add", "confirm", "submit", "set_target", "finish", "end")
 
 
 class Killed(BaseException):
@@ -265,9 +290,12 @@ async def test_each_file_has_one_job_and_one_result_after_crashes(
         for step in STEPS:
             if hasattr(owner, step):
                 monkeypatch.setattr(owner, step, with_crashes(getattr(owner, step)))
-    monkeypatch.setattr(FolderPlace, "_claim", with_crashes(FolderPlace._claim))
+    for step in ("move", "write", "remove_empty"):
+        monkeypatch.setattr(subfolders, step, with_crashes(getattr(subfolders, step)))
+    (world.folder / "inner").mkdir()
     for number in range(20):
-        (world.folder / f"{number:02}.csv").write_text("bad" if number % 5 == 0 else "x" * number)
+        path = world.folder / ("inner" if number % 2 else "") / f"{number:02}.csv"
+        path.write_text("bad" if number % 5 == 0 else "x" * number)
     crashes = 0
     for _ in range(500):
         try:

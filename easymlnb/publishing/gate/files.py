@@ -1,0 +1,109 @@
+"""The files of a bundle as texts for the tools."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.notebook import check_notebook
+from easymlnb.publishing.gate.sources import (
+    MAX_TEXT,
+    OVERLAP,
+    Source,
+    code_of,
+    lines_of,
+    module_of,
+)
+
+BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+HEAD = 8192
+"""Bytes that show whether a file is a text."""
+
+BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class LargeText:
+    """A text that is read in blocks."""
+
+    file: Path
+    path: str
+    encoding: str
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.file.stat().st_size
+
+    def blocks(self) -> Iterator[Source]:
+        """Yield the text in parts; the end of a long line is in the next part too."""
+        number, rest = 1, ""
+        with self.file.open(encoding=self.encoding, errors="replace") as file:
+            while block := file.read(BLOCK):
+                lines = lines_of(rest + block)
+                places = tuple({"file": self.path, "line": number + n} for n in range(len(lines)))
+                yield Source("large.txt", tuple(lines), places)
+                number += len(lines) - 1
+                rest = lines[-1][-OVERLAP:]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTexts:
+    """The texts among the files of a bundle.
+
+    modules: Python.
+    notebooks: the code of notebooks, which others may run with ``%run``.
+    texts: other files, as far as they fit into ``MAX_TEXT``, the small ones first.
+    large: the rest of them.
+    large_modules: the paths of Python files that are too large.
+    """
+
+    modules: list[Source]
+    notebooks: list[Source]
+    texts: list[Source]
+    large: list[LargeText]
+    large_modules: list[str]
+
+
+def texts_of(bundle: Bundle, folder: Path) -> BundleTexts:
+    """Read the files of a bundle, which are in ``folder``, as far as they are texts."""
+    found = BundleTexts([], [], [], [], [])
+    left = MAX_TEXT
+    files = [(path, folder.joinpath(*path.split("/"))) for path in sorted(bundle.manifest.files)]
+    for number, (path, file) in enumerate(sorted(files, key=lambda one: one[1].stat().st_size)):
+        size, encoding = file.stat().st_size, _encoding(file)
+        if path.endswith(".py"):
+            if size > MAX_TEXT:
+                found.large_modules.append(path)
+            else:
+                text = file.read_text(encoding="utf-8", errors="replace")
+                found.modules.append(module_of(f"module_{number}.py", path, text))
+        elif encoding and size > left:
+            found.large.append(LargeText(file, path, encoding))
+        elif encoding:
+            left -= size
+            text = file.read_text(encoding=encoding, errors="replace")
+            found.texts.append(module_of(f"text_{number}.txt", path, text))
+            if path.endswith(".ipynb"):
+                found.notebooks.extend(_code_of(f"notebook_{number}.py", path, text))
+    return found
+
+
+def _code_of(name: str, path: str, text: str) -> Iterator[Source]:
+    """Yield the code of a notebook, unless it is damaged: then it cannot be run either."""
+    with suppress(BundleRejected, ValueError, RecursionError):
+        cells = check_notebook(json.loads(text))["cells"]
+        # ``%run`` heeds no tags, which say what publishing skips.
+        code = code_of([{**cell, "metadata": {}} for cell in cells])
+        places = tuple({"file": path, **place} for place in code.places)
+        yield replace(code, name=name, places=places)
+
+
+def _encoding(file: Path) -> str:
+    """Return the encoding of a text; empty for other files."""
+    with file.open("rb") as opened:
+        head = opened.read(HEAD)
+    return BOMS.get(head[:2]) or ("" if b"\0" in head else "utf-8")
