@@ -1,7 +1,7 @@
 // @ts-check
 // A job's page: follows the job until it has ended. The page can be closed and opened again.
 
-import { attempt, fetchPage, request } from "./api.js";
+import { attempt, fetchPage, request, send } from "./api.js";
 import { byId, page } from "./dom.js";
 import { times } from "./times.js";
 
@@ -39,8 +39,8 @@ async function readLog() {
   while (isBehind) {
     isBehind = false;
     try {
-      const response = await fetch(`${url}/log?from=${end}`, { headers });
-      if (response.ok) addLog(await response.text(), Number(response.headers.get("X-Log-Size")));
+      const response = await send("GET", `${url}/log?from=${end}`);
+      addLog(await response.text(), Number(response.headers.get("X-Log-Size")));
     } catch {
       // the server may be restarting; the next connection reads it
     }
