@@ -2,7 +2,7 @@
 // A job's page: follows the job until it has ended. The page can be closed and opened again.
 
 import { attempt, fetchPage, request } from "./api.js";
-import { byId, page } from "./dom.js";
+import { byId, headers, page } from "./dom.js";
 import { times } from "./times.js";
 
 const REFRESH_MS = 500;
