@@ -262,8 +262,8 @@ class Form:
             self.run_bar.start()
             if isinstance(self._caller, ResumingCaller) and isinstance(self._running, LeavableCall):
                 self.on_started(self._running.id, values)
-            self.show_code(values)
             self._show_events(monitor)
+            self.show_code(values)
 
     def _follow(
         self, call: FinishedCall, text: str, start: Callable[[Callable[[Event], None]], Running]
