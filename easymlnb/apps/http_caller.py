@@ -209,7 +209,7 @@ class HttpCall:
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 # The server may have closed a connection that was kept; with the key, the call
                 # does not run twice.
-                if answered or retried:
+                if answered or retried or self._stopping:
                     raise
                 retried = True
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -126,10 +126,10 @@ class WidgetSession:
 
     def _flush(self) -> None:
         with self._lock:  # until they are written: they must arrive in this order
-            if self._unsent:
-                self._send(*self._unsent)
-                self._unsent.clear()
-                self._unsent_bytes = 0
+            # Taken first: an interrupt right after the write must not send them a second time.
+            messages, self._unsent, self._unsent_bytes = self._unsent, [], 0
+            if messages:
+                self._send(*messages)
 
     def handle(self, message: FromPage) -> None:
         """Process a message of the page."""

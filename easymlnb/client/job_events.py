@@ -18,16 +18,21 @@ Event = dict[str, Any]
 
 
 class JobEventReader:
-    """Turns the bytes of a job's event stream into events; ``last`` is the number of the last."""
+    """Turns the bytes of a job's event stream into events; ``last`` is the number of the last.
+
+    ``answered`` says whether the server has sent anything, which may be no event.
+    """
 
     def __init__(self, last: int = 0) -> None:
         self.last = last
         self.ended = False
+        self.answered = False
         self.output: Schema = {}
         self._events = Events()
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Yield the events that ``chunk`` completes."""
+        self.answered = True
         for kind, data in self._events.feed(chunk):
             event = {"kind": kind, **json.loads(data)}
             self.last = max(self.last, event.get("n", 0))

@@ -250,10 +250,10 @@ class Job(_JobBase):
         while not reader.ended:
             reader = reader.again()
             try:
-                for event in self._client._events(reader.request(self.id), reader):
-                    patience.answered()
-                    yield event
+                yield from self._client._events(reader.request(self.id), reader)
             except EasyMLNBError as error:
+                if reader.answered:
+                    patience.answered()
                 time.sleep(patience.pause(error))
 
     def cancel(self) -> None:
@@ -345,9 +345,10 @@ class AsyncJob(_JobBase):
             reader = reader.again()
             try:
                 async for event in self._client._events(reader.request(self.id), reader):
-                    patience.answered()
                     yield event
             except EasyMLNBError as error:
+                if reader.answered:
+                    patience.answered()
                 await asyncio.sleep(patience.pause(error))
 
     async def cancel(self) -> None:

@@ -35,12 +35,17 @@ class CallHandOver:
         self._cards = cards
         self._run_bar = run_bar
         self._restart = restart
+        self._moving: object = self
+        """The last call that was moved or started again; none twice, as after a double click."""
 
     def start(self, call: object, values: dict[str, Any], still_runs: Callable[[], bool]) -> None:
         """Move a call with its input, and return at once; one that cannot move starts again.
 
         ``still_runs`` tells whether the form still shows the call.
         """
+        if call is self._moving:
+            return
+        self._moving = call
         if not isinstance(call, LeavableCall):
             self._restart()
             return
@@ -56,6 +61,8 @@ class CallHandOver:
     def _show(self, done: HandOver, values: dict[str, Any], still_runs: Callable[[], bool]) -> None:
         if done.job:
             self._cards.add(done.job, values)
+        elif not done.may_restart:
+            self._moving = self  # the visitor may try again
         if not still_runs():
             return
         self._run_bar.note("" if done.job or done.may_restart else done.problem)

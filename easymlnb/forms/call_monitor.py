@@ -30,6 +30,11 @@ CLOCK_INTERVAL = 1.0
 GRACE = 5.0
 """Seconds that a stopped call may take to answer before the form is free again."""
 
+NO_THREAD = (
+    "The call was started, but its result cannot be displayed: too many calls are running. "
+    "Try again in a moment."
+)
+
 
 @dataclass(slots=True)
 class CallUpdate:
@@ -65,7 +70,11 @@ class CallMonitor:
     def start(self) -> None:
         """Show events from now on, those that came before first."""
         # In a form kernel the context decides which page the widgets belong to.
-        reused_threads.run(partial(copy_context().run, self._run))
+        try:
+            reused_threads.run(partial(copy_context().run, self._run))
+        except RuntimeError:  # no more threads
+            self._finish(Failed(InternalError(NO_THREAD)))
+            self._shown.set()
 
     def on_event(self, event: Event) -> None:
         """Receive an event of the call."""

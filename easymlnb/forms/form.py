@@ -87,6 +87,7 @@ class Form:
         self._caller = caller
         self._running: Running | None = None
         self._monitor: CallMonitor | None = None
+        self._hand_over: CallHandOver | None = None
         self._call = FinishedCall({})
         self.context = context or FormContext()
         self.context.on_all_valid = self._on_all_valid
@@ -140,7 +141,9 @@ class Form:
         """Run the call as a job; one that runs already continues as a job."""
         assert self.jobs is not None and isinstance(self._caller, JobCaller)
         if (monitor := self._monitor) is not None:
-            moving = CallHandOver(self._caller, self.jobs, self.run_bar, self._restart_as_job)
+            self._hand_over = moving = self._hand_over or CallHandOver(
+                self._caller, self.jobs, self.run_bar, self._restart_as_job
+            )
             moving.start(
                 self._running,
                 self._call.values,
@@ -259,8 +262,8 @@ class Form:
             self.run_bar.start()
             if isinstance(self._caller, ResumingCaller) and isinstance(self._running, LeavableCall):
                 self.on_started(self._running.id, values)
-            self.show_code(values)
             self._show_events(monitor)
+            self.show_code(values)
 
     def _follow(
         self, call: FinishedCall, text: str, start: Callable[[Callable[[Event], None]], Running]

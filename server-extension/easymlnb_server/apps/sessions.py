@@ -235,7 +235,13 @@ class PageSessions:
 
         A program without cookies is a new visitor with each request.
         """
-        unopened = [one for one in self.all() if one.public and not one.opened]
+        # Pages of other apps make no room in an app that has all of its own.
+        is_full = sum(one.service == service for one in self.all()) >= self._limits.app
+        unopened = [
+            one
+            for one in self.all()
+            if one.public and not one.opened and (one.service == service or not is_full)
+        ]
         counts = Counter(one.visitor.address for one in unopened)
         address = max(counts, key=counts.__getitem__, default="")
         if counts[address] > UNOPENED:

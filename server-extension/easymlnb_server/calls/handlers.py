@@ -282,7 +282,8 @@ class CallHandler(SpooledBodyHandler):
         finally:
             if not once.result.done():
                 self._leave()
-        raise DeadlineExceeded(limit)
+        # Not raised: an event stream may have begun.
+        return CallResult(error=DeadlineExceeded(limit))
 
     def on_accepted(self, target: Target) -> None:
         """Begin the response; not before, as a refusal has its own status."""

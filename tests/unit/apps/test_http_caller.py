@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from easymlnb.apps import http_caller
-from easymlnb.apps.http_caller import HttpCaller, uploads
+from easymlnb.apps.http_caller import HttpCall, HttpCaller, shared_loop, uploads
 from easymlnb.contract.errors import CallCancelled, InvalidInput, ServerUnreachable
 from easymlnb.contract.spec import Record
 from easymlnb.forms.call_protocol import Failed, Item, Progress, Succeeded, Waiting
@@ -160,6 +160,16 @@ def test_connection_that_the_server_closed_meanwhile_is_not_an_error(server):
     assert keys[1] == keys[2]
     server.closes = 2
     assert isinstance(all_of(started(server.url)[1])[-1], Failed)
+
+
+def test_call_that_was_stopped_is_not_sent_again(server):
+    server.closes = 1
+    events: queue.Queue[Any] = queue.Queue()
+    call = HttpCall(HttpCaller(server.url, "secret", define(greet).spec), {}, events.put)
+    call._stopping = True
+    shared_loop().start(call.run())
+    assert isinstance(all_of(events)[-1], Failed)
+    assert len(server.seen) == 1
 
 
 def test_nothing_that_one_answer_sets_goes_out_with_the_next_call(server):

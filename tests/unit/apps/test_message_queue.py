@@ -56,7 +56,7 @@ def test_messages_are_done_in_their_order_and_threads_do_not_stay():
     for one in said:
         page.queue.put(say(one))
     until(lambda: page.done == said)
-    until(lambda: not any(one.name == "easymlnb-page" for one in threading.enumerate()))
+    until(lambda: not any(one.name == "easymlnb-form" for one in threading.enumerate()))
 
 
 def test_a_thread_without_work_is_used_again():

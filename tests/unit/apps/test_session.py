@@ -70,6 +70,20 @@ def test_failed_batch_is_sent(session: WidgetSession, written: list[list[str]]) 
     assert written == [["1"]]
 
 
+def test_messages_of_an_interrupted_write_are_not_repeated(written: list[list[str]]) -> None:
+    def send(*messages: ToPage) -> None:
+        written.append([json.loads(one.content)["text"] for one in messages])
+        if len(written) == 1:
+            raise KeyboardInterrupt
+
+    session = WidgetSession("s", send)
+    session.is_connected = True
+    with pytest.raises(KeyboardInterrupt):
+        session.send("x", {"text": "1"})
+    session.send("x", {"text": "2"})
+    assert written == [["1"], ["2"]]
+
+
 def test_messages_before_the_page_connects_are_not_sent(written: list[list[str]]) -> None:
     made = WidgetSession("s", lambda *messages: written.append([]))
     made.send("x", {"text": "1"})

@@ -1,6 +1,8 @@
 """Jobs of clients while their server is away for a moment."""
 
 from collections.abc import Iterator
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,6 +45,9 @@ class Client:
         for event in self.answers.pop(0):
             if isinstance(event, EasyMLNBError):
                 raise event
+            if isinstance(event, bytes):
+                yield from reader.feed(event)
+                continue
             reader.last, reader.ended = event["n"], event["n"] == 3
             yield event
 
@@ -99,3 +104,13 @@ def test_events_continue_after_the_last_one() -> None:
     client: Any = Client(*events)
     assert [event["n"] for event in Job(client, INFO).events()] == [1, 2, 3]
     assert client.last == [0, 1, 1, 2]
+
+
+def test_connection_without_events_begins_another_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count(0.0, 50.0)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    client: Any = Client(*[[b":\n\n", AWAY[0]]] * 5, [{"n": 3}])
+    assert [event["n"] for event in Job(client, INFO).events()] == [3]
+    client = Client(*[[AWAY[0]]] * 3)
+    with pytest.raises(ServerUnreachable):
+        list(Job(client, INFO).events())

@@ -384,6 +384,26 @@ def test_a_caller_that_breaks_leaves_the_form_alive():
     assert not form.run_bar._run.disabled
 
 
+def test_call_without_a_thread_to_show_it_leaves_the_form_alive(monkeypatch):
+    def run(work: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(call_monitor.reused_threads, "run", run)
+    form, _ = scripted()
+    form.run()
+    assert "too many calls are running" in form.result_panel._failure.value
+    assert not form.busy and not form.run_bar._run.disabled
+
+
+def test_code_that_cannot_be_shown_does_not_hide_the_result(monkeypatch):
+    form, _ = scripted(Succeeded([{"kind": "text", "data": "end"}]))
+    monkeypatch.setattr(form, "show_code", lambda values: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        form.run()
+    form.wait(PATIENCE)
+    assert "end" in result(form) and not form.busy
+
+
 def test_closing_a_form_stops_its_call_and_frees_its_widgets():
     from ipywidgets.widgets.widget import _instances
 

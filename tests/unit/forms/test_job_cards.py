@@ -190,6 +190,17 @@ def test_a_call_that_can_never_become_a_job_starts_again_as_one() -> None:
     form.wait(20)
 
 
+def test_double_click_moves_a_call_once() -> None:
+    form, caller, _ = running_form()
+    form.run_in_background()
+    assert len(caller.moved) == 1
+    caller.moved[0][1](HandOver(problem="It shares its worker.", may_restart=True))
+    form.run_in_background()
+    assert len(caller.moved) == len(caller.jobs) == 1
+    caller.on_event(Succeeded())
+    form.wait(20)
+
+
 def test_invalid_input_and_uploads_start_no_job() -> None:
     form, caller = made()
     form.fields.fields["value"].show_error((), "wrong")

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -13,9 +14,16 @@ import pytest
 from easymlnb.contract.page_protocol import FromPage, ToPage
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.comm_channel import TokenBucket
-from easymlnb_server.apps.page_tokens import SCHEME
+from easymlnb_server.apps.page_tokens import SCHEME, PageTokens
 from easymlnb_server.apps.service import AppPages
-from easymlnb_server.apps.sessions import UNOPENED, Limits, NoCapacity, PageSession, Visitor
+from easymlnb_server.apps.sessions import (
+    UNOPENED,
+    Limits,
+    NoCapacity,
+    PageSession,
+    PageSessions,
+    Visitor,
+)
 from easymlnb_server.apps.waiting_list import WaitingList
 
 pytestmark = pytest.mark.slow
@@ -229,6 +237,20 @@ def test_program_without_cookies_does_not_keep_visitors_out() -> None:
             assert {here, *slow, *robots[1:]} < set(left)
             # Somebody's address may change.
             assert apps.sessions.get(here.id, "roll", Visitor("ann", address="192.0.2.9")) is here
+
+    asyncio.run(go())
+
+
+def test_full_app_ends_no_pages_of_other_apps() -> None:
+    async def go() -> None:
+        sessions = PageSessions(PageTokens(), Limits(app=1))
+        kernel: Any = SimpleNamespace(send=lambda message: None)
+        for n, service in enumerate(["roll", *["other"] * (UNOPENED + 1)]):
+            one = PageSession(str(n), service, Visitor(str(n)), True, "", "", kernel)
+            sessions._sessions[one.id] = one
+        with pytest.raises(NoCapacity):
+            await sessions.open(SPEC, Visitor("ann"), public=True, url="", base="/")
+        assert len(sessions) == UNOPENED + 2
 
     asyncio.run(go())
 

@@ -1,6 +1,8 @@
 """One key, one run, one answer: joined, repeated, refused, forgotten."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from easymlnb.contract.errors import (
     Busy,
     CallCancelled,
     CallNotFound,
+    DeadlineExceeded,
     IdempotencyKeyConflict,
     InternalError,
     InvalidInput,
@@ -17,7 +20,9 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.worker_protocol import Item, Progress, Result
 from easymlnb_server.calls import idempotency as module
+from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.calls.idempotency import IdempotencyCache, IdempotentCall
+from easymlnb_server.calls.responses import EventStreamResponse
 from easymlnb_server.calls.shared_stream import KEPT, SharedStream
 from easymlnb_server.dispatch.call import CallResult
 
@@ -268,3 +273,24 @@ async def test_who_takes_a_stream_up_gets_all_of_it() -> None:
     assert got == [b"", b"1", b"2"] and reader is not None
     await keys.run(once, ready(good(b"")))
     assert keys.resume(KEY) is once and once.size == 2
+
+
+async def test_request_that_waits_too_long_ends_its_event_stream_with_the_error() -> None:
+    cache = IdempotencyCache()
+    once, _ = cache.join(KEY, SEEN)
+    out: Any = SimpleNamespace(set_header=lambda *_: None, write=lambda _: None, flush=lambda: None)
+    handler: Any = SimpleNamespace(
+        on_accepted=lambda target: None,
+        on_event=lambda message, body: None,
+        set_header=lambda *_: None,
+        request_id="r",
+        state=SimpleNamespace(idempotency=cache),
+        _began=time.monotonic(),
+        _is_ready=lambda: True,
+        _leave=once.leave,
+        _writer=EventStreamResponse(out),
+    )
+    request: Any = SimpleNamespace(timeout=0.001, owner="user", service="f")
+    target: Any = SimpleNamespace(spec=SimpleNamespace(timeout=1.0))
+    result = await CallHandler._wait_for(handler, once, request, target)
+    assert isinstance(result.error, DeadlineExceeded) and not once.callers
