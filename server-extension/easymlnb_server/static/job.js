@@ -1,13 +1,8 @@
 // @ts-check
 // A job's page: follows the job until it has ended. The page can be closed and opened again.
 
-<<<<<<< HEAD
 import { attempt, fetchPage, request, send } from "./api.js";
 import { byId, page } from "./dom.js";
-=======
-import { attempt, fetchPage, request } from "./api.js";
-import { byId, headers, page } from "./dom.js";
->>>>>>> rev1
 import { times } from "./times.js";
 
 const REFRESH_MS = 500;
