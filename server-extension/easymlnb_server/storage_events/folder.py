@@ -64,7 +64,9 @@ class FolderPlace:
         self._working = self._folder / WORKING
         self._done = self._folder / DONE
         self._results = Path(source.results) if source.results else self._done
-        self._own = (self._working, self._done, self._results)
+        own = (self._working, self._done, self._results)
+        # Results can also be in a folder above this one, which is not the source's own.
+        self._own = tuple(one for one in own if one.is_relative_to(self._folder))
         self._settling = Settling(source.settle)
         self._clock = clock
         self._lock: FolderLock | None = None

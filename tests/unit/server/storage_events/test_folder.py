@@ -220,6 +220,15 @@ def test_files_of_subfolders_end_at_the_same_relative_path(tmp_path: Path, clock
     assert names(inbox / ".working") == ["server.lock"]
 
 
+def test_results_can_be_in_a_folder_above(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "in/inner").mkdir(parents=True)
+    (tmp_path / "in/inner/a.csv").write_text("1")
+    place = open_place(tmp_path / "in", clock, results=str(tmp_path), recursive=True)
+    assert [one.path for one in find(place, clock)] == ["inner/a.csv"]
+    assert not place._is_own(str(tmp_path / "in/b.csv"))
+    place.close()
+
+
 def test_subfolders_are_left_alone_unless_the_source_is_recursive(
     place: FolderPlace, tmp_path: Path, clock: Clock
 ) -> None:
