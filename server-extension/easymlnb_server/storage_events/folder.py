@@ -147,6 +147,8 @@ class FolderPlace:
     def target(self, item: Item) -> str:
         """Return a name that neither an input nor a result in the target folders has."""
         name = item.path
+        if not all(subfolders.has_room(one, name) for one in (self._done, self._results)):
+            return f"{item.id}/{name}"
         results = (self._results / f"{name}{end}" for end in (ERROR, f"{rules.RESULT}.json"))
         if any(path.exists() for path in (self._done / name, *results)):
             return rules.numbered_name(name, item.id)

@@ -220,6 +220,21 @@ def test_files_of_subfolders_end_at_the_same_relative_path(tmp_path: Path, clock
     assert names(inbox / ".working") == ["server.lock"]
 
 
+def test_a_subfolder_with_the_name_of_a_file_in_done(tmp_path: Path, clock: Clock) -> None:
+    place = open_place(tmp_path, clock, recursive=True)
+    for path in ("a.csv", "a.csv/b.csv"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("1")
+        (found,) = find(place, clock)
+        place.confirm([found])
+        target = place.target(item(found))
+        place.finish(item(found, target=target), JSON, iter([b"2"]))
+    assert target == f"{found.id}/a.csv/b.csv"
+    assert (tmp_path / "done" / target).read_text() == "1"
+    assert (tmp_path / "done" / f"{target}.result.json").read_text() == "2"
+    place.close()
+
+
 def test_results_can_be_in_a_folder_above(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "in/inner").mkdir(parents=True)
     (tmp_path / "in/inner/a.csv").write_text("1")
