@@ -36,6 +36,9 @@ CHUNK = 2**20
 LONGEST_PATH = 1000
 """Bytes of a subfolder's relative path; deeper ones are left alone."""
 
+UNMOVABLE = (errno.EACCES, errno.EPERM, errno.EXDEV)
+"""Errors of files that the server may not move, or that are on another file system."""
+
 IDLE = 10.0
 """Seconds between two checks of a watched folder, because events may be lost."""
 
@@ -119,9 +122,10 @@ class FolderPlace:
 
     def find(self, most: int) -> list[Found]:
         """Claim at most the given number of complete files; return all unconfirmed claims."""
-        complete = self._settling.settled(self._stamps(), self._clock())
-        for path in complete[:most]:
-            self._claim(path)
+        for path in self._settling.settled(self._stamps(), self._clock()):
+            if most <= 0:
+                break
+            most -= self._claim(path)
         return list(self._claims())
 
     def confirm(self, found: list[Found]) -> None:
@@ -181,10 +185,15 @@ class FolderPlace:
                 if not rules.is_wanted(name, self._source.pattern):
                     continue
                 path = os.path.join(folder, name)
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     state = os.lstat(path)
-                    if stat.S_ISREG(state.st_mode):
-                        found[os.path.relpath(path, self._folder)] = _stamp(state)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                except PermissionError as error:
+                    self._refused(_of(error, folder))
+                    break
+                if stat.S_ISREG(state.st_mode):
+                    found[os.path.relpath(path, self._folder)] = _stamp(state)
         return found
 
     def _is_watched(self, subfolder: str) -> bool:
@@ -197,23 +206,30 @@ class FolderPlace:
         )
 
     def _refused(self, error: OSError) -> None:
-        """Raise for the folder itself; a subfolder that cannot be listed is left alone."""
+        """Raise for the folder itself; a subfolder that cannot be used is left alone."""
         if error.filename == str(self._folder):
             raise error
         if error.filename not in self._unreadable:
             self._unreadable.add(error.filename)
             log.warning("The folder %s is not watched: %s.", error.filename, error.strerror)
 
-    def _claim(self, path: str) -> None:
-        """Take a file, unless it is gone, or was renamed, meanwhile."""
+    def _claim(self, path: str) -> bool:
+        """Take a file; ``False`` if it is gone, or was renamed, meanwhile, or cannot be moved."""
         claim = self._working / new_id()
         claim.mkdir()
         try:
             subfolders.move(self._folder, claim, path, rules.safe_path(path, claim.name))
         except (FileNotFoundError, NotADirectoryError):
             subfolders.remove_empty(claim)
-            return
+            return False
+        except OSError as error:
+            subfolders.remove_empty(claim)
+            if error.errno not in UNMOVABLE:
+                raise
+            self._refused(_of(error, str((self._folder / path).parent)))
+            return False
         _sync(self._working)
+        return True
 
     def _claims(self) -> Iterator[Found]:
         for claim in sorted(self._working.iterdir()):
@@ -225,6 +241,11 @@ class FolderPlace:
                 continue
             name = path.relative_to(claim).as_posix()
             yield Found(claim.name, claim.name, name, claim.name, path.stat().st_size)
+
+
+def _of(error: OSError, folder: str) -> OSError:
+    """Return an error of a file as one of its folder."""
+    return OSError(error.errno, error.strerror, folder)
 
 
 def _file_in(claim: Path) -> Path | None:

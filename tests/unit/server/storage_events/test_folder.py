@@ -1,5 +1,6 @@
 """Files of a folder: each is claimed once, read whole, and left with its result."""
 
+import errno
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.storage_events import folder as folder_module
+from easymlnb_server.storage_events import subfolders
 from easymlnb_server.storage_events.folder import FolderPlace
 from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
 from easymlnb_server.storage_events.place import Gone, NotComplete
@@ -286,6 +288,34 @@ def test_folders_that_cannot_be_listed_do_not_stop_the_others(
     assert caplog.text.count("inner is not watched: Permission denied") == 1
     with pytest.raises(PermissionError):
         place._refused(PermissionError(13, "Permission denied", str(tmp_path)))
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EXDEV])
+def test_files_that_cannot_be_moved_do_not_stop_the_others(
+    code: int, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    place = open_place(tmp_path, clock, recursive=True)
+    for folder in ("foreign", "own"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text("1")
+    move = subfolders.move
+
+    def refuse(source: Path, target: Path, path: str, to: str) -> None:
+        if path.startswith(("foreign", "top")):
+            raise OSError(code, os.strerror(code), "a.csv")
+        move(source, target, path, to)
+
+    monkeypatch.setattr(subfolders, "move", refuse)
+    found = find(place, clock, most=1)
+    assert [one.path for one in found] == ["own/a.csv"]
+    assert place.find(1) == found
+    assert caplog.text.count("foreign is not watched") == 1
+    assert names(tmp_path / ".working") == [found[0].id, "server.lock"]
+    (tmp_path / "top.csv").write_text("1")
+    with pytest.raises(OSError, match=os.strerror(code)):
+        find(place, clock)
+    place.close()
 
 
 def test_a_file_that_may_not_be_read_is_named(
