@@ -10,15 +10,16 @@
 Files of subfolders have their relative paths in place of the names.
 """
 
+import asyncio
 import contextlib
 import errno
 import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -111,14 +112,40 @@ class FolderPlace:
             from watchfiles import awatch
         except ImportError as error:
             raise NotReady(MISSING_PACKAGE) from error
-        async for _ in awatch(
-            self._folder,
-            watch_filter=lambda _, path: not self._is_own(path),
-            recursive=self._source.recursive,
-            debounce=50,
-            step=20,
-        ):
-            notify()
+        folders = await asyncio.to_thread(self._folders)
+        while True:
+            # Each folder on its own: in a whole tree, links to other folders would be followed.
+            changes = awatch(
+                *folders,
+                watch_filter=lambda _, path: not self._is_own(path),
+                recursive=False,
+                ignore_permission_denied=True,
+                debounce=50,
+                step=20,
+            )
+            folders = await self._follow(changes, folders, notify)
+
+    async def _follow(
+        self, changes: AsyncGenerator[Any, None], folders: list[str], notify: Callable[[], None]
+    ) -> list[str]:
+        """Call ``notify`` after each change, until there are other subfolders; return all."""
+        try:
+            async with contextlib.aclosing(changes):
+                async for _ in changes:
+                    notify()
+                    found = await asyncio.to_thread(self._folders)
+                    if found != folders:
+                        return found
+        except FileNotFoundError:
+            if len(folders) == 1:
+                raise
+        return await asyncio.to_thread(self._folders)
+
+    def _folders(self) -> list[str]:
+        """Return the folder, and the subfolders that are watched."""
+        if not self._source.recursive:
+            return [str(self._folder)]
+        return sorted(folder for folder, _ in self._walk())
 
     def find(self, most: int) -> list[Found]:
         """Claim at most the given number of complete files; return all unconfirmed claims."""
@@ -179,8 +206,7 @@ class FolderPlace:
     def _stamps(self) -> dict[str, Stamp]:
         """Return the files that may be taken, with what shows that they change."""
         found: dict[str, Stamp] = {}
-        for folder, inner, names in os.walk(self._folder, onerror=self._refused):
-            inner[:] = [one for one in inner if self._is_watched(os.path.join(folder, one))]
+        for folder, names in self._walk():
             for name in names:
                 if not rules.is_wanted(name, self._source.pattern):
                     continue
@@ -195,6 +221,12 @@ class FolderPlace:
                 if stat.S_ISREG(state.st_mode):
                     found[os.path.relpath(path, self._folder)] = _stamp(state)
         return found
+
+    def _walk(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield the folder, and the subfolders that are watched, with the names of their files."""
+        for folder, inner, names in os.walk(self._folder, onerror=self._refused):
+            inner[:] = [one for one in inner if self._is_watched(os.path.join(folder, one))]
+            yield folder, names
 
     def _is_watched(self, subfolder: str) -> bool:
         relative = os.path.relpath(subfolder, self._folder)

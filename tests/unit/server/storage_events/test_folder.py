@@ -4,8 +4,9 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -368,6 +369,39 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     claimed.unlink()
     with pytest.raises(Gone):
         list(place.read(one))
+
+
+async def test_links_and_hidden_folders_are_not_watched(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("inner", "inner/deep", ".hidden"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("/")
+    place = open_place(tmp_path, clock, recursive=True)
+    watched: list[list[str]] = []
+    notified: list[bool] = []
+
+    async def awatch(*folders: str, recursive: bool, **options: Any) -> AsyncIterator[set[str]]:
+        assert not recursive
+        watched.append([one.removeprefix(str(tmp_path)) for one in folders])
+        if len(watched) == 2:  # a folder was removed before it could be watched
+            (tmp_path / "new").rmdir()
+            raise FileNotFoundError
+        if len(watched) == 3:
+            raise OSError("the end of the test")
+        yield set()
+        (tmp_path / "new").mkdir()
+        yield set()
+
+    monkeypatch.setitem(sys.modules, "watchfiles", SimpleNamespace(awatch=awatch))
+    with pytest.raises(OSError, match="the end"):
+        await place.watch(lambda: notified.append(True))
+    assert watched == [
+        ["", "/inner", "/inner/deep"], ["", "/inner", "/inner/deep", "/new"],
+        ["", "/inner", "/inner/deep"],
+    ]  # fmt: skip
+    assert len(notified) == 2
+    place.close()
 
 
 async def test_a_missing_package_is_named(
