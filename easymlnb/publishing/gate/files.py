@@ -24,6 +24,9 @@ HEAD = 8192
 
 BLOCK = 2**20
 
+MAX_RUN = 50 * 2**20
+"""Bytes of a notebook, with its outputs, whose code is checked."""
+
 
 @dataclass(frozen=True, slots=True)
 class LargeText:
@@ -58,7 +61,7 @@ class BundleTexts:
     notebooks: the code of notebooks, which others may run with ``%run``.
     texts: other files, as far as they fit into ``MAX_TEXT``, the small ones first.
     large: the rest of them.
-    large_modules: the paths of Python files that are too large.
+    large_modules: the paths of Python files, and of notebooks, with too much code.
     """
 
     modules: list[Source]
@@ -87,9 +90,21 @@ def texts_of(bundle: Bundle, folder: Path) -> BundleTexts:
             left -= size
             text = file.read_text(encoding=encoding, errors="replace")
             found.texts.append(module_of(f"text_{number}.txt", path, text))
-            if path.endswith(".ipynb"):
-                found.notebooks.extend(_code_of(f"notebook_{number}.py", path, text))
+        if path.endswith(".ipynb"):
+            _add_notebook(found, f"notebook_{number}.py", path, file)
     return found
+
+
+def _add_notebook(found: BundleTexts, name: str, path: str, file: Path) -> None:
+    """Add the code of a notebook, whatever the size of its outputs."""
+    if file.stat().st_size > MAX_RUN:
+        found.large_modules.append(path)
+        return
+    for code in _code_of(name, path, file.read_text(encoding="utf-8", errors="replace")):
+        if sum(map(len, code.lines)) > MAX_TEXT:
+            found.large_modules.append(path)
+        else:
+            found.notebooks.append(code)
 
 
 def _code_of(name: str, path: str, text: str) -> Iterator[Source]:
