@@ -1,7 +1,9 @@
 """Messages of gRPC as the bodies of REST, and our errors as its codes."""
 
+import contextlib
 import json
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -29,10 +31,13 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.tensors import TENSORS, Wanted, parameters_of
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
+from easymlnb_server.identity.access import Caller
 from easymlnb_server.protocols.oip.models import ModelMetadata
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
+from easymlnb_server.protocols.oip.rpc.handlers import Sender
 from easymlnb_server.protocols.oip.rpc.messages import message, methods
+from easymlnb_server.services.registry import Selection
 
 
 def both(x: np.ndarray, names: list[str], n: int = 0) -> dict[str, Any]: ...
@@ -137,6 +142,33 @@ def test_codes() -> None:
     ]
     for error, expected in errors:
         assert code_of(error) is expected, error.code
+
+
+@pytest.mark.parametrize("version", ["", "2"])
+async def test_a_call_is_checked_by_the_version_that_its_metadata_names(version: str) -> None:
+    schema, woken = Schema.of(both), []
+
+    def find(name: str, caller: Caller, selection: Selection | None = None) -> Any:
+        stream = selection is not None and selection.version == "2"
+        spec = ServiceSpec(
+            name=name, title="F", input=schema.input, output=schema.output, stream=stream
+        )
+        return SimpleNamespace(spec=spec)
+
+    async def wake(name: str, version: str) -> None:
+        woken.append(version)
+
+    state: Any = SimpleNamespace(
+        invoker=SimpleNamespace(find=find),
+        services=SimpleNamespace(wake=wake),
+        quotas=SimpleNamespace(max_body=lambda name, caller, limit: limit),
+    )
+    headers = {"x-easymlnb-version": version} if version else {}
+    sender = Sender(state, Caller("ann"), "user ann", "1", headers)
+    refused = pytest.raises(BadRequest, match="streaming service")
+    with refused if version else contextlib.nullcontext():
+        await sender._admit(request(), 0, streams=False)
+    assert woken == ([version] if version else [])
 
 
 def test_all_calls_are_answered() -> None:

@@ -195,15 +195,19 @@ class Sender:
             timeout=max(options.timeout(headers, limit), MIN_TIMEOUT),
             low_priority=inference.low_priority or options.is_low_priority(headers),
             entry=Entry.OIP,
-            version=request.model_version or headers.get(VERSION, "").strip(),
+            version=self._version(request),
         )
+
+    def _version(self, request: Any) -> str:
+        found: str = request.model_version or self.headers.get(VERSION.lower(), "").strip()
+        return found
 
     async def _admit(self, request: Any, size: int, *, streams: bool) -> None:
         """Raise why a call is refused before its body is stored."""
         key = self.caller.key
         if key is not None and Scope.CALL not in key.scopes:
             raise Forbidden(f"This API key lacks the scope {str(Scope.CALL)!r}.")
-        name, version, invoker = request.model_name, request.model_version, self.state.invoker
+        name, version, invoker = request.model_name, self._version(request), self.state.invoker
         spec = invoker.find(name, self.caller).spec
         if version:
             await self.state.services.wake(name, version)
