@@ -14,7 +14,7 @@ from easymlnb_server.messaging.bridge import BridgeRunner
 from easymlnb_server.messaging.manager import connect
 from easymlnb_server.messaging.models import Bridge, ConnectionLost
 from easymlnb_server.messaging.mqtt import MqttConnection
-from easymlnb_server.messaging.refusals import kafka_problem
+from easymlnb_server.messaging.refusals import kafka_problem, mqtt_refusal
 from support.brokers import refusing_kafka
 from support.server import free_port
 
@@ -108,6 +108,24 @@ async def test_a_bridge_shows_that_kafka_refuses_its_login(
         await asyncio.gather(task, return_exceptions=True)
         with pytest.raises(ConnectionLost, match="does not accept the sasl_mechanism 'SCRAM-"):
             await connect("b", replace(made, sasl_mechanism="SCRAM-SHA-512"))
+
+
+@pytest.mark.parametrize(
+    ("login", "code", "message"),
+    [
+        ("ann", 0x86, "refused the login 'ann' (wrong). Check login"),
+        ("", 0x87, "refused a client without a login (wrong). Check login"),
+        ("ann", 0x85, "refused the connection (wrong). Check group"),
+    ],
+)
+def test_what_an_mqtt_broker_refuses_is_explained(login: str, code: int, message: str) -> None:
+    class Code:
+        value = code
+
+        def __str__(self) -> str:
+            return "wrong"
+
+    assert message in mqtt_refusal(replace(bridge("mqtt://127.0.0.1:1"), login=login), Code())
 
 
 @pytest.mark.parametrize(
