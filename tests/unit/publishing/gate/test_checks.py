@@ -223,7 +223,12 @@ def test_lists_inside_lists_are_counted_once(monkeypatch: pytest.MonkeyPatch) ->
     """An author must not be able to keep the gate busy."""
     counted: list[Any] = []
     count = literals._sum
-    monkeypatch.setattr(literals, "_sum", lambda *given: counted.append(1) or count(*given))
+
+    def counting(*given: Any) -> int | None:
+        counted.append(given)
+        return count(*given)
+
+    monkeypatch.setattr(literals, "_sum", counting)
     code = f"x = {'[' * 100}{'1, ' * 600}'end'{']' * 100}\n"
     source = module_of("a.py", "a.py", code)
     assert without_numbers(source) == source

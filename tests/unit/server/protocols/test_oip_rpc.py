@@ -146,7 +146,8 @@ def test_codes() -> None:
 
 @pytest.mark.parametrize("version", ["", "2"])
 async def test_a_call_is_checked_by_the_version_that_its_metadata_names(version: str) -> None:
-    schema, woken = Schema.of(both), []
+    schema = Schema.of(both)
+    woken: list[str] = []
 
     def find(name: str, caller: Caller, selection: Selection | None = None) -> Any:
         stream = selection is not None and selection.version == "2"
