@@ -1,14 +1,14 @@
 """The files of a bundle as texts for the tools."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.errors import BundleRejected
-from easymlnb.contract.notebook import check_notebook
+from easymlnb.contract.notebook import is_text
 from easymlnb.publishing.gate.sources import (
     MAX_TEXT,
     OVERLAP,
@@ -108,13 +108,27 @@ def _add_notebook(found: BundleTexts, name: str, path: str, file: Path) -> None:
 
 
 def _code_of(name: str, path: str, text: str) -> Iterator[Source]:
-    """Yield the code of a notebook, unless it is damaged: then it cannot be run either."""
-    with suppress(BundleRejected, ValueError, RecursionError):
-        cells = check_notebook(json.loads(text))["cells"]
-        # ``%run`` heeds no tags, which say what publishing skips.
-        code = code_of([{**cell, "metadata": {}} for cell in cells])
+    """Yield the code of a notebook, unless it is no JSON: then it cannot be run either."""
+    with suppress(ValueError, RecursionError):
+        code = code_of(list(_cells_of(json.loads(text))))
         places = tuple({"file": path, **place} for place in code.places)
         yield replace(code, name=name, places=places)
+
+
+def _cells_of(notebook: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the cells of a notebook without tags, which ``%run`` does not heed.
+
+    It also reads damaged notebooks, and those of nbformat 3 with their worksheets.
+    """
+    top = notebook if isinstance(notebook, dict) else {}
+    sheets = top.get("worksheets")
+    for one in (top, *(sheets if isinstance(sheets, list) else ())):
+        cells = one.get("cells") if isinstance(one, dict) else None
+        for cell in cells if isinstance(cells, list) else ():
+            known = cell if isinstance(cell, dict) else {}
+            source = known.get("source", known.get("input"))
+            is_code = known.get("cell_type") == "code" and is_text(source)
+            yield {"cell_type": "code" if is_code else "raw", "source": source if is_code else ""}
 
 
 def _encoding(file: Path) -> str:

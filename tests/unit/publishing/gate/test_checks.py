@@ -196,6 +196,21 @@ def test_the_code_of_notebooks_with_large_outputs_is_checked(
     assert found.large_modules == ["b.ipynb", "c.ipynb"]
 
 
+def test_all_notebooks_that_magics_could_run_are_read() -> None:
+    """Also those that publishing would refuse."""
+    code = {"cell_type": "code", "source": ["x = 1"]}
+    for notebook in (
+        {"nbformat": 4, "cells": [{"cell_type": "odd"}, 7, code]},
+        {"nbformat": 3, "worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}]}]},
+    ):
+        (found,) = files._code_of("a.py", "a.ipynb", json.dumps(notebook))
+        assert "x = 1" in found.lines
+    for text in ("[1]", '{"cells": 1, "worksheets": [1]}'):
+        (found,) = files._code_of("a.py", "a.ipynb", text)
+        assert not any(found.lines)
+    assert not list(files._code_of("a.py", "a.ipynb", "{"))
+
+
 def test_allowed_lines_of_large_files_are_left_out() -> None:
     lines = f"{TOKEN}  # pragma: allowlist secret\n{TOKEN}"
     source = module_of("large.txt", "large.txt", lines)
