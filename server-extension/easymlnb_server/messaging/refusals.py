@@ -30,6 +30,11 @@ def not_connected(bridge: Bridge, error: Exception) -> ConnectionLost:
             "ca_file to the certificate of the authority that signed it, and use a host name that "
             "it has."
         )
+    if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+        return ConnectionLost(
+            f"The broker {broker} refused the TLS connection ({error.reason}). It must not require "
+            "certificates of clients, which bridges do not have."
+        )
     if isinstance(error, ssl.SSLError):
         plain = bridge.url.partition("://")[0].removesuffix("s")
         return ConnectionLost(
