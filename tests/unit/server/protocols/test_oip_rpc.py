@@ -3,6 +3,7 @@
 import contextlib
 import json
 import struct
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,11 +30,12 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.tensors import TENSORS, Wanted, parameters_of
+from easymlnb.contract.worker_protocol import LARGE
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.protocols.oip.models import ModelMetadata
-from easymlnb_server.protocols.oip.rpc import translation
+from easymlnb_server.protocols.oip.rpc import handlers, translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.handlers import Sender
 from easymlnb_server.protocols.oip.rpc.messages import message, methods
@@ -168,8 +170,24 @@ async def test_a_call_is_checked_by_the_version_that_its_metadata_names(version:
     sender = Sender(state, Caller("ann"), "user ann", "1", headers)
     refused = pytest.raises(BadRequest, match="streaming service")
     with refused if version else contextlib.nullcontext():
-        await sender._admit(request(), 0, streams=False)
+        assert await sender._admit(request(), streams=False) > 0
     assert woken == ([version] if version else [])
+
+
+async def test_large_requests_are_packed_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    to_body = translation.to_body
+
+    def noting(made: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return to_body(made)
+
+    monkeypatch.setattr(translation, "to_body", noting)
+    for count in (10, LARGE // 4):
+        values = {"shape": [count], "contents": {"fp32_contents": [1.5] * count}}
+        body, _ = await handlers._body_of(request(X | values))
+        assert len(body) > 4 * count
+    assert threads == [True, False]
 
 
 def test_all_calls_are_answered() -> None:

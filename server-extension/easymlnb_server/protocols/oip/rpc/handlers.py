@@ -155,8 +155,12 @@ class Sender:
         service go there, and the response is ``None``.
         """
         received = time.monotonic()
-        body, inference = translation.to_body(request)
-        await self._admit(request, len(body), streams=items is not None)
+        limit = await self._admit(request, streams=items is not None)
+        body, inference = await _body_of(request)
+        if len(body) > limit:
+            raise TooLarge(
+                f"The request of {len(body):,} bytes is over the limit of {limit:,} bytes."
+            )
         spooled = await self._spooled(body)
         call = self._call(request, spooled, inference, left, received)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
@@ -202,8 +206,8 @@ class Sender:
         found: str = request.model_version or self.headers.get(VERSION.lower(), "").strip()
         return found
 
-    async def _admit(self, request: Any, size: int, *, streams: bool) -> None:
-        """Raise why a call is refused before its body is stored."""
+    async def _admit(self, request: Any, *, streams: bool) -> int:
+        """Return the limit of the body; raises why a call is refused before its body is made."""
         key = self.caller.key
         if key is not None and Scope.CALL not in key.scopes:
             raise Forbidden(f"This API key lacks the scope {str(Scope.CALL)!r}.")
@@ -213,9 +217,7 @@ class Sender:
             await self.state.services.wake(name, version)
             spec = invoker.find(name, self.caller, selection=Selection(version=version)).spec
         models.check_plain(spec, stream=streams)
-        limit = self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
-        if size > limit:
-            raise TooLarge(f"The request of {size:,} bytes is over the limit of {limit:,} bytes.")
+        return self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
 
     async def _spooled(self, body: bytes) -> Body:
         if len(body) <= LARGE:
@@ -223,6 +225,16 @@ class Sender:
         file = self.state.spool.create(len(body))
         await asyncio.to_thread(file.write, body)
         return FileBody(file=file)
+
+
+async def _body_of(request: Any) -> tuple[bytes, Inference]:
+    """Return the body of a request, and the fields of its call; raises ``BadRequest``.
+
+    Millions of numbers are packed in a thread.
+    """
+    if request.ByteSize() <= LARGE:
+        return translation.to_body(request)
+    return await asyncio.to_thread(translation.to_body, request)
 
 
 Unary = Callable[[Sender, Any, Any], Awaitable[Any]]
