@@ -1,5 +1,6 @@
 """Files of a folder: each is claimed once, read whole, and left with its result."""
 
+import asyncio
 import errno
 import os
 import sys
@@ -401,6 +402,26 @@ async def test_links_and_hidden_folders_are_not_watched(
         ["", "/inner", "/inner/deep"],
     ]  # fmt: skip
     assert len(notified) == 2
+    place.close()
+
+
+async def test_files_of_new_subfolders_wake_the_source(tmp_path: Path, clock: Clock) -> None:
+    pytest.importorskip("watchfiles")
+    place = open_place(tmp_path, clock, recursive=True)
+    woken = asyncio.Event()
+    watching = asyncio.create_task(place.watch(woken.set))
+    async with asyncio.timeout(30):
+        for name in ("new", "new/inner"):
+            (tmp_path / name).mkdir()
+            # Twice: the first event may be that of the folder.
+            for number in range(2):
+                woken.clear()
+                while not woken.is_set() and not watching.done():
+                    (tmp_path / name / f"{number}.csv").write_text("1")
+                    await asyncio.sleep(0.02)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
     place.close()
 
 
