@@ -35,7 +35,7 @@ from easymlnb.services import codec
 from easymlnb.services.schema import Schema
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.protocols.oip.models import ModelMetadata
-from easymlnb_server.protocols.oip.rpc import handlers, translation
+from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.handlers import Sender
 from easymlnb_server.protocols.oip.rpc.messages import message, methods
@@ -185,9 +185,11 @@ async def test_large_requests_are_packed_in_a_thread(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(translation, "to_body", noting)
     for count in (10, LARGE // 4):
         values = {"shape": [count], "contents": {"fp32_contents": [1.5] * count}}
-        body, _ = await handlers._body_of(request(X | values))
+        body, _ = await translation.body_of(request(X | values), 2 * LARGE)
         assert len(body) > 4 * count
     assert threads == [True, False]
+    with pytest.raises(TooLarge):
+        await translation.body_of(request(X, raw=[b"x" * 8]), 10)
 
 
 def test_all_calls_are_answered() -> None:

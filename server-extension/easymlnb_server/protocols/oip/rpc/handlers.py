@@ -28,7 +28,6 @@ from easymlnb.contract.errors import (
     Forbidden,
     InternalError,
     NotLoggedIn,
-    TooLarge,
 )
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.calls import options
@@ -156,11 +155,7 @@ class Sender:
         """
         received = time.monotonic()
         limit = await self._admit(request, streams=items is not None)
-        body, inference = await _body_of(request)
-        if len(body) > limit:
-            raise TooLarge(
-                f"The request of {len(body):,} bytes is over the limit of {limit:,} bytes."
-            )
+        body, inference = await translation.body_of(request, limit)
         spooled = await self._spooled(body)
         call = self._call(request, spooled, inference, left, received)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
@@ -225,16 +220,6 @@ class Sender:
         file = self.state.spool.create(len(body))
         await asyncio.to_thread(file.write, body)
         return FileBody(file=file)
-
-
-async def _body_of(request: Any) -> tuple[bytes, Inference]:
-    """Return the body of a request, and the fields of its call; raises ``BadRequest``.
-
-    Millions of numbers are packed in a thread.
-    """
-    if request.ByteSize() <= LARGE:
-        return translation.to_body(request)
-    return await asyncio.to_thread(translation.to_body, request)
 
 
 Unary = Callable[[Sender, Any, Any], Awaitable[Any]]
