@@ -35,10 +35,10 @@ from easymlnb.services import codec
 from easymlnb.services.schema import Schema
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.protocols.oip.models import ModelMetadata
-from easymlnb_server.protocols.oip.rpc import translation
+from easymlnb_server.protocols.oip.rpc import handlers, translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.handlers import Sender
-from easymlnb_server.protocols.oip.rpc.messages import message, methods
+from easymlnb_server.protocols.oip.rpc.messages import message, methods, reader
 from easymlnb_server.services.registry import Selection
 
 
@@ -190,6 +190,30 @@ async def test_large_requests_are_packed_in_a_thread(monkeypatch: pytest.MonkeyP
     assert threads == [True, False]
     with pytest.raises(TooLarge):
         await translation.body_of(request(X, raw=[b"x" * 8]), 10)
+
+
+async def test_bytes_that_are_no_message_are_a_bad_request() -> None:
+    read = reader("ModelInferRequest")
+    assert read(request(X).SerializeToString()) == request(X)
+    broken = read(b"\xff\xff")
+    aborted = []
+
+    async def abort(code: Any, details: str) -> None:
+        aborted.append((code, details))
+
+    async def run(*given: Any) -> None:
+        raise AssertionError
+
+    sender: Any = None
+    await handlers._guarded(run, sender, broken, SimpleNamespace(abort=abort))
+    said = "The request is not a valid message ModelInferRequest."
+    assert aborted == [(grpc.StatusCode.INVALID_ARGUMENT, said)]
+
+    async def requests() -> Any:
+        yield broken
+
+    answers = handlers.InferenceService.ModelStreamInfer(sender, sender, requests(), sender)
+    assert [one.error_message async for one in answers] == [said]
 
 
 def test_all_calls_are_answered() -> None:

@@ -46,7 +46,7 @@ from easymlnb_server.protocols.oip.framing import Inference
 from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
-from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods
+from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods, reader
 from easymlnb_server.protocols.oip.rpc.results import Items, to_message
 from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of
@@ -236,10 +236,7 @@ class _Method:
 
 
 class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
-    """The calls of the protocol; their names are those of its service.
-
-    Who sends a call is known before its message is read.
-    """
+    """The calls of the protocol by their names; senders are known before messages are read."""
 
     def __init__(self, application: Application, state: ServerContext) -> None:
         self._login = Login(application, state)
@@ -249,7 +246,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
                 one.name,
                 getattr(self, one.name),
                 {
-                    "request_deserializer": message(one.input_type.name).FromString,
+                    "request_deserializer": reader(one.input_type.name),
                     "response_serializer": message(one.output_type.name).SerializeToString,
                 },
             )
@@ -331,10 +328,13 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
         kind = message("ModelStreamInferResponse")
         async for request in requests:
             try:
+                if isinstance(request, BadRequest):
+                    raise request
                 async for response in _responses(sender, request, context):
                     yield kind(infer_response=response)
             except EasyMLNBError as error:
-                yield kind(error_message=error.message, infer_response={"id": request.id})
+                id = getattr(request, "id", "")
+                yield kind(error_message=error.message, infer_response={"id": id})
             except Exception as error:
                 log.error("failed", exc_info=error)
                 yield kind(error_message=InternalError().message)
@@ -365,6 +365,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
 async def _guarded(run: Unary, sender: Sender, request: Any, context: Any) -> Any:
     """Run a call; an error of ours becomes one of gRPC."""
     try:
+        if isinstance(request, BadRequest):
+            raise request
         return await run(sender, request, context)
     except Exception as error:
         await _abort(context, error)
