@@ -212,8 +212,9 @@ class Outbox:
         return self.counts[WAITING]
 
     def close(self) -> None:
-        """Close the file."""
-        self._rows.close()
+        """Close the file, once a thread that uses it has ended its step."""
+        with self._lock:
+            self._rows.close()
 
     def __enter__(self) -> Self:
         return self

@@ -38,7 +38,7 @@ def check_notebook(notebook: Any) -> dict[str, Any]:
         good = (
             isinstance(cell, dict)
             and cell.get("cell_type") in _CELLS
-            and _is_text(cell.get("source"))
+            and is_text(cell.get("source"))
             and isinstance(cell.get("metadata", {}), dict)
         )
         if not good:
@@ -46,7 +46,8 @@ def check_notebook(notebook: Any) -> dict[str, Any]:
     return notebook
 
 
-def _is_text(source: Any) -> bool:
+def is_text(source: Any) -> bool:
+    """Return whether a value can be the source of a cell."""
     lines = source if isinstance(source, list) else [source]
     return all(isinstance(line, str) for line in lines)
 

@@ -161,7 +161,8 @@ def download(packages: ImagePackages, lock: Path, wheels: Path) -> None:
     done = locking.run(command[0], command[1:])
     if done.returncode:
         raise BundleRejected(
-            "The wheels of the image could not be downloaded. pip reports:\n"
+            "The wheels of the image could not be downloaded. If a package has no wheel, leave out "
+            "--wheels: the build of the image then builds it. pip reports:\n"
             f"{done.stderr.strip()[-locking.SHOWN :]}"
         )
 

@@ -1,14 +1,14 @@
 """The files of a bundle as texts for the tools."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.errors import BundleRejected
-from easymlnb.contract.notebook import check_notebook
+from easymlnb.contract.notebook import is_text
 from easymlnb.publishing.gate.sources import (
     MAX_TEXT,
     OVERLAP,
@@ -23,6 +23,9 @@ HEAD = 8192
 """Bytes that show whether a file is a text."""
 
 BLOCK = 2**20
+
+MAX_RUN = 50 * 2**20
+"""Bytes of a notebook, with its outputs, whose code is checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class BundleTexts:
     notebooks: the code of notebooks, which others may run with ``%run``.
     texts: other files, as far as they fit into ``MAX_TEXT``, the small ones first.
     large: the rest of them.
-    large_modules: the paths of Python files that are too large.
+    large_modules: the paths of Python files, and of notebooks, with too much code.
     """
 
     modules: list[Source]
@@ -87,19 +90,45 @@ def texts_of(bundle: Bundle, folder: Path) -> BundleTexts:
             left -= size
             text = file.read_text(encoding=encoding, errors="replace")
             found.texts.append(module_of(f"text_{number}.txt", path, text))
-            if path.endswith(".ipynb"):
-                found.notebooks.extend(_code_of(f"notebook_{number}.py", path, text))
+        if path.endswith(".ipynb"):
+            _add_notebook(found, f"notebook_{number}.py", path, file)
     return found
 
 
+def _add_notebook(found: BundleTexts, name: str, path: str, file: Path) -> None:
+    """Add the code of a notebook, whatever the size of its outputs."""
+    if file.stat().st_size > MAX_RUN:
+        found.large_modules.append(path)
+        return
+    for code in _code_of(name, path, file.read_text(encoding="utf-8", errors="replace")):
+        if sum(map(len, code.lines)) > MAX_TEXT:
+            found.large_modules.append(path)
+        else:
+            found.notebooks.append(code)
+
+
 def _code_of(name: str, path: str, text: str) -> Iterator[Source]:
-    """Yield the code of a notebook, unless it is damaged: then it cannot be run either."""
-    with suppress(BundleRejected, ValueError, RecursionError):
-        cells = check_notebook(json.loads(text))["cells"]
-        # ``%run`` heeds no tags, which say what publishing skips.
-        code = code_of([{**cell, "metadata": {}} for cell in cells])
+    """Yield the code of a notebook, unless it is no JSON: then it cannot be run either."""
+    with suppress(ValueError, RecursionError):
+        code = code_of(list(_cells_of(json.loads(text))))
         places = tuple({"file": path, **place} for place in code.places)
         yield replace(code, name=name, places=places)
+
+
+def _cells_of(notebook: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the cells of a notebook without tags, which ``%run`` does not heed.
+
+    It also reads damaged notebooks, and those of nbformat 3 with their worksheets.
+    """
+    top = notebook if isinstance(notebook, dict) else {}
+    sheets = top.get("worksheets")
+    for one in (top, *(sheets if isinstance(sheets, list) else ())):
+        cells = one.get("cells") if isinstance(one, dict) else None
+        for cell in cells if isinstance(cells, list) else ():
+            known = cell if isinstance(cell, dict) else {}
+            source = known.get("source", known.get("input"))
+            is_code = known.get("cell_type") == "code" and is_text(source)
+            yield {"cell_type": "code" if is_code else "raw", "source": source if is_code else ""}
 
 
 def _encoding(file: Path) -> str:

@@ -1,6 +1,7 @@
 """Long lists of numbers in code, for which tools that look at each node need minutes."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import replace
 
 from easymlnb.publishing.gate.sources import Source
@@ -9,6 +10,7 @@ MANY = 500
 """Numbers in one list, with those of lists inside it."""
 
 Display = ast.List | ast.Tuple | ast.Set | ast.Dict
+Counts = dict[Display, int | None]
 
 
 def without_numbers(source: Source) -> Source:
@@ -30,32 +32,40 @@ def without_numbers(source: Source) -> Source:
 def _long_lists(tree: ast.AST) -> list[Display]:
     """Return the outermost lists, tuples, sets and dicts with many numbers and nothing else."""
     found: list[Display] = []
+    known: Counts = {}
     left = [tree]
     while left:
         node = left.pop()
-        if isinstance(node, Display) and (_numbers(node) or 0) > MANY:
+        if isinstance(node, Display) and (_numbers(node, known) or 0) > MANY:
             found.append(node)
         else:
             left += ast.iter_child_nodes(node)
     return found
 
 
-def _numbers(node: ast.expr | None) -> int | None:
-    """Return how many numbers an expression has; ``None`` if it has anything else."""
+def _numbers(node: ast.expr | None, known: Counts) -> int | None:
+    """Return how many numbers an expression has; ``None`` if it has anything else.
+
+    ``known`` has those of inner lists, which are counted once.
+    """
     if isinstance(node, ast.UnaryOp):
         node = node.operand
     if isinstance(node, ast.Constant):
         return None if isinstance(node.value, str | bytes) else 1
-    parts: list[ast.expr | None]
-    if isinstance(node, ast.Dict):
-        parts = [*node.keys, *node.values]
-    elif isinstance(node, ast.List | ast.Tuple | ast.Set):
-        parts = [*node.elts]
-    else:
+    if not isinstance(node, Display):
         return None
+    if node not in known:
+        known[node] = _sum(node, known)
+    return known[node]
+
+
+def _sum(node: Display, known: Counts) -> int | None:
+    parts: Sequence[ast.expr | None] = (
+        [*node.keys, *node.values] if isinstance(node, ast.Dict) else node.elts
+    )
     total = 0
     for part in parts:
-        count = _numbers(part)
+        count = _numbers(part, known)
         if count is None:
             return None
         total += count

@@ -15,7 +15,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.publishing.gate import bandit_check, ruff_check, secrets_check, spec_check, tools
 from easymlnb.publishing.gate.advisories import Advisories, read
 from easymlnb.publishing.gate.described import Described, described_services
-from easymlnb.publishing.gate.files import LargeText, texts_of
+from easymlnb.publishing.gate.files import MAX_RUN, LargeText, texts_of
 from easymlnb.publishing.gate.sources import (
     MAX_TEXT,
     cells_of,
@@ -165,8 +165,11 @@ def _finding(check: str, code: str, message: str, **more: Any) -> Finding:
 
 
 def _large_modules(paths: Iterable[str]) -> list[Finding]:
-    """Return a finding for each module that is too large for the tools."""
-    text = f"The module has more than {MAX_TEXT:,} bytes and was not checked. Split it."
+    """Return a finding for each module or notebook that is too large for the tools."""
+    text = (
+        f"The file was not checked: it has more than {MAX_TEXT:,} bytes of code, or is a notebook "
+        f"of more than {MAX_RUN:,} bytes with its outputs. Split it, or clear the outputs."
+    )
     return [_finding("notebook", "large-module", text, file=path) for path in paths]
 
 

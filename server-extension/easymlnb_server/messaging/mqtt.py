@@ -13,7 +13,7 @@ from easymlnb_server.messaging.models import (
     Outgoing,
     read_password,
 )
-from easymlnb_server.messaging.refusals import not_connected, tls_context
+from easymlnb_server.messaging.refusals import mqtt_refusal, not_connected, tls_context
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -156,8 +156,7 @@ class MqttConnection:
 
     def _on_connect(self, client: "Client", _: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
-            reason = f"The broker refused the login {self._bridge.login!r} ({code}). Check login, "
-            self._call(self._end, f"{reason}password_file and the broker's rules.")
+            self._call(self._end, mqtt_refusal(self._bridge, code))
         else:
             client.subscribe(self._bridge.subject, options=self._subscription())
 

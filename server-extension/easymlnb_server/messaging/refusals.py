@@ -1,9 +1,12 @@
 """Why a broker refuses a bridge, and what its administrator can do about it."""
 
 import ssl
-from typing import Literal
+from typing import Any, Literal
 
 from easymlnb_server.messaging.models import Bridge, ConnectionLost
+
+MQTT_LOGIN = (0x86, 0x87, 0x8C)
+"""Reason codes of MQTT: a wrong password, no permission, a wrong method of login."""
 
 
 def tls_context(bridge: Bridge) -> ssl.SSLContext:
@@ -27,6 +30,11 @@ def not_connected(bridge: Bridge, error: Exception) -> ConnectionLost:
             "ca_file to the certificate of the authority that signed it, and use a host name that "
             "it has."
         )
+    if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+        return ConnectionLost(
+            f"The broker {broker} refused the TLS connection ({error.reason}). It must not require "
+            "certificates of clients, which bridges do not have."
+        )
     if isinstance(error, ssl.SSLError):
         plain = bridge.url.partition("://")[0].removesuffix("s")
         return ConnectionLost(
@@ -37,6 +45,17 @@ def not_connected(bridge: Bridge, error: Exception) -> ConnectionLost:
         f"The broker {broker} does not respond ({error or 'no answer'}). Check the address, and "
         "whether it needs TLS."
     )
+
+
+def mqtt_refusal(bridge: Bridge, code: Any) -> str:
+    """Return why an MQTT broker refused to connect; ``code`` is a reason code of paho."""
+    if code.value not in MQTT_LOGIN:
+        return (
+            f"The broker refused the connection ({code}). Check group, which names the session, "
+            "and the broker's limits."
+        )
+    who = f"the login {bridge.login!r}" if bridge.login else "a client without a login"
+    return f"The broker refused {who} ({code}). Check login, password_file and the broker's rules."
 
 
 def kafka_refusal(

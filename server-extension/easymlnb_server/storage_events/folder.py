@@ -10,15 +10,16 @@
 Files of subfolders have their relative paths in place of the names.
 """
 
+import asyncio
 import contextlib
 import errno
 import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -35,6 +36,9 @@ CHUNK = 2**20
 
 LONGEST_PATH = 1000
 """Bytes of a subfolder's relative path; deeper ones are left alone."""
+
+UNMOVABLE = (errno.EACCES, errno.EPERM, errno.EXDEV)
+"""Errors of files that the server may not move, or that are on another file system."""
 
 IDLE = 10.0
 """Seconds between two checks of a watched folder, because events may be lost."""
@@ -64,7 +68,9 @@ class FolderPlace:
         self._working = self._folder / WORKING
         self._done = self._folder / DONE
         self._results = Path(source.results) if source.results else self._done
-        self._own = (self._working, self._done, self._results)
+        own = (self._working, self._done, self._results)
+        # Results can also be in a folder above this one, which is not the source's own.
+        self._own = tuple(one for one in own if one.is_relative_to(self._folder))
         self._settling = Settling(source.settle)
         self._clock = clock
         self._lock: FolderLock | None = None
@@ -106,20 +112,47 @@ class FolderPlace:
             from watchfiles import awatch
         except ImportError as error:
             raise NotReady(MISSING_PACKAGE) from error
-        async for _ in awatch(
-            self._folder,
-            watch_filter=lambda _, path: not self._is_own(path),
-            recursive=self._source.recursive,
-            debounce=50,
-            step=20,
-        ):
-            notify()
+        folders = await asyncio.to_thread(self._folders)
+        while True:
+            # Each folder on its own: in a whole tree, links to other folders would be followed.
+            changes = awatch(
+                *folders,
+                watch_filter=lambda _, path: not self._is_own(path),
+                recursive=False,
+                ignore_permission_denied=True,
+                debounce=50,
+                step=20,
+            )
+            folders = await self._follow(changes, folders, notify)
+
+    async def _follow(
+        self, changes: AsyncGenerator[Any, None], folders: list[str], notify: Callable[[], None]
+    ) -> list[str]:
+        """Call ``notify`` after each change, until there are other subfolders; return all."""
+        try:
+            async with contextlib.aclosing(changes):
+                async for _ in changes:
+                    notify()
+                    found = await asyncio.to_thread(self._folders)
+                    if found != folders:
+                        return found
+        except FileNotFoundError:
+            if len(folders) == 1:
+                raise
+        return await asyncio.to_thread(self._folders)
+
+    def _folders(self) -> list[str]:
+        """Return the folder, and the subfolders that are watched."""
+        if not self._source.recursive:
+            return [str(self._folder)]
+        return sorted(folder for folder, _ in self._walk())
 
     def find(self, most: int) -> list[Found]:
         """Claim at most the given number of complete files; return all unconfirmed claims."""
-        complete = self._settling.settled(self._stamps(), self._clock())
-        for path in complete[:most]:
-            self._claim(path)
+        for path in self._settling.settled(self._stamps(), self._clock()):
+            if most <= 0:
+                break
+            most -= self._claim(path)
         return list(self._claims())
 
     def confirm(self, found: list[Found]) -> None:
@@ -145,6 +178,8 @@ class FolderPlace:
     def target(self, item: Item) -> str:
         """Return a name that neither an input nor a result in the target folders has."""
         name = item.path
+        if not all(subfolders.has_room(one, name) for one in (self._done, self._results)):
+            return f"{item.id}/{name}"
         results = (self._results / f"{name}{end}" for end in (ERROR, f"{rules.RESULT}.json"))
         if any(path.exists() for path in (self._done / name, *results)):
             return rules.numbered_name(name, item.id)
@@ -171,17 +206,27 @@ class FolderPlace:
     def _stamps(self) -> dict[str, Stamp]:
         """Return the files that may be taken, with what shows that they change."""
         found: dict[str, Stamp] = {}
-        for folder, inner, names in os.walk(self._folder, onerror=self._refused):
-            inner[:] = [one for one in inner if self._is_watched(os.path.join(folder, one))]
+        for folder, names in self._walk():
             for name in names:
                 if not rules.is_wanted(name, self._source.pattern):
                     continue
                 path = os.path.join(folder, name)
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     state = os.lstat(path)
-                    if stat.S_ISREG(state.st_mode):
-                        found[os.path.relpath(path, self._folder)] = _stamp(state)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                except PermissionError as error:
+                    self._refused(_of(error, folder))
+                    break
+                if stat.S_ISREG(state.st_mode):
+                    found[os.path.relpath(path, self._folder)] = _stamp(state)
         return found
+
+    def _walk(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield the folder, and the subfolders that are watched, with the names of their files."""
+        for folder, inner, names in os.walk(self._folder, onerror=self._refused):
+            inner[:] = [one for one in inner if self._is_watched(os.path.join(folder, one))]
+            yield folder, names
 
     def _is_watched(self, subfolder: str) -> bool:
         relative = os.path.relpath(subfolder, self._folder)
@@ -193,23 +238,30 @@ class FolderPlace:
         )
 
     def _refused(self, error: OSError) -> None:
-        """Raise for the folder itself; a subfolder that cannot be listed is left alone."""
+        """Raise for the folder itself; a subfolder that cannot be used is left alone."""
         if error.filename == str(self._folder):
             raise error
         if error.filename not in self._unreadable:
             self._unreadable.add(error.filename)
             log.warning("The folder %s is not watched: %s.", error.filename, error.strerror)
 
-    def _claim(self, path: str) -> None:
-        """Take a file, unless it is gone, or was renamed, meanwhile."""
+    def _claim(self, path: str) -> bool:
+        """Take a file; ``False`` if it is gone, or was renamed, meanwhile, or cannot be moved."""
         claim = self._working / new_id()
         claim.mkdir()
         try:
             subfolders.move(self._folder, claim, path, rules.safe_path(path, claim.name))
         except (FileNotFoundError, NotADirectoryError):
             subfolders.remove_empty(claim)
-            return
+            return False
+        except OSError as error:
+            subfolders.remove_empty(claim)
+            if error.errno not in UNMOVABLE:
+                raise
+            self._refused(_of(error, str((self._folder / path).parent)))
+            return False
         _sync(self._working)
+        return True
 
     def _claims(self) -> Iterator[Found]:
         for claim in sorted(self._working.iterdir()):
@@ -221,6 +273,11 @@ class FolderPlace:
                 continue
             name = path.relative_to(claim).as_posix()
             yield Found(claim.name, claim.name, name, claim.name, path.stat().st_size)
+
+
+def _of(error: OSError, folder: str) -> OSError:
+    """Return an error of a file as one of its folder."""
+    return OSError(error.errno, error.strerror, folder)
 
 
 def _file_in(claim: Path) -> Path | None:

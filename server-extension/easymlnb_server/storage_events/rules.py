@@ -89,9 +89,12 @@ def numbered_name(path: str, id: str) -> str:
 
 
 def result_name(target: str, media_type: str, filename: str) -> str:
-    """Return the name of the result of a file."""
+    """Return the name of the result of a file; ``filename`` is what the service calls it."""
     kind = media_type.partition(";")[0].strip().lower()
-    suffix = PurePosixPath(filename).suffix or mimetypes.guess_extension(kind) or ".bin"
+    suffix = PurePosixPath(filename).suffix
+    if not suffix.isprintable() or len(suffix.encode()) > LONGEST_SUFFIX:
+        suffix = ""
+    suffix = suffix or mimetypes.guess_extension(kind) or ".bin"
     return f"{target}{RESULT}{'.json' if kind == JSON else suffix}"
 
 

@@ -29,6 +29,17 @@ def opened(root: Path, relative: str | PurePosixPath, *, create: bool = False) -
         os.close(handle)
 
 
+def has_room(root: Path, path: str) -> bool:
+    """Return whether the folders of the file at ``path`` below ``root`` exist or can be created."""
+    try:
+        with opened(root, PurePosixPath(path).parent):
+            return True
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:  # a file, or a link, has the name of a folder
+        return False
+
+
 def move(source: Path, target: Path, path: str, to: str) -> None:
     """Move the file at ``path`` below ``source`` to ``to`` below ``target``; it is on disk then.
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,24 @@ def test_nothing_is_lost_and_nothing_runs_twice(
     assert lost + killed > 100
     assert len(server.jobs) == 100
     assert results == {key: 2 * number for key, number in keys.items()}
+
+
+def test_the_file_is_not_closed_while_a_thread_writes(client: Client, tmp_path: Path) -> None:
+    """A canceled ``flush`` of async code goes on in its thread; SQLite would crash the process."""
+    outbox = Outbox(client, tmp_path / "calls.db")
+    order: list[str] = []
+
+    def close() -> None:
+        outbox.close()
+        order.append("closed")
+
+    closing = threading.Thread(target=close)
+    with outbox._writing() as rows:
+        closing.start()
+        rows.execute("SELECT 1")
+        order.append("written")
+    closing.join()
+    assert order == ["written", "closed"]
 
 
 async def test_the_same_in_async_code(server: FakeServer, tmp_path: Path) -> None:

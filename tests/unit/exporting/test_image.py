@@ -16,6 +16,7 @@ from easymlnb.cli.app import app
 from easymlnb.contract import bundle as contract
 from easymlnb.contract.bundle import Bundle, Environment, open_bundle
 from easymlnb.contract.environment_lock import REQUIREMENTS, EnvironmentLock
+from easymlnb.contract.errors import BundleRejected
 from easymlnb.exporting import image, packages
 from easymlnb.exporting.dockerfile import quoted
 from easymlnb.exporting.labels import image_labels
@@ -105,6 +106,18 @@ def test_a_package_without_a_wheel_is_not_built(
     done = export(bundle, "-o", tmp_path / "context")
     said = " ".join(done.output.split())
     assert done.exit_code == 1 and "has no wheels" in said and "Pass --allow-build to allow" in said
+
+
+def test_wheels_that_do_not_exist_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(program: str, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "No matching distribution")
+
+    monkeypatch.setattr(locking, "run", run)
+    wanted = packages.ImagePackages("3.11", "a==1\n", 1)
+    with pytest.raises(BundleRejected, match="leave out --wheels"):
+        packages.download(wanted, tmp_path / "requirements.lock", tmp_path)
 
 
 def test_the_image_serves_the_bundle_with_its_own_packages(bundle: Path) -> None:

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from easymlnb.contract.errors import BadRequest, BundleRejected, GateUnavailable, QualityGateFailed
 from easymlnb.contract.quality import QualityReport
-from easymlnb.publishing.gate import bandit_check, files, run, secrets_check, tools
+from easymlnb.publishing.gate import bandit_check, files, literals, run, secrets_check, tools
 from easymlnb.publishing.gate.literals import without_numbers
 from easymlnb.publishing.gate.local import GateOptions, check_notebook, require
 from easymlnb.publishing.gate.sources import module_of
@@ -180,6 +180,37 @@ def test_code_that_magics_run_is_checked(tmp_path: Path) -> None:
     ]
 
 
+def test_the_code_of_notebooks_with_large_outputs_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_TEXT", 2000)
+    monkeypatch.setattr(files, "MAX_RUN", 20_000)
+    found = files.BundleTexts([], [], [], [], [])
+    for name, code, output in (("a", "x", 3000), ("b", "x" * 3000, 0), ("c", "x", 30_000)):
+        notebook = make_notebook(code)
+        notebook.cells[-1].outputs = [new_output("stream", text="y" * output)]
+        path = tmp_path / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        files._add_notebook(found, f"{name}.py", path.name, path)
+    assert [one.name for one in found.notebooks] == ["a.py"]
+    assert found.large_modules == ["b.ipynb", "c.ipynb"]
+
+
+def test_all_notebooks_that_magics_could_run_are_read() -> None:
+    """Also those that publishing would refuse."""
+    code = {"cell_type": "code", "source": ["x = 1"]}
+    for notebook in (
+        {"nbformat": 4, "cells": [{"cell_type": "odd"}, 7, code]},
+        {"nbformat": 3, "worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}]}]},
+    ):
+        (found,) = files._code_of("a.py", "a.ipynb", json.dumps(notebook))
+        assert "x = 1" in found.lines
+    for text in ("[1]", '{"cells": 1, "worksheets": [1]}'):
+        (found,) = files._code_of("a.py", "a.ipynb", text)
+        assert not any(found.lines)
+    assert not list(files._code_of("a.py", "a.ipynb", "{"))
+
+
 def test_allowed_lines_of_large_files_are_left_out() -> None:
     lines = f"{TOKEN}  # pragma: allowlist secret\n{TOKEN}"
     source = module_of("large.txt", "large.txt", lines)
@@ -201,6 +232,22 @@ def test_long_lists_of_numbers_are_not_given_to_bandit() -> None:
     for other in ("x = [" + "1," * 600, "x = 1"):
         source = module_of("a.py", "a.py", other)
         assert without_numbers(source) == source
+
+
+def test_lists_inside_lists_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An author must not be able to keep the gate busy."""
+    counted: list[Any] = []
+    count = literals._sum
+
+    def counting(*given: Any) -> int | None:
+        counted.append(given)
+        return count(*given)
+
+    monkeypatch.setattr(literals, "_sum", counting)
+    code = f"x = {'[' * 100}{'1, ' * 600}'end'{']' * 100}\n"
+    source = module_of("a.py", "a.py", code)
+    assert without_numbers(source) == source
+    assert len(counted) == 100
 
 
 def test_code_that_bandit_cannot_read_is_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Connections without the package or the broker that they need."""
 
 import asyncio
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from easymlnb_server.messaging.bridge import BridgeRunner
 from easymlnb_server.messaging.manager import connect
 from easymlnb_server.messaging.models import Bridge, ConnectionLost
 from easymlnb_server.messaging.mqtt import MqttConnection
-from easymlnb_server.messaging.refusals import kafka_problem
+from easymlnb_server.messaging.refusals import kafka_problem, mqtt_refusal, not_connected
 from support.brokers import refusing_kafka
 from support.server import free_port
 
@@ -108,6 +109,31 @@ async def test_a_bridge_shows_that_kafka_refuses_its_login(
         await asyncio.gather(task, return_exceptions=True)
         with pytest.raises(ConnectionLost, match="does not accept the sasl_mechanism 'SCRAM-"):
             await connect("b", replace(made, sasl_mechanism="SCRAM-SHA-512"))
+
+
+def test_a_broker_that_requires_a_certificate_is_named() -> None:
+    error = ssl.SSLError()
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    found = not_connected(bridge("mqtts://127.0.0.1:1"), error)
+    assert "must not require certificates of clients" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("login", "code", "message"),
+    [
+        ("ann", 0x86, "refused the login 'ann' (wrong). Check login"),
+        ("", 0x87, "refused a client without a login (wrong). Check login"),
+        ("ann", 0x85, "refused the connection (wrong). Check group"),
+    ],
+)
+def test_what_an_mqtt_broker_refuses_is_explained(login: str, code: int, message: str) -> None:
+    class Code:
+        value = code
+
+        def __str__(self) -> str:
+            return "wrong"
+
+    assert message in mqtt_refusal(replace(bridge("mqtt://127.0.0.1:1"), login=login), Code())
 
 
 @pytest.mark.parametrize(

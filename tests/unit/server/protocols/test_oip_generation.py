@@ -1,17 +1,19 @@
 """Triton's generate extension: a text in, a text out; statistics; events."""
 
 import json
+import threading
 from typing import Any, Literal
 
 import pytest
 
 from easymlnb.contract.errors import BadRequest, Busy, InternalError
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.worker_protocol import Item, Progress
+from easymlnb.contract.worker_protocol import LARGE, Item, Progress
 from easymlnb.services.schema import Schema
 from easymlnb_server.observability.metrics import CallMetrics
 from easymlnb_server.protocols.oip.statistics import ModelStatistics
 from easymlnb_server.protocols.oip.streams import events, generation
+from easymlnb_server.protocols.oip.streams.handlers import converted
 from easymlnb_server.services.models import Target
 
 
@@ -37,6 +39,14 @@ def test_arguments() -> None:
     body, id = generation.arguments(spec_of(chat), json.dumps(sent).encode())
     assert (json.loads(body), id) == ({"prompt": "é", "size": 2, "temperature": 0.1}, "7")
     assert generation.arguments(spec_of(chat), b'{"parameters": null}') == (b"{}", "")
+
+
+async def test_large_results_are_converted_in_a_thread() -> None:
+    def where(value: bytes, *more: Target) -> bytes:
+        return threading.current_thread().name.encode()
+
+    small, large = [await converted(b"1" * size, where, answering()) for size in (LARGE, LARGE + 1)]
+    assert small == threading.main_thread().name.encode() != large
 
 
 def own_names(text_input: str, id: int, parameters: list[float]) -> None: ...

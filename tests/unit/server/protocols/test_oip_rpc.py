@@ -1,7 +1,10 @@
 """Messages of gRPC as the bodies of REST, and our errors as its codes."""
 
+import contextlib
 import json
 import struct
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -27,12 +30,16 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.tensors import TENSORS, Wanted, parameters_of
+from easymlnb.contract.worker_protocol import LARGE
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
+from easymlnb_server.identity.access import Caller
 from easymlnb_server.protocols.oip.models import ModelMetadata
-from easymlnb_server.protocols.oip.rpc import translation
+from easymlnb_server.protocols.oip.rpc import handlers, translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
-from easymlnb_server.protocols.oip.rpc.messages import message, methods
+from easymlnb_server.protocols.oip.rpc.handlers import Sender
+from easymlnb_server.protocols.oip.rpc.messages import message, methods, reader
+from easymlnb_server.services.registry import Selection
 
 
 def both(x: np.ndarray, names: list[str], n: int = 0) -> dict[str, Any]: ...
@@ -137,6 +144,76 @@ def test_codes() -> None:
     ]
     for error, expected in errors:
         assert code_of(error) is expected, error.code
+
+
+@pytest.mark.parametrize("version", ["", "2"])
+async def test_a_call_is_checked_by_the_version_that_its_metadata_names(version: str) -> None:
+    schema = Schema.of(both)
+    woken: list[str] = []
+
+    def find(name: str, caller: Caller, selection: Selection | None = None) -> Any:
+        stream = selection is not None and selection.version == "2"
+        spec = ServiceSpec(
+            name=name, title="F", input=schema.input, output=schema.output, stream=stream
+        )
+        return SimpleNamespace(spec=spec)
+
+    async def wake(name: str, version: str) -> None:
+        woken.append(version)
+
+    state: Any = SimpleNamespace(
+        invoker=SimpleNamespace(find=find),
+        services=SimpleNamespace(wake=wake),
+        quotas=SimpleNamespace(max_body=lambda name, caller, limit: limit),
+    )
+    headers = {"x-easymlnb-version": version} if version else {}
+    sender = Sender(state, Caller("ann"), "user ann", "1", headers)
+    refused = pytest.raises(BadRequest, match="streaming service")
+    with refused if version else contextlib.nullcontext():
+        assert await sender._admit(request(), streams=False) > 0
+    assert woken == ([version] if version else [])
+
+
+async def test_large_requests_are_packed_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    to_body = translation.to_body
+
+    def noting(made: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return to_body(made)
+
+    monkeypatch.setattr(translation, "to_body", noting)
+    for count in (10, LARGE // 4):
+        values = {"shape": [count], "contents": {"fp32_contents": [1.5] * count}}
+        body, _ = await translation.body_of(request(X | values), 2 * LARGE)
+        assert len(body) > 4 * count
+    assert threads == [True, False]
+    with pytest.raises(TooLarge):
+        await translation.body_of(request(X, raw=[b"x" * 8]), 10)
+
+
+async def test_bytes_that_are_no_message_are_a_bad_request() -> None:
+    read = reader("ModelInferRequest")
+    assert read(request(X).SerializeToString()) == request(X)
+    broken = read(b"\xff\xff")
+    aborted = []
+
+    async def abort(code: Any, details: str) -> None:
+        aborted.append((code, details))
+
+    async def run(*given: Any) -> None:
+        raise AssertionError
+
+    sender: Any = None
+    await handlers._guarded(run, sender, broken, SimpleNamespace(abort=abort))
+    said = "The request is not a valid message ModelInferRequest."
+    assert aborted == [(grpc.StatusCode.INVALID_ARGUMENT, said)]
+
+    async def requests() -> Any:
+        yield broken
+
+    answers = handlers.InferenceService.ModelStreamInfer(sender, sender, requests(), sender)
+    assert [one.error_message async for one in answers] == [said]
 
 
 def test_all_calls_are_answered() -> None:

@@ -1,16 +1,20 @@
 """Files of a folder: each is claimed once, read whole, and left with its result."""
 
+import asyncio
+import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.storage_events import folder as folder_module
+from easymlnb_server.storage_events import subfolders
 from easymlnb_server.storage_events.folder import FolderPlace
 from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
 from easymlnb_server.storage_events.place import Gone, NotComplete
@@ -220,6 +224,30 @@ def test_files_of_subfolders_end_at_the_same_relative_path(tmp_path: Path, clock
     assert names(inbox / ".working") == ["server.lock"]
 
 
+def test_a_subfolder_with_the_name_of_a_file_in_done(tmp_path: Path, clock: Clock) -> None:
+    place = open_place(tmp_path, clock, recursive=True)
+    for path in ("a.csv", "a.csv/b.csv"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("1")
+        (found,) = find(place, clock)
+        place.confirm([found])
+        target = place.target(item(found))
+        place.finish(item(found, target=target), JSON, iter([b"2"]))
+    assert target == f"{found.id}/a.csv/b.csv"
+    assert (tmp_path / "done" / target).read_text() == "1"
+    assert (tmp_path / "done" / f"{target}.result.json").read_text() == "2"
+    place.close()
+
+
+def test_results_can_be_in_a_folder_above(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "in/inner").mkdir(parents=True)
+    (tmp_path / "in/inner/a.csv").write_text("1")
+    place = open_place(tmp_path / "in", clock, results=str(tmp_path), recursive=True)
+    assert [one.path for one in find(place, clock)] == ["inner/a.csv"]
+    assert not place._is_own(str(tmp_path / "in/b.csv"))
+    place.close()
+
+
 def test_subfolders_are_left_alone_unless_the_source_is_recursive(
     place: FolderPlace, tmp_path: Path, clock: Clock
 ) -> None:
@@ -262,6 +290,34 @@ def test_folders_that_cannot_be_listed_do_not_stop_the_others(
     assert caplog.text.count("inner is not watched: Permission denied") == 1
     with pytest.raises(PermissionError):
         place._refused(PermissionError(13, "Permission denied", str(tmp_path)))
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EXDEV])
+def test_files_that_cannot_be_moved_do_not_stop_the_others(
+    code: int, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    place = open_place(tmp_path, clock, recursive=True)
+    for folder in ("foreign", "own"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text("1")
+    move = subfolders.move
+
+    def refuse(source: Path, target: Path, path: str, to: str) -> None:
+        if path.startswith(("foreign", "top")):
+            raise OSError(code, os.strerror(code), "a.csv")
+        move(source, target, path, to)
+
+    monkeypatch.setattr(subfolders, "move", refuse)
+    found = find(place, clock, most=1)
+    assert [one.path for one in found] == ["own/a.csv"]
+    assert place.find(1) == found
+    assert caplog.text.count("foreign is not watched") == 1
+    assert names(tmp_path / ".working") == [found[0].id, "server.lock"]
+    (tmp_path / "top.csv").write_text("1")
+    with pytest.raises(OSError, match=os.strerror(code)):
+        find(place, clock)
+    place.close()
 
 
 def test_a_file_that_may_not_be_read_is_named(
@@ -314,6 +370,59 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     claimed.unlink()
     with pytest.raises(Gone):
         list(place.read(one))
+
+
+async def test_links_and_hidden_folders_are_not_watched(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("inner", "inner/deep", ".hidden"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("/")
+    place = open_place(tmp_path, clock, recursive=True)
+    watched: list[list[str]] = []
+    notified: list[bool] = []
+
+    async def awatch(*folders: str, recursive: bool, **options: Any) -> AsyncIterator[set[str]]:
+        assert not recursive
+        watched.append([one.removeprefix(str(tmp_path)) for one in folders])
+        if len(watched) == 2:  # a folder was removed before it could be watched
+            (tmp_path / "new").rmdir()
+            raise FileNotFoundError
+        if len(watched) == 3:
+            raise OSError("the end of the test")
+        yield set()
+        (tmp_path / "new").mkdir()
+        yield set()
+
+    monkeypatch.setitem(sys.modules, "watchfiles", SimpleNamespace(awatch=awatch))
+    with pytest.raises(OSError, match="the end"):
+        await place.watch(lambda: notified.append(True))
+    assert watched == [
+        ["", "/inner", "/inner/deep"], ["", "/inner", "/inner/deep", "/new"],
+        ["", "/inner", "/inner/deep"],
+    ]  # fmt: skip
+    assert len(notified) == 2
+    place.close()
+
+
+async def test_files_of_new_subfolders_wake_the_source(tmp_path: Path, clock: Clock) -> None:
+    pytest.importorskip("watchfiles")
+    place = open_place(tmp_path, clock, recursive=True)
+    woken = asyncio.Event()
+    watching = asyncio.create_task(place.watch(woken.set))
+    async with asyncio.timeout(30):
+        for name in ("new", "new/inner"):
+            (tmp_path / name).mkdir()
+            # Twice: the first event may be that of the folder.
+            for number in range(2):
+                woken.clear()
+                while not woken.is_set() and not watching.done():
+                    (tmp_path / name / f"{number}.csv").write_text("1")
+                    await asyncio.sleep(0.02)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    place.close()
 
 
 async def test_a_missing_package_is_named(

@@ -53,6 +53,9 @@ def test_a_file_is_complete_when_it_has_not_changed_for_a_while() -> None:
         ("image/png", "", "a.tif.result.png"),
         ("text/csv", "table.csv", "a.tif.result.csv"),
         ("application/x-odd", "", "a.tif.result.bin"),
+        ("image/png", "plot." + 300 * "x", "a.tif.result.png"),
+        ("image/png", "plot.\0", "a.tif.result.png"),
+        ("image/png", "plot.\ud800", "a.tif.result.png"),
     ],
 )
 def test_the_name_of_a_result(media_type: str, filename: str, expected: str) -> None:

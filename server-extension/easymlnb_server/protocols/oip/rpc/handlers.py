@@ -28,7 +28,6 @@ from easymlnb.contract.errors import (
     Forbidden,
     InternalError,
     NotLoggedIn,
-    TooLarge,
 )
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.calls import options
@@ -47,7 +46,7 @@ from easymlnb_server.protocols.oip.framing import Inference
 from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
-from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods
+from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods, reader
 from easymlnb_server.protocols.oip.rpc.results import Items, to_message
 from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of
@@ -155,8 +154,8 @@ class Sender:
         service go there, and the response is ``None``.
         """
         received = time.monotonic()
-        body, inference = translation.to_body(request)
-        await self._admit(request, len(body), streams=items is not None)
+        limit = await self._admit(request, streams=items is not None)
+        body, inference = await translation.body_of(request, limit)
         spooled = await self._spooled(body)
         call = self._call(request, spooled, inference, left, received)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
@@ -195,23 +194,25 @@ class Sender:
             timeout=max(options.timeout(headers, limit), MIN_TIMEOUT),
             low_priority=inference.low_priority or options.is_low_priority(headers),
             entry=Entry.OIP,
-            version=request.model_version or headers.get(VERSION, "").strip(),
+            version=self._version(request),
         )
 
-    async def _admit(self, request: Any, size: int, *, streams: bool) -> None:
-        """Raise why a call is refused before its body is stored."""
+    def _version(self, request: Any) -> str:
+        found: str = request.model_version or self.headers.get(VERSION.lower(), "").strip()
+        return found
+
+    async def _admit(self, request: Any, *, streams: bool) -> int:
+        """Return the limit of the body; raises why a call is refused before its body is made."""
         key = self.caller.key
         if key is not None and Scope.CALL not in key.scopes:
             raise Forbidden(f"This API key lacks the scope {str(Scope.CALL)!r}.")
-        name, version, invoker = request.model_name, request.model_version, self.state.invoker
+        name, version, invoker = request.model_name, self._version(request), self.state.invoker
         spec = invoker.find(name, self.caller).spec
         if version:
             await self.state.services.wake(name, version)
             spec = invoker.find(name, self.caller, selection=Selection(version=version)).spec
         models.check_plain(spec, stream=streams)
-        limit = self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
-        if size > limit:
-            raise TooLarge(f"The request of {size:,} bytes is over the limit of {limit:,} bytes.")
+        return self.state.quotas.max_body(spec.name, self.caller, spec.max_body)
 
     async def _spooled(self, body: bytes) -> Body:
         if len(body) <= LARGE:
@@ -235,10 +236,7 @@ class _Method:
 
 
 class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
-    """The calls of the protocol; their names are those of its service.
-
-    Who sends a call is known before its message is read.
-    """
+    """The calls of the protocol by their names; senders are known before messages are read."""
 
     def __init__(self, application: Application, state: ServerContext) -> None:
         self._login = Login(application, state)
@@ -248,7 +246,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
                 one.name,
                 getattr(self, one.name),
                 {
-                    "request_deserializer": message(one.input_type.name).FromString,
+                    "request_deserializer": reader(one.input_type.name),
                     "response_serializer": message(one.output_type.name).SerializeToString,
                 },
             )
@@ -330,10 +328,13 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
         kind = message("ModelStreamInferResponse")
         async for request in requests:
             try:
+                if isinstance(request, BadRequest):
+                    raise request
                 async for response in _responses(sender, request, context):
                     yield kind(infer_response=response)
             except EasyMLNBError as error:
-                yield kind(error_message=error.message, infer_response={"id": request.id})
+                id = getattr(request, "id", "")
+                yield kind(error_message=error.message, infer_response={"id": id})
             except Exception as error:
                 log.error("failed", exc_info=error)
                 yield kind(error_message=InternalError().message)
@@ -364,6 +365,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
 async def _guarded(run: Unary, sender: Sender, request: Any, context: Any) -> Any:
     """Run a call; an error of ours becomes one of gRPC."""
     try:
+        if isinstance(request, BadRequest):
+            raise request
         return await run(sender, request, context)
     except Exception as error:
         await _abort(context, error)

@@ -1,13 +1,15 @@
 """Messages of gRPC as the bodies of REST, and back: a JSON head, then the bytes of tensors."""
 
+import asyncio
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import BadRequest, ResultNotEncodable
+from easymlnb.contract.errors import BadRequest, ResultNotEncodable, TooLarge
 from easymlnb.contract.tensors import BYTES, FORMATS, LENGTH_SIZE, TENSORS, parameters_of
+from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.protocols.oip import framing
 from easymlnb_server.protocols.oip.framing import Inference
 from easymlnb_server.protocols.oip.models import ModelMetadata
@@ -61,6 +63,18 @@ def to_body(request: Any) -> tuple[bytes, Inference]:
         ]
     encoded = msgspec.json.encode(head)
     return b"".join((encoded, *tail)), framing.parse(encoded, len(encoded))
+
+
+async def body_of(request: Any, limit: int) -> tuple[bytes, Inference]:
+    """Return what ``to_body`` does; millions of numbers are packed in a thread.
+
+    Raises ``BadRequest`` or ``TooLarge``.
+    """
+    large = request.ByteSize() > LARGE
+    found = await asyncio.to_thread(to_body, request) if large else to_body(request)
+    if (size := len(found[0])) > limit:
+        raise TooLarge(f"The request of {size:,} bytes is over the limit of {limit:,} bytes.")
+    return found
 
 
 def _parameters(sent: Mapping[str, Any]) -> Json:

@@ -1,13 +1,14 @@
 """Routes that answer with server-sent events, and those of the generate extension."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb.contract.worker_protocol import Item, Progress
+from easymlnb.contract.worker_protocol import LARGE, Item, Progress
 from easymlnb_server.calls.handlers import VERSION
 from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.calls.responses import Items
@@ -58,7 +59,7 @@ class EventsHandler(InferHandler):
         elif self.answering.spec.stream:
             writer.end()
         else:
-            writer.put(whole(await content(result), self.answering))
+            writer.put(await converted(await content(result), whole, self.answering))
         stream = self.request.connection.stream  # type: ignore[union-attr]
         cut_if_stuck(stream, self.finish(), outbox.unsent + len(result.body))
 
@@ -116,8 +117,10 @@ class GenerateHandler(EventsHandler):
             raise result.error
         value = await content(result)
         if self.answering.spec.stream:
-            value = generation.joined(self._items.as_list())
-        self.finish(written(value, self.answering))
+            value = await converted(self._items.as_list(), generation.joined)
+        answer = await converted(value, written, self.answering)
+        stream = self.request.connection.stream  # type: ignore[union-attr]
+        cut_if_stuck(stream, self.finish(answer), len(answer))
 
     def on_event(self, message: Progress | Item, body: bytes) -> None:
         """Send an item, or keep it for the one response."""
@@ -140,6 +143,13 @@ async def content(result: CallResult) -> bytes:
         return await asyncio.to_thread(body.read)
     finally:
         body.close()
+
+
+async def converted(value: bytes, convert: Callable[..., bytes], *more: Target) -> bytes:
+    """Return what a function makes of a result; a large one is converted in a thread."""
+    if len(value) <= LARGE:
+        return convert(value, *more)
+    return await asyncio.to_thread(convert, value, *more)
 
 
 def stream_routes(name: str, version: str) -> tuple[tuple[Any, ...], ...]:
