@@ -213,10 +213,19 @@ class JobRun:
         await self.apply(await self._end_change(result, kernel))
 
     async def _end_change(self, result: CallResult, gone: Worker | Kernel | None) -> Change:
+        self._save_printed(result)
         if result.result is None:
             await self.refresh()
         overdue = DeadlineExceeded(self.job.timeout) if self._overdue else None
         return await endings.end_change(self._parts, self.job, result, overdue, gone)
+
+    def _save_printed(self, result: CallResult) -> None:
+        """Save what came with the result only: the call ended before its worker knew of the job."""
+        message = result.result if result.result is not None else result.failure
+        if message is None or not message.log:
+            return
+        if not self._parts.logs.size(self.job.id, self.job.attempt):
+            self._on_output(JobOutput(id=message.id, offset=0), message.log.encode())
 
     def _left_result(self) -> CallResult | None:
         """Return what the worker stored before it was killed."""

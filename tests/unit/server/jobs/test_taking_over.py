@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from easymlnb.contract.worker_protocol import Call
+from easymlnb.contract.worker_protocol import Call, Result
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
+from easymlnb_server.jobs.logs import JobLogs
+from easymlnb_server.jobs.run import JobRun
 from easymlnb_server.jobs.runner import JobRunner
 from easymlnb_server.workers.worker_set import Worker
 from support.fakes import FakeLink
@@ -108,3 +110,21 @@ async def test_a_call_that_ran_is_not_put_back_after_a_crash(promoted: bool) -> 
     runner._adopt_kernel = adopt
     await runner._resume(run, None)
     assert ends == [CallResult() if promoted else "put back"]
+
+
+async def test_what_a_call_printed_that_ended_too_soon_is_in_the_log(tmp_path: Path) -> None:
+    stored: list[bytes] = []
+
+    def put(data: bytes) -> str:
+        stored.append(data)
+        return "file"
+
+    parts: Any = SimpleNamespace(
+        logs=JobLogs(tmp_path), files=SimpleNamespace(put=put), spool=None, checks=[], on_ended=[],
+        events=SimpleNamespace(publish=lambda *event: None), retention=10.0,
+        repository=SimpleNamespace(apply=lambda job, change: job),
+    )  # fmt: skip
+    run = JobRun(rules.promoted(make_job(created=5.0), "h", "w"), parts, 5.0)
+    result = Result(id=7, content_type="application/json", log="printed\n")
+    await run.end_without_worker(CallResult(result=result, body=b"1"), None)
+    assert stored == [b"1", b"printed\n"]
