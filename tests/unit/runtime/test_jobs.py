@@ -24,7 +24,7 @@ from easymlnb.contract.job_protocol import (
 from easymlnb.contract.worker_protocol import Call, Failure, Progress, Result, unpack_to_server
 from easymlnb.runtime import jobs
 from easymlnb.runtime.call_execution import run_call
-from easymlnb.runtime.context import CALL_LOGS, Context
+from easymlnb.runtime.context import CALL_LOGS, Context, OutputLog
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.jobs import RUNNING, JobLog, JobRun
 from easymlnb.runtime.link import LinkLost
@@ -203,6 +203,13 @@ def test_a_log_shows_no_credential(run: JobRun, monkeypatch: pytest.MonkeyPatch)
     with run:
         run.log.write("the key is s3cret\n")
         assert run.log.read(0) == b"the key is ***\n"
+
+
+def test_a_log_that_is_cut_shows_no_part_of_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CREDENTIALS, "mask", lambda text: text.replace("s3cret", "***"))
+    log = OutputLog(10)
+    log.write("key is s3cret")
+    assert log.text().startswith("key is ***") and "s3" not in log.text()
 
 
 def test_a_log_is_cut_with_a_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
