@@ -220,3 +220,10 @@ def test_a_log_is_cut_with_a_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     log.close()
     text = (tmp_path / "log").read_text()
     assert text.startswith("12345äö\n") and "the rest is cut" in text and "more" not in text
+
+
+def test_a_thread_may_print_after_the_end_of_its_job(run: JobRun) -> None:
+    with run:
+        run.log.write("before\n")
+    run.log.write("after\n")
+    assert (run.folder / "log").read_text() == "before\n"
