@@ -21,6 +21,7 @@ from support.fakes import FakeLink
 
 from .test_rules import make_job
 
+NO_PARTS: Any = dict.fromkeys(("repository", "files", "spool", "events"))
 LANES = {"jobs": Lane(workers=2, per_user=1)}
 
 
@@ -70,13 +71,20 @@ async def test_calls_that_become_jobs_take_room_before_they_are_stored(tmp_path:
     assert runner.has_room(own) and worker.kernel.stopped == 1
 
 
-async def test_the_worker_answers_its_other_calls_before_it_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_the_worker_answers_its_other_calls_before_it_ends(
+    tmp_path: Path, cancelled: bool
+) -> None:
     kernels = make_kernels(tmp_path)
     worker, link = make_worker(tmp_path / "w")
-    kernel = kernels.take_over(make_job(), worker)
+    parts: Any = SimpleNamespace(logs=JobLogs(tmp_path), **NO_PARTS)
+    run = JobRun(make_job(), parts, 5.0)
+    run.kernel = kernels.take_over(run.job, worker)
+    if cancelled:
+        run.cancel()
     handle = CallHandle(Call(id=7, service="f", content_type=""), b"", asyncio.get_running_loop())
     link.adopt(handle)
-    kernels.release(kernel)
+    await make_runner(kernels)._let_go(run, False)
     await asyncio.sleep(0)
     assert not worker.kernel.stopped
     link.answer(7)
