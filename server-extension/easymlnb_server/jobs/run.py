@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from typing import Any
 
@@ -310,12 +311,18 @@ class JobRun:
             assert isinstance(body, bytes)
             self._on_output(message, body)
         elif isinstance(message, JobMetric):
-            metric = Metric(message.name, message.step, message.value, time.time())
-            self._metrics.append(metric)
-            data = {"name": metric.name, "step": metric.step, "value": metric.value}
-            self._parts.events.publish(self.job.id, "metric", data)
+            self._on_metric(message)
         else:
             self._transfers.receive(message, body)
+
+    def _on_metric(self, message: JobMetric) -> None:
+        # Not every database can store other numbers, and JSON has none.
+        if not math.isfinite(message.value) or abs(message.step) >= 2**63:
+            return
+        metric = Metric(message.name, message.step, message.value, time.time())
+        self._metrics.append(metric)
+        data = {"name": metric.name, "step": metric.step, "value": metric.value}
+        self._parts.events.publish(self.job.id, "metric", data)
 
     def _on_output(self, message: JobOutput, body: bytes) -> None:
         id, attempt, logs = self.job.id, self.job.attempt, self._parts.logs
