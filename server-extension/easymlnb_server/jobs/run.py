@@ -211,7 +211,8 @@ class JobRun:
 
         ``kernel`` is that of the worker, if it is known.
         """
-        await self.apply(await self._end_change(result, kernel))
+        if await self.apply(await self._end_change(result, kernel)) and self.job.state.ended:
+            self._parts.logs.remove(self.job.id, self.job.attempt)
 
     async def _end_change(self, result: CallResult, gone: Worker | Kernel | None) -> Change:
         self._save_printed(result)

@@ -130,9 +130,10 @@ async def test_what_a_call_printed_that_ended_too_soon_is_in_the_log(tmp_path: P
     parts: Any = SimpleNamespace(
         logs=JobLogs(tmp_path), files=SimpleNamespace(put=put), spool=None, checks=[], on_ended=[],
         events=SimpleNamespace(publish=lambda *event: None), retention=10.0,
-        repository=SimpleNamespace(apply=lambda job, change: job),
+        repository=SimpleNamespace(apply=lambda job, change: replace(job, **change.values)),
     )  # fmt: skip
     run = JobRun(rules.promoted(make_job(created=5.0), "h", "w"), parts, 5.0)
     result = Result(id=7, content_type="application/json", log="printed\n")
     await run.end_without_worker(CallResult(result=result, body=b"1"), None)
     assert stored == [b"1", b"printed\n"]
+    assert parts.logs.read(run.job.id, 1) == b""  # it is among the stored files now
