@@ -57,11 +57,11 @@ def regular(times: "pd.Series[Any]", values: "pd.Series[Any]") -> Series:
         )
     if found.nunique() == 1:
         raise CallerError(f"The series is constant ({found.iloc[0]:g}): there is nothing to learn.")
-    first, last = cast("Any", found.index[0]), cast("Any", found.index[-1])
-    step = find_step(found.index)
+    times_found: Any = found.index
+    step = find_step(times_found)
     if _is_fixed(step):
         # First, because the steps to a mistyped year may need more memory than there is.
-        seconds = last.timestamp() - first.timestamp()
+        seconds = times_found[-1].timestamp() - times_found[0].timestamp()
         steps = int(seconds / _seconds(step)) + 1
         _check_gaps(steps - len(found), steps, step)
     grid = found.resample(step).mean() if _is_fixed(step) else found.asfreq(step)
