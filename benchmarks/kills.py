@@ -49,6 +49,7 @@ class Changes:
         self.server = server
         self.chance = chance
         self.acknowledged = 0
+        self.problem: Exception | None = None
 
     def step(self) -> None:
         """Make one change; raises ``httpx.TransportError`` when the server is gone."""
@@ -65,6 +66,8 @@ class Changes:
                 self.step()
         except httpx.TransportError:
             pass
+        except Exception as error:  # of this thread; the main thread raises it
+            self.problem = error
 
     def send(self, method: str, path: str, status: int, **more: Any) -> Any:
         answer = self.server.http.request(method, path, **more)
@@ -293,6 +296,9 @@ def run(server: RunningServer, kills: int, seed: int = 0) -> Counter[str]:
         server.process.wait(30)
         for thread in threads:
             thread.join()
+        for kind in kinds:
+            if kind.problem is not None:
+                raise kind.problem
         server.stop()  # closes the client
         server.start()
         for kind in kinds:

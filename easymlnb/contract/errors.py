@@ -27,7 +27,7 @@
     +-- 431  HeadTooLarge
     +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
     +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
-    |        WorkerLost), Preempted, Draining, StorageBusy, GateUnavailable
+    |        WorkerLost), Preempted, Draining, StorageBusy, GateUnavailable, LaneFull
     +-- 504  DeadlineExceeded
     +-- 507  StorageFull
     +-- 508  CallCycle

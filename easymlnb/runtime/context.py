@@ -46,6 +46,8 @@ class OutputLog:
                 self._copy.write(text)
             left = self._limit - self._size
             self._size += len(text)
+            if 0 < left < len(text):
+                text = CREDENTIALS.mask(text)  # later, a part of a credential is not recognized
             if left > 0:
                 self._stored.append(sendable(text[:left]))
 

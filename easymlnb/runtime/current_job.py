@@ -72,7 +72,7 @@ class CurrentJob:
         name : str
             The metric's name, with 1 to 200 printable characters.
         value : float
-            The value; one for the same name and step is replaced.
+            The value; one for the same name and step is replaced. NaN and infinity are not stored.
         step : int, default 0
             The step or epoch.
         """
@@ -108,7 +108,7 @@ def metric(name: str, value: float, *, step: int = 0) -> None:
     name : str
         The metric's name, with 1 to 200 printable characters.
     value : float
-        The value; one for the same name and step is replaced.
+        The value; one for the same name and step is replaced. NaN and infinity are not stored.
     step : int, default 0
         The step or epoch.
     """

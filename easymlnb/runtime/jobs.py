@@ -95,7 +95,8 @@ class JobLog(OutputLog):
                 data = data[:left].decode(errors="ignore").encode() + marker.encode()
             # First, because an interrupt may come before the next line.
             self.size += len(data)
-            with contextlib.suppress(OSError):  # a full disk does not end the job
+            # A full disk does not end the job; a thread of the author may print after its end.
+            with contextlib.suppress(OSError, ValueError):
                 self._file.write(data)
 
     def read(self, offset: int) -> bytes:

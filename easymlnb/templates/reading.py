@@ -92,10 +92,13 @@ def _read(data: Data, reading: Reading, name: str) -> "tuple[pd.DataFrame, Readi
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(f"Two columns have the name {str(twice)[:40]!r}. Rename one of them.")
+    comma = "," in (reading.decimal, options.decimal)
+    # With another separator, ``detect`` has decided: a column of numbers may have points.
+    comma = comma or (options.separator == "," and _has_commas(frame))
     found = Reading(
         encoding=encoding,
         separator=options.separator,
-        decimal="," if "," in (reading.decimal, options.decimal) or _has_commas(frame) else ".",
+        decimal="," if comma else ".",
         dates=reading.dates,
     )
     return _without_blank_columns(frame), found

@@ -57,16 +57,34 @@ def regular(times: "pd.Series[Any]", values: "pd.Series[Any]") -> Series:
         )
     if found.nunique() == 1:
         raise CallerError(f"The series is constant ({found.iloc[0]:g}): there is nothing to learn.")
-    step = find_step(found.index)
+    times_found: Any = found.index
+    step = find_step(times_found)
+    if _is_fixed(step):
+        # First, because the steps to a mistyped year may need more memory than there is.
+        seconds = times_found[-1].timestamp() - times_found[0].timestamp()
+        steps = int(seconds / _seconds(step)) + 1
+        _check_gaps(steps - len(found), steps, step)
     grid = found.resample(step).mean() if _is_fixed(step) else found.asfreq(step)
     filled = int(grid.isna().sum())
-    if filled > MAX_GAPS * len(grid):
-        raise CallerError(
-            f"{filled:,} of {len(grid):,} steps of {step} have no value, so the series is too "
-            "irregular. Use a table with one row per step."
-        )
+    _check_gaps(filled, len(grid), step)
     values = grid.interpolate().ffill().bfill()
     return Series(values, step, season_of(step), filled, len(known) - len(found))
+
+
+def _check_gaps(gaps: int, steps: int, step: str) -> None:
+    if gaps > MAX_GAPS * steps:
+        raise CallerError(
+            f"{gaps:,} of {steps:,} steps of {step} have no value, so the series is too "
+            "irregular. Use a table with one row per step."
+        )
+
+
+def _seconds(step: str) -> float:
+    """Return the length of a step that always has the same."""
+    import pandas as pd
+
+    offset = pd.tseries.frequencies.to_offset(step)
+    return float(pd.Timedelta(cast("Any", offset)).total_seconds())
 
 
 def _different(times: int) -> str:
@@ -105,11 +123,9 @@ def _is_fixed(step: str) -> bool:
 
 def season_of(step: str) -> int:
     """Return after how many steps a pattern usually repeats."""
-    import pandas as pd
-
     if not _is_fixed(step):
         return 4 if step.startswith(("Q", "BQ")) else 1 if step.startswith(("Y", "BY")) else 12
-    seconds = pd.Timedelta(cast("Any", pd.tseries.frequencies.to_offset(step))).total_seconds()
+    seconds = _seconds(step)
     if HOUR >= seconds >= 60 and DAY % seconds == 0:
         return int(DAY // seconds)
     return next((season for size, season in reversed(_SEASONS) if seconds >= size), 60)

@@ -4,6 +4,7 @@ The unit of work is a candidate on a fold. Units run fold by fold, so an unfinis
 all candidates on the folds that it finished, and what is done is never done again.
 """
 
+import math
 import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -155,7 +156,13 @@ def _score(data: Dataset, model: Any, metric: Metric, rows: Any) -> float:
     probabilities = probabilities_of(model, x) if metric.needs_probabilities else None
     if metric.needs_probabilities and probabilities is None:
         raise CallerError(f"The metric {metric.name!r} needs a model with probabilities.")
-    return float(metric.score(np.asarray(y), model.predict(x), probabilities))
+    score = float(metric.score(np.asarray(y), model.predict(x), probabilities))
+    if not math.isfinite(score):
+        raise CallerError(
+            f"The metric {metric.name!r} of {len(y)} rows is {score}. Choose another metric, or "
+            "scale the target."
+        )
+    return score
 
 
 def size_of(model: Any) -> int:

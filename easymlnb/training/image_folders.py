@@ -216,10 +216,12 @@ def as_rgb(image: "Image") -> "Image":
     import numpy as np
     from PIL import Image
 
+    image.load()  # the orientation may be at the end of the file
+    image = upright(image)  # first, because an image made from pixels has no orientation
     if image.mode.startswith(("I", "F")):
         pixels = np.nan_to_num(np.asarray(image, dtype="float64"), posinf=0.0, neginf=0.0).clip(0)
         image = Image.fromarray(np.rint(pixels * (255 / (pixels.max() or 1.0))).astype("uint8"))
-    return upright(image).convert("RGB")
+    return image.convert("RGB")
 
 
 def _check_classes(made: ImageFolders, expected: set[str], least: int) -> None:

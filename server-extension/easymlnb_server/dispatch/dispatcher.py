@@ -203,6 +203,9 @@ class Dispatcher:
         assert run is not None
         del self._running[handle.call.id]
         run.calls.remove(handle)
+        if handle.timer is not None:  # a job has its own limit
+            handle.timer.cancel()
+            handle.timer = None
         self._scheduler.run_ended(run)
         self.leave(worker)
         worker.keep_only(handle)

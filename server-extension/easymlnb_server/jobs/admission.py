@@ -25,8 +25,8 @@ class JobAdmission:
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
         self._lock = asyncio.Lock()
-        self._full: dict[tuple[str, str, str], tuple[int, dict[str, int]]] = {}
-        """What was counted where a call found no room, and the changes of jobs before that."""
+        self._full: dict[tuple[str, str, str], tuple[object, dict[str, int]]] = {}
+        """What was counted where a call found no room, and the last change of jobs before that."""
 
     async def add(
         self,
@@ -89,15 +89,15 @@ class JobAdmission:
         change with which some may have ended.
         """
         place = (job.owner, job.service, _key_of(caller))
-        changes, unfinished = self._full.pop(place, (-1, {}))
-        if changes != repository.changes or self._allows(job, caller, unfinished):
-            changes = repository.changes
+        change, unfinished = self._full.pop(place, (None, {}))
+        if change is not repository.last_change or self._allows(job, caller, unfinished):
+            change = repository.last_change
             unfinished = await asyncio.to_thread(repository.unfinished, *place)
             if self._allows(job, caller, unfinished):
                 return True
         if len(self._full) >= MAX_FULL:
             self._full.clear()
-        self._full[place] = changes, unfinished
+        self._full[place] = change, unfinished
         return False
 
     def _allows(self, job: Job, caller: Caller | None, unfinished: dict[str, int]) -> bool:

@@ -109,7 +109,8 @@ class Jobs:
         """Use a store, before anything is served or removed."""
         self._store = store
         self._repository = JobRepository(store.database, self.on_outcome)
-        store.traffic.referrers.append(unfinished_versions)
+        if unfinished_versions not in store.traffic.referrers:  # a standby opens a store again
+            store.traffic.referrers.append(unfinished_versions)
         for prepare in self.on_prepare:
             prepare(store)
         await asyncio.to_thread(self.logs.open)

@@ -52,20 +52,20 @@ class JobRepository(Repository):
 
     Attributes
     ----------
-    changes
-        Grows after each change with which jobs may have ended.
+    last_change
+        A new object after each change with which jobs may have ended.
     """
 
     def __init__(self, database: Database, on_outcome: Sequence[OnOutcome] = ()) -> None:
         super().__init__(database)
         self._on_outcome = on_outcome
-        self.changes = 0
+        self.last_change = object()
 
     def _change(self, work: Callable[[Connection], T]) -> T:
         try:
             return self._write(work)
         finally:
-            self.changes += 1
+            self.last_change = object()
 
     def add(self, job: Job, *, low_priority: bool = False) -> Job:
         """Add a queued job at its rank, or return the job that has its key already.

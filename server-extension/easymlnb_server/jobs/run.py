@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from typing import Any
 
@@ -210,13 +211,23 @@ class JobRun:
 
         ``kernel`` is that of the worker, if it is known.
         """
-        await self.apply(await self._end_change(result, kernel))
+        if await self.apply(await self._end_change(result, kernel)) and self.job.state.ended:
+            self._parts.logs.remove(self.job.id, self.job.attempt)
 
     async def _end_change(self, result: CallResult, gone: Worker | Kernel | None) -> Change:
+        self._save_printed(result)
         if result.result is None:
             await self.refresh()
         overdue = DeadlineExceeded(self.job.timeout) if self._overdue else None
         return await endings.end_change(self._parts, self.job, result, overdue, gone)
+
+    def _save_printed(self, result: CallResult) -> None:
+        """Save what came with the result only: the call ended before its worker knew of the job."""
+        message = result.result if result.result is not None else result.failure
+        if message is None or not message.log:
+            return
+        if not self._parts.logs.size(self.job.id, self.job.attempt):
+            self._on_output(JobOutput(id=message.id, offset=0), message.log.encode())
 
     def _left_result(self) -> CallResult | None:
         """Return what the worker stored before it was killed."""
@@ -301,12 +312,18 @@ class JobRun:
             assert isinstance(body, bytes)
             self._on_output(message, body)
         elif isinstance(message, JobMetric):
-            metric = Metric(message.name, message.step, message.value, time.time())
-            self._metrics.append(metric)
-            data = {"name": metric.name, "step": metric.step, "value": metric.value}
-            self._parts.events.publish(self.job.id, "metric", data)
+            self._on_metric(message)
         else:
             self._transfers.receive(message, body)
+
+    def _on_metric(self, message: JobMetric) -> None:
+        # Not every database can store other numbers, and JSON has none.
+        if not math.isfinite(message.value) or abs(message.step) >= 2**63:
+            return
+        metric = Metric(message.name, message.step, message.value, time.time())
+        self._metrics.append(metric)
+        data = {"name": metric.name, "step": metric.step, "value": metric.value}
+        self._parts.events.publish(self.job.id, "metric", data)
 
     def _on_output(self, message: JobOutput, body: bytes) -> None:
         id, attempt, logs = self.job.id, self.job.attempt, self._parts.logs

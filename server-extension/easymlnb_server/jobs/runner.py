@@ -240,7 +240,9 @@ class JobRunner:
 
     async def _let_go(self, run: JobRun, failed: bool) -> None:
         assert run.kernel is not None
-        unusable = run.refused or run.left_node or run.was_stopped or run.kernel.worker.link.lost
+        # One that served calls may run those of others, and ends after them.
+        stopped = run.was_stopped and not run.kernel.once
+        unusable = run.refused or run.left_node or stopped or run.kernel.worker.link.lost
         if failed or unusable or run.kernel.worker.cause:
             await self._parts.kernels.end(run.kernel)
         else:

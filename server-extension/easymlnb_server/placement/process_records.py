@@ -29,6 +29,9 @@ MAX_SOCKET_PATH = 107 if sys.platform.startswith("linux") else 103
 HUB_SOCKETS = f"{SOCKETS}hub-"
 """The same for sockets through which a server reaches a kernel on a node."""
 
+HOST = "host"
+"""File in such a folder with the name of the machine whose processes use the sockets."""
+
 ABANDONED_AFTER = 600.0
 """Seconds after which a folder of sockets may be one that nobody uses."""
 
@@ -118,7 +121,9 @@ def socket_folder(prefix: str = SOCKETS) -> Path:
         if len(os.fsencode(root)) > limit:
             continue
         try:
-            return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+            (folder / HOST).write_text(socket.gethostname())
+            return folder
         except OSError as error:
             failed = error
     raise failed or OSError(
@@ -130,7 +135,8 @@ def socket_folder(prefix: str = SOCKETS) -> Path:
 def remove_abandoned_folders() -> None:
     """Remove folders of sockets on which no kernel listens; their server was killed.
 
-    The records of their kernels may be gone with the server's state.
+    The records of their kernels may be gone with the server's state. Folders of other machines,
+    which may share TMPDIR with this one, stay: nobody can say from here whether a kernel listens.
     """
     for folder in {path for root in _roots() for path in root.glob(f"{SOCKETS}*")}:
         with contextlib.suppress(OSError):
@@ -139,7 +145,7 @@ def remove_abandoned_folders() -> None:
                 sockets = list(folder.glob("k-*"))
                 # Those to a node may be closed for a while.
                 kept = folder.name.startswith(HUB_SOCKETS) or any(map(_has_listener, sockets))
-                if sockets and not kept:
+                if sockets and not kept and (folder / HOST).read_text() == socket.gethostname():
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -24,7 +24,7 @@ from easymlnb.contract.job_protocol import (
 from easymlnb.contract.worker_protocol import Call, Failure, Progress, Result, unpack_to_server
 from easymlnb.runtime import jobs
 from easymlnb.runtime.call_execution import run_call
-from easymlnb.runtime.context import CALL_LOGS, Context
+from easymlnb.runtime.context import CALL_LOGS, Context, OutputLog
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.jobs import RUNNING, JobLog, JobRun
 from easymlnb.runtime.link import LinkLost
@@ -205,6 +205,13 @@ def test_a_log_shows_no_credential(run: JobRun, monkeypatch: pytest.MonkeyPatch)
         assert run.log.read(0) == b"the key is ***\n"
 
 
+def test_a_log_that_is_cut_shows_no_part_of_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CREDENTIALS, "mask", lambda text: text.replace("s3cret", "***"))
+    log = OutputLog(10)
+    log.write("key is s3cret")
+    assert log.text().startswith("key is ***") and "s3" not in log.text()
+
+
 def test_a_log_is_cut_with_a_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOG_LIMIT", 10)
     log = JobLog(tmp_path / "log")
@@ -213,3 +220,10 @@ def test_a_log_is_cut_with_a_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     log.close()
     text = (tmp_path / "log").read_text()
     assert text.startswith("12345äö\n") and "the rest is cut" in text and "more" not in text
+
+
+def test_a_thread_may_print_after_the_end_of_its_job(run: JobRun) -> None:
+    with run:
+        run.log.write("before\n")
+    run.log.write("after\n")
+    assert (run.folder / "log").read_text() == "before\n"

@@ -296,6 +296,14 @@ def one_thread() -> Iterator[None]:
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 
 
+def test_a_mistyped_year_does_not_fill_the_memory() -> None:
+    rows = "".join(f"2024-01-01 00:00:{n:02d},{n * n}\n" for n in range(60))
+    data = f"t,y\n{rows}2204-01-01 00:01:00,5\n".encode()
+    config = parse({"target": "y", "time": "t", "horizon": 2})
+    (finding,) = forecast.look(data, config)["findings"]
+    assert "5,680,195,200 of 5,680,195,261 steps of 1s" in finding["message"]
+
+
 def test_images_in_folders_are_told_apart() -> None:
     files = {f"all/red/{n}.png": _picture(RED, n) for n in range(12)}
     files |= {f"all/blue/{n}.png": _picture(BLUE, 50 + n) for n in range(12)}

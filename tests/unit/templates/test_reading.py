@@ -96,6 +96,16 @@ def test_quoted_numbers_with_a_decimal_comma_are_no_thousands() -> None:
     assert about["columns"][0]["max"] == 19_000
 
 
+def test_a_table_with_both_decimal_signs_is_read_in_the_same_way_again() -> None:
+    data = ("a;b\n" + "".join(f"{n}.5;{n},25\n" for n in range(20))).encode()
+    frame, reading = read_table(data, Reading())
+    again, kept = read_table(data, reading)
+    assert reading.decimal == "." and kept == reading
+    assert again.equals(frame) and frame["a"].max() == 19.5
+    found = look(data, parse({"target": "a"}))["findings"]
+    assert any("cells of 'b' are not numbers, such as '0,25'" in one["message"] for one in found)
+
+
 def test_bars_separate_cells_and_blanks_around_names_are_no_part_of_them() -> None:
     frame, reading = read_table(b" x |y \n1|2\n", Reading())
     assert (list(frame.columns), reading.separator) == (["x", "y"], "|")

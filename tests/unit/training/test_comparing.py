@@ -78,6 +78,14 @@ def test_a_model_that_fails_is_a_row_with_its_problem() -> None:
     assert made.chosen == "linear"
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_score_that_is_infinite_is_a_problem() -> None:
+    made = houses()
+    made.y.iloc[:40] = 1e200
+    with pytest.raises(CallerError, match=r"The metric 'rmse' of \d+ rows is inf"):
+        compare(made, [linear()], metric="rmse")
+
+
 def test_models_that_chance_cannot_tell_apart_are_marked_and_the_simplest_is_chosen() -> None:
     twin = Candidate("twin", linear().make, complexity=3)
     made = compare(houses(), [twin, linear()])

@@ -10,6 +10,7 @@ from PIL import Image
 
 import easymlnb as ml
 from easymlnb.contract.errors import CallerError
+from easymlnb.types.image_encoding import ORIENTATION
 
 
 def png(color: int = 0) -> bytes:
@@ -82,3 +83,18 @@ def test_damaged_members_are_left_out() -> None:
     data[start : start + 8] = b"\xff" * 8  # no longer what deflate writes
     found = ml.read_image_folders(bytes(data))
     assert found.unreadable == ["dogs/9.png"]
+
+
+def test_images_with_16_bits_are_bright_and_upright() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # the camera was turned
+    files = folders("cats", "dogs")
+    for kind in (np.uint8, np.uint16):
+        target = io.BytesIO()
+        pixels = np.array([[0, 0, 0], [0, 0, 200]], kind)
+        Image.fromarray(pixels).save(target, "PNG", exif=exif)
+        files[f"cats/{kind.__name__}.png"] = target.getvalue()
+    found = ml.read_image_folders(packed(files))
+    images = dict(zip(found.names, found.images, strict=True))
+    assert images["cats/uint8.png"][:, :, 0].tolist() == [[0, 0], [0, 0], [200, 0]]
+    assert images["cats/uint16.png"][:, :, 0].tolist() == [[0, 0], [0, 0], [255, 0]]

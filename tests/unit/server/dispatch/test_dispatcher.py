@@ -56,6 +56,7 @@ async def test_a_call_leaves_with_its_worker() -> None:
     assert pool.worker_of(pending) is link and pool.worker_of(queued) is None
     pool.detach(pending, link)
     assert (pool.running, pool.waiting, pool.workers) == (0, 1, ())
+    assert pending.timer is None  # the limit of a plain call is over
     pool.join(other, 1)
     assert other.calls == [queued.call.id]
     link.answer(pending.call.id, b"42")

@@ -18,6 +18,7 @@ from easymlnb_server.jobs.admission import JobAdmission, options_of, submitter
 from easymlnb_server.jobs.models import Job, JobInput, new_id
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rules import cancel
+from easymlnb_server.store.store import Store
 
 
 class World:
@@ -102,6 +103,19 @@ async def test_calls_without_room_do_not_poll_the_database(
     async with world.admission.room(repository, job, world.holder) as has_room:
         assert has_room
     assert len(counted) == 2
+
+
+async def test_jobs_are_counted_again_after_another_process_was_active(
+    repository: JobRepository, store: Store
+) -> None:
+    world = World(repository, Limits(concurrent=1))
+    first, job = repository.add(world.job(world.holder)), world.job(world.holder)
+    world.quotas.admit(job.service, world.holder, job.owner, 10)
+    async with world.admission.room(repository, job, world.holder) as has_room:
+        assert not has_room
+    repository.change(first.id, lambda held: cancel(held, 1.0))
+    async with world.admission.room(JobRepository(store.database), job, world.holder) as has_room:
+        assert has_room
 
 
 async def test_a_repeated_submission_counts_once(repository: JobRepository) -> None:
