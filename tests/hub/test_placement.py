@@ -90,7 +90,7 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
         (
             "nothing",
             "Its placements: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone, "
-            "short.",
+            "short, files, timed, minute.",
         ),
         ("broken", "invalid partition specified: nope"),
         (

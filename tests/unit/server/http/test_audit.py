@@ -30,6 +30,7 @@ EXCEPTIONS = {
     "UploadHandler.delete": "a caller's own file, which expires",
     "SubmitHandler.post": "jobs are in the usage, with their events",
     "JobHandler.delete": "a caller's own job",
+    "CallToJobHandler.post": "a caller's own call, whose job has the event",
     "CancelJobHandler.post": "a caller's own job, which has the event",
     "RetryJobHandler.post": "a caller's own job, which has the event",
     "BatchesHandler.post": "jobs are in the usage, with their events",
@@ -41,6 +42,8 @@ EXCEPTIONS = {
     "PredictHandler.post": "calls are in the usage and the log of calls",
     "InvocationsHandler.post": "calls are in the usage and the log of calls",
     "InferHandler.post": "calls are in the usage and the log of calls",
+    "InferStreamHandler.post": "calls are in the usage and the log of calls",
+    "GenerateHandler.post": "calls are in the usage and the log of calls",
     "IndexHandler.post": "changes nothing: it lists states",
     "DeepaasPredictHandler.post": "calls are in the usage and the log of calls",
     "DeepaasPredictSlashHandler.post": "changes nothing: a redirect",
@@ -56,6 +59,7 @@ EXCEPTIONS = {
     "FlagHandler.post": "a caller keeps their own call; the record says who and why",
     "LeaveHandler.post": "a page closes",
     "NodeKernelsHandler.post": "the shared service starts workers automatically",
+    "NodeKernelHandler.patch": "the shared service keeps workers automatically",
     "NodeKernelHandler.delete": "the shared service stops workers automatically",
 }
 """Handlers whose changes are not in the audit log, and why."""
