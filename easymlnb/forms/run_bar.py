@@ -5,7 +5,7 @@ from typing import Any
 
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Progress, Waiting
-from easymlnb.forms.markup import element
+from easymlnb.forms.markup import Markup, element, join
 
 KEYS = "Ctrl + Enter"
 
@@ -51,7 +51,7 @@ class RunBar:
         self._bar.add_class("em-bar")
         self._text = W.HTML()
         self._progress: Progress | Waiting | None = None
-        self._line = self._note = ""
+        self._line, self._note = Markup(), ""
         self._buttons = W.box(self._run, self._stop, kind=W.HBox, classes="em-actions")
         self._background: Any = None
         if background is not None:
@@ -118,5 +118,5 @@ class RunBar:
         self._show()
 
     def _show(self) -> None:
-        note = element("div.em-help", self._note, role="status") if self._note else ""
-        self._text.value = self._line + note
+        note = [element("div.em-help", self._note, role="status")] if self._note else []
+        self._text.value = join((self._line, *note))

@@ -333,7 +333,7 @@ def test_pages_without_a_network_say_so_and_keep_what_was_typed(pages):
     expect(page.locator("#keys td", has_text="<b>twice</b> 💥")).to_have_count(1)
 
     page.goto(f"{server.url}easymlnb/services/seen_roll/batches/page?job=nonsense")
-    expect(page.locator("#error")).to_contain_text("There is no")
+    expect(page.locator("#error")).to_contain_text("You have no job with this id")
     page.goto(f"{server.url}easymlnb/services/nothing/page")
     assert page.title() == "Page not found · easymlnb"
     context.close()

@@ -409,9 +409,14 @@ def test_the_log_says_who_changed_what_and_who_called(shared: SharedServer) -> N
     assert access.status_code == 200
     assert shared.people["alice"].post(f"{at}/call", headers=told).status_code == 200
     said = "request_id=audited-request caller="
-    found = [
-        "caller=" + line.partition(said)[2] for line in shared.log.splitlines() if said in line
-    ]
+
+    def lines() -> list[str]:
+        log = shared.log.splitlines()
+        return ["caller=" + line.partition(said)[2] for line in log if said in line]
+
+    # The line of a call follows its response.
+    shared.wait_for(lambda: len(lines()) > 3, "the log does not have the call")
+    found = lines()
     root = f"path=/easymlnb/{at}"
     assert found[:3] == [
         f"caller=root method=GET {root}/log status=200",

@@ -212,7 +212,9 @@ def test_a_server_that_starts_again_need_not_wait_for_its_own_lease(
     active, standby = both.roles()
     standby.stop()
     active.stop(signal.SIGKILL)
-    seconds = both.rows("SELECT expires - extract(epoch FROM clock_timestamp()) FROM lease")
+    # The other rows are those of standbys that wait.
+    left = "expires - extract(epoch FROM clock_timestamp())"
+    seconds = both.rows(f"SELECT {left} FROM lease WHERE id = 1")
     assert seconds[0][0] > 0, "the lease had expired before the server started again"
     both.rows("UPDATE lease SET expires = expires + 3600 RETURNING id")
     active.start()
