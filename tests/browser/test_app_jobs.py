@@ -122,7 +122,7 @@ def test_a_running_call_becomes_a_job_and_is_not_run_again(
         page.get_by_role("link", name="Open job").wait_for(timeout=60_000)
         (tmp_path / "go").touch()
         page.get_by_role("button", name="Show result").click(timeout=60_000)
-        page.get_by_text("it went on").first.wait_for()
+        page.get_by_text("continued").first.wait_for()
     assert (tmp_path / "runs").read_text() == "run "
     (job,) = apps.http.get("jobs", params={"service": "gradual"}).json()["jobs"]
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
