@@ -3,16 +3,13 @@
 ``python benchmarks/hostile.py [--seconds 30]``. Two hundred connections send half a request and
 then next to nothing, twenty upload files without a pause, one sends headers of 100 kB of blanks,
 and a page of an app sends messages as fast as it may; whoever is cut off comes back at once. Takes
-twice ``--seconds``, and the start of a server. ``--low-priority`` attacks once more with attackers
-that get only the processor time that nobody else wants, as those on another machine would; the
-goals are for the first attack.
+twice ``--seconds``, and the start of a server.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
-import os
 import tempfile
 import threading
 import time
@@ -157,8 +154,7 @@ class Attack:
                 await hear()
 
 
-def attack(url: str, seconds: float, nice: int) -> Counter[str]:
-    os.nice(nice)
+def attack(url: str, seconds: float) -> Counter[str]:
     return asyncio.run(Attack(url, seconds).run())
 
 
@@ -192,11 +188,8 @@ class Health:
             connection.close()
 
 
-Measured = tuple[float, float, float]
-"""p50 and p99 of calls, and the slowest answer of the health check."""
-
-
-def measured(url: str, seconds: float) -> Measured:
+def measured(url: str, seconds: float) -> tuple[float, float, float]:
+    """Return p50 and p99 of calls, and the slowest answer of the health check."""
     caller = Caller(service(url, "quick", [b'{"x": 1.5}']))
     until, times = time.monotonic() + seconds, []
     with Health(url) as health:
@@ -211,50 +204,35 @@ def row(what: str, found: str, goal: str = "") -> None:
     print(f"| {what} | {found} | {goal} |", flush=True)
 
 
-def attacked(url: str, seconds: float, nice: int) -> tuple[Counter[str], Measured]:
-    """Return what attackers of this priority did, and what was measured meanwhile."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        sent = pool.submit(attack, url, seconds + 2, nice)
-        time.sleep(2)
-        found = measured(url, seconds - 2)
-        return sent.result(), found
-
-
-def report(did: Counter[str], quiet: Measured, hurt: Measured, goals: tuple[str, str]) -> None:
-    for what, times in did.items():
-        row(what, f"{times:,}")
-    row("`health/live`, slowest, under attack", f"{hurt[2] * 1e3:.0f} ms", goals[0])
-    row("calls, p50 and p99, under attack", f"{hurt[0] * 1e3:.1f} ms, {hurt[1] * 1e3:.1f} ms")
-    row("p99 under attack beside quiet", f"{hurt[1] / quiet[1]:.1f} x", goals[1])
-
-
-def main(seconds: float, low_priority: bool) -> None:
+def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as name, easymlnb(Path(name)) as url:
         publish(url, QUICK, "quick")
         publish(url, SOURCE, "echo")
         process = server(url)
         measured(url, seconds / 6)  # so that what is made once is there before
-        quiet = measured(url, seconds / 3)
+        p50, p99, live = measured(url, seconds / 3)
         before = process.memory_info().rss
-        did, hurt = attacked(url, seconds, 0)
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            sent = pool.submit(attack, url, seconds + 2)
+            time.sleep(2)
+            hurt50, hurt99, hurt = measured(url, seconds - 2)
+            did = sent.result()
         time.sleep(seconds / 3)
         after = process.memory_info().rss
-        again = attacked(url, seconds, 19) if low_priority else None
     print("| | | goal |\n|---|---|---|")
-    row("`health/live`, slowest, quiet", f"{quiet[2] * 1e3:.0f} ms")
-    row("calls, p50 and p99, quiet", f"{quiet[0] * 1e3:.1f} ms, {quiet[1] * 1e3:.1f} ms")
-    report(did, quiet, hurt, (f"{GOAL_HEALTH * 1e3:g} ms", f"{GOAL_CALLS:g} x"))
+    for what, times in did.items():
+        row(what, f"{times:,}")
+    row("`health/live`, slowest, quiet", f"{live * 1e3:.0f} ms")
+    row("`health/live`, slowest, under attack", f"{hurt * 1e3:.0f} ms", f"{GOAL_HEALTH * 1e3:g} ms")
+    row("calls, p50 and p99, quiet", f"{p50 * 1e3:.1f} ms, {p99 * 1e3:.1f} ms")
+    row("calls, p50 and p99, under attack", f"{hurt50 * 1e3:.1f} ms, {hurt99 * 1e3:.1f} ms")
+    row("p99 under attack beside quiet", f"{hurt99 / p99:.1f} x", f"{GOAL_CALLS:g} x")
     memory = f"{before / 2**20:.0f} MB, {after / 2**20:.0f} MB"
     row("memory of the server before and after", memory)
     row("after beside before", f"{after / before:.2f} x", f"{GOAL_MEMORY:g} x")
-    if again is not None:
-        row("**attackers with the lowest priority**", "")
-        report(again[0], quiet, again[1], ("", ""))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--low-priority", action="store_true")
-    options = parser.parse_args()
-    main(options.seconds, options.low_priority)
+    main(parser.parse_args().seconds)

@@ -10,11 +10,10 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import typer
 
@@ -114,8 +113,9 @@ def serve_and_publish(settings: ServeOptions, arguments: Sequence[str]) -> None:
     try:
         with _forwarding(process):
             server = _wait_for(process, settings.token or "")
-            failed = [notebook for notebook in notebooks if not _publish(notebook, server)]
-            _show_addresses(server, failed)
+            with contextlib.suppress(_ServerEnded), _while_running(process):
+                failed = [notebook for notebook in notebooks if not _publish(notebook, server)]
+                _show_addresses(server, failed)
             raise typer.Exit(process.wait())
     except KeyboardInterrupt:
         typer.echo("", err=True)
@@ -123,8 +123,31 @@ def serve_and_publish(settings: ServeOptions, arguments: Sequence[str]) -> None:
         _stop(process)
 
 
+class _ServerEnded(Exception):
+    """The server ended while this process still used it."""
+
+
 @contextlib.contextmanager
-def _forwarding(process: "subprocess.Popen[bytes]") -> Any:
+def _while_running(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Raise ``_ServerEnded`` in the block when the server ends.
+
+    Publishing would wait a minute for its restart, but nothing restarts this server.
+    """
+
+    def check(number: int = 0, frame: FrameType | None = None) -> None:
+        if process.poll() is not None:
+            raise _ServerEnded
+
+    before = signal.signal(signal.SIGCHLD, check)
+    try:
+        check()  # it may have ended before the handler was set
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@contextlib.contextmanager
+def _forwarding(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     """Forward SIGTERM to the server."""
 
     def forward(number: int, frame: FrameType | None) -> None:
