@@ -7,25 +7,22 @@ from typing import Any
 
 from easymlnb.client import Client
 from easymlnb.client.discovery import Server
+from easymlnb.client.patience import AWAY, PATIENCE
 from easymlnb.contract import quality
 from easymlnb.contract.errors import (
-    Draining,
     EasyMLNBError,
     NotReady,
     RouteNotFound,
-    ServerUnreachable,
     StorageBusy,
     from_code,
 )
 from easymlnb.contract.replacing import AUTO
 
-AWAY_SECONDS = 60.0
-"""How long a server may be unreachable meanwhile; accepted bundles survive its restart."""
-
 DETAILS = ("cell", "line", "source", "example", "traceback", "quality")
 """What the error of a failed bundle may contain about the cell that failed."""
 
-_AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
+_AWAY = (*AWAY, StorageBusy)
+"""Errors of a server that may be back soon; accepted bundles survive its restart."""
 
 MOST_DIFFERENCES = 5
 """Differences of two versions that a message lists."""
@@ -141,7 +138,7 @@ def _wait_until_ready(
             # Without a request ID this is not the server's response but that of a proxy which
             # does not reach the server now.
             known = isinstance(error, RouteNotFound) and error.request_id
-            if known or now - seen > AWAY_SECONDS or now > until:
+            if known or now - seen > PATIENCE or now > until:
                 raise
             continue
         seen = now
