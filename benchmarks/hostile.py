@@ -1,9 +1,9 @@
-"""Callers and visitors who mean harm, all at once, beside somebody who only calls a service.
+"""A normal caller during an attack by hostile clients.
 
 ``python benchmarks/hostile.py [--seconds 30]``. Two hundred connections send half a request and
-then next to nothing, twenty upload files without a pause, one sends headers of 100 kB of blanks,
-and a page of an app sends messages as fast as it may; whoever is cut off comes back at once. Takes
-twice ``--seconds``, and the start of a server.
+then one byte per second, twenty clients upload files without a pause, one sends headers of 100 kB
+of blanks, and an app page sends messages as fast as it can. Disconnected clients reconnect at once.
+The run takes twice ``--seconds``, plus the start of a server.
 """
 
 import argparse
@@ -43,7 +43,7 @@ UPLOADERS = 20
 UPLOAD = 4 * 2**20
 BLANKS = 100_000
 AGAIN = 0.1
-"""Seconds after which one who was cut off comes back."""
+"""Seconds after which a disconnected client reconnects."""
 
 GOAL_HEALTH, GOAL_CALLS, GOAL_MEMORY = 0.25, 3.0, 1.1
 
@@ -58,7 +58,7 @@ BEGUN = (
 
 
 class Attack:
-    """All who mean harm, in one process."""
+    """All hostile clients, in one process."""
 
     def __init__(self, url: str, seconds: float) -> None:
         self._url = url
@@ -84,7 +84,7 @@ class Attack:
             try:
                 await attack()
             except (OSError, EOFError, httpx.HTTPError, ConnectionClosed, TimeoutError, KeyError):
-                self._did["times that somebody was cut off"] += 1
+                self._did["disconnected clients"] += 1
             await asyncio.sleep(AGAIN)
 
     async def _slow(self, number: int) -> None:
@@ -226,10 +226,10 @@ def main(seconds: float) -> None:
     row("`health/live`, slowest, under attack", f"{hurt * 1e3:.0f} ms", f"{GOAL_HEALTH * 1e3:g} ms")
     row("calls, p50 and p99, quiet", f"{p50 * 1e3:.1f} ms, {p99 * 1e3:.1f} ms")
     row("calls, p50 and p99, under attack", f"{hurt50 * 1e3:.1f} ms, {hurt99 * 1e3:.1f} ms")
-    row("p99 under attack beside quiet", f"{hurt99 / p99:.1f} x", f"{GOAL_CALLS:g} x")
+    row("p99 under attack in relation to quiet", f"{hurt99 / p99:.1f} x", f"{GOAL_CALLS:g} x")
     memory = f"{before / 2**20:.0f} MB, {after / 2**20:.0f} MB"
     row("memory of the server before and after", memory)
-    row("after beside before", f"{after / before:.2f} x", f"{GOAL_MEMORY:g} x")
+    row("after in relation to before", f"{after / before:.2f} x", f"{GOAL_MEMORY:g} x")
 
 
 if __name__ == "__main__":
