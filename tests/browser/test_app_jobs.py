@@ -107,14 +107,20 @@ def test_a_job_survives_a_reload(apps: RunningServer, chromium: Any, tmp_path: P
         page.locator(".em-job").wait_for(state="detached")
 
 
+def running(visitor: Any, service: str, folder: Path) -> Any:
+    """Open the app page of a service and start a call; returns the page in the middle of it."""
+    page = visitor.open(f"apps/{service}")
+    page.get_by_label("Folder").fill(str(folder))
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("in the middle").wait_for()
+    return page
+
+
 def test_a_running_call_becomes_a_job_and_is_not_run_again(
     apps: RunningServer, chromium: Any, tmp_path: Path
 ) -> None:
     with visit(chromium, apps, user=True) as ann:
-        page = ann.open("apps/gradual")
-        page.get_by_label("Folder").fill(str(tmp_path))
-        page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("in the middle").wait_for()
+        page = running(ann, "gradual", tmp_path)
         page.get_by_role("button", name="Run in background").click()
         page.get_by_text("The call continues as the job").wait_for(timeout=60_000)
         page.get_by_role("link", name="Open job").wait_for()
@@ -150,10 +156,7 @@ def test_a_call_goes_on_without_its_page(
     apps: RunningServer, chromium: Any, tmp_path: Path
 ) -> None:
     with visit(chromium, apps, user=True) as ann:
-        page = ann.open("apps/steady")
-        page.get_by_label("Folder").fill(str(tmp_path))
-        page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("in the middle").wait_for()
+        page = running(ann, "steady", tmp_path)
         page.reload()
         page.get_by_text("in the middle").wait_for()
         assert page.get_by_label("Folder").input_value() == str(tmp_path)
@@ -199,10 +202,7 @@ def test_a_stop_reaches_a_call_that_was_taken_up(
     apps: RunningServer, chromium: Any, tmp_path: Path
 ) -> None:
     with visit(chromium, apps, user=True) as ann:
-        page = ann.open("apps/steady")
-        page.get_by_label("Folder").fill(str(tmp_path))
-        page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("in the middle").wait_for()
+        page = running(ann, "steady", tmp_path)
         page.reload()
         page.get_by_text("in the middle").wait_for()
         page.get_by_role("button", name="Stop").click()
