@@ -115,13 +115,13 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What became of a running call that should continue as a job.
+    """The outcome of an attempt to let a running call continue as a job.
 
     Attributes
     ----------
-    job : the ID of the job, empty if the call stays one
-    problem : why it does
-    may_restart : whether the call can never become a job, but be started again as one
+    job : the ID of the job; empty if the call did not become one
+    problem : why the call did not become a job
+    may_restart : whether the call has to be stopped and started again to run as a job
     """
 
     job: str = ""
