@@ -33,6 +33,7 @@ def page_nap(fail: bool = False) -> int:
 PAGES = ["", "services/page_evil/page", "docs"]
 ASSETS = [
     "easymlnb.css",
+    "early.js",
     "theme.js",
     "page.js",
     "times.js",

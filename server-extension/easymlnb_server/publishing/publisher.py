@@ -6,6 +6,7 @@ the answer, and a version exists only once a worker has passed its health check.
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -186,11 +187,20 @@ class Publisher:
             if added.is_new:
                 self.accounts.note(id, publisher or owner)
                 self._start(added.bundle)
-        return added.bundle
+        return self._as_seen(added.bundle)
 
     async def bundle(self, bundle_id: str) -> StoredBundle:
         """Return a bundle's record; raises ``BundleNotFound``."""
-        return await _thread(lambda: self.store.bundles.get(bundle_id))
+        return self._as_seen(await _thread(lambda: self.store.bundles.get(bundle_id)))
+
+    def _as_seen(self, stored: StoredBundle) -> StoredBundle:
+        """Return a bundle as its callers see it: ready only once its services answer here.
+
+        Its versions are stored a moment earlier.
+        """
+        if stored.state is State.READY and stored.id in self.deployments.starting:
+            return dataclasses.replace(stored, state=State.STARTING)
+        return stored
 
     async def call_off(self, bundle_id: str) -> None:
         """End the start of a bundle; raises ``BundleInUse`` or ``BundleNotFound``."""
