@@ -36,8 +36,9 @@ def pytest_configure() -> None:
     settings.load_profile("suite")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quick tests first, and those with a browser last.
+    """Run the quick tests first, and those with a browser last; on PostgreSQL a test is slow.
 
     Playwright keeps an event loop running in the main thread while a browser is open, and
     ``asyncio.run`` of any later test would refuse to start another.
@@ -50,6 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ORDER.index(folder) if folder in ORDER else -1
 
     items.sort(key=place)
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        if parameters is not None and "postgresql" in parameters.params.values():
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
