@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms import choices, containers, files, moments, rows, scalars, unions
+from easymlnb.forms import choices, containers, durations, files, moments, rows, scalars, unions
 from easymlnb.forms.fields import Control, Field, Make
 from easymlnb.forms.shared_style import is_full
 from easymlnb.forms.widget_kinds import widget_kind
@@ -19,6 +19,7 @@ WIDGETS: dict[str, Callable[[SchemaNode, Make], Control]] = {
     "date": moments.date_control,
     "datetime": moments.datetime_control,
     "time": moments.time_control,
+    "duration": durations.duration_control,
     "color": scalars.color,
     "const": scalars.const,
     "json": scalars.json_value,

@@ -64,6 +64,7 @@ RULES: tuple[tuple[Callable[[SchemaNode], bool], str], ...] = (
     (_is("string", "date"), "date"),
     (_is("string", "date-time"), "datetime"),
     (_is("string", "time"), "time"),
+    (_is("string", "duration"), "duration"),
     (_is("string", "color"), "color"),
     (_is("string", "binary"), "file"),
     (_is("string", "byte"), "file"),
