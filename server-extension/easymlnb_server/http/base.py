@@ -380,17 +380,3 @@ def key_in_headers(authorization: str, key_header: str) -> str | None:
     if scheme.lower() in ("bearer", "token") and api_keys.is_key(token):
         return token
     return key_header if api_keys.is_key(key_header) else None
-
-
-class NotFoundHandler(EasyHandler):
-    """All paths without another route."""
-
-    @web.authenticated
-    async def get(self) -> None:
-        raise RouteNotFound
-
-    post = put = patch = delete = get
-
-    @allow_unauthenticated
-    def options(self, *args: str) -> None:
-        raise RouteNotFound

@@ -23,11 +23,11 @@ from easymlnb_server.comparisons.handlers import (
 )
 from easymlnb_server.credentials.handlers import OPERATIONS as CREDENTIALS
 from easymlnb_server.credentials.handlers import CredentialHandler, CredentialsHandler
-from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.model_routes import OPERATIONS as MODELS
 from easymlnb_server.http.model_routes import OWN_MODEL, model_routes
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
+from easymlnb_server.http.unknown_routes import NotFoundHandler
 from easymlnb_server.hub.handlers import ROUTES as HUB
 from easymlnb_server.identity.api_keys.handlers import OPERATIONS as KEYS
 from easymlnb_server.identity.api_keys.handlers import KeyHandler, KeysHandler, KeysPageHandler

@@ -25,8 +25,12 @@ from easymlnb_server.openapi.headers import CALL, HEADERS, SECURITY, STREAM
 from easymlnb_server.openapi.schemas import ErrorResponse, View
 
 Schema = dict[str, Any]
-Content = dict[str, Schema | type[msgspec.Struct]]
-"""Schema or struct of a body by media type."""
+Form = Schema | type[msgspec.Struct]
+Body = Form | tuple[Form, ...]
+"""Schema or struct of a body, or a choice of them."""
+
+Content = dict[str, Body]
+"""What a body may be, by media type."""
 
 JSON = "application/json"
 TEXT: Schema = {"type": "string"}
@@ -136,7 +140,8 @@ def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
     described = operations.values()
     contents = [content for one in described for _, content in one.answers.values()]
     contents += [one.body for one in described if one.body]
-    structs = [body for content in contents for body in content.values() if isinstance(body, type)]
+    bodies = [one for content in contents for body in content.values() for one in _forms(body)]
+    structs = [body for body in bodies if isinstance(body, type)]
     return tuple(dict.fromkeys((*ALWAYS, *structs)))
 
 
@@ -270,12 +275,18 @@ def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
 
 
 def _content(content: Content) -> dict[str, Any]:
-    return {
-        media: {
-            "schema": ref(schema.__name__) if isinstance(schema, type) else for_generators(schema)
-        }
-        for media, schema in content.items()
-    }
+    return {media: {"schema": _any_of(_forms(body))} for media, body in content.items()}
+
+
+def _any_of(forms: tuple[Form, ...]) -> Schema:
+    found = [
+        ref(form.__name__) if isinstance(form, type) else for_generators(form) for form in forms
+    ]
+    return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _forms(body: Body) -> tuple[Form, ...]:
+    return body if isinstance(body, tuple) else (body,)
 
 
 # errors and security

@@ -125,7 +125,7 @@ OPERATIONS = {
         "Read a service's metadata",
         ok(
             "In the formats of several catalogs; with `format` as one file.",
-            {JSON: MetadataForms, mldcat_ap.MEDIA: {}},
+            {JSON: (MetadataForms, {"type": "object"}), mldcat_ap.MEDIA: {}},
         ),
         query=(_FORMAT,),
     ),
