@@ -33,7 +33,7 @@ SOURCE_LINES = 30
 STATES = {
     "starting": "A worker runs the notebook and its examples ...",
     "ready": "Published.",
-    "failed": "Publishing failed. The previous version stays online.",
+    "failed": "Publishing failed. The previous version, if any, stays online.",
 }
 
 OnText = Callable[[str], None]
@@ -163,7 +163,7 @@ def _cancel(client: Client, bundle: str) -> str:
         client.admin.cancel_bundle(bundle)
     except EasyMLNBError as error:
         return f"Publishing was not canceled: {error.message}"
-    return "Publishing was canceled. The previous version stays online."
+    return "Publishing was canceled. The previous version, if any, stays online."
 
 
 def failure(error: dict[str, Any], notebook: str = "") -> EasyMLNBError:

@@ -147,7 +147,14 @@ class PageHandler(EasyHandler):
             self.set_header("Allow", self.allowed_methods)
         # A personal server has a single user, whose name says nothing.
         who = self.caller.name if self.caller and self.state.services.shared else ""
-        self.page("error.html", error=error, request_id=self.request_id, who=who)
+        message = _for_people(error.message)
+        values = {"error": error, "message": message, "request_id": self.request_id, "who": who}
+        self.page("error.html", **values)
+
+
+def _for_people(message: str) -> str:
+    """Return a message without its sentence about a route of the REST API."""
+    return message.partition(" 'GET ")[0].replace("no route", "no page")
 
 
 class DocsHandler(PageHandler):
