@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 const root = { dataset: { root: "/easymlnb/", xsrf: "secret" } };
 Object.assign(globalThis, { document: { documentElement: root } });
-const { api, attempt, request } = await import("../../server-extension/easymlnb_server/static/api.js");
+const { api, attempt, request, RequestError } = await import("../../server-extension/easymlnb_server/static/api.js");
 
 /** @param {() => Response | Promise<Response>} answer */
 function answering(answer) {
@@ -75,4 +75,11 @@ test("a double click does one thing, and an error is shown where it can be seen"
   assert.equal(problem.textContent, "Too many keys.");
   assert.ok(problem.scrolled);
   assert.equal(part.getAttribute("aria-busy"), null);
+});
+
+test("a request that may succeed in a moment is told from one that never will", () => {
+  const temporary = [0, 424, 429, 500, 503].map((status) => new RequestError("", status).isTemporary);
+  assert.deepEqual(temporary, [true, true, true, true, true]);
+  const final = [400, 401, 404, 422].map((status) => new RequestError("", status).isTemporary);
+  assert.deepEqual(final, [false, false, false, false]);
 });

@@ -92,7 +92,20 @@ def texts_of(bundle: Bundle, folder: Path) -> BundleTexts:
             found.texts.append(module_of(f"text_{number}.txt", path, text))
         if path.endswith(".ipynb"):
             _add_notebook(found, f"notebook_{number}.py", path, file)
+        elif path.endswith(".ipy"):
+            _add_script(found, f"notebook_{number}.py", path, file)
     return found
+
+
+def _add_script(found: BundleTexts, name: str, path: str, file: Path) -> None:
+    """Add a script for IPython, which may have magics like a cell."""
+    if file.stat().st_size > MAX_TEXT:
+        found.large_modules.append(path)
+        return
+    text = file.read_text(encoding="utf-8", errors="replace")
+    code = code_of([{"cell_type": "code", "source": text, "metadata": {}}])
+    places = tuple({"file": path, "line": place["line"]} if place else {} for place in code.places)
+    found.notebooks.append(replace(code, name=name, places=places))
 
 
 def _add_notebook(found: BundleTexts, name: str, path: str, file: Path) -> None:

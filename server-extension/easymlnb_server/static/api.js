@@ -16,6 +16,11 @@ export class RequestError extends Error {
     super(message);
     this.status = status;
   }
+
+  /** Whether the same request may succeed in a moment: the server starts, or a proxy waits for it. */
+  get isTemporary() {
+    return this.status === 0 || this.status === 424 || this.status === 429 || this.status >= 500;
+  }
 }
 
 /**

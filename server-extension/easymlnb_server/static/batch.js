@@ -46,7 +46,7 @@ async function follow(id) {
       if (done) return;
       await stream(`${url}/events`);
     } catch (error) {
-      if (error instanceof RequestError && error.status >= 400 && error.status < 500) {
+      if (error instanceof RequestError && !error.isTemporary) {
         byId("error").textContent = error.message;
         byId("cancel").hidden = true;
         return;

@@ -161,6 +161,7 @@ def test_code_that_magics_run_is_checked(tmp_path: Path) -> None:
     insecure = "import os\nos.system(input())"
     nbformat.write(make_notebook("x = 1", insecure), tmp_path / "other.ipynb")
     (tmp_path / "helper.py").write_text(f"# -*- coding: utf-7 -*-\n{insecure}")
+    (tmp_path / "script.ipy").write_text(f"%cd .\n{insecure}")
     (tmp_path / "broken.ipynb").write_text('{"nbformat": 4')
     colored = new_output(
         "error", ename="E", evalue="", traceback=[f"{TOKEN[:9]}\x1b[0m{TOKEN[9:]}"]
@@ -168,12 +169,13 @@ def test_code_that_magics_run_is_checked(tmp_path: Path) -> None:
     found = check(
         tmp_path,
         GOOD,
-        "%run other.ipynb\n%run helper.py\n%run broken.ipynb",
+        "%run other.ipynb\n%run helper.py\n%run broken.ipynb\n%run script.ipy",
         f"%%time\n{insecure}",
         new_code_cell("1", outputs=[colored]),
     )
     assert [(one.rule, one.place) for one in found.findings] == [
         ("bandit:B605", "helper.py, line 3"),
+        ("bandit:B605", "script.ipy, line 3"),
         ("bandit:B605", "other.ipynb, cell 2, line 2"),
         ("bandit:B605", "cell 3, line 3"),
         ("secrets:github-token", "cell 4, output"),
