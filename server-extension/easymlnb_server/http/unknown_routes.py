@@ -26,17 +26,21 @@ def _in_json(document: Callable[[EasyMLNBError], Any]) -> Callable[[EasyMLNBErro
     return lambda error: (error.status, JSON, json.dumps(document(error)))
 
 
-FORMS: tuple[tuple[re.Pattern[str], Callable[[EasyMLNBError], Response]], ...] = (
-    (re.compile(r"v2(/.*)?"), _in_json(oip.document)),
-    (re.compile(r"mlflow(/.*)?"), _in_json(mlflow.document)),
+OIP = re.compile(r"v2(/.*)?")
+MLFLOW = re.compile(r"mlflow(/.*)?")
+SCORING = re.compile(r"services/.+/(invocations|ping|health|version)")
+DEEPAAS = re.compile(r"services/.+/deepaas(/.*)?")
+EASYMLSERVE = re.compile(r"services/.+/process")
+MCP = re.compile(r"(services/.+/)?mcp")
+
+FORMS: tuple[tuple[Callable[[str], object], Callable[[EasyMLNBError], Response]], ...] = (
+    (OIP.fullmatch, _in_json(oip.document)),
+    (MLFLOW.fullmatch, _in_json(mlflow.document)),
+    (SCORING.fullmatch, _in_json(lambda error: mlflow.document(mlflow.in_protocol(error)))),
+    (DEEPAAS.fullmatch, deepaas.of_error),
+    (EASYMLSERVE.fullmatch, _in_json(easymlserve.document_of)),
     (
-        re.compile(r"services/.+/(invocations|ping|health|version)"),
-        _in_json(lambda error: mlflow.document(mlflow.in_protocol(error))),
-    ),
-    (re.compile(r"services/.+/deepaas(/.*)?"), deepaas.of_error),
-    (re.compile(r"services/.+/process"), _in_json(easymlserve.document_of)),
-    (
-        re.compile(r"(services/.+/)?mcp"),
+        MCP.fullmatch,
         _in_json(lambda error: mcp.from_error(error, error.request_id or "").to_dict(None)),
     ),
 )
@@ -58,7 +62,7 @@ class NotFoundHandler(EasyHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         path = self.request.path.removeprefix(f"{self.base_url}easymlnb/")
-        form = next((form for pattern, form in FORMS if pattern.fullmatch(path)), None)
+        form = next((form for is_below, form in FORMS if is_below(path)), None)
         if form is None:
             super().write_error(status_code, **kwargs)
             return

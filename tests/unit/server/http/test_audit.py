@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
+from easymlnb_server.http.unknown_routes import NotFoundHandler
 from easymlnb_server.identity.api_keys import keys
 from easymlnb_server.maintenance import __main__ as maintenance
 from easymlnb_server.model_registry.handlers import AliasHandler, ModelHandler
