@@ -316,8 +316,9 @@ def report(
         f"  {len(ends)} jobs, {submissions.answered} calls that ended in time: {dict(states)}, "
         f"{sum(attempts)} attempts, {sum(n > 1 for n in attempts)} jobs with more than one"
     )
-    bad = f"succeeded twice {len(twice)}, other ends {len(wrong)} {wrong[:3]}"
-    print(f"  lost {states['lost']}, {bad}")
+    print(f"  lost {states['lost']}, succeeded twice {len(twice)}, other ends {len(wrong)}")
+    for id in wrong:
+        print(f"    {id}: {ends[id]['state']}, {ends[id]['error']}, {ends[id]['attempts']}")
     print(f"  functions that ran to their end more than once: {sum(n > 1 for n in ran.values())}")
     return not twice and not wrong and len(ran) >= states["succeeded"] + submissions.answered
 

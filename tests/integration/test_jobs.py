@@ -442,6 +442,40 @@ def test_a_killed_worker_costs_a_loss(server: RunningServer, tmp_path: Path) -> 
     assert (done["state"], done["error"]["code"]) == ("failed", "worker_lost")
 
 
+FRAGILE = """
+import os, signal
+from pathlib import Path
+import easymlnb as ml
+
+deaths = Path({file!r})
+if left := int(deaths.read_text()):
+    deaths.write_text(str(left - 1))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@ml.service
+def fragile() -> str:
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("deaths", [2, 3])
+def test_a_kernel_that_is_killed_at_its_start_costs_a_loss(
+    server: RunningServer, tmp_path: Path, deaths: int
+) -> None:
+    file = tmp_path / "deaths"
+    file.write_text("0")
+    found = server.publish(make_notebook(FRAGILE.format(file=str(file))), "fragile.ipynb")
+    assert found["state"] == "ready", found
+    file.write_text(str(deaths))
+    done = ended(server, submit(server, "fragile"))
+    if deaths == 2:  # the function has not begun, so it is no harm to start another kernel
+        assert [one["outcome"] for one in done["attempts"]] == ["lost", "lost", "succeeded"]
+    else:
+        assert (done["state"], done["error"]["code"]) == ("failed", "deployment_failed")
+        assert "Cell 1 of the notebook ended the kernel" in done["error"]["message"]
+    assert server.http.delete("services/fragile").status_code == 204
+
+
 def test_jobs_outlive_their_server(server: RunningServer, tmp_path: Path) -> None:
     id = submit(server, "slow", folder=str(tmp_path), steps=4)
     (tmp_path / "go-0").touch()

@@ -53,6 +53,9 @@ LONGEST_WAIT = 300.0
 PREEMPTED = "preempted"
 """The outcome of an attempt whose node ended."""
 
+START_LOSSES = 2
+"""Kernels that any job may lose at their start, when its function has not begun."""
+
 IN_VAIN = 5
 """Runs in a row that may be preempted without a new checkpoint; the next one fails the job."""
 
@@ -180,12 +183,13 @@ def fail(job: Job, error: dict[str, Any], now: float) -> Change:
 
 def lose(job: Job, now: float, why: str = "") -> Change:
     """End an attempt whose worker was lost: try again, or fail with ``why``."""
-    lost = job.lost + 1
-    if lost <= job.losses:
-        return _end_if_cancelled(job, _retry(job, "lost", lost, now, lost=lost), now)
     error = {"code": WorkerLost.code, "message": why or WorkerLost().message}
-    values = _released(State.FAILED, now) | {"lost": lost, "error": error, "reason": ""}
-    return _end_if_cancelled(job, Change(values, "lost", event=State.FAILED), now)
+    return _lose(job, error, job.losses, now)
+
+
+def lose_start(job: Job, error: dict[str, Any], now: float) -> Change:
+    """End an attempt whose kernel ended at its start: try again, or fail with ``error``."""
+    return _lose(job, error, max(job.losses, START_LOSSES), now)
 
 
 def cancel(job: Job, now: float) -> Change:
@@ -211,6 +215,14 @@ def fail_unstarted(error: dict[str, Any], now: float) -> Change:
 def is_held(job: Job) -> bool:
     """Return whether a server process has claimed the job."""
     return job.state in HELD
+
+
+def _lose(job: Job, error: dict[str, Any], budget: int, now: float) -> Change:
+    lost = job.lost + 1
+    if lost <= budget:
+        return _end_if_cancelled(job, _retry(job, "lost", lost, now, lost=lost), now)
+    values = _released(State.FAILED, now) | {"lost": lost, "error": error, "reason": ""}
+    return _end_if_cancelled(job, Change(values, "lost", event=State.FAILED), now)
 
 
 def _retry(job: Job, outcome: str, count: int, now: float, **counted: int) -> Change:

@@ -34,7 +34,7 @@ from easymlnb_server.placement.base import LimitReached, OrphanedWorker
 from easymlnb_server.placement.hub.client import OptionsRejected
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.supervisor import Supervisor
-from easymlnb_server.workers.starter import NoKernelInTime
+from easymlnb_server.workers.starter import KernelEnded, NoKernelInTime
 from easymlnb_server.workers.worker_set import Worker
 
 TICK = 1.0
@@ -285,6 +285,9 @@ class JobRunner:
         except (NotReady, NoKernelInTime, LimitReached) as error:
             pause = rules.start_pause(run.job, UNAVAILABLE_PAUSE)
             await run.apply(rules.put_back(run.job, error.message, time.time(), pause))
+        except KernelEnded as error:
+            public = error.to_dict()["error"]
+            await run.apply(rules.lose_start(run.job, public, time.time()))
         except EasyMLNBError as error:
             await run.apply(rules.fail(run.job, error.to_dict()["error"], time.time()))
         finally:

@@ -67,6 +67,10 @@ class NoKernelInTime(DeploymentFailed):
     """The time to start was over before there was a kernel."""
 
 
+class KernelEnded(DeploymentFailed):
+    """The kernel ended while it started, which may be its notebook's fault or not."""
+
+
 class NodeLost(NotReady):
     """The node that executed a notebook was lost: its job was canceled, or it crashed."""
 
@@ -325,10 +329,14 @@ class Starter:
     ) -> None:
         """Clean up after a failed start; raise an error that explains the failure better."""
         self._clear_reason()
-        lost = kernel is not None and _may_be_lost(error) and await kernel.node_lost()
+        lost = ended = False
+        if kernel is not None and _may_be_lost(error):
+            lost, ended = await kernel.node_lost(), not await kernel.alive()
         await asyncio.shield(self._workers.run_shielded(clean_up(kernel, folder)))
         if lost:
             raise NodeLost from error
+        if ended:
+            raise _ended_error(error) from error
         if isinstance(error, TimeoutError):
             raise self._timeout_error(cells) from error
 
@@ -369,6 +377,12 @@ class Starter:
             f"{message}; cell {cells[-1] + 1} was still running.",
             details={"cell": cells[-1], "source": source, "traceback": ""},
         )
+
+
+def _ended_error(error: BaseException) -> KernelEnded:
+    if isinstance(error, DeploymentFailed):
+        return KernelEnded(error.message, details=error.details)
+    return KernelEnded("The kernel ended while the notebook started.")
 
 
 def _may_be_lost(error: BaseException) -> bool:

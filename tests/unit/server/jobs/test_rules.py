@@ -54,10 +54,12 @@ class Life(RuleBasedStateMachine):
         assert self.job.token > token
 
     @precondition(lambda self: self.job.state is State.STARTING)
-    @rule(started=st.booleans())
-    def start(self, started: bool) -> None:
-        if started:
+    @rule(how=st.sampled_from(["begins", "dies", "does not start"]))
+    def start(self, how: str) -> None:
+        if how == "begins":
             self.write(rules.begin(self.job, "w", self.now))
+        elif how == "dies":
+            self.write(rules.lose_start(self.job, BOOM, self.now))
         else:
             attempt = self.job.attempt
             self.write(rules.put_back(self.job, "No node.", self.now))
@@ -104,7 +106,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def stays_within_its_budgets(self) -> None:
         assert self.outcomes.count("failed") <= self.job.attempts
-        assert self.outcomes.count("lost") <= self.job.losses + 1
+        assert self.outcomes.count("lost") <= max(self.job.losses, rules.START_LOSSES) + 1
         assert self.outcomes.count("succeeded") <= 1
         if self.job.cancel and self.job.state.ended:
             assert self.job.state in (State.CANCELLED, State.SUCCEEDED)
