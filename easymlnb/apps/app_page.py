@@ -76,12 +76,22 @@ class AppPage:
             # Visitors of a public page have no token, so the code would not work for them.
             shows_code=not public,
         )
-        self.form.on_finished = self._on_finished
-        self.form.on_jobs_changed = self._store_jobs
-        self.form.on_started = self._store_call
-        if self.form.jobs is not None and not public:  # the pages of jobs need a login
-            self.form.jobs.base = self._base
-        self.form.actions |= {
+        self._connect()
+        with self.form.context.active():
+            self.widget = self._build()
+        W.keep_message_order(self.widget)
+        if values:
+            self.form.fill(values)
+
+    def _connect(self) -> None:
+        """Receive what happens in the form, and what the scripts of the page ask for."""
+        form = self.form
+        form.on_finished = self._on_finished
+        form.on_jobs_changed = self._store_jobs
+        form.on_started = self._store_call
+        if form.jobs is not None and not self._public:  # the pages of jobs need a login
+            form.jobs.base = self._base
+        form.actions |= {
             "again": self._run_again,
             "compare": self._compare,
             "download": self._download,
@@ -96,11 +106,6 @@ class AppPage:
             "show": self._show_run,
             "uncompare": lambda _: self._close_comparison(),
         }
-        with self.form.context.active():
-            self.widget = self._build()
-        W.keep_message_order(self.widget)
-        if values:
-            self.form.fill(values)
 
     def _build(self) -> Any:
         form = self.form

@@ -61,13 +61,7 @@ def compare(
     from easymlnb.training.findings import WARNING
     from easymlnb.training.progress import compare_with_progress
 
-    if not is_a(type(data), "pandas.DataFrame"):
-        raise DefinitionError(f"compare needs a pandas.DataFrame, not {type(data).__name__}.")
-    if not isinstance(candidates, Mapping) or not candidates:
-        raise DefinitionError(
-            "candidates must be a dict of parameters by name, such as {'few': {'trees': 10}, "
-            "'many': {'trees': 500}}."
-        )
+    _check_candidates(data, candidates)
     names = list(inspect.signature(function).parameters)
     if "target" in names:
         values["target"] = target
@@ -85,6 +79,17 @@ def compare(
     return compare_with_progress(
         made, known, metric=metric, folds=folds, seed=seed, kept=_kept(key)
     )
+
+
+def _check_candidates(data: object, candidates: object) -> None:
+    """Raise if these are not a table and the candidates to compare on it."""
+    if not is_a(type(data), "pandas.DataFrame"):
+        raise DefinitionError(f"compare needs a pandas.DataFrame, not {type(data).__name__}.")
+    if not isinstance(candidates, Mapping) or not candidates:
+        raise DefinitionError(
+            "candidates must be a dict of parameters by name, such as {'few': {'trees': 10}, "
+            "'many': {'trees': 500}}."
+        )
 
 
 class _Trained:

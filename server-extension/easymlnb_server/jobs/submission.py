@@ -90,6 +90,21 @@ def kept_seconds(job: Job, retention: float) -> float:
     return min(retention, VISITOR_RETENTION) if is_pass_key(job.owner) else retention
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobTerms:
+    """How a new job runs, after what its submission, its service and the server say.
+
+    - ``lane``: the one that was asked for, empty for the one of the kind
+    - ``losses``: how many workers the job may lose before it fails
+    """
+
+    kind: str
+    lane: str
+    attempts: int
+    losses: int
+    timeout: float
+
+
 @dataclass(frozen=True, slots=True)
 class JobFactory:
     """Makes jobs.
@@ -116,24 +131,8 @@ class JobFactory:
             raise Forbidden("Jobs need a login: a visitor could not find them again.")
         target = target or self._target(submission)
         bundle, author = self._version(target)
-        if target.spec.stream:
-            raise BadRequest(
-                f"{submission.service!r} is a streaming service; a job returns one result."
-            )
-        is_visitor = submission.caller is None
-        if is_visitor and target.spec.training is not None:
-            raise Forbidden("Training needs a login, because it adds a version to a model.")
-        kind = submission.kind
-        training = target.spec.training or NO_TRAINING
-        if kind == CALL and target.spec.training is not None:
-            kind = TRAIN
-        chosen_lane = submission.lane or (training.lane if kind == TRAIN else "")
-        lane = self._lane(kind, "" if is_visitor else chosen_lane, bundle, author)
-        attempts = 1 if is_visitor else max(submission.attempts, training.attempts)
-        check_attempts(attempts)
-        repeatable = kind == TRAIN or target.spec.resources.idempotent
-        limit = min(self.timeout, target.spec.timeout) if is_visitor else self.timeout
-        timeout = submission.timeout or training.timeout or limit
+        _check_spec(submission, target)
+        terms = self._terms(submission, target)
         now = time.time()
         return Job(
             id=new_id(now),
@@ -142,14 +141,14 @@ class JobFactory:
             version=target.version,
             bundle=bundle,
             author=author,
-            lane=lane,
+            lane=self._lane(terms.kind, terms.lane, bundle, author),
             input=JobInput(file=""),
-            kind=kind,
+            kind=terms.kind,
             key=submission.key or None,
-            attempts=attempts,
-            losses=IDEMPOTENT_LOSSES if repeatable else 0,
+            attempts=terms.attempts,
+            losses=terms.losses,
             not_before=submission.not_before,
-            timeout=min(timeout, limit),
+            timeout=terms.timeout,
             input_type=submission.content_type,
             accept=submission.accept,
             options=_options(submission),
@@ -195,6 +194,24 @@ class JobFactory:
             changed=now,
         )
 
+    def _terms(self, submission: Submission, target: Target) -> JobTerms:
+        """Return the terms of a new job; raises ``BadRequest``."""
+        spec, is_visitor = target.spec, submission.caller is None
+        kind = TRAIN if submission.kind == CALL and spec.training else submission.kind
+        training = spec.training or NO_TRAINING
+        lane = submission.lane or (training.lane if kind == TRAIN else "")
+        attempts = 1 if is_visitor else max(submission.attempts, training.attempts)
+        check_attempts(attempts)
+        repeatable = kind == TRAIN or spec.resources.idempotent
+        limit = min(self.timeout, spec.timeout) if is_visitor else self.timeout
+        return JobTerms(
+            kind=kind,
+            lane="" if is_visitor else lane,
+            attempts=attempts,
+            losses=IDEMPOTENT_LOSSES if repeatable else 0,
+            timeout=min(submission.timeout or training.timeout or limit, limit),
+        )
+
     def _target(self, submission: Submission) -> Target:
         """Return what answers a call now."""
         chosen = Selection(
@@ -237,6 +254,16 @@ def check_attempts(attempts: int) -> None:
     """Raise ``BadRequest`` if a job may not have this many attempts."""
     if not 1 <= attempts <= MAX_ATTEMPTS:
         raise BadRequest(f"attempts must be from 1 to {MAX_ATTEMPTS}, not {attempts}.")
+
+
+def _check_spec(submission: Submission, target: Target) -> None:
+    """Raise if what would run a submission cannot run as a job of this caller."""
+    if target.spec.stream:
+        raise BadRequest(
+            f"{submission.service!r} is a streaming service; a job returns one result."
+        )
+    if submission.caller is None and target.spec.training is not None:
+        raise Forbidden("Training needs a login, because it adds a version to a model.")
 
 
 def _options(submission: Submission) -> JobOptions:
