@@ -34,8 +34,9 @@ from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
 from easymlnb_server.uploads.uploads import SWEEP_EVERY
+from easymlnb_server.wiring.lifecycle import build_lifecycle
 from easymlnb_server.wiring.placements import build_placements
-from easymlnb_server.wiring.server import build, build_lifecycle
+from easymlnb_server.wiring.server import build
 
 SWITCH_SECONDS = 0.001
 """Seconds for which a thread runs while others wait for the interpreter."""

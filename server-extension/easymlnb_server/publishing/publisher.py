@@ -31,7 +31,7 @@ from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.provenance import ACCEPTED, PUBLISHER
-from easymlnb_server.store.records import ServiceRecord, State, StoredBundle, Version
+from easymlnb_server.store.records import Added, ServiceRecord, State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.deployment import Deployment
@@ -155,39 +155,48 @@ class Publisher:
         if self._require_locked:
             check_lock(bundle.manifest)
         checked = None
-        if self.gate.applies(gate):
-            checked = await self.gate.check_bundle(data, gate or {})
-        id = naming.bundle_id(owner, bundle.id) if self._shared else bundle.id
-        wanted = self._full(owner, names or bundle.manifest.services)
-        about = {
+        options: dict[str, Any] = {
             REPLACE: replace,
             STAGE: stage,
             FORCE: force,
             PUBLISHER: publisher or owner,
             ACCEPTED: time.time(),
         }
-        if checked is not None:
-            about[GATE] = dict(gate or {})
+        if self.gate.applies(gate):
+            options[GATE] = dict(gate or {})
+            checked = await self.gate.check_bundle(data, options[GATE])
         async with self.lock:
-            file = await _thread(lambda: self.store.files.put(data))
-            added = await _thread(
-                lambda: self.store.bundles.add(
-                    id,
-                    owner=owner,
-                    names=wanted,
-                    manifest=bundle.manifest.to_dict() | about,
-                    file=file,
-                    stage=stage,
-                )
-            )
-            if added.bundle.state is State.STARTING:
-                self._how[id] = replace
+            added = await self._add(bundle, data, names, owner, options)
+            stored = added.bundle
+            if stored.state is State.STARTING:
+                self._how[stored.id] = replace
             if checked is not None:
-                await (self.gate.keep if added.is_new else self.gate.recheck)(id, checked)
+                await (self.gate.keep if added.is_new else self.gate.recheck)(stored.id, checked)
             if added.is_new:
-                self.accounts.note(id, publisher or owner)
-                self._start(added.bundle)
-        return self._as_seen(added.bundle)
+                self.accounts.note(stored.id, options[PUBLISHER])
+                self._start(stored)
+        return self._as_seen(stored)
+
+    async def _add(
+        self,
+        bundle: Bundle,
+        data: bytes,
+        names: tuple[str, ...],
+        owner: str,
+        options: dict[str, Any],
+    ) -> Added:
+        """Store a bundle with the options of its publishing, unless it is stored already."""
+        file = await _thread(lambda: self.store.files.put(data))
+        return await _thread(
+            lambda: self.store.bundles.add(
+                naming.bundle_id(owner, bundle.id) if self._shared else bundle.id,
+                owner=owner,
+                names=self._full(owner, names or bundle.manifest.services),
+                manifest=bundle.manifest.to_dict() | options,
+                file=file,
+                stage=options[STAGE],
+            )
+        )
 
     async def bundle(self, bundle_id: str) -> StoredBundle:
         """Return a bundle's record; raises ``BundleNotFound``."""

@@ -12,13 +12,11 @@ from easymlnb_server.model_templates.exposing import Exposing
 from easymlnb_server.model_templates.hosting import TemplateHosts
 from easymlnb_server.model_templates.manager import ModelTemplates
 from easymlnb_server.model_templates.mlaas.training import MlaasTraining
-from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.publishing.traffic import TrafficManager
-from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.settings import Settings
 from easymlnb_server.training.repository import TrainedModels
 from easymlnb_server.training.versions import announce
 from easymlnb_server.uploads.spool import Spool
+from easymlnb_server.wiring.serving import ServingParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +38,19 @@ class ModelAccess:
 
 def model_parts(
     settings: Settings,
-    services: ServiceRegistry,
-    publisher: Publisher,
-    traffic: TrafficManager,
+    serving: ServingParts,
     invoker: Invoker,
     jobs: Jobs,
     spool: Spool,
     access: ModelAccess,
 ) -> ModelParts:
     """Return the parts of a server that are about models; trainings are jobs that make versions."""
+    publisher = serving.publisher
     hosts = TemplateHosts(publisher, shared=settings.shared)
-    exposing = Exposing(publisher, traffic)
+    exposing = Exposing(publisher, serving.traffic)
     templates = ModelTemplates(hosts, invoker, jobs, spool, exposing, lambda: publisher.store)
     registry = ModelRegistry(
-        services,
+        serving.services,
         lambda: publisher.store,
         access.users,
         access.tokens,

@@ -69,7 +69,7 @@ def test_without_a_provider_nothing_is_traced() -> None:
 
 @pytest.mark.slow
 def test_the_server_imports_opentelemetry_for_nobody() -> None:
-    code = "import sys; from easymlnb_server.wiring.server import _tracing as built"
+    code = "import sys; from easymlnb_server.wiring.calls import _tracing as built"
     code += "; print(built(), *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found, *modules = ran.stdout.split()
