@@ -5,6 +5,7 @@ from typing import Any
 
 from easymlnb.contract.jsonschema import HINTS, Schema, walk
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.apps.layout_nodes import layout_nodes
 
 TYPING = ("type", "anyOf", "oneOf", "allOf", "enum", "const")
 """Keywords that restrict what a value is."""
@@ -24,17 +25,8 @@ def may_plot(spec: ServiceSpec) -> bool:
 
 def _has_plot(tree: Any) -> bool:
     """Return whether an author's layout contains a plot."""
-    left = [tree]
-    while left:
-        node = left.pop()
-        if isinstance(node, list):
-            left += node
-        elif isinstance(node, Mapping):
-            shown = node.get("static")
-            if isinstance(shown, Mapping) and shown.get("kind") == "plotly":
-                return True
-            left += [value for key, value in node.items() if key != "static"]
-    return False
+    shown = (node.get("static") for node in layout_nodes(tree))
+    return any(isinstance(one, Mapping) and one.get("kind") == "plotly" for one in shown)
 
 
 def _may_be_plot(schema: Schema) -> bool:

@@ -203,10 +203,7 @@ class Publisher:
         return self._as_seen(await _thread(lambda: self.store.bundles.get(bundle_id)))
 
     def _as_seen(self, stored: StoredBundle) -> StoredBundle:
-        """Return a bundle as its callers see it: ready only once its services answer here.
-
-        Its versions are stored a moment earlier.
-        """
+        """Return a bundle that is ready only once its services answer, not once it is stored."""
         if stored.state is State.READY and stored.id in self.deployments.starting:
             return dataclasses.replace(stored, state=State.STARTING)
         return stored

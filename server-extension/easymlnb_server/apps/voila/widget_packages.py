@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_path
 
+from easymlnb_server.apps.layout_nodes import layout_nodes
 from easymlnb_server.apps.voila.assets import Asset, asset_of
 
 FOLDER = "widgets"
@@ -84,16 +85,10 @@ class WidgetPackages:
 def modules_of(tree: Any) -> list[str]:
     """Return the modules of the widgets in an author's layout, which is not trusted."""
     found: dict[str, None] = {}
-    left = [tree]
-    while left:
-        node = left.pop()
-        if isinstance(node, list):
-            left += node
-        elif isinstance(node, Mapping):
-            widget = node.get("widget")
-            if isinstance(widget, Mapping):
-                found |= dict.fromkeys(_modules(widget.get("states")))
-            left += [value for key, value in node.items() if key not in ("static", "widget")]
+    for node in layout_nodes(tree):
+        widget = node.get("widget")
+        if isinstance(widget, Mapping):
+            found |= dict.fromkeys(_modules(widget.get("states")))
     return list(found)
 
 
