@@ -1,5 +1,6 @@
 """``easymlnb keys``: create, list and revoke API keys."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +8,8 @@ import typer
 from easymlnb.cli import output
 from easymlnb.cli.clients import first_client
 from easymlnb.cli.options import ANY_SERVER, CommandTarget
+
+KEY_ID = re.compile(r"key_[0-9a-f]{16}")
 
 app = typer.Typer(help="Manage API keys, with which programs call services.", no_args_is_help=True)
 
@@ -89,6 +92,12 @@ def revoke(
     ids: Annotated[list[str], typer.Argument(help="IDs of keys.", metavar="ID...")],
 ) -> None:
     """Revoke API keys; they are refused from the next call on."""
+    for id in ids:
+        if not KEY_ID.fullmatch(id):
+            raise typer.BadParameter(
+                f"{id[:40]!r} is not the id of a key: 'easymlnb keys list' shows ids such as "
+                "key_0123456789abcdef."
+            )
     with first_client(target) as client:
         for id in ids:
             client.admin.revoke_key(id)
@@ -103,9 +112,10 @@ def _limits(given: list[str]) -> dict[str, Any]:
             number = float(value)
         except ValueError:
             number = 0.0
-        if not equals or not number:
+        if not equals or not 0 < number < float("inf"):
             raise typer.BadParameter(
-                f"invalid limit {text!r}: use a name and a number, such as calls_per_second=10."
+                f"invalid limit {text!r}: use a name and a number above 0, such as "
+                "calls_per_second=10."
             )
         found[name] = int(number) if number.is_integer() else number
     return found

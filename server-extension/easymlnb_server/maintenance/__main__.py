@@ -64,6 +64,12 @@ def read_settings(file: str, arguments: list[str]) -> EasyMLNB:
 
     Raises ``ValueError``.
     """
+    for option in (one.partition("=")[0] for one in arguments if one.startswith("--")):
+        # Traits have a dot; an option that is ignored, such as --url, would mislead.
+        if "." not in option:
+            raise ValueError(
+                f"There is no option {option}. This command works on the files of this machine."
+            )
     settings = EasyMLNB()
     settings.raise_config_file_errors = True
     settings.parse_command_line(arguments)

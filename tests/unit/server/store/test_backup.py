@@ -230,6 +230,7 @@ def test_commands(
     for command, expected in (
         (["--config", str(config), "backup", str(tmp_path / "x")], "There is no database"),
         (["--config", str(tmp_path / "none.py"), "gc"], "There is no configuration file"),
+        (["gc", "--url", "http://127.0.0.1:1/"], "There is no option --url"),
         ([*state, "restore", str(small)], "--force"),
         ([*state, "backup", str(tmp_path / "none" / "x")], "does not exist"),
     ):
