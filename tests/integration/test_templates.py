@@ -205,7 +205,8 @@ def test_the_client_of_the_mlaas_paper_works_with_another_address(server: Runnin
     assert httpx.post(public + "train", json=LINE).status_code == 404
     opened = server.http.patch("models/line", json={"public_training": True})
     assert opened.json()["public_training"]
-    assert _papers_client(public, LINE, [[36], [54]]) == [36.0, 54.0]
+    # Solvers of older releases of scikit-learn stop a little earlier.
+    assert _papers_client(public, LINE, [[36], [54]]) == pytest.approx([36.0, 54.0], abs=1e-3)
 
     key = server.http.post("keys", json={"services": ["*"], "scopes": ["jobs"]}).json()["key"]
     private = f"{server.url}easymlnb/k/{key}/line/"
