@@ -27,7 +27,7 @@ c.JupyterHub.services.append(
         "url": "http://{address}:{port}",
         "command": {command},
         "oauth_no_confirm": True,
-    }}
+{environment}    }}
 )
 # The service's permissions: start and stop users' servers, which run the workers; access them
 # with users' tokens, created for this purpose; read users and their groups.
@@ -44,6 +44,10 @@ c.JupyterHub.load_roles.append(
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.tornado_settings.update({{"slow_spawn_timeout": 0}})
 {url}"""
+ENVIRONMENT = """\
+        # JupyterHub 5 does not tell services its public URL.
+        "environment": {{"{variable}": "{public}"}},
+"""
 URL = """\
 # The URL at which users and nodes reach the Hub's proxy.
 {comment}c.JupyterHub.public_url = "{public}"
@@ -77,6 +81,9 @@ class HubOptions:
             users=hub_config.USERS,
             tokens=hub_config.TOKENS,
             public=public,
+            environment=ENVIRONMENT.format(variable=hub_config.HUB_URL, public=public)
+            if self.public
+            else "",
             url=URL.format(public=public, comment="" if self.public else "# "),
         )
 

@@ -5,6 +5,9 @@ from collections.abc import Collection
 SERVICE = "easymlnb"
 """Name of the shared service on a Hub: it answers at ``/services/easymlnb/``."""
 
+HUB_URL = "EASYMLNB_HUB_URL"
+"""The variable with the Hub's public URL for a shared service on JupyterHub 5, which sets none."""
+
 ACCESS = f"access:services!service={SERVICE}"
 """The scope that a user's token needs to call the shared service."""
 

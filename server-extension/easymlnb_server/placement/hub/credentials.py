@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from easymlnb.contract.errors import NotReady
-from easymlnb.contract.hub_config import OWN_TOKENS, ROLE
+from easymlnb.contract.hub_config import HUB_URL, OWN_TOKENS, ROLE
 
 HUB_AWAY = "The Hub does not respond. Try again in a moment."
 NO_HUB = "Placements require a server that was started by a JupyterHub."
 NO_PROXY = (
     "The URL of the Hub's proxy is unknown. The administrator can set c.JupyterHub.public_url, "
-    "or c.EasyMLNB.hub_proxy if nodes need another URL."
+    f"the variable {HUB_URL} of a shared service on JupyterHub 5, or c.EasyMLNB.hub_proxy if "
+    "nodes need another URL."
 )
 
-PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL")
+PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL", HUB_URL)
 
 
 @dataclass(frozen=True, slots=True)
