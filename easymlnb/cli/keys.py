@@ -66,13 +66,14 @@ def create(
     ] = None,
 ) -> None:
     """Create an API key, and print it: it is not shown again."""
+    limits = _limits(limit or [])
     with first_client(target) as client:
         made = client.admin.create_key(
             services,
             scopes=scope or ["call"],
             expires=None if expires == "never" else expires,
             note=note,
-            limits=_limits(limit or []),
+            limits=limits,
         )
     if target.json:
         output.as_json(made)

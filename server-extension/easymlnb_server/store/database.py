@@ -38,6 +38,9 @@ CONNECT_SECONDS = 10
 TRANSACTION_SECONDS = 40.0
 """Seconds after which the connection of a transaction is cut: PostgreSQL does not answer."""
 
+MIGRATION_SECONDS = 3600.0
+"""Seconds after which a migration is cut off; a table may be large, or the machine busy."""
+
 STALLED_SECONDS = 5
 """Seconds that a transaction may be open without a statement."""
 
@@ -188,7 +191,8 @@ class Database:
                 yield connection
 
     def _migrate(self, path: Path | None, shown: str, expected: bool) -> None:
-        with self._transaction(reading=False, lock=True) as connection:
+        with self._transaction(reading=False, seconds=MIGRATION_SECONDS, lock=True) as connection:
+            relax_timeouts(connection)
             revision = migrate.check(connection, shown)
             if revision == migrate.newest():
                 return
@@ -197,6 +201,13 @@ class Database:
             if path and revision:
                 sqlite.backup(path, revision)
             migrate.upgrade(connection)
+
+
+def relax_timeouts(connection: Connection) -> None:
+    """Let this transaction of PostgreSQL take longer than others."""
+    if connection.dialect.name == "postgresql":
+        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(text(f"SET LOCAL {name} = 0"))
 
 
 class Repository:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, MetaData, RowMapping, insert, select
 from easymlnb.contract.errors import StorageUnusable
 from easymlnb_server.store import migrate
 from easymlnb_server.store.backup import archive, rows
-from easymlnb_server.store.database import Database
+from easymlnb_server.store.database import Database, relax_timeouts
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.lease import ROW, active_address
 from easymlnb_server.store.tables import lease
@@ -102,7 +102,7 @@ def _write(
     connection: Connection, source: Path, schema: str, force: bool, progress: Progress
 ) -> dict[str, int]:
     """Make the tables of the backup's schema, fill them, and migrate them to the newest."""
-    rows.relax_timeouts(connection)
+    relax_timeouts(connection)
     _check_replaceable(connection, force)
     former = _former_lease(connection)
     everything = MetaData()

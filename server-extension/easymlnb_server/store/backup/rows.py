@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import IO, Any
 
-from sqlalchemy import Connection, Date, DateTime, LargeBinary, MetaData, Table, func, select, text
+from sqlalchemy import Connection, Date, DateTime, LargeBinary, MetaData, Table, func, select
 from sqlalchemy.types import TypeEngine
 
 LONGEST = 86400.0
@@ -57,13 +57,6 @@ def is_empty(connection: Connection) -> bool:
     return not any(
         connection.scalar(select(func.count()).select_from(table)) for table in tables(connection)
     )
-
-
-def relax_timeouts(connection: Connection) -> None:
-    """Let this transaction of PostgreSQL take longer than others."""
-    if connection.dialect.name == "postgresql":
-        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            connection.execute(text(f"SET LOCAL {name} = 0"))
 
 
 def _read(table: Table, source: IO[bytes]) -> Iterator[dict[str, Any]]:

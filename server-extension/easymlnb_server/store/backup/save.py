@@ -14,7 +14,7 @@ from easymlnb.contract.errors import StorageDamaged, StorageUnusable
 from easymlnb_server.store import migrate
 from easymlnb_server.store.backup import archive, rows
 from easymlnb_server.store.backup.archive import FORMAT, Header, Writer
-from easymlnb_server.store.database import Database
+from easymlnb_server.store.database import Database, relax_timeouts
 from easymlnb_server.store.files import Files
 
 ATTEMPTS = 3
@@ -93,7 +93,7 @@ def _save(database: Database, files: Files, target: Path, progress: Progress) ->
 def _dump(connection: Connection, folder: Path, progress: Progress) -> tuple[str, dict[str, int]]:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        rows.relax_timeouts(connection)
+        relax_timeouts(connection)
     schema = migrate.check(connection, "of this server")
     if schema is None:
         raise StorageUnusable("The database is empty, so there is nothing to back up.")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import text
 
 from easymlnb.contract.errors import StorageBusy, StorageFull, StorageUnusable
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.store import Store, migrate, sqlite
+from easymlnb_server.store import Store, database, migrate, sqlite
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.tables import metadata
 
@@ -40,15 +41,15 @@ def serve(store: Store, bundle: str = "b1", name: str = "roll") -> None:
 
 def test_the_migrations_lead_to_the_tables(database_url: str, tmp_path: Path) -> None:
     url = database_url or f"sqlite:///{tmp_path / 'x.sqlite'}"
-    database = Database.open(url)
-    differences = database.read(
+    opened = Database.open(url)
+    differences = opened.read(
         lambda connection: compare_metadata(
             MigrationContext.configure(connection, opts={"compare_type": True}), metadata
         )
     )
     assert differences == []
-    assert database.read(migrate.current) == migrate.newest()
-    database.close()
+    assert opened.read(migrate.current) == migrate.newest()
+    opened.close()
 
 
 def test_the_database_is_set_up_to_keep_what_it_acknowledged(tmp_path: Path) -> None:
@@ -118,6 +119,22 @@ def test_a_crash_in_a_migration_leaves_the_database_as_it_was(
         Store.open(database_url, tmp_path)
     monkeypatch.setattr(migrate, "upgrade", real)
     store = Store.open(database_url, tmp_path)
+    add(store)
+    store.close()
+
+
+def test_a_slow_migration_is_not_cut_off(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STALLED_SECONDS", 1)
+    real = migrate.upgrade
+
+    def slow(connection: Any) -> None:
+        time.sleep(1.5)
+        real(connection)
+
+    monkeypatch.setattr(migrate, "upgrade", slow)
+    store = Store.open(postgres_url, tmp_path)
     add(store)
     store.close()
 
