@@ -28,7 +28,9 @@ def wheel(folder: Path, name: str, version: str) -> Path:
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
-        archive.writestr(f"{info}/RECORD", "")
+        # Older releases of uv install it as it is; names of modules are found in it.
+        files = (f"{name}.py", f"{info}/METADATA", f"{info}/WHEEL", f"{info}/RECORD")
+        archive.writestr(f"{info}/RECORD", "".join(f"{file},,\n" for file in files))
     return path
 
 
