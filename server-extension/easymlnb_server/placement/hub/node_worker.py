@@ -157,11 +157,15 @@ class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
     async def keep(self, seconds: float) -> None:
         if seconds <= self._record.stay:
             return
+        problem = ""
         try:
             response = await self._request("PATCH", QUERY_TIMEOUT, KernelChange(stay=seconds))
-            response.raise_for_status()
+            if not response.is_success:
+                problem = f"it responded with status {response.status_code}"
         except httpx.HTTPError as error:
-            log.warning("A node will end the kernel of a job soon after its server: %s", error)
+            problem = str(error)
+        if problem:
+            log.warning("A node will end the kernel of a job soon after its server: %s", problem)
             return
         self._record = msgspec.structs.replace(self._record, stay=seconds)
         if self._manager is not None and isinstance(self._manager.provisioner, HubProvisioner):
