@@ -72,6 +72,7 @@ class HubOptions:
         if self.settings is not None:
             command += ["--config", str(self.settings.absolute())]
         public = self.public.rstrip("/") or "https://hub.example.org"
+        environment = ENVIRONMENT.format(variable=hub_config.HUB_URL, public=public)
         return BLOCK.format(
             name=hub_config.SERVICE,
             address=self.address,
@@ -81,9 +82,7 @@ class HubOptions:
             users=hub_config.USERS,
             tokens=hub_config.TOKENS,
             public=public,
-            environment=ENVIRONMENT.format(variable=hub_config.HUB_URL, public=public)
-            if self.public
-            else "",
+            environment=environment if self.public else "",
             url=URL.format(public=public, comment="" if self.public else "# "),
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Make, Simple, described, is_empty
+from easymlnb.types.moments import iso_duration
 
 NO_DURATION = "The value must be a duration with units, such as 90 s, 1 h 30 min or 2 d."
 
@@ -111,17 +112,8 @@ def _iso_seconds(iso: str) -> Decimal | None:
 
 
 def _written(sign: str, seconds: Decimal) -> str:
-    days, rest = divmod(seconds, UNITS["d"])
-    hours, rest = divmod(rest, UNITS["h"])
-    minutes, rest = divmod(rest, UNITS["min"])
-    clock = "".join(
-        f"{_plain(value)}{letter}" for value, letter in ((hours, "H"), (minutes, "M"), (rest, "S"))
-        if value
-    )  # fmt: skip
-    date = f"{_plain(days)}D" if days else ""
-    if not clock and not date:
-        return "PT0S"
-    return f"{'-' if sign == '-' else ''}P{date}{f'T{clock}' if clock else ''}"
+    whole, _, part = _plain(seconds).partition(".")
+    return iso_duration("-" if sign == "-" else "", int(whole), part)
 
 
 def _plain(number: Decimal) -> str:

@@ -67,6 +67,11 @@ def _duration(number: int, unit: str) -> Any:
     else:
         seconds, rest = divmod(abs(number), 10 ** _DIGITS[unit])
         part = f"{rest:0{_DIGITS[unit]}d}".rstrip("0")
+    return iso_duration(sign, seconds, part)
+
+
+def iso_duration(sign: str, seconds: int, part: str = "") -> str:
+    """Return a duration in ISO 8601; ``part`` are the decimals of its seconds."""
     days, seconds = divmod(seconds, 86_400)
     hours, seconds = divmod(seconds, 3600)
     minutes, seconds = divmod(seconds, 60)

@@ -77,7 +77,7 @@ test("a double click does one thing, and an error is shown where it can be seen"
   assert.equal(part.getAttribute("aria-busy"), null);
 });
 
-test("a request that may succeed in a moment is told from one that never will", () => {
+test("temporary errors of requests differ from final ones", () => {
   const temporary = [0, 424, 429, 500, 503].map((status) => new RequestError("", status).isTemporary);
   assert.deepEqual(temporary, [true, true, true, true, true]);
   const final = [400, 401, 404, 422].map((status) => new RequestError("", status).isTemporary);

@@ -58,10 +58,10 @@ class BundleTexts:
     """The texts among the files of a bundle.
 
     modules: Python.
-    notebooks: the code of notebooks, which others may run with ``%run``.
+    notebooks: the code of notebooks and IPython scripts, which others may run with ``%run``.
     texts: other files, as far as they fit into ``MAX_TEXT``, the small ones first.
     large: the rest of them.
-    large_modules: the paths of Python files, and of notebooks, with too much code.
+    large_modules: the paths of Python files, scripts and notebooks with too much code.
     """
 
     modules: list[Source]

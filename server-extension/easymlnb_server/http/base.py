@@ -312,7 +312,11 @@ class EasyHandler(JupyterHandler):
             self.set_header(name, value)
         if isinstance(error, MethodNotAllowed):
             self.set_header("Allow", self.allowed_methods)
-        self.finish(json.dumps(self.error_document(error)))
+        self.finish(self.error_body(error))
+
+    def error_body(self, error: EasyMLNBError) -> str:
+        """Return the text of the response to a request that failed: by default, JSON."""
+        return json.dumps(self.error_document(error))
 
     def error_document(self, error: EasyMLNBError) -> dict[str, Any]:
         """Return the body of the response to a request that failed."""

@@ -1,6 +1,5 @@
 """The answer to paths without a route, in the form of the protocol that they belong to."""
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +15,6 @@ from easymlnb_server.protocols.mcp import errors as mcp
 from easymlnb_server.protocols.mlflow import errors as mlflow
 from easymlnb_server.protocols.oip import errors as oip
 
-JSON = "application/json"
-
-Response = tuple[int, str, str]
-"""A status, a media type and a body."""
-
-
-def _in_json(document: Callable[[EasyMLNBError], Any]) -> Callable[[EasyMLNBError], Response]:
-    return lambda error: (error.status, JSON, json.dumps(document(error)))
-
-
 OIP = re.compile(r"v2(/.*)?")
 MLFLOW = re.compile(r"mlflow(/.*)?")
 SCORING = re.compile(r"services/.+/(invocations|ping|health|version)")
@@ -33,18 +22,16 @@ DEEPAAS = re.compile(r"services/.+/deepaas(/.*)?")
 EASYMLSERVE = re.compile(r"services/.+/process")
 MCP = re.compile(r"(services/.+/)?mcp")
 
-FORMS: tuple[tuple[Callable[[str], object], Callable[[EasyMLNBError], Response]], ...] = (
-    (OIP.fullmatch, _in_json(oip.document)),
-    (MLFLOW.fullmatch, _in_json(mlflow.document)),
-    (SCORING.fullmatch, _in_json(lambda error: mlflow.document(mlflow.in_protocol(error)))),
-    (DEEPAAS.fullmatch, deepaas.of_error),
-    (EASYMLSERVE.fullmatch, _in_json(easymlserve.document_of)),
-    (
-        MCP.fullmatch,
-        _in_json(lambda error: mcp.from_error(error, error.request_id or "").to_dict(None)),
-    ),
+Document = Callable[[EasyMLNBError], dict[str, Any]]
+
+DOCUMENTS: tuple[tuple[Callable[[str], object], Document], ...] = (
+    (OIP.fullmatch, oip.document),
+    (MLFLOW.fullmatch, mlflow.document),
+    (SCORING.fullmatch, lambda error: mlflow.document(mlflow.in_protocol(error))),
+    (EASYMLSERVE.fullmatch, easymlserve.document_of),
+    (MCP.fullmatch, lambda error: mcp.from_error(error, error.request_id or "").to_dict(None)),
 )
-"""How errors look below the paths of other protocols."""
+"""Bodies of errors below the paths of other protocols."""
 
 
 class NotFoundHandler(EasyHandler):
@@ -60,15 +47,21 @@ class NotFoundHandler(EasyHandler):
     def options(self, *args: str) -> None:
         raise RouteNotFound
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        path = self.request.path.removeprefix(f"{self.base_url}easymlnb/")
-        form = next((form for is_below, form in FORMS if is_below(path)), None)
-        if form is None:
-            super().write_error(status_code, **kwargs)
-            return
-        error = self.public_error(kwargs.get("exc_info", (None, None, None))[1])
-        status, media_type, text = form(error)
+    def error_document(self, error: EasyMLNBError) -> dict[str, Any]:
+        error.request_id = self.request_id
+        for is_below, document in DOCUMENTS:
+            if is_below(self._path):
+                return document(error)
+        return super().error_document(error)
+
+    def error_body(self, error: EasyMLNBError) -> str:
+        if not DEEPAAS.fullmatch(self._path):
+            return super().error_body(error)
+        status, media_type, text = deepaas.of_error(error)
         self.set_status(status)
-        self.set_header("X-Request-Id", self.request_id)
         self.set_header("Content-Type", media_type)
-        self.finish(text)
+        return text
+
+    @property
+    def _path(self) -> str:
+        return self.request.path.removeprefix(f"{self.base_url}easymlnb/")
