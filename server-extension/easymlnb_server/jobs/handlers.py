@@ -64,6 +64,20 @@ def job_owner(handler: EasyHandler) -> str:
     return owner_of_jobs(handler)
 
 
+def table_submission(handler: EasyHandler, name: str, not_before: float = 0.0) -> Submission:
+    """Return the job of a request whose calls come from a table, and not from its body."""
+    return Submission(
+        service=name,
+        caller=handler.caller,
+        owner=job_owner(handler),
+        body=b"",
+        key=options.idempotency_key(handler.request.headers),
+        request_id=handler.request_id,
+        timeout=number(handler, "timeout", 0.0, 1e9),
+        not_before=not_before,
+    )
+
+
 async def submission(
     handler: EasyHandler, name: str, body: Body, *, view: bool = False, version: str = ""
 ) -> Submission:

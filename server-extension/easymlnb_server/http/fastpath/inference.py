@@ -1,7 +1,6 @@
 """An inference request of the Open Inference Protocol on the fast path."""
 
 import json
-import time
 from typing import ClassVar
 
 from easymlnb.contract.errors import EasyMLNBError
@@ -22,21 +21,15 @@ class FastInference(FastCall):
     _id = ""
 
     def _request(self) -> CallRequest:
-        headers, body = self._head.headers, self._body
-        length = framing.head_length(headers.get(HEAD_LENGTH.lower()))
+        body = self._body
+        length = framing.head_length(self._head.headers.get(HEAD_LENGTH.lower()))
         inference = framing.inference(length, len(body), lambda size: body[:size])
         self._id = inference.id
-        return CallRequest(
-            service=self._head.service,
-            body=body,
-            content_type=inference.content_type,
+        return self.call_request(
+            self._head.service,
+            body,
+            inference.content_type,
             accept=inference.accept,
-            caller=self._known.caller,
-            owner=self._known.owner,
-            request_id=self.request_id,
-            headers=headers,
-            received=self._head.received,
-            began=time.monotonic(),
             timeout=inference.timeout,
             low_priority=inference.low_priority,
             entry=Entry.OIP,

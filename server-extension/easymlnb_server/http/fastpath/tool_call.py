@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 from msgspec import UnsetType
@@ -16,7 +15,6 @@ from easymlnb_server.calls.invoker import settle
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.responses import Items
 from easymlnb_server.context import ServerContext
-from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.fastpath.call import ERROR_POLICY, FastCall, ResponseWriter
 from easymlnb_server.http.fastpath.credentials import KnownCaller
@@ -125,20 +123,6 @@ class FastToolCall(FastCall):
     def _cancel(self) -> None:
         if self._call is not None:
             self._call.stop(CallCancelled())
-
-    def call_request(self, service: str, body: Body, **fields: Any) -> CallRequest:
-        return CallRequest(
-            service=service,
-            body=body,
-            content_type=JSON,
-            caller=self._known.caller,
-            owner=self._known.owner,
-            request_id=self.request_id,
-            headers=self._head.headers,
-            received=self._head.received,
-            began=time.monotonic(),
-            **fields,
-        )
 
     async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
