@@ -21,7 +21,6 @@ class Question(StrEnum):
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
-    FORECAST = "forecast"
 
 
 Columns = Sequence[Mapping[str, Any]]

@@ -76,11 +76,6 @@ def _input(column: "pd.Series[Any]", kind: Kind) -> dict[str, Any]:
     }
 
 
-def example(signature: Signature) -> dict[str, Any]:
-    """Return a row that a model can predict."""
-    return {column["name"]: column.get("example") for column in signature["inputs"]}
-
-
 def prepare(
     rows: Sequence[Any], signature: Signature, decimal: str = ".", dates: str = ""
 ) -> "tuple[pd.DataFrame, list[dict[str, Any]]]":

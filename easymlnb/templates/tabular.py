@@ -203,7 +203,6 @@ def train(data: Data, config: Config, progress: Progress, name: str = "") -> Lea
         chosen.evaluation.metrics,
         signature,
         {**chosen.report, "question": question, "target": config.target},
-        signatures.example(signature),
     )
 
 

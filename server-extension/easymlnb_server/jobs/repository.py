@@ -174,13 +174,6 @@ class JobRepository(Repository):
 
         return self._change(work)
 
-    @reading
-    def counts(self, connection: Connection) -> dict[tuple[str, str], int]:
-        """Return how many jobs have not ended, by lane and state."""
-        query = select(jobs.c.lane, jobs.c.state, func.count()).where(jobs.c.state.not_in(ENDED))
-        rows = connection.execute(query.group_by(jobs.c.lane, jobs.c.state))
-        return {(lane, state): count for lane, state, count in rows}
-
     def claim(
         self, lane: str, holder: str, count: int, now: float, *, skip: Collection[str] = ()
     ) -> list[Job]:

@@ -22,10 +22,6 @@ class ItemState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
-    @property
-    def ended(self) -> bool:
-        return self in (ItemState.SUCCEEDED, ItemState.FAILED)
-
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A folder or a bucket whose new files a service gets.

@@ -140,7 +140,8 @@ def test_pool_returns_to_its_size() -> None:
             assert apps.sessions.pool is not None
             for kernel in apps.sessions.pool.kernels:
                 kernel.empty_since -= 3600
-            apps.sessions.pool.forget_arrivals()
+            for arrivals in apps.sessions.pool._arrivals.values():
+                arrivals.clear()
             await until(lambda: len(pids(apps)) <= 2)
         assert not [one for one in used if psutil.pid_exists(one.pid)]
 
