@@ -11,10 +11,10 @@ from easymlnb_server.identity.access import Access
 from easymlnb_server.model_registry import rules
 from easymlnb_server.model_registry.models import (
     AliasShown,
-    FileShown,
-    MetricShown,
     ModelComparison,
     ModelDetails,
+    ModelFileShown,
+    ModelMetricShown,
     ModelShown,
     ServingShown,
     UseShown,
@@ -27,7 +27,7 @@ from easymlnb_server.store.model_records import (
     MetricPoint,
     ModelOverview,
     ModelUse,
-    VersionRow,
+    ModelVersionRow,
 )
 
 
@@ -95,7 +95,7 @@ def alias(row: AliasRow) -> AliasShown:
     )
 
 
-def version(row: VersionRow, aliases: dict[str, int], own: bool, root: str) -> VersionShown:
+def version(row: ModelVersionRow, aliases: dict[str, int], own: bool, root: str) -> VersionShown:
     """Return a version; ``own`` says whether the caller's code may open it."""
     return VersionShown(
         model=row.model,
@@ -122,7 +122,7 @@ def version(row: VersionRow, aliases: dict[str, int], own: bool, root: str) -> V
 
 
 def version_details(
-    row: VersionRow,
+    row: ModelVersionRow,
     aliases: dict[str, int],
     own: bool,
     curves: Iterable[MetricPoint],
@@ -134,7 +134,7 @@ def version_details(
     return VersionDetails(
         **same,
         files=[
-            FileShown(
+            ModelFileShown(
                 path=file.path,
                 sha256=file.sha256,
                 size=file.size,
@@ -142,7 +142,7 @@ def version_details(
             )
             for file in row.files
         ],
-        curves=[MetricShown(name=one.name, step=one.step, value=one.value) for one in curves],
+        curves=[ModelMetricShown(name=one.name, step=one.step, value=one.value) for one in curves],
     )
 
 

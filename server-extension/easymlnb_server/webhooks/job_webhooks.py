@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.webhooks.models import ENDS, MAX_URL, Event
+from easymlnb_server.webhooks.models import ENDS, MAX_URL, WebhookEvent
 from easymlnb_server.webhooks.signing import PREFIX
 
 URL, EVENTS = "X-Easymlnb-Webhook", "X-Easymlnb-Webhook-Events"
@@ -17,7 +17,7 @@ SECRET_BYTES = range(24, 65)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WebhookOptions:
     """What a request asks for; ``secret`` is empty for a new one."""
 
     url: str
@@ -25,7 +25,7 @@ class Wanted:
     secret: str
 
 
-def parse(headers: Mapping[str, str]) -> Wanted | None:
+def parse(headers: Mapping[str, str]) -> WebhookOptions | None:
     """Return the webhook that headers ask for, if they do; raises ``BadRequest``."""
     url, secret = headers.get(URL, "").strip(), headers.get(SECRET, "").strip()
     if not url:
@@ -39,14 +39,14 @@ def parse(headers: Mapping[str, str]) -> Wanted | None:
             f"{SECRET} must be '{PREFIX}' and 24 to 64 bytes in base64, as Standard Webhooks "
             "defines it. Without it, the response has a new one."
         )
-    return Wanted(url, _events(headers.get(EVENTS, "")), secret)
+    return WebhookOptions(url, _events(headers.get(EVENTS, "")), secret)
 
 
 def _events(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in list(Event)]
+    unknown = [name for name in names if name not in list(WebhookEvent)]
     if unknown:
-        raise BadRequest(f"{EVENTS} has {unknown[0][:40]!r}; events are {', '.join(Event)}.")
+        raise BadRequest(f"{EVENTS} has {unknown[0][:40]!r}; events are {', '.join(WebhookEvent)}.")
     return tuple(dict.fromkeys(names)) or tuple(ENDS)
 
 

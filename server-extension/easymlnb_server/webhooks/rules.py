@@ -8,7 +8,7 @@ import msgspec
 
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.rules import PREEMPTED, Change
-from easymlnb_server.webhooks.models import TEST, Delivery, DeliveryState, Event, Webhook
+from easymlnb_server.webhooks.models import TEST, Delivery, DeliveryState, Webhook, WebhookEvent
 
 HOUR = 3600.0
 PAUSES = (5.0, 300.0, 1800.0, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR)
@@ -19,7 +19,7 @@ MAX_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """How a try ended.
 
     - ``status``: of the response, if there was one
@@ -34,13 +34,13 @@ class Outcome:
     gone: bool = False
 
 
-def event_of(job: Job, change: Change) -> Event | None:
+def event_of(job: Job, change: Change) -> WebhookEvent | None:
     """Return the event of a change; ``None`` if there is none, or the job is part of another."""
     if job.parent is not None:
         return None
     if job.state.ended:
-        return Event(f"job.{job.state.value}")
-    return Event.PREEMPTED if change.outcome == PREEMPTED else None
+        return WebhookEvent(f"job.{job.state.value}")
+    return WebhookEvent.PREEMPTED if change.outcome == PREEMPTED else None
 
 
 def body(event: str, job: Job, url: str, now: float) -> str:
@@ -67,7 +67,7 @@ def test_body(webhook: Webhook, now: float) -> str:
     return _encode(TEST, {"webhook": webhook.id}, now)
 
 
-def after_try(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
+def after_try(delivery: Delivery, outcome: DeliveryOutcome, now: float) -> dict[str, Any]:
     """Return the columns of a delivery after a try."""
     tries = delivery.tries + 1
     values: dict[str, Any] = {"tries": tries, "status": outcome.status}

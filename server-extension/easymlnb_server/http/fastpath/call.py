@@ -26,7 +26,7 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import JSON, PLAIN, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, PLAIN, RouteKind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.rate_limits import rate_limit_headers
 from easymlnb_server.http.spooled_body import send_file
@@ -66,7 +66,7 @@ class ResponseWriter(Protocol):
 class FastCall:
     """One call; ``on_disconnect`` cancels it."""
 
-    kind: ClassVar[Kind] = PLAIN
+    kind: ClassVar[RouteKind] = PLAIN
 
     @classmethod
     def create(

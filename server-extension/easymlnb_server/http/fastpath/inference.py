@@ -8,7 +8,7 @@ from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.http.fastpath.call import RESULT_POLICY, FastCall
-from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, RouteKind
 from easymlnb_server.protocols.oip import errors, framing
 from easymlnb_server.protocols.oip.framing import HEAD_LENGTH
 from easymlnb_server.uploads.spool import SpooledFile
@@ -17,7 +17,7 @@ from easymlnb_server.uploads.spool import SpooledFile
 class FastInference(FastCall):
     """A call by tensors; what is special about it is in its body."""
 
-    kind: ClassVar[Kind] = Kind(frozenset((HEAD_LENGTH.lower(),)))
+    kind: ClassVar[RouteKind] = RouteKind(frozenset((HEAD_LENGTH.lower(),)))
     _id = ""
 
     def _request(self) -> CallRequest:
