@@ -220,7 +220,7 @@ def shown(
     it.result.get_by_text("called with #00ff00").wait_for()
     expect(it.page.locator(".em-error")).to_have_count(0)
     edited = (lab.root / "shown.txt").read_text()
-    for expected in ("'#00ff00'", "2026, 11, 20", "['tag3', 'tag7']", "-18000"):
+    for expected in ("'#00ff00'", "2026, 11, 20", "['tag3', 'tag7']", "-05:00"):
         assert expected in edited
 
 
