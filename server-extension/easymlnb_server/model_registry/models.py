@@ -69,7 +69,7 @@ class AliasChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     expected: int | UnsetType | None = msgspec.field(default=UNSET, name="if")
 
 
-class ModelFileShown(msgspec.Struct, kw_only=True):
+class FileShown(msgspec.Struct, kw_only=True):
     """A file of a version."""
 
     path: str
@@ -159,7 +159,7 @@ class VersionShown(msgspec.Struct, kw_only=True):
     url: str
 
 
-class ModelMetricShown(msgspec.Struct, kw_only=True):
+class MetricShown(msgspec.Struct, kw_only=True):
     """A value of a learning curve."""
 
     name: str
@@ -170,8 +170,8 @@ class ModelMetricShown(msgspec.Struct, kw_only=True):
 class VersionDetails(VersionShown, kw_only=True):
     """A version with its files and learning curves."""
 
-    files: list[ModelFileShown]
-    curves: list[ModelMetricShown]
+    files: list[FileShown]
+    curves: list[MetricShown]
 
 
 class ModelList(msgspec.Struct, kw_only=True):

@@ -11,10 +11,10 @@ from easymlnb_server.identity.access import Access
 from easymlnb_server.model_registry import rules
 from easymlnb_server.model_registry.models import (
     AliasShown,
+    FileShown,
+    MetricShown,
     ModelComparison,
     ModelDetails,
-    ModelFileShown,
-    ModelMetricShown,
     ModelShown,
     ServingShown,
     UseShown,
@@ -134,7 +134,7 @@ def version_details(
     return VersionDetails(
         **same,
         files=[
-            ModelFileShown(
+            FileShown(
                 path=file.path,
                 sha256=file.sha256,
                 size=file.size,
@@ -142,7 +142,7 @@ def version_details(
             )
             for file in row.files
         ],
-        curves=[ModelMetricShown(name=one.name, step=one.step, value=one.value) for one in curves],
+        curves=[MetricShown(name=one.name, step=one.step, value=one.value) for one in curves],
     )
 
 

@@ -30,8 +30,8 @@ from easymlnb_server.webhooks.models import (
     Delivery,
     DeliveryPage,
     DeliveryShown,
+    Event,
     WebhookChange,
-    WebhookEvent,
     WebhookList,
     WebhookRequest,
     WebhookShown,
@@ -194,7 +194,7 @@ class WebhooksPageHandler(PageHandler, WebhookHandlerBase):
             "webhooks.html",
             webhooks=[responses.shown(one) for one in found],
             deliveries=[responses.delivery_shown(one) for one in latest],
-            events=[event.value for event in WebhookEvent],
+            events=[event.value for event in Event],
             time=_time,
         )
 

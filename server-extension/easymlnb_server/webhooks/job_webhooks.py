@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.webhooks.models import ENDS, MAX_URL, WebhookEvent
+from easymlnb_server.webhooks.models import ENDS, MAX_URL, Event
 from easymlnb_server.webhooks.signing import PREFIX
 
 URL, EVENTS = "X-Easymlnb-Webhook", "X-Easymlnb-Webhook-Events"
@@ -44,9 +44,9 @@ def parse(headers: Mapping[str, str]) -> WebhookOptions | None:
 
 def _events(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in list(WebhookEvent)]
+    unknown = [name for name in names if name not in list(Event)]
     if unknown:
-        raise BadRequest(f"{EVENTS} has {unknown[0][:40]!r}; events are {', '.join(WebhookEvent)}.")
+        raise BadRequest(f"{EVENTS} has {unknown[0][:40]!r}; events are {', '.join(Event)}.")
     return tuple(dict.fromkeys(names)) or tuple(ENDS)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 
-class WebhookEvent(StrEnum):
+class Event(StrEnum):
     """What a webhook is called for; ``job.preempted`` is a job that left its node and continues."""
 
     SUCCEEDED = "job.succeeded"
@@ -16,7 +16,7 @@ class WebhookEvent(StrEnum):
     PREEMPTED = "job.preempted"
 
 
-ENDS = (WebhookEvent.SUCCEEDED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
+ENDS = (Event.SUCCEEDED, Event.FAILED, Event.CANCELLED)
 TEST = "webhook.test"
 """The event that is sent on request."""
 
@@ -46,7 +46,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     service: str
     url: str
-    events: tuple[WebhookEvent, ...]
+    events: tuple[Event, ...]
     secret: str = ""
     former: str = ""
     former_until: float = 0.0
@@ -87,7 +87,7 @@ class WebhookRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A new webhook."""
 
     url: Url
-    events: tuple[WebhookEvent, ...] = ENDS
+    events: tuple[Event, ...] = ENDS
     service: Annotated[str, Meta(description="Only jobs of this service; empty for all.")] = ""
 
 
@@ -95,7 +95,7 @@ class WebhookChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What changes of a webhook."""
 
     url: Url | UnsetType = UNSET
-    events: tuple[WebhookEvent, ...] | UnsetType = UNSET
+    events: tuple[Event, ...] | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 
@@ -104,7 +104,7 @@ class WebhookShown(msgspec.Struct, kw_only=True):
 
     id: str
     url: str
-    events: tuple[WebhookEvent, ...]
+    events: tuple[Event, ...]
     service: str
     disabled: Annotated[str, Meta(description="Why nothing is sent; empty while it is active.")]
     created: float

@@ -14,7 +14,7 @@ from easymlnb_server.store.database import Repository, reading, writing
 from easymlnb_server.store.owned_rows import add_owned
 from easymlnb_server.store.tables import deliveries, webhooks
 from easymlnb_server.webhooks import rules
-from easymlnb_server.webhooks.models import Delivery, DeliveryState, Webhook, WebhookEvent
+from easymlnb_server.webhooks.models import Delivery, DeliveryState, Event, Webhook
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def of_job(job: Job) -> Webhook:
         user=options.user,
         service=job.service,
         url=options.webhook,
-        events=tuple(WebhookEvent(name) for name in options.webhook_events),
+        events=tuple(Event(name) for name in options.webhook_events),
         secret=options.webhook_secret,
     )
 
@@ -200,7 +200,7 @@ class WebhookRepository(Repository):
         return len(found)
 
 
-def _interested(connection: Connection, job: Job, event: WebhookEvent) -> list[Webhook]:
+def _interested(connection: Connection, job: Job, event: Event) -> list[Webhook]:
     """Return the active webhooks for an event of a job."""
     own = (webhooks.c.owner == job.owner) & (webhooks.c.disabled == "")
     own &= webhooks.c.service.in_(("", job.service))

@@ -8,7 +8,7 @@ import msgspec
 
 from easymlnb_server.jobs.models import Job
 from easymlnb_server.jobs.rules import PREEMPTED, Change
-from easymlnb_server.webhooks.models import TEST, Delivery, DeliveryState, Webhook, WebhookEvent
+from easymlnb_server.webhooks.models import TEST, Delivery, DeliveryState, Event, Webhook
 
 HOUR = 3600.0
 PAUSES = (5.0, 300.0, 1800.0, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR)
@@ -34,13 +34,13 @@ class DeliveryOutcome:
     gone: bool = False
 
 
-def event_of(job: Job, change: Change) -> WebhookEvent | None:
+def event_of(job: Job, change: Change) -> Event | None:
     """Return the event of a change; ``None`` if there is none, or the job is part of another."""
     if job.parent is not None:
         return None
     if job.state.ended:
-        return WebhookEvent(f"job.{job.state.value}")
-    return WebhookEvent.PREEMPTED if change.outcome == PREEMPTED else None
+        return Event(f"job.{job.state.value}")
+    return Event.PREEMPTED if change.outcome == PREEMPTED else None
 
 
 def body(event: str, job: Job, url: str, now: float) -> str:

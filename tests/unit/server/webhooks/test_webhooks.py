@@ -25,9 +25,9 @@ from easymlnb_server.webhooks.models import (
     ENDS,
     Delivery,
     DeliveryState,
+    Event,
     Webhook,
     WebhookChange,
-    WebhookEvent,
     WebhookRequest,
 )
 from easymlnb_server.webhooks.rules import PAUSES
@@ -223,7 +223,7 @@ async def test_who_answers_410_gets_no_more(world: World) -> None:
 
 
 async def test_only_the_wanted_events_of_the_owner_are_sent(world: World) -> None:
-    await world.create(service="train", events=(WebhookEvent.FAILED, WebhookEvent.PREEMPTED))
+    await world.create(service="train", events=(Event.FAILED, Event.PREEMPTED))
     world.succeed(service="train")
     for values in ({"service": "f"}, {"service": "train", "owner": "user bob"}):
         job = world.running(**values)
