@@ -47,7 +47,7 @@ from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods, reader
-from easymlnb_server.protocols.oip.rpc.results import ResponseStream, to_message
+from easymlnb_server.protocols.oip.rpc.results import ItemStream, to_message
 from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of
 
@@ -149,9 +149,7 @@ class RpcCaller:
             action, target, caller=self.caller, request_id=self.request_id
         )
 
-    async def infer(
-        self, request: Any, left: float | None, items: ResponseStream | None = None
-    ) -> Any:
+    async def infer(self, request: Any, left: float | None, items: ItemStream | None = None) -> Any:
         """Return the response to a request.
 
         ``left`` are the seconds until the caller's deadline. With ``items``, those of a streaming
@@ -385,7 +383,7 @@ async def _abort(context: Any, error: Exception) -> None:
 
 async def _responses(sender: RpcCaller, request: Any, context: Any) -> AsyncIterator[Any]:
     """Yield the response to a request, or one for each item of a streaming service."""
-    items = ResponseStream(request.id)
+    items = ItemStream(request.id)
     work = asyncio.ensure_future(sender.infer(request, context.time_remaining(), items))
     work.add_done_callback(lambda _: items.queue.put_nowait(None))
     try:
