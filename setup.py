@@ -105,7 +105,7 @@ LOCKED = ["uv>=0.9"]
 DEEPAAS = ["marshmallow>=3.26,<4", "webargs>=8.7"]
 # Bridges to brokers of messages, and new files of folders and buckets, which become jobs.
 MQTT = ["paho-mqtt>=2.1"]
-KAFKA = ["aiokafka>=0.12"]
+KAFKA = ["aiokafka>=0.13"]
 STORAGE = ["boto3>=1.34", "botocore>=1.34", "watchfiles>=1"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.

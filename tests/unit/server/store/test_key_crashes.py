@@ -53,7 +53,10 @@ def test_keys_survive_kills(database_url: str, tmp_path: Path) -> None:
             word, id = child.stdout.readline().split()
             acknowledged[word].add(id)
         child.kill()
-        for line in child.communicate(timeout=60)[0].splitlines():
+        rest = child.stdout.read()  # `communicate` would lose what `readline` has read ahead
+        child.stdout.close()
+        child.wait(60)
+        for line in rest.splitlines():
             word, _, id = line.partition(" ")
             if line.count(" ") == 1 and len(id) == 20:
                 acknowledged[word].add(id)

@@ -77,7 +77,10 @@ def test_traffic_survives_kills(database_url: str, tmp_path: Path) -> None:
         assert child.stdout is not None
         lines = [child.stdout.readline() for _ in range(chance.randint(1, 12))]
         child.kill()
-        lines += child.communicate(timeout=60)[0].splitlines(keepends=True)
+        # `communicate` would lose what `readline` has read ahead.
+        lines += child.stdout.readlines()
+        child.stdout.close()
+        child.wait(60)
         told = [line.split() for line in lines if line.endswith("\n")]
         check(database_url, tmp_path, told)
 
