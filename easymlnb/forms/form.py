@@ -152,6 +152,7 @@ class Form:
         elif self.context.uploading:
             self.run_bar.end(UPLOAD_FIRST, wrong=True)
         elif self.is_valid():
+            self.run_bar.end()  # an earlier message about fields is outdated
             self._start_job(self.values())
 
     def _start_job(self, values: dict[str, Any]) -> None:
