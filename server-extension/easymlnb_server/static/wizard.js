@@ -25,6 +25,7 @@ const ALGORITHMS = [
   ["network", "Neural network", "For some hundred images and more; needs torch in the kernel's environment. It is not among those that are compared."],
   ["baseline", "Baseline", "Learns nothing: what every model must beat."],
 ];
+const QUESTIONS = /** @type {Record<string, string>} */ ({ regression: "How much? (a number)", classification: "Which one? (a class)", forecast: "What comes next?" });
 const ANSWERS = /** @type {Record<string, [string, string]>} */ ({
   drop: ["Leave the column out", "Keep it"],
   groups: ["Keep such rows together", "Treat all rows alike"],
@@ -166,7 +167,7 @@ function showData() {
  */
 function rejection(file, { accept, max_bytes: most }) {
   if (!accept.some((ending) => file.name.toLowerCase().endsWith(ending))) return `The file '${file.name}' is of another kind. Choose one of: ${accept.join(", ")}.`;
-  return file.size > most ? `The file has ${Math.ceil(file.size / 2 ** 20)} MB; at most ${Math.round(most / 2 ** 20)} MB are possible.` : "";
+  return file.size > most ? `The file has ${Math.ceil(file.size / 2 ** 20)} MB; at most ${Math.round(most / 2 ** 20)} MB are possible. A sample is usually enough.` : "";
 }
 
 /** @param {File} file */
@@ -279,7 +280,7 @@ function showTarget() {
     return [...body, make("div", { class: "field" }, make("label", { for: "time" }, "Column of times"), time),
       make("div", { class: "field" }, make("label", { for: "horizon" }, "Steps ahead"), horizon, make("p", { class: "help" }, "0 chooses one season, such as 24 hours."))];
   }
-  const questions = [["regression", "How much? (a number)"], ["classification", "Which one? (a class)"]];
+  const questions = ["regression", "classification"].map((value) => [value, QUESTIONS[value]]);
   return [...body, make("fieldset", { class: "plainset" }, make("legend", {}, "Question"), ...questions.map(([value, text]) => make("label", { class: "radio" },
     make("input", { type: "radio", name: "question", value, checked: value === state.options.question, onchange: () => { state.options.question = value; save(); } }), text)))];
 }
@@ -322,7 +323,7 @@ function showReview() {
   const left = Object.entries(chosen.columns).filter(([, kind]) => kind === "ignore").map(([column]) => column);
   /** @type {[string, string][]} */
   const facts = [["Data", `${state.file || given.model?.data}, ${state.look.rows.toLocaleString("en")} rows`], ["Predicts", chosen.target ?? state.look.target],
-    ["Question", chosen.question || state.look.question], ["Algorithm", ALGORITHMS.find(([value]) => value === chosen.algorithm)?.[1] ?? ""]];
+    ["Question", QUESTIONS[chosen.question || state.look.question] ?? ""], ["Algorithm", ALGORITHMS.find(([value]) => value === chosen.algorithm)?.[1] ?? ""]];
   if (left.length) facts.push(["Left out", left.join(", ")]);
   if (chosen.groups) facts.push(["Kept together", chosen.groups]);
   if (chosen.time && chosen.time !== "-") facts.push(["Tested on later", chosen.time]);
