@@ -154,6 +154,9 @@ def _dataset(made: series.Series, horizon: int, target: str) -> Any:
 
     table = series.features(made.values, made.season, horizon)
     table = table.iloc[series.needed(made.season, horizon) :]
+    if table.index.year.nunique() == 1:
+        # See ``turning_parts``: one year has each month once.
+        table = table.drop(columns="month")
     table["time"] = table.index
     table[target if target != "time" else "value"] = made.values.loc[table.index]
     name = target if target != "time" else "value"

@@ -16,6 +16,7 @@ import { showModel } from "./trained.js";
 /** @type {{model: any, templates: Template[]}} */
 const given = JSON.parse(byId("wizard-data").textContent ?? "");
 const SAVED = "easymlnb-wizard";
+const MAX_ALIKE = 5; // findings of one kind that are shown at once
 const KINDS = ["number", "category", "boolean", "date", "text", "ignore"];
 const ALGORITHMS = [
   ["compare", "Compare all", "Tries each of them on the same parts of the data, and takes the best."],
@@ -156,7 +157,7 @@ function showData() {
     event.preventDefault();
     if (event.dataTransfer?.files.length) void send(event.dataTransfer.files[0]);
   });
-  const known = state.look ? [make("p", {}, `${state.file}: ${state.look.rows.toLocaleString("en")} rows.`), ...preview()] : [];
+  const known = state.look ? [make("p", {}, `${state.file}: ${counted()}.`), ...preview()] : [];
   return [templates, drop, make("progress", { id: "sent", max: 1, value: 0, hidden: true, "aria-label": "Sent" }), ...known];
 }
 
@@ -197,6 +198,8 @@ function slug(name) {
   const plain = name.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^[^a-z]+|_+$/g, "");
   return plain.slice(0, 40) || "model";
 }
+
+const counted = () => `${state.look.rows.toLocaleString("en")} ${state.template === "images" ? "images" : "rows"}`;
 
 function preview() {
   const { columns, rows } = state.look.preview;
@@ -263,7 +266,8 @@ const unique = (values) => [...new Set(values.filter(Boolean))].map((value) => [
 function showTarget() {
   const columns = /** @type {Column[]} */ (state.look.columns);
   const forecast = state.template === "forecast";
-  const target = make("select", { id: "target" }, ...columns.map(({ name }) => make("option", { value: name, selected: name === state.options.target }, name)));
+  const none = state.options.target ? [] : [make("option", { value: "", selected: true, disabled: true }, "Choose a column")];
+  const target = make("select", { id: "target" }, ...none, ...columns.map(({ name }) => make("option", { value: name, selected: name === state.options.target }, name)));
   const kind = () => columns.find(({ name }) => name === target.value)?.kind;
   target.addEventListener("change", () => {
     state.options.target = target.value;
@@ -290,7 +294,8 @@ function showTarget() {
 function showCheck() {
   const findings = /** @type {Finding[]} */ (state.look.findings ?? []);
   if (!findings.length) return [make("p", {}, "Nothing unusual was found.")];
-  return [make("ul", { class: "plain findings" }, ...findings.map((finding) => {
+  /** @param {Finding} finding */
+  const card = (finding) => {
     const answers = ANSWERS[finding.action];
     const key = answerKey(finding);
     const item = make("li", { class: finding.level === "error" ? "card failed" : "card note" }, make("p", {}, finding.message));
@@ -300,12 +305,24 @@ function showCheck() {
       }), text)));
     }
     return item;
-  }))];
+  };
+  /** @type {Map<string, Finding[]>} */
+  const kinds = new Map();
+  for (const finding of findings) kinds.set(finding.code, [...(kinds.get(finding.code) ?? []), finding]);
+  return [...kinds.values()].flatMap((alike) => {
+    const [first, more] = [alike.slice(0, MAX_ALIKE), alike.slice(MAX_ALIKE)];
+    const rest = make("details", {}, make("summary", {}, `${more.length.toLocaleString("en")} more like these`), make("ul", { class: "plain findings" }, ...more.map(card)));
+    return [make("ul", { class: "plain findings" }, ...first.map(card)), ...(more.length ? [rest] : [])];
+  });
 }
 
 function checkFindings() {
   const error = /** @type {Finding[]} */ (state.look?.findings ?? []).find(({ level }) => level === "error");
-  return error ? "No model can be trained like this. Go back and choose another target or file." : "";
+  if (error) return "No model can be trained like this. Go back and choose another target or file.";
+  if (state.template !== "tabular") return "";
+  const chosen = options().columns;
+  const inputs = /** @type {Column[]} */ (state.look.columns).filter(({ name, kind }) => name !== state.options.target && !["ignore", "empty"].includes(chosen[name] ?? kind));
+  return inputs.length ? "" : "Every column but the target is left out. Keep at least one to predict from, or choose another file.";
 }
 
 // Algorithms and review
@@ -322,7 +339,7 @@ function showReview() {
   name.addEventListener("input", () => { state.name = name.value; save(); });
   const left = Object.entries(chosen.columns).filter(([, kind]) => kind === "ignore").map(([column]) => column);
   /** @type {[string, string][]} */
-  const facts = [["Data", `${state.file || given.model?.data}, ${state.look.rows.toLocaleString("en")} rows`], ["Predicts", chosen.target ?? state.look.target],
+  const facts = [["Data", `${state.file || given.model?.data}, ${counted()}`], ["Predicts", chosen.target ?? state.look.target],
     ["Question", QUESTIONS[chosen.question || state.look.question] ?? ""], ["Algorithm", ALGORITHMS.find(([value]) => value === chosen.algorithm)?.[1] ?? ""]];
   if (left.length) facts.push(["Left out", left.join(", ")]);
   if (chosen.groups) facts.push(["Kept together", chosen.groups]);
