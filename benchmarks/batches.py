@@ -1,6 +1,8 @@
-"""Batches: rows per second of a table through the forest, and of a bare loop over its rows.
+"""Batches: rows per second of a table through the forest, and of bare loops over its rows.
 
-Both are measured in turns, because the speed of a shared machine changes.
+One loop has the rows in memory and drops the results; the other is the script that a batch
+replaces: it reads the table and writes it again with the results. All are measured in turns,
+because the speed of a shared machine changes.
 """
 
 import argparse
@@ -33,17 +35,30 @@ def batched(x: ml.Batched[list[float]]) -> list[float]:
     return model.predict(x)
 """
 
-BARE = """
-import csv, json, sys, time
+LOOP = """
+import csv, json, os, sys, time
 from models import forest
 
-model, size = forest(), int(sys.argv[2])
-with open(sys.argv[1]) as file:
-    rows = [json.loads(row["x"]) for row in csv.DictReader(file)]
+model, size, whole = forest(), int(sys.argv[2]), sys.argv[3:] == ["whole"]
+
+def read():
+    with open(sys.argv[1]) as file:
+        return [json.loads(row["x"]) for row in csv.DictReader(file)]
+
+rows = read()
 model.predict(rows[:size])
 began, busy = time.perf_counter(), time.process_time()
-for at in range(0, len(rows), size):
-    model.predict(rows[at : at + size])
+if whole:
+    rows = read()
+found = [model.predict(rows[at : at + size]) for at in range(0, len(rows), size)]
+if whole:
+    with open(sys.argv[1] + ".out", "w") as file:
+        writer = csv.writer(file)
+        writer.writerow(["x", "result"])
+        results = (float(one) for part in found for one in part)
+        writer.writerows([json.dumps(row), one] for row, one in zip(rows, results))
+        file.flush()
+        os.fsync(file.fileno())
 print(len(rows) / (time.perf_counter() - began), 1e6 * (time.process_time() - busy) / len(rows))
 """
 
@@ -66,9 +81,9 @@ class Speed(NamedTuple):
     busy: float
 
 
-def bare(file: Path, size: int) -> Speed:
-    """Return the speed of a loop that calls the model, in a process of its own."""
-    command = [sys.executable, "-c", BARE, str(file), str(size)]
+def loop(file: Path, size: int, *more: str) -> Speed:
+    """Return the speed of a loop in its own process; with ``"whole"`` it reads and writes, too."""
+    command = [sys.executable, "-c", LOOP, str(file), str(size), *more]
     done = subprocess.run(command, cwd=HERE / "peers", capture_output=True, text=True, check=True)
     return Speed(*map(float, done.stdout.split()))
 
@@ -110,20 +125,23 @@ def main() -> None:
             models = (HERE / "peers" / "models.py").read_text()
             publish(url, SOURCE.format(models=models, size=given.size), "forest")
             batch(url, table(given.size).encode(), given.size)
-            loops, ours = [bare(file, given.size)], []
+            bare, scripts, ours = [loop(file, given.size)], [], []
             for _ in range(given.rounds):
+                scripts.append(loop(file, given.size, "whole"))
                 ours.append(batch(url, file.read_bytes(), given.rows))
-                loops.append(bare(file, given.size))
-    print(f"batches of {given.rows:,} rows, each between two loops:")
-    for name, speeds in (("loops", loops), ("batches", ours)):
+                bare.append(loop(file, given.size))
+    print(f"batches of {given.rows:,} rows, each between loops:")
+    for name, speeds in (("bare loops", bare), ("scripts", scripts), ("batches", ours)):
         rows = ", ".join(f"{speed.rows:,.0f}" for speed in speeds)
         busy = ", ".join(f"{speed.busy:.0f}" for speed in speeds)
         print(f"  {name}: {rows} rows/s; processor time per row: {busy} us")
-    pairs = [*zip(ours, loops, loops[1:], strict=False)]
+    pairs = [*zip(ours, bare, bare[1:], strict=False)]
     speed = median(2 * one.rows / (a.rows + b.rows) for one, a, b in pairs)
     busy = median(2 * one.busy / (a.busy + b.busy) for one, a, b in pairs)
-    print(f"a batch in relation to its loops, median: {speed:.2f} of the rows per second,")
+    whole = median(one.rows / other.rows for one, other in zip(ours, scripts, strict=True))
+    print(f"a batch in relation to its bare loops, median: {speed:.2f} of the rows per second,")
     print(f"  {busy:.2f} times the processor time per row")
+    print(f"in relation to the script that reads and writes: {whole:.2f} of the rows per second")
 
 
 if __name__ == "__main__":

@@ -484,9 +484,13 @@ class UnsupportedMediaType(EasyMLNBError, code="unsupported_media_type", status=
     """The service does not accept this ``Content-Type``."""
 
     def __init__(self, got: str, offered: tuple[str, ...]) -> None:
+        problem = (
+            f"The content type {got!r} is not supported."
+            if got
+            else "The request has no Content-Type header."
+        )
         super().__init__(
-            f"The content type {got or 'unknown'!r} is not supported. Send one of: "
-            f"{', '.join(offered)}.",
+            f"{problem} Send one of: {', '.join(offered)}.",
             details={"offered": list(offered)},
         )
 

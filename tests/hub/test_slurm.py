@@ -223,12 +223,14 @@ def test_what_the_queue_says_reaches_all_who_wait(
         # Unpublishing a waiting version removes its job from the queue.
         waiting_jobs = cluster.run("squeue", "-h", "-t", "PD", "-o", "%j").split()
         assert waiting_jobs.count("hub-alice") == 3
+        # Any of them: the Hub may notice late that the first one has lost its job.
+        nodes = set(slurm_hub.servers("alice"))
         assert alice.http.delete("services/where").status_code == 204
         slurm_hub.wait_for(
             lambda: cluster.jobs().count("hub-alice") == 3, "the job was left in the queue"
         )
         slurm_hub.wait_for(
-            lambda: "easymlnb-gpu-1" not in slurm_hub.servers("alice"), "the node was left"
+            lambda: len(nodes - set(slurm_hub.servers("alice"))) == 1, "the node was left"
         )
 
         # A waiting version starts when a GPU is free.

@@ -138,6 +138,11 @@ def test_calls_arrive_as_cloud_events(world: World) -> None:
             "http%200001.answer", "org.easymlnb.result",
         )  # fmt: skip
         assert answer.headers.get("Idempotency-Replayed") == replayed
+    untyped = http.post(path, content=b'{"x": 4}', headers=headers | {"ce-id": "no-type"})
+    assert (untyped.status_code, untyped.json()) == (200, 8.0)
+    plain = http.post(path, content=b'{"x": 4}')
+    assert (plain.status_code, plain.json()["error"]["code"]) == (415, "unsupported_media_type")
+    assert "has no Content-Type" in plain.json()["error"]["message"]
     structured = {"Content-Type": "application/cloudevents+json"}
     document = EVENT | {"id": "http-0002", "data": {"x": 3}}
     answer = http.post(path, content=json.dumps(document), headers=structured)

@@ -62,7 +62,9 @@ class EventCallHandler(CallHandler):
             for name, value in headers.get_all()
             if name.lower().startswith(PREFIX)
         }
-        return cloudevents.read_binary(attributes, b"", headers.get("Content-Type", ""))
+        # The official SDKs send no type with JSON, which is what the specification implies.
+        kind = headers.get("Content-Type") or cloudevents.JSON
+        return cloudevents.read_binary(attributes, b"", kind)
 
     def _use(self, event: CloudEvent) -> None:
         """Let the attributes of an event be the options of its call."""

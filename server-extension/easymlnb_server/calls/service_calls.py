@@ -34,6 +34,13 @@ MOST = 1000
 ID_ROOM = 56
 """Characters of the outer call's request id at the start of the inner call's id."""
 
+AFTER_OUTER = 0.1
+"""Seconds that a call may take beyond the deadline of the call that waits for it.
+
+Without them both could end in the same moment, and the caller would sometimes be told that the
+outer function failed, instead of that its time is over, which also stops the inner call.
+"""
+
 log = logging.getLogger("easymlnb.asks")
 
 
@@ -146,7 +153,7 @@ class ServiceCalls:
             received=now,
             began=now,
             timeout=ask.seconds or float("inf"),
-            deadline=outer.deadline if outer is not None else float("inf"),
+            deadline=outer.deadline + AFTER_OUTER if outer is not None else float("inf"),
             low_priority=outer is not None and outer.low_priority,
             chain=lambda target: extend(outer, self._link, target.name, target.dispatcher.workers),
         )

@@ -236,6 +236,8 @@ class EasyHandler(JupyterHandler):
 
     def _check_scope(self, method: str, key: KeyGrant) -> None:
         scopes = self.scopes_for(method)
+        if not scopes and method not in self.allowed_methods.split(", "):
+            raise MethodNotAllowed(method)  # 403 would say that another caller could use it
         if not scopes:
             raise Forbidden(NO_KEYS if key.id else ONLY_CALLS)
         if key.scopes.isdisjoint(scopes):

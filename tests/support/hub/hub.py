@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,10 @@ class Hub:
     def serve(self, user: str, **options: str) -> "User":
         """Start a user's own server, if it is not running, and log in there."""
         self.api.post(f"users/{user}")  # 409 where that user exists
-        self.api.post(f"users/{user}/server", json={"user_options": options})
+        # Before JupyterHub 6, the whole body was the options.
+        six = int(version("jupyterhub").partition(".")[0]) >= 6
+        body = {"user_options": options} if six else options
+        self.api.post(f"users/{user}/server", json=body)
         self.wait_for(
             lambda: (self.server(user) or {}).get("ready"), f"the server of {user} did not start"
         )
