@@ -2,6 +2,7 @@
 // Makes a model from data in steps. What was entered survives a reload of the page.
 
 import { api, upload } from "./api.js";
+import { rejection, slug } from "./datafile.js";
 import { byId, make } from "./dom.js";
 import { draw, short, spark } from "./drawing.js";
 import { showModel } from "./trained.js";
@@ -161,16 +162,6 @@ function showData() {
   return [templates, drop, make("progress", { id: "sent", max: 1, value: 0, hidden: true, "aria-label": "Sent" }), ...known];
 }
 
-/**
- * Return why a file cannot be the data of a template, or "".
- * @param {File} file
- * @param {Template} template
- */
-function rejection(file, { accept, max_bytes: most }) {
-  if (!accept.some((ending) => file.name.toLowerCase().endsWith(ending))) return `The file '${file.name}' is of another kind. Choose one of: ${accept.join(", ")}.`;
-  return file.size > most ? `The file has ${Math.ceil(file.size / 2 ** 20)} MB; at most ${Math.round(most / 2 ** 20)} MB are possible. A sample is usually enough.` : "";
-}
-
 /** @param {File} file */
 async function send(file) {
   const wrong = rejection(file, /** @type {Template} */ (given.templates.find(({ name }) => name === state.template)));
@@ -191,12 +182,6 @@ async function send(file) {
   const why = byId("problem").textContent ?? "";
   render();
   problem(why);
-}
-
-/** @param {string} name */
-function slug(name) {
-  const plain = name.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^[^a-z]+|_+$/g, "");
-  return plain.slice(0, 40) || "model";
 }
 
 const counted = () => `${state.look.rows.toLocaleString("en")} ${state.template === "images" ? "images" : "rows"}`;
