@@ -30,7 +30,7 @@ import easymlnb as ml
 
 model = forest()
 
-@ml.service(name="forest", batch=ml.Batch(max_size={size}))
+@ml.service(name="forest", workers={workers}, batch=ml.Batch(max_size={size}))
 def batched(x: ml.Batched[list[float]]) -> list[float]:
     return model.predict(x)
 """
@@ -115,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=64, help="Largest number of rows in one run.")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3, help="Batches, each between two loops.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -123,7 +124,9 @@ def main() -> None:
         file.write_text(table(given.rows))
         with easymlnb(folder) as url:
             models = (HERE / "peers" / "models.py").read_text()
-            publish(url, SOURCE.format(models=models, size=given.size), "forest")
+            publish(
+                url, SOURCE.format(models=models, size=given.size, workers=given.workers), "forest"
+            )
             batch(url, table(given.size).encode(), given.size)
             bare, scripts, ours = [loop(file, given.size)], [], []
             for _ in range(given.rounds):

@@ -32,7 +32,7 @@ ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class MethodResult:
     """The result of one method.
 
     size: bytes of the saved weights.
@@ -60,7 +60,7 @@ class Optimized:
         The method that made it, ``"original"`` if none was better.
     tolerance : float
         The largest accepted deviation.
-    trials : tuple of Trial
+    trials : tuple of MethodResult
         ``how``, ``size`` in bytes, ``seconds`` for one example (median), relative ``error``, and
         ``problem`` for a method that does not work here.
     """
@@ -68,7 +68,7 @@ class Optimized:
     model: Any
     how: str
     tolerance: float
-    trials: tuple[Trial, ...]
+    trials: tuple[MethodResult, ...]
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -149,7 +149,7 @@ def optimize(
 
 def _tried(
     model: Any, how: Sequence[str], examples: Sequence[Any]
-) -> tuple[dict[str, Any], list[Trial]]:
+) -> tuple[dict[str, Any], list[MethodResult]]:
     """Return the variants of a model by method, and the trials."""
     expected = [_run(model, example) for example in examples]
     variants: dict[str, Any] = {ORIGINAL: model}
@@ -162,7 +162,7 @@ def _tried(
                 variants[method] = METHODS[method](model)
                 trials.append(_measured(method, variants[method], examples, expected))
             except Exception as error:
-                trials.append(Trial(method, problem=_reason(error)))
+                trials.append(MethodResult(method, problem=_reason(error)))
     return variants, trials
 
 
@@ -179,7 +179,7 @@ def _check_arguments(model: Any, how: Sequence[str], examples: Sequence[Any]) ->
         )
 
 
-def best(trials: Sequence[Trial], tolerance: float) -> str:
+def best(trials: Sequence[MethodResult], tolerance: float) -> str:
     """Return the fastest method within the tolerance, or the original if none is clearly faster."""
     original, *others = trials
     within = [
@@ -193,7 +193,7 @@ def best(trials: Sequence[Trial], tolerance: float) -> str:
 
 def _measured(
     how: str, model: Any, examples: Sequence[Any], expected: Sequence[Sequence[Any]]
-) -> Trial:
+) -> MethodResult:
     found = [_run(model, example) for example in examples]  # the first run also compiles
     pairs = zip(found, expected, strict=True)
     error = max((_error(*pair) for both in pairs for pair in _pairs(*both)), default=0.0)
@@ -204,7 +204,7 @@ def _measured(
         for example in examples:
             _run(model, example)
         rounds.append(time.perf_counter() - started)
-    return Trial(how, _size(model), median(rounds) / len(examples), error)
+    return MethodResult(how, _size(model), median(rounds) / len(examples), error)
 
 
 def _run(model: Any, example: Any) -> list[Any]:

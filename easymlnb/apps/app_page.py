@@ -21,12 +21,12 @@ from easymlnb.forms.layout_builder import LayoutBuilder
 from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.result_panel import Tabs
 from easymlnb.forms.sanitize import markdown
-from easymlnb.forms.shared_style import FormContext, Uploads
+from easymlnb.forms.shared_style import FormContext, UploadSettings
 
 READABLE = 100_000
 """Characters of JSON up to which a saved run has one line for each value."""
 
-__all__ = ["AppPage", "Uploads"]
+__all__ = ["AppPage", "UploadSettings"]
 
 
 class AppPage:
@@ -41,7 +41,7 @@ class AppPage:
         Path of easymlnb's routes as the visitor's browser sees it.
     values : dict, optional
         Initial input.
-    uploads : Uploads, optional
+    uploads : UploadSettings, optional
         How the browser sends files; without it they go through the kernel's connection.
     public : bool, default False
         Whether visitors have no login.
@@ -56,7 +56,7 @@ class AppPage:
         *,
         base: str,
         values: dict[str, Any] | None = None,
-        uploads: Uploads | None = None,
+        uploads: UploadSettings | None = None,
         public: bool = False,
         batch: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import ipywidgets as W
 
-from easymlnb.apps.app_page import AppPage, Uploads
+from easymlnb.apps.app_page import AppPage, UploadSettings
 from easymlnb.apps.http_caller import HttpCaller, shared_loop
 from easymlnb.apps.message_queue import CHECK_INTERVAL, MessageQueue, OverTimeError
 from easymlnb.apps.painting import paint
@@ -173,7 +173,7 @@ def _build(message: OpenPage, session: WidgetSession) -> AppPage:
         spec,
         HttpCaller(message.url, message.secret, spec, public=message.public),
         base=message.base,
-        uploads=Uploads(
+        uploads=UploadSettings(
             url=f"{message.base}uploads",
             service=spec.name,
             authorization=f"easymlnb-pass {message.secret}",

@@ -34,7 +34,7 @@ from easymlnb.cli import (
 )
 from easymlnb.cli.clients import client_of
 from easymlnb.cli.errors import ErrorReportingGroup
-from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
+from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget, Exclude, Include
 from easymlnb.cli.traffic import Name
 from easymlnb.contract.replacing import AUTO
 
@@ -134,12 +134,8 @@ def publish(
     target: CommandTarget,
     notebook: Annotated[Path, typer.Argument(help="Path of the notebook.")],
     name: Names = None,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Include this file or pattern; may be repeated.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Exclude this file or pattern; may be repeated.")
-    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     requirements: Annotated[
         Path | None, typer.Option(help="Path of a requirements.txt with the packages.")
     ] = None,

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.options import Exclude, Include
 from easymlnb.contract.quality import CHOICES, QualityReport, check_severities
 
 if TYPE_CHECKING:
@@ -25,12 +26,8 @@ Advisories = Annotated[
 
 def check(
     notebook: Annotated[Path, typer.Argument(help="Path of the notebook.")],
-    include: Annotated[
-        list[str] | None, typer.Option(help="Include this file or pattern; may be repeated.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Exclude this file or pattern; may be repeated.")
-    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     advisories: Advisories = None,
     severity: Annotated[
         list[str] | None,

@@ -8,6 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+Include = Annotated[
+    list[str] | None, typer.Option(help="Include this file or pattern; may be repeated.")
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="Exclude this file or pattern; may be repeated.")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -82,17 +82,10 @@ class AsyncCall:
         """Submit the call as a job."""
         client = self._client
         spec, values = await self._bound()
-        uploaded: Uploaded = {}
-        try:
-            for field, path in uploads.large_files(spec, values).items():
-                uploaded[field] = await client._run(uploads.send(spec.name, field, path))
+        async with self._uploaded(spec, values) as uploaded:
             request = await self._request(spec, values, uploaded)
             request = jobs.submit_request(spec, request, self._options)
             return AsyncJob(client, await client._run(jobs.submit(request)))
-        finally:
-            for file in uploaded.values():
-                with suppress(EasyMLNBError):
-                    await client._run(uploads.remove(file))
 
     async def _bound(self) -> tuple[ServiceSpec, dict[str, Any]]:
         spec = await self._client.admin.spec(self._name)
@@ -109,20 +102,29 @@ class AsyncCall:
     async def _result(self) -> Any:
         client = self._client
         spec, values = await self._bound()
-        uploaded: Uploaded = {}
-        try:
-            for field, path in uploads.large_files(spec, values).items():
-                uploaded[field] = await client._run(uploads.send(spec.name, field, path))
+        async with self._uploaded(spec, values) as uploaded:
             request = await self._request(spec, values, uploaded)
             if not spec.stream and self._options.progress is None:
                 return await client._run(operations.call(client._specs, spec, request))
             reader = EventReader(spec.output, self._options.progress)
             items = [item async for item in client._events(request, reader)]
             return items if spec.stream else reader.value
+
+    @asynccontextmanager
+    async def _uploaded(
+        self, spec: ServiceSpec, values: Mapping[str, Any]
+    ) -> AsyncGenerator[Uploaded]:
+        """Upload the large files of a call, and remove them when it is over."""
+        run = self._client._run
+        uploaded: Uploaded = {}
+        try:
+            for field, path in uploads.large_files(spec, values).items():
+                uploaded[field] = await run(uploads.send(spec.name, field, path))
+            yield uploaded
         finally:
             for file in uploaded.values():
                 with suppress(EasyMLNBError):
-                    await client._run(uploads.remove(file))
+                    await run(uploads.remove(file))
 
 
 class AsyncClient:

@@ -2,9 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -37,6 +37,7 @@ from easymlnb.client.template_models import Templates
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.jsonschema import Schema
+from easymlnb.contract.spec import ServiceSpec
 
 T = TypeVar("T")
 
@@ -123,10 +124,7 @@ class Client:
     def _call(self, name: str, arguments: Arguments, options: CallOptions) -> Any:
         spec = self.admin.spec(name)
         values = operations.bind_arguments(spec, *arguments)
-        uploaded: dict[str, dict[str, str]] = {}
-        try:
-            for field, path in uploads.large_files(spec, values).items():
-                uploaded[field] = self._run(uploads.send(spec.name, field, path))
+        with self._uploaded(spec, values) as uploaded:
             request = operations.call_request(spec, values, options, uploaded)
             if not spec.stream and options.progress is None:
                 return self._run(operations.call(self._specs, spec, request))
@@ -136,10 +134,6 @@ class Client:
                 return events
             list(events)
             return reader.value
-        finally:
-            for file in uploaded.values():
-                with suppress(EasyMLNBError):
-                    self._run(uploads.remove(file))
 
     def _raw(self, name: str, arguments: Arguments, options: CallOptions) -> RawResponse:
         spec, options = self.admin.spec(name), operations.as_raw(options)
@@ -153,13 +147,21 @@ class Client:
     def _submit(self, name: str, arguments: Arguments, options: CallOptions) -> Job:
         spec = self.admin.spec(name)
         values = operations.bind_arguments(spec, *arguments)
+        with self._uploaded(spec, values) as uploaded:
+            request = operations.call_request(spec, values, options, uploaded)
+            request = jobs.submit_request(spec, request, options)
+            return Job(self, self._run(jobs.submit(request)))
+
+    @contextmanager
+    def _uploaded(
+        self, spec: ServiceSpec, values: Mapping[str, Any]
+    ) -> Iterator[dict[str, dict[str, str]]]:
+        """Upload the large files of a call, and remove them when it is over."""
         uploaded: dict[str, dict[str, str]] = {}
         try:
             for field, path in uploads.large_files(spec, values).items():
                 uploaded[field] = self._run(uploads.send(spec.name, field, path))
-            request = operations.call_request(spec, values, options, uploaded)
-            request = jobs.submit_request(spec, request, options)
-            return Job(self, self._run(jobs.submit(request)))
+            yield uploaded
         finally:
             for file in uploaded.values():
                 with suppress(EasyMLNBError):

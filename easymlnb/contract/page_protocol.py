@@ -16,7 +16,7 @@ from easymlnb.contract import message
 LENGTH = struct.Struct("<I")
 
 
-class Message(message.Message, kw_only=True):
+class PageMessage(message.Message, kw_only=True):
     """Base of all messages; ``session`` is the id of a page's session."""
 
     session: str = ""
@@ -25,7 +25,7 @@ class Message(message.Message, kw_only=True):
 # server -> form kernel
 
 
-class OpenPage(Message):
+class OpenPage(PageMessage):
     """Build the page of a service in a new session.
 
     ``root`` is the id of the page's outermost widget. ``url`` is where the kernel reaches the
@@ -41,7 +41,7 @@ class OpenPage(Message):
     public: bool = False
 
 
-class FromPage(Message):
+class FromPage(PageMessage):
     """A message from the page, of one of the kinds that pages may send."""
 
     kind: str
@@ -51,18 +51,18 @@ class FromPage(Message):
     buffers: tuple[bytes, ...] = ()
 
 
-class ClosePage(Message):
+class ClosePage(PageMessage):
     """Close the session and discard its state."""
 
 
 # form kernel -> server
 
 
-class Ready(Message):
+class Ready(PageMessage):
     """The kernel is ready for sessions."""
 
 
-class ToPage(Message):
+class ToPage(PageMessage):
     """A message for the page; ``parent`` is the header of the message it answers, as JSON."""
 
     kind: str
@@ -72,7 +72,7 @@ class ToPage(Message):
     buffers: tuple[bytes, ...] = ()
 
 
-class PageBuilt(Message):
+class PageBuilt(PageMessage):
     """The page is built, so the server can send it.
 
     ``state`` is JSON with the state of all widgets, as the page's script reads it: ``states`` by
@@ -84,13 +84,13 @@ class PageBuilt(Message):
     html: str
 
 
-class PageFailed(Message):
+class PageFailed(PageMessage):
     """The page could not be built; ``reason`` is for the server's log."""
 
     reason: str
 
 
-class Spent(Message):
+class Spent(PageMessage):
     """The page exceeded a limit, so its session must be closed; ``reason`` names the limit."""
 
     reason: str

@@ -61,7 +61,7 @@ COLUMNS: Final = {"int": "INT64", "float": "FP64", "bool": "BOOL"}
 _SCALARS: Final = {"integer": "INT64", "number": "FP64", "boolean": "BOOL", "string": BYTES}
 
 
-class Kind(StrEnum):
+class TensorKind(StrEnum):
     """What a tensor is for a parameter or result."""
 
     SCALAR = "scalar"
@@ -72,10 +72,10 @@ class Kind(StrEnum):
     JSON = "json"
 
 
-class Form(msgspec.Struct, frozen=True):
+class TensorForm(msgspec.Struct, frozen=True):
     """How a value is a tensor: its kind, datatype and shape; -1 is any size."""
 
-    kind: Kind
+    kind: TensorKind
     datatype: str = BYTES
     shape: tuple[int, ...] = (1,)
 
@@ -89,51 +89,51 @@ class TensorMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     parameters: dict[str, Any] = {}
 
 
-AS_JSON: Final = Form(Kind.JSON)
+AS_JSON: Final = TensorForm(TensorKind.JSON)
 
 
-def form_of(schema: Any, document: Schema) -> Form:
+def form_of(schema: Any, document: Schema) -> TensorForm:
     """Return how values of a JSON Schema are tensors."""
     own = hints(schema, document)
     widget = own.get("widget")
     if widget == "array":
         shape = own.get("shape")
         sizes = (-1,) if shape is None else tuple(-1 if size is None else size for size in shape)
-        return Form(Kind.ARRAY, NUMPY.get(str(own.get("dtype")), "FP64"), sizes)
+        return TensorForm(TensorKind.ARRAY, NUMPY.get(str(own.get("dtype")), "FP64"), sizes)
     if widget in ("table", "timeseries"):
-        return Form(Kind.TABLE)
+        return TensorForm(TensorKind.TABLE)
     if own.get("accept") or widget == "plot":
-        return Form(Kind.FILE)
+        return TensorForm(TensorKind.FILE)
     found = {_plain(one, document) for one in alternatives(schema, document)}
-    numbers = {Form(Kind.SCALAR, "INT64"), Form(Kind.SCALAR, "FP64")}
+    numbers = {TensorForm(TensorKind.SCALAR, "INT64"), TensorForm(TensorKind.SCALAR, "FP64")}
     if found == numbers:
-        return Form(Kind.SCALAR, "FP64")
+        return TensorForm(TensorKind.SCALAR, "FP64")
     return found.pop() if len(found) == 1 else AS_JSON
 
 
-def _plain(schema: Schema, document: Schema) -> Form:
+def _plain(schema: Schema, document: Schema) -> TensorForm:
     """Return the form of a schema that is no union and has none of our types."""
     kind = schema.get("type")
     if isinstance(schema.get("enum"), list) or "const" in schema:
         return _of_values(schema.get("enum") or [schema.get("const")])
     if isinstance(kind, str) and kind in _SCALARS:
-        return Form(Kind.SCALAR, _SCALARS[kind])
+        return TensorForm(TensorKind.SCALAR, _SCALARS[kind])
     if kind == "array" and "items" in schema and "prefixItems" not in schema:
         inner = form_of(schema["items"], document)
-        if inner.kind is Kind.SCALAR:
-            return Form(Kind.LIST, inner.datatype, (-1,))
-        if inner.kind is Kind.FILE:
-            return Form(Kind.FILE, BYTES, (-1,))
-        if inner.kind is Kind.LIST:
-            return Form(Kind.LIST, inner.datatype, (-1, *inner.shape))
+        if inner.kind is TensorKind.SCALAR:
+            return TensorForm(TensorKind.LIST, inner.datatype, (-1,))
+        if inner.kind is TensorKind.FILE:
+            return TensorForm(TensorKind.FILE, BYTES, (-1,))
+        if inner.kind is TensorKind.LIST:
+            return TensorForm(TensorKind.LIST, inner.datatype, (-1, *inner.shape))
     return AS_JSON
 
 
-def _of_values(values: list[Any]) -> Form:
+def _of_values(values: list[Any]) -> TensorForm:
     """Return the form of one of several values."""
     for kind, datatype in ((str, BYTES), (bool, "BOOL"), (int, "INT64")):
         if all(type(value) is kind for value in values):
-            return Form(Kind.SCALAR, datatype)
+            return TensorForm(TensorKind.SCALAR, datatype)
     return AS_JSON
 
 
@@ -149,7 +149,9 @@ def inputs(spec: ServiceSpec) -> list[TensorMetadata]:
         for column, datatype in columns:
             plain = len(tables) == 1 and column not in names
             title = column if plain else f"{name}.{column}"
-            found.append(_metadata(title, Form(Kind.TABLE, datatype, (-1,)), more, spec))
+            found.append(
+                _metadata(title, TensorForm(TensorKind.TABLE, datatype, (-1,)), more, spec)
+            )
         if not columns:
             found.append(_metadata(name, form_of(schema, spec.input), more, spec))
     return found
@@ -162,9 +164,9 @@ def outputs(spec: ServiceSpec) -> list[TensorMetadata]:
         return []
     form = form_of(spec.output, spec.output)
     members = {} if form is not AS_JSON else properties(schema)
-    if form.kind is Kind.TABLE and (columns := list(_columns(schema, spec.output))):
+    if form.kind is TensorKind.TABLE and (columns := list(_columns(schema, spec.output))):
         return [
-            _metadata(name, Form(Kind.TABLE, datatype, (-1,)), {}, spec)
+            _metadata(name, TensorForm(TensorKind.TABLE, datatype, (-1,)), {}, spec)
             for name, datatype in columns
         ]
     if members:
@@ -179,11 +181,11 @@ OUTPUT: Final = "output"
 
 
 def _metadata(
-    name: str, form: Form, parameters: Mapping[str, Any], spec: ServiceSpec
+    name: str, form: TensorForm, parameters: Mapping[str, Any], spec: ServiceSpec
 ) -> TensorMetadata:
     shape = form.shape if spec.batch is None else (-1, *form.shape)
     more = dict(parameters)
-    if form.kind is Kind.JSON:
+    if form.kind is TensorKind.JSON:
         more["content_type"] = "json"
     return TensorMetadata(name=name, datatype=form.datatype, shape=shape, parameters=more)
 
@@ -191,7 +193,7 @@ def _metadata(
 def table_parameters(schema: Schema) -> list[str]:
     """Return the names of the parameters that are tables."""
     found = properties(schema).items()
-    return [name for name, one in found if form_of(one, schema).kind is Kind.TABLE]
+    return [name for name, one in found if form_of(one, schema).kind is TensorKind.TABLE]
 
 
 def _columns(schema: Any, document: Schema) -> Iterator[tuple[str, str]]:
@@ -201,7 +203,7 @@ def _columns(schema: Any, document: Schema) -> Iterator[tuple[str, str]]:
         yield str(name), COLUMNS.get(str(kind), BYTES)
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class WantedOutputs(msgspec.Struct, frozen=True):
     """Which outputs a caller wants, and which of them as bytes rather than in the head.
 
     - ``outputs``: by name, whether its data is binary; empty for all outputs
@@ -217,7 +219,7 @@ class Wanted(msgspec.Struct, frozen=True):
         return f"{TENSORS};binary={int(self.binary)}" + (f";outputs={named}" if named else "")
 
     @classmethod
-    def parse(cls, accept: str) -> "Wanted":
+    def parse(cls, accept: str) -> "WantedOutputs":
         """Return what a media type asks for."""
         found = parameters_of(accept)
         named = [one.rpartition(":") for one in found.get("outputs", "").split(",") if one]

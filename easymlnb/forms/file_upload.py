@@ -11,7 +11,7 @@ from typing import Any
 from traitlets import Bool, Dict, Int, List, Unicode
 
 from easymlnb.forms.esm_widget import EsmWidget
-from easymlnb.forms.shared_style import Uploads
+from easymlnb.forms.shared_style import UploadSettings
 
 LONGEST_NAME = 255
 LONGEST_ID = 200
@@ -39,7 +39,7 @@ class FileUpload(EsmWidget):
     pages = Bool(False).tag(sync=True)
     app_page = Bool(False).tag(sync=True)
 
-    def __init__(self, on_event: OnEvent, uploads: Uploads | None, **values: Any) -> None:
+    def __init__(self, on_event: OnEvent, uploads: UploadSettings | None, **values: Any) -> None:
         target = {}
         if uploads is not None:
             target = {

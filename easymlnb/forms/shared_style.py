@@ -21,7 +21,7 @@ from easymlnb.forms.markup import escape
 
 
 @dataclass(frozen=True, slots=True)
-class Uploads:
+class UploadSettings:
     """How the visitor's browser sends files to the server.
 
     ``url`` is the path of the uploads route as the browser sees it; ``authorization`` the header
@@ -60,7 +60,7 @@ class FormContext:
 
     def __init__(
         self,
-        uploads: Uploads | None = None,
+        uploads: UploadSettings | None = None,
         *,
         page_has_scripts: bool = False,
         batch: Callable[[], AbstractContextManager[None]] = nullcontext,

@@ -7,7 +7,7 @@ from easymlnb.runtime.served_models import ModelSlot
 _OWN = frozenset(("model_name", "model_version", "unwrap"))
 
 
-class Model:
+class ModelHandle:
     """A model of the registry, which behaves like the object that was saved.
 
     In a published service it becomes the new version when its alias moves, between two calls.

@@ -7,7 +7,7 @@ from easymlnb.contract.model_names import split_reference
 from easymlnb.contract.options import named_options
 from easymlnb.model_store import source
 from easymlnb.model_store.formats import LoadOptions
-from easymlnb.model_store.handles import Model
+from easymlnb.model_store.handles import ModelHandle
 from easymlnb.model_store.loading import load_version
 from easymlnb.runtime.model_pins import ServedVersion
 from easymlnb.runtime.served_models import MODELS, ModelSlot
@@ -81,4 +81,4 @@ def model(
 
     slot = ModelSlot(ref, load(ref), load_again, exclusive=exclusive)
     MODELS.add(slot)
-    return Model(slot)
+    return ModelHandle(slot)

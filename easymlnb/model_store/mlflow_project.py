@@ -18,7 +18,7 @@ from easymlnb.model_store.mlflow_signature import (
     TABLE,
     TENSORS,
     ModelInput,
-    Parameter,
+    ModelParameter,
     read_signature,
     refuse_constant,
 )
@@ -188,7 +188,7 @@ def _table_example(columns: Any, rows: Any) -> dict[str, Any] | None:
     return {"data": [dict(zip(map(str, columns), row, strict=True)) for row in first]}
 
 
-def _tensor_example(values: Any, main: tuple[Parameter, ...]) -> dict[str, Any] | None:
+def _tensor_example(values: Any, main: tuple[ModelParameter, ...]) -> dict[str, Any] | None:
     if isinstance(values, list) and len(main) == 1:
         return {main[0].name: values[:EXAMPLE_ROWS]}
     if isinstance(values, dict) and all(isinstance(values.get(one.given), list) for one in main):
@@ -274,5 +274,5 @@ def _given(taken: ModelInput) -> str:
     return taken.main[0].name
 
 
-def _dict(parameters: tuple[Parameter, ...]) -> str:
+def _dict(parameters: tuple[ModelParameter, ...]) -> str:
     return "{" + ", ".join(f"{one.given!r}: {one.name}" for one in parameters) + "}"

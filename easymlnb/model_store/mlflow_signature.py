@@ -30,7 +30,7 @@ TABLE, TENSORS, VALUES = "table", "tensors", "values"
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ModelParameter:
     """A parameter of the function: its name in the model, in Python, its hint and default."""
 
     given: str
@@ -50,8 +50,8 @@ class ModelInput:
     """
 
     kind: str
-    main: tuple[Parameter, ...]
-    params: tuple[Parameter, ...] = ()
+    main: tuple[ModelParameter, ...]
+    params: tuple[ModelParameter, ...] = ()
     casts: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,7 +61,7 @@ def read_signature(signature: Any) -> ModelInput:
     columns = _parsed(described, "inputs")
     params = tuple(_params(_parsed(described, "params"), taken={"data", "x"}))
     if not columns:
-        return ModelInput(TABLE, (Parameter("", "data", "ml.Table"),), params)
+        return ModelInput(TABLE, (ModelParameter("", "data", "ml.Table"),), params)
     if all(one.get("type") == "tensor" for one in columns):
         names = {one.name for one in params}
         return ModelInput(TENSORS, tuple(_tensors(columns, names)), params)
@@ -73,7 +73,7 @@ def read_signature(signature: Any) -> ModelInput:
         kind = KINDS.get(str(columns[0].get("type")), "")
         hint = f"list[{PLAIN[kind]}]" if len(columns) == 1 and kind in PLAIN else "ml.Table"
         return ModelInput(
-            VALUES if hint != "ml.Table" else TABLE, (Parameter("", "data", hint),), params
+            VALUES if hint != "ml.Table" else TABLE, (ModelParameter("", "data", hint),), params
         )
     wanted = {
         str(one["name"]): KINDS.get(str(one.get("type")), "any")
@@ -86,7 +86,7 @@ def read_signature(signature: Any) -> ModelInput:
         if one.get("type") in NARROW and one.get("required", True)
     }
     hint = f"Annotated[pd.DataFrame, ml.Table(columns={wanted!r})]" if wanted else "ml.Table"
-    return ModelInput(TABLE, (Parameter("", "data", hint),), params, casts)
+    return ModelInput(TABLE, (ModelParameter("", "data", hint),), params, casts)
 
 
 def _parsed(signature: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def refuse_constant(text: str) -> float:
     raise ValueError(text)
 
 
-def _tensors(columns: list[dict[str, Any]], taken: set[str]) -> Iterator[Parameter]:
+def _tensors(columns: list[dict[str, Any]], taken: set[str]) -> Iterator[ModelParameter]:
     for one in columns:
         given = str(one.get("name") or "")
         spec = one.get("tensor-spec") or {}
@@ -120,10 +120,10 @@ def _tensors(columns: list[dict[str, Any]], taken: set[str]) -> Iterator[Paramet
         hint = f"Annotated[np.ndarray, ml.Array({dtype!r}, ({shape}))]" if numeric else "list"
         name = identifier(given or "x", taken)
         taken.add(name)
-        yield Parameter(given, name, hint)
+        yield ModelParameter(given, name, hint)
 
 
-def _params(found: list[dict[str, Any]], taken: set[str]) -> Iterator[Parameter]:
+def _params(found: list[dict[str, Any]], taken: set[str]) -> Iterator[ModelParameter]:
     for one in found:
         given = str(one.get("name", ""))
         kind = PLAIN.get(KINDS.get(str(one.get("type")), ""), "")
@@ -135,7 +135,7 @@ def _params(found: list[dict[str, Any]], taken: set[str]) -> Iterator[Parameter]
             default = float(default)
         name = identifier(given, taken)
         taken.add(name)
-        yield Parameter(
+        yield ModelParameter(
             given, name, hint if default is not None else f"{hint} | None", f"{default!r}"
         )
 

@@ -65,17 +65,7 @@ class CurrentJob:
         self._run.save_file(label, content, media_type)
 
     def metric(self, name: str, value: float, *, step: int = 0) -> None:
-        """Report a value, such as the loss of an epoch.
-
-        Parameters
-        ----------
-        name : str
-            The metric's name, with 1 to 200 printable characters.
-        value : float
-            The value; one for the same name and step is replaced. NaN and infinity are not stored.
-        step : int, default 0
-            The step or epoch.
-        """
+        """Report a value, such as the loss of an epoch; the same as ``ml.metric``."""
         _check_name("name", name)
         if self._run is not None:
             self._run.metric(name, int(step), float(value))

@@ -30,7 +30,7 @@ class PromotedJob(JobRun):
             self.handle_sigterm()
 
 
-class Promotion:
+class PromotedCall:
     """The call that runs alone on the main thread, and the job that it may become.
 
     Parameters

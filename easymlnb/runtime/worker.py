@@ -49,7 +49,7 @@ from easymlnb.runtime.link import Link, LinkLost
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.model_trials import NO_CALL, try_examples
 from easymlnb.runtime.operations import run_calls
-from easymlnb.runtime.promoted_jobs import Promotion
+from easymlnb.runtime.promoted_jobs import PromotedCall
 from easymlnb.runtime.served_models import MODELS
 from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.service_lookup import find_service
@@ -78,7 +78,7 @@ class Worker:
         self._inbox = Inbox()
         self._reading = threading.Lock()
         self._window = StreamWindow()
-        self._promotion = Promotion(self._inbox.lock, self._emit, self._emit_anywhere)
+        self._promotion = PromotedCall(self._inbox.lock, self._emit, self._emit_anywhere)
         self._async_calls = AsyncCallRunner(on_idle=self._on_idle)
         self._busy: tuple[int, ...] = ()  # the calls that are decoded, run or encoded
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted

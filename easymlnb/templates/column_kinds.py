@@ -28,7 +28,7 @@ _ISO = re.compile(
 _DAYS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?:,? (\d{1,2}:\d\d)(:\d\d)?)?")
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What the cells of a column are."""
 
     NUMBER = "number"
@@ -39,31 +39,33 @@ class Kind(StrEnum):
     EMPTY = "empty"
 
 
-USED = frozenset({Kind.NUMBER, Kind.CATEGORY, Kind.BOOLEAN, Kind.DATE})
+USED = frozenset({ColumnKind.NUMBER, ColumnKind.CATEGORY, ColumnKind.BOOLEAN, ColumnKind.DATE})
 """Kinds of columns from which a model can learn."""
 
 
-def infer(column: "pd.Series[Any]", dates: str = "") -> Kind:
+def infer(column: "pd.Series[Any]", dates: str = "") -> ColumnKind:
     """Return the kind of a column."""
     known = column.dropna()
     if known.empty:
-        return Kind.EMPTY
+        return ColumnKind.EMPTY
     if known.dtype.kind == "M":
-        return Kind.DATE
+        return ColumnKind.DATE
     if known.dtype.kind == "b" or known.dtype.name == "boolean":
-        return Kind.BOOLEAN
+        return ColumnKind.BOOLEAN
     if known.dtype.kind in "iuf":
-        return Kind.NUMBER
+        return ColumnKind.NUMBER
     texts = known.astype(str)
     if texts.str.strip().isin({"", *column_inference.MISSING}).all():
-        return Kind.EMPTY
+        return ColumnKind.EMPTY
     if date_order(texts.tolist(), dates) is not None:
-        return Kind.DATE
+        return ColumnKind.DATE
     if _share_of_numbers(texts) >= MOSTLY:
-        return Kind.NUMBER
+        return ColumnKind.NUMBER
     different = texts.nunique()
     few = different <= MAX_CATEGORIES and different < max(2, len(texts))
-    return Kind.CATEGORY if few or different <= CATEGORY_SHARE * len(texts) else Kind.TEXT
+    return (
+        ColumnKind.CATEGORY if few or different <= CATEGORY_SHARE * len(texts) else ColumnKind.TEXT
+    )
 
 
 def _share_of_numbers(texts: "pd.Series[str]") -> float:
@@ -110,21 +112,24 @@ def convert(
     import pandas as pd
 
     columns = {
-        name: _converted(frame[name], Kind(kind), decimal, dates) for name, kind in kinds.items()
+        name: _converted(frame[name], ColumnKind(kind), decimal, dates)
+        for name, kind in kinds.items()
     }
     return pd.DataFrame(columns, index=frame.index)
 
 
-def _converted(column: "pd.Series[Any]", kind: Kind, decimal: str, dates: str) -> "pd.Series[Any]":
+def _converted(
+    column: "pd.Series[Any]", kind: ColumnKind, decimal: str, dates: str
+) -> "pd.Series[Any]":
     import pandas as pd
 
-    if kind is Kind.NUMBER:
+    if kind is ColumnKind.NUMBER:
         return to_numbers(column, decimal)
-    if kind is Kind.DATE:
+    if kind is ColumnKind.DATE:
         return to_dates(column, dates)
-    if kind is Kind.BOOLEAN:
+    if kind is ColumnKind.BOOLEAN:
         return column.map(_boolean, na_action="ignore").astype("float64")
-    if kind is Kind.EMPTY:
+    if kind is ColumnKind.EMPTY:
         return pd.Series(None, index=column.index, dtype="object")
     return column.map(category, na_action="ignore").astype("object")
 

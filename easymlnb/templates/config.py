@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from easymlnb.contract.errors import CallerError
-from easymlnb.templates.column_kinds import Kind
+from easymlnb.templates.column_kinds import ColumnKind
 from easymlnb.templates.proposals import Question
 from easymlnb.templates.reading import Reading, check_reading
 
@@ -15,7 +15,7 @@ BASELINE = "baseline"
 NETWORK = "network"
 ALGORITHMS = ("linear", "forest", "boosting", NETWORK, BASELINE, COMPARE)
 IGNORE = "ignore"
-KINDS = (*Kind, IGNORE)
+KINDS = (*ColumnKind, IGNORE)
 
 MAX_HORIZON = 1000
 

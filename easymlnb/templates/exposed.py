@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from easymlnb.services.definition import Service, define
-from easymlnb.templates.column_kinds import Kind
+from easymlnb.templates.column_kinds import ColumnKind
 from easymlnb.templates.learning import Predictor
 from easymlnb.types.file import File
 from easymlnb.types.table import Table
@@ -79,7 +79,7 @@ def _sign(function: Any, parameters: list[inspect.Parameter], returns: Any) -> N
 def _hint(column: Mapping[str, Any], name: str) -> Any:
     from pydantic import Field
 
-    kind: Any = {Kind.NUMBER: float, Kind.BOOLEAN: bool, Kind.DATE: datetime}.get(
+    kind: Any = {ColumnKind.NUMBER: float, ColumnKind.BOOLEAN: bool, ColumnKind.DATE: datetime}.get(
         column["kind"], str
     )
     choices = column.get("choices", [])
@@ -88,7 +88,7 @@ def _hint(column: Mapping[str, Any], name: str) -> Any:
     if not column["required"]:
         kind = kind | None
     about = ""
-    if "min" in column and column["kind"] == Kind.NUMBER:
+    if "min" in column and column["kind"] == ColumnKind.NUMBER:
         about = f"{column['min']:g} to {column['max']:g} in the training data."
     title = None if name == column["name"] else column["name"]
     return Annotated[kind, Field(title=title, description=about or None)]

@@ -132,7 +132,6 @@ def train(data: Data, config: Config, progress: Progress, name: str = "") -> Lea
             "values": [float(value) for value in kept.tolist()],
         },
     }
-    ends = made.values.iloc[-series.MIN_STEPS :]
     chosen.report["plots"].insert(0, drawings.line(evaluation.true, evaluation.predicted))
     report = {**chosen.report, "question": "forecast", "target": config.target, "horizon": horizon}
     report["plots"] = _once(report["plots"])
@@ -141,7 +140,6 @@ def train(data: Data, config: Config, progress: Progress, name: str = "") -> Lea
         evaluation.metrics,
         signature,
         report,
-        {time: ends.index[-1].isoformat(), config.target: float(ends.iloc[-1])},
     )
 
 

@@ -1,7 +1,7 @@
 """Train the model of a configuration: compare candidates, fit the best one, measure and draw it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from easymlnb.contract.errors import CallerError
@@ -30,14 +30,12 @@ class Learned:
     - ``metrics``: on the test part, which no candidate has seen
     - ``signature``: what is needed to predict with the model
     - ``report``: the comparison, plots and notes for the page, as JSON values
-    - ``example``: a row that the model can predict
     """
 
     model: Any
     metrics: dict[str, float]
     signature: dict[str, Any]
     report: dict[str, Any]
-    example: dict[str, Any] = field(default_factory=dict)
 
 
 class Predictor(Protocol):

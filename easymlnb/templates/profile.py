@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.templates import column_kinds, proposals
-from easymlnb.templates.column_kinds import Kind
+from easymlnb.templates.column_kinds import ColumnKind
 from easymlnb.templates.reading import Reading, with_dates
 from easymlnb.types.table_encoding import to_columns
 
@@ -26,7 +26,7 @@ def profile(frame: "pd.DataFrame", reading: Reading) -> dict[str, Any]:
     columns = []
     for name in sample.columns:
         kind = column_kinds.infer(sample[name], reading.dates)
-        if kind is Kind.DATE and sample[name].dtype.kind != "M":
+        if kind is ColumnKind.DATE and sample[name].dtype.kind != "M":
             texts = sample[name].dropna().astype(str).tolist()
             dates[str(name)] = column_kinds.date_order(texts, reading.dates) or ""
         columns.append(describe(sample[name], kind, reading))
@@ -45,7 +45,7 @@ def profile(frame: "pd.DataFrame", reading: Reading) -> dict[str, Any]:
     }
 
 
-def describe(column: "pd.Series[Any]", kind: Kind, reading: Reading) -> dict[str, Any]:
+def describe(column: "pd.Series[Any]", kind: ColumnKind, reading: Reading) -> dict[str, Any]:
     """Describe one column."""
     known = column.dropna()
     about: dict[str, Any] = {
@@ -56,11 +56,11 @@ def describe(column: "pd.Series[Any]", kind: Kind, reading: Reading) -> dict[str
         "rows": len(column),
         "examples": [column_kinds.category(cell) for cell in known.head(3).tolist()],
     }
-    if kind is Kind.NUMBER:
+    if kind is ColumnKind.NUMBER:
         return about | _numbers(column_kinds.to_numbers(column, reading.decimal or "."))
-    if kind is Kind.DATE:
+    if kind is ColumnKind.DATE:
         return about | _dates(column_kinds.to_dates(column, reading.dates))
-    if kind in (Kind.CATEGORY, Kind.BOOLEAN):
+    if kind in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN):
         counts = known.map(column_kinds.category).value_counts().head(TOP)
         about["top"] = [[str(value), int(count)] for value, count in counts.items()]
     return about

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from easymlnb.templates.column_kinds import Kind
+from easymlnb.templates.column_kinds import ColumnKind
 
 MAX_CLASSES = 100
 """Classes that a model may tell apart."""
@@ -21,7 +21,6 @@ class Question(StrEnum):
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
-    FORECAST = "forecast"
 
 
 Columns = Sequence[Mapping[str, Any]]
@@ -37,9 +36,12 @@ def target(columns: Columns) -> str:
 
 def can_be_target(column: Mapping[str, Any]) -> bool:
     """Return whether a column can be predicted at all."""
-    if column["kind"] == Kind.NUMBER:
+    if column["kind"] == ColumnKind.NUMBER:
         return int(column["unique"]) > 1
-    return column["kind"] in (Kind.CATEGORY, Kind.BOOLEAN) and 1 < column["unique"] <= MAX_CLASSES
+    return (
+        column["kind"] in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN)
+        and 1 < column["unique"] <= MAX_CLASSES
+    )
 
 
 def question(columns: Columns, name: str) -> str:
@@ -47,7 +49,7 @@ def question(columns: Columns, name: str) -> str:
     column = next((column for column in columns if column["name"] == name), None)
     if column is None:
         return ""
-    if column["kind"] != Kind.NUMBER:
+    if column["kind"] != ColumnKind.NUMBER:
         return Question.CLASSIFICATION.value
     few = column["unique"] <= FEW_VALUES and column.get("whole") and column["rows"] > 50
     return (Question.CLASSIFICATION if few else Question.REGRESSION).value
@@ -55,4 +57,6 @@ def question(columns: Columns, name: str) -> str:
 
 def time_column(columns: Columns) -> str:
     """Return the first column of dates; empty if there is none."""
-    return next((str(column["name"]) for column in columns if column["kind"] == Kind.DATE), "")
+    return next(
+        (str(column["name"]) for column in columns if column["kind"] == ColumnKind.DATE), ""
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.templates import column_kinds
-from easymlnb.templates.column_kinds import Kind
+from easymlnb.templates.column_kinds import ColumnKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +24,13 @@ MAX_WARNINGS = 100
 
 Signature = dict[str, Any]
 
-_TYPES = {Kind.NUMBER: "double", Kind.BOOLEAN: "boolean", Kind.DATE: "datetime"}
+_TYPES = {ColumnKind.NUMBER: "double", ColumnKind.BOOLEAN: "boolean", ColumnKind.DATE: "datetime"}
 
 
 def learn(frame: "pd.DataFrame", kinds: Mapping[str, str], target: str, question: str) -> Signature:
     """Return the signature of a model for converted columns; ``target`` is its output."""
     inputs = [
-        _input(frame[name], Kind(kind))
+        _input(frame[name], ColumnKind(kind))
         for name, kind in kinds.items()
         if name != target and kind in column_kinds.USED
     ]
@@ -42,7 +42,7 @@ def learn(frame: "pd.DataFrame", kinds: Mapping[str, str], target: str, question
     }
 
 
-def _input(column: "pd.Series[Any]", kind: Kind) -> dict[str, Any]:
+def _input(column: "pd.Series[Any]", kind: ColumnKind) -> dict[str, Any]:
     import numpy as np
 
     known = column.dropna()
@@ -54,7 +54,7 @@ def _input(column: "pd.Series[Any]", kind: Kind) -> dict[str, Any]:
     }
     if known.empty:
         return about
-    if kind is Kind.NUMBER:
+    if kind is ColumnKind.NUMBER:
         finite = known[np.isfinite(known)]
         if finite.empty:
             return about
@@ -62,10 +62,10 @@ def _input(column: "pd.Series[Any]", kind: Kind) -> dict[str, Any]:
         low, high = float(finite.min()), float(finite.max())
         middle = float(finite.quantile(0.5, "lower"))
         return about | {"min": low, "max": high, "example": middle, "whole": whole}
-    if kind is Kind.DATE:
+    if kind is ColumnKind.DATE:
         low, high = known.min().isoformat(), known.max().isoformat()
         return about | {"min": low, "max": high, "example": high}
-    if kind is Kind.BOOLEAN:
+    if kind is ColumnKind.BOOLEAN:
         return about | {"example": bool(known.iloc[0])}
     values = known.value_counts()
     listed = sorted(map(str, values.index[:MAX_CHOICES]))
@@ -74,11 +74,6 @@ def _input(column: "pd.Series[Any]", kind: Kind) -> dict[str, Any]:
         "complete": len(values) <= MAX_CHOICES,
         "example": str(values.index[0]),
     }
-
-
-def example(signature: Signature) -> dict[str, Any]:
-    """Return a row that a model can predict."""
-    return {column["name"]: column.get("example") for column in signature["inputs"]}
 
 
 def prepare(
@@ -138,9 +133,13 @@ def _check_values(
                 f"Row {row}: {str(cell)[:40]!r} in the column {name!r} is not a "
                 f"{_word(kind)}.{example}"
             )
-        elif kind == Kind.NUMBER and (problem := _far(column, float(value))):
+        elif kind == ColumnKind.NUMBER and (problem := _far(column, float(value))):
             warn(row, problem)
-        elif kind == Kind.CATEGORY and column.get("complete") and value not in column["choices"]:
+        elif (
+            kind == ColumnKind.CATEGORY
+            and column.get("complete")
+            and value not in column["choices"]
+        ):
             shown = ", ".join(column["choices"][:10])
             warn(row, f"{name!r} has the new value {value!r}; the model knows: {shown}.")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.templates import column_kinds, drawings, learning, profile, proposals, signatures
-from easymlnb.templates.column_kinds import Kind
+from easymlnb.templates.column_kinds import ColumnKind
 from easymlnb.templates.config import IGNORE, Config
 from easymlnb.templates.learning import Learned, Progress
 from easymlnb.templates.proposals import Question
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from easymlnb.training.datasets import Dataset
-    from easymlnb.training.findings import Finding
+    from easymlnb.training.findings import DataFinding
 
 NAME = "tabular"
 
@@ -76,9 +76,9 @@ def _target_kind(frame: "pd.DataFrame", config: Config, kinds: dict[str, str]) -
     """Return the kind of the target that fits the question."""
     given = kinds.get(config.target, "")
     if config.question == Question.CLASSIFICATION.value:
-        return Kind.CATEGORY.value
+        return ColumnKind.CATEGORY.value
     if config.question == Question.REGRESSION.value:
-        return Kind.NUMBER.value
+        return ColumnKind.NUMBER.value
     return given if given != IGNORE else str(column_kinds.infer(frame[config.target]))
 
 
@@ -94,21 +94,21 @@ def findings(
     from dataclasses import asdict
 
     from easymlnb.training.checks import check
-    from easymlnb.training.findings import ERROR, Finding
+    from easymlnb.training.findings import ERROR, DataFinding
 
     try:
         check_target(frame, config, reading, question)
     except CallerError as error:
-        return [asdict(Finding("mixed_target", error.message, config.target, ERROR))]
+        return [asdict(DataFinding("mixed_target", error.message, config.target, ERROR))]
     table, used = typed(frame, config, reading)
     texts = _free_texts(frame, config, used)
-    table = table.join(column_kinds.convert(frame, dict.fromkeys(texts, Kind.TEXT)))
+    table = table.join(column_kinds.convert(frame, dict.fromkeys(texts, ColumnKind.TEXT)))
     task = "classification" if question == Question.CLASSIFICATION else "regression"
     time = "" if config.time == "-" else config.time or None
     found = check(table, config.target, task=task, time=time, groups=config.groups or None)
     asked = {finding.column for finding in found}
     unused = (
-        Finding("free_text", f"{name!r} is free text, which is not used.", name)
+        DataFinding("free_text", f"{name!r} is free text, which is not used.", name)
         for name in texts
         if name not in asked
     )
@@ -122,30 +122,30 @@ def _unread_cells(
     config: Config,
     used: dict[str, str],
     reading: Reading,
-) -> "Iterator[Finding]":
+) -> "Iterator[DataFinding]":
     """Yield columns with cells that do not have the kind of the others."""
-    from easymlnb.training.findings import Finding
+    from easymlnb.training.findings import DataFinding
 
     for name, kind in used.items():
         if name == config.target or frame[name].dtype.kind in "iufbM":
             continue
         wrong: list[str] = []
-        if kind == Kind.NUMBER:
+        if kind == ColumnKind.NUMBER:
             wrong, what = column_kinds.not_numbers(frame[name], reading.decimal or "."), "numbers"
-        elif kind == Kind.DATE:
+        elif kind == ColumnKind.DATE:
             wrong, what = column_kinds.not_dates(frame[name], table[name]), "dates"
         elif column_kinds.has_mixed_dates(frame[name]):
             message = (
                 f"{name!r} has dates in different formats, so they count as texts. Write all in "
                 "one format, such as 2025-01-31."
             )
-            yield Finding("mixed_dates", message, name)
+            yield DataFinding("mixed_dates", message, name)
         if wrong:
             message = (
                 f"{len(wrong):,} of {len(frame):,} cells of {name!r} are not {what}, such as "
                 f"{wrong[0][:40]!r}. They count as missing."
             )
-            yield Finding("mixed_types", message, name)
+            yield DataFinding("mixed_types", message, name)
 
 
 def _free_texts(frame: "pd.DataFrame", config: Config, used: dict[str, str]) -> list[str]:
@@ -154,7 +154,7 @@ def _free_texts(frame: "pd.DataFrame", config: Config, used: dict[str, str]) -> 
         str(name)
         for name in frame.columns
         if name not in used
-        and (config.columns.get(name) or column_kinds.infer(frame[name])) == Kind.TEXT
+        and (config.columns.get(name) or column_kinds.infer(frame[name])) == ColumnKind.TEXT
     ]
 
 
@@ -203,7 +203,6 @@ def train(data: Data, config: Config, progress: Progress, name: str = "") -> Lea
         chosen.evaluation.metrics,
         signature,
         {**chosen.report, "question": question, "target": config.target},
-        signatures.example(signature),
     )
 
 

@@ -18,7 +18,7 @@ from easymlnb.training.datasets import (
     guess_task,
     target_problem,
 )
-from easymlnb.training.findings import ERROR, Finding
+from easymlnb.training.findings import ERROR, DataFinding
 
 LEAK = 0.999
 """Correlation with the target from which on a column is taken for the target itself."""
@@ -39,7 +39,7 @@ def check(
     task: str = "",
     time: str | None = None,
     groups: str | None = None,
-) -> list[Finding]:
+) -> list[DataFinding]:
     """Return what the owner of a table should know before a model is trained; errors first.
 
     Parameters
@@ -71,17 +71,17 @@ def check(
         *(finding for name in features for finding in _column(table, name, target, task)),
     ]
     if not features:
-        found.append(Finding("no_features", "The table has only the target.", level=ERROR))
+        found.append(DataFinding("no_features", "The table has only the target.", level=ERROR))
     if groups is None:
         found.extend(_group_columns(table, features, target, found))
     return sorted(found, key=lambda finding: finding.level != ERROR)
 
 
-def _target(table: pd.DataFrame, target: str, task: str) -> Iterator[Finding]:
+def _target(table: pd.DataFrame, target: str, task: str) -> Iterator[DataFinding]:
     missing = int(table[target].isna().sum())
     if missing:
         message = f"The target {target!r} is missing in {missing:,} of {len(table):,} rows."
-        yield Finding("target_missing", f"{message} They are left out.", target)
+        yield DataFinding("target_missing", f"{message} They are left out.", target)
     if task != CLASSIFICATION:
         return
     counts = table[target].dropna().astype(object).map(str).value_counts()
@@ -90,28 +90,28 @@ def _target(table: pd.DataFrame, target: str, task: str) -> Iterator[Finding]:
         names = ", ".join(f"{name!r} ({count})" for name, count in few.head(5).items())
         message = f"Classes with fewer than {FEW_ROWS} rows: {names}. Predictions of them are weak"
         left_out = f"; those with fewer than {RARE} are left out" if (few < RARE).any() else ""
-        yield Finding("rare_classes", f"{message}{left_out}.", target)
+        yield DataFinding("rare_classes", f"{message}{left_out}.", target)
 
 
-def _rows_twice(table: pd.DataFrame, target: str) -> Iterator[Finding]:
+def _rows_twice(table: pd.DataFrame, target: str) -> Iterator[DataFinding]:
     try:
         twice = int(table.duplicated().sum())
     except TypeError:  # lists and the like
         twice = int(table.astype(str).duplicated().sum())
     if twice:
-        yield Finding(
+        yield DataFinding(
             "duplicates",
             f"{twice:,} of {len(table):,} rows occur more than once. A copy in the test part makes "
             "a model look better than it is; remove the copies.",
         )
 
 
-def _times(table: pd.DataFrame, target: str, time: str | None) -> Iterator[Finding]:
+def _times(table: pd.DataFrame, target: str, time: str | None) -> Iterator[DataFinding]:
     if time is not None:
         return
     column = find_times(table, target)
     if column:
-        yield Finding(
+        yield DataFinding(
             "time_column",
             f"{column!r} has times, so models are tested on later rows than they were trained on.",
             column,
@@ -119,20 +119,24 @@ def _times(table: pd.DataFrame, target: str, time: str | None) -> Iterator[Findi
         )
 
 
-def _column(table: pd.DataFrame, name: str, target: str, task: str) -> Iterator[Finding]:
+def _column(table: pd.DataFrame, name: str, target: str, task: str) -> Iterator[DataFinding]:
     values = table[name]
     found = values.dropna()
     kind = kind_of(values)
     if found.empty or count_different(found) == 1:
         what = "empty" if found.empty else "the same in every row"
-        yield Finding("constant", f"{name!r} is {what}, so it says nothing.", name, action="drop")
+        yield DataFinding(
+            "constant", f"{name!r} is {what}, so it says nothing.", name, action="drop"
+        )
         return
     if len(found) < MOSTLY_MISSING * len(values):
         share = 100 * (1 - len(found) / len(values))
-        yield Finding("mostly_missing", f"{name!r} is missing in {share:.0f} % of the rows.", name)
+        yield DataFinding(
+            "mostly_missing", f"{name!r} is missing in {share:.0f} % of the rows.", name
+        )
     yield from _mixed(name, found, kind)
     if is_leak(values, table[target], task):
-        yield Finding(
+        yield DataFinding(
             "leak",
             f"{name!r} almost equals the target {target!r}. If it is not known before the "
             "prediction, leave it out.",
@@ -140,7 +144,7 @@ def _column(table: pd.DataFrame, name: str, target: str, task: str) -> Iterator[
             action="drop",
         )
     elif _is_identifier(found, kind):
-        yield Finding(
+        yield DataFinding(
             "id_column",
             f"{name!r} is different in each row. If it is a name or number of the row, leave it "
             "out.",
@@ -149,13 +153,13 @@ def _column(table: pd.DataFrame, name: str, target: str, task: str) -> Iterator[
         )
 
 
-def _mixed(name: str, found: pd.Series, kind: str) -> Iterator[Finding]:
+def _mixed(name: str, found: pd.Series, kind: str) -> Iterator[DataFinding]:
     if kinds.is_numeric_dtype(found) or kinds.is_datetime64_any_dtype(found):
         return
     numbers = pd.to_numeric(found.astype(object), errors="coerce")
     wrong = found[numbers.isna()]
     if kind == NUMBER and len(wrong):
-        yield Finding(
+        yield DataFinding(
             "mixed_types",
             f"{name!r} has numbers, but {len(wrong):,} values are not, such as "
             f"{str(wrong.iloc[0])[:40]!r}. They count as missing.",
@@ -163,7 +167,7 @@ def _mixed(name: str, found: pd.Series, kind: str) -> Iterator[Finding]:
         )
     elif kind == CATEGORY and 0 < len(wrong) < len(found):
         number = found[numbers.notna()].iloc[0]
-        yield Finding(
+        yield DataFinding(
             "mixed_types",
             f"{name!r} has texts such as {str(wrong.iloc[0])[:40]!r} and numbers such as {number}. "
             "All count as texts.",
@@ -217,8 +221,8 @@ def _is_identifier(found: pd.Series, kind: str) -> bool:
 
 
 def _group_columns(
-    table: pd.DataFrame, features: list[str], target: str, found: list[Finding]
-) -> Iterator[Finding]:
+    table: pd.DataFrame, features: list[str], target: str, found: list[DataFinding]
+) -> Iterator[DataFinding]:
     """Suggest columns whose name says that several rows belong to one person or thing."""
     settled = {finding.column for finding in found if finding.action == "drop"}
     for name in features:
@@ -227,7 +231,7 @@ def _group_columns(
             continue
         different = count_different(table[name])
         if 1 < different < len(table):
-            yield Finding(
+            yield DataFinding(
                 "groups",
                 f"{name!r} has {different:,} values in {len(table):,} rows. If rows of one value "
                 "belong together, choose it as the groups: they then stay on one side of a split.",

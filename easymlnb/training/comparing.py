@@ -17,7 +17,7 @@ from easymlnb.contract.errors import CallerError, EasyMLNBError
 from easymlnb.training.candidates import Candidate, candidates_for
 from easymlnb.training.datasets import CLASSIFICATION, Dataset
 from easymlnb.training.metrics import Metric, measure_predictions, metric_named, probabilities_of
-from easymlnb.training.results import Comparison, Unit
+from easymlnb.training.results import CandidateComparison, Unit
 from easymlnb.training.splits import Split, split
 
 TIMED_ROWS = 1000
@@ -60,7 +60,7 @@ def compare(
     seed: int = 0,
     done: Iterable[Unit] = (),
     on_unit: OnUnit | None = None,
-) -> Comparison:
+) -> CandidateComparison:
     """Fit candidates on the same folds and return their scores.
 
     Parameters
@@ -95,7 +95,7 @@ def compare(
                 units[candidate.name, fold] = unit
                 if on_unit is not None:
                     on_unit(unit, units, total)
-    made = Comparison.from_units(chosen, units.values(), parts, judged)
+    made = CandidateComparison.from_units(chosen, units.values(), parts, judged)
     if not any(row.folds for row in made.rows):
         raise CallerError(f"No candidate could be fitted. {next(iter(units.values())).problem}")
     return made

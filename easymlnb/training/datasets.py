@@ -11,7 +11,7 @@ from pandas.api import types as kinds
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.training.columns import DATE, as_dates, as_numbers, count_different, kind_of
-from easymlnb.training.findings import ERROR, Finding
+from easymlnb.training.findings import ERROR, DataFinding
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS = (CLASSIFICATION, REGRESSION)
@@ -57,7 +57,7 @@ class Dataset:
     times: pd.Series | None = None
     groups: pd.Series | None = None
     horizon: int = 0
-    notes: tuple[Finding, ...] = field(default=())
+    notes: tuple[DataFinding, ...] = field(default=())
 
     @property
     def classes(self) -> list[str]:
@@ -107,7 +107,7 @@ def dataset(
     if problem is not None:
         raise CallerError(problem.message)
     task = task or guess_task(table[target])
-    notes: list[Finding] = []
+    notes: list[DataFinding] = []
     table = _with_target(table, target, task, notes)
     column = time if time is not None else find_times(table, target)
     if column:
@@ -142,7 +142,7 @@ def find_times(table: pd.DataFrame, target: str) -> str:
     return next((name for name in names if kind_of(table[name]) == DATE), "")
 
 
-def target_problem(table: pd.DataFrame, target: str, task: str = "") -> Finding | None:
+def target_problem(table: pd.DataFrame, target: str, task: str = "") -> DataFinding | None:
     """Return why no model can be trained for a target, if so."""
     if len(table) < MIN_ROWS:
         return _error(
@@ -170,7 +170,7 @@ def target_problem(table: pd.DataFrame, target: str, task: str = "") -> Finding 
     return _class_problem(values, target, different)
 
 
-def _regression_problem(values: pd.Series, target: str) -> Finding | None:
+def _regression_problem(values: pd.Series, target: str) -> DataFinding | None:
     numbers = as_numbers(values)
     wrong = values[numbers.isna()]
     if wrong.empty:
@@ -182,7 +182,7 @@ def _regression_problem(values: pd.Series, target: str) -> Finding | None:
     return _error("mixed_target", message, target)
 
 
-def _class_problem(values: pd.Series, target: str, different: int) -> Finding | None:
+def _class_problem(values: pd.Series, target: str, different: int) -> DataFinding | None:
     if different > MAX_CLASSES:
         return _error(
             "too_many_classes",
@@ -200,12 +200,14 @@ def _class_problem(values: pd.Series, target: str, different: int) -> Finding | 
     return None
 
 
-def _with_target(table: pd.DataFrame, target: str, task: str, notes: list[Finding]) -> pd.DataFrame:
+def _with_target(
+    table: pd.DataFrame, target: str, task: str, notes: list[DataFinding]
+) -> pd.DataFrame:
     """Return the rows that have a target that can be learned."""
     missing = table[target].isna()
     if missing.any():
         message = f"{_rows(int(missing.sum()))} without {target!r} are left out."
-        notes.append(Finding("target_missing", message, target))
+        notes.append(DataFinding("target_missing", message, target))
         table = table[~missing]
     if task == CLASSIFICATION:
         counts = table[target].astype(object).map(str).value_counts()
@@ -213,12 +215,12 @@ def _with_target(table: pd.DataFrame, target: str, task: str, notes: list[Findin
         if rare:
             names = ", ".join(map(repr, rare[:5])) + (" ..." if len(rare) > 5 else "")
             message = f"Classes with fewer than {RARE} rows are left out: {names}."
-            notes.append(Finding("rare_classes", message, target))
+            notes.append(DataFinding("rare_classes", message, target))
             table = table[~table[target].astype(object).map(str).isin(rare)]
     return table.reset_index(drop=True)
 
 
-def _in_order(table: pd.DataFrame, column: str, notes: list[Finding]) -> pd.DataFrame:
+def _in_order(table: pd.DataFrame, column: str, notes: list[DataFinding]) -> pd.DataFrame:
     """Return the rows that have a time, by time."""
     times = as_dates(table[column])
     missing = int(times.isna().sum())
@@ -226,7 +228,7 @@ def _in_order(table: pd.DataFrame, column: str, notes: list[Finding]) -> pd.Data
         raise CallerError(f"The column {column!r} has too few times to split by.")
     if missing:
         message = f"{_rows(missing)} without a time in {column!r} are left out."
-        notes.append(Finding("time_missing", message, column))
+        notes.append(DataFinding("time_missing", message, column))
     order = times.dropna().sort_values(kind="stable").index
     return table.loc[order].reset_index(drop=True)
 
@@ -259,8 +261,8 @@ def _require_column(table: pd.DataFrame, name: str) -> None:
         raise CallerError(f"The table has no column {name!r}. Columns: {names or 'none'}.")
 
 
-def _error(code: str, message: str, column: str = "") -> Finding:
-    return Finding(code, message, column, ERROR)
+def _error(code: str, message: str, column: str = "") -> DataFinding:
+    return DataFinding(code, message, column, ERROR)
 
 
 def _rows(count: int) -> str:

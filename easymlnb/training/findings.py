@@ -6,7 +6,7 @@ ERROR, WARNING = "error", "warning"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DataFinding:
     """Something about the data that its owner should know before a model is trained.
 
     Attributes

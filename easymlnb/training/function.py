@@ -21,7 +21,7 @@ from easymlnb.types.base import is_a
 if TYPE_CHECKING:
     import pandas as pd
 
-    from easymlnb.training.results import Comparison
+    from easymlnb.training.results import CandidateComparison
 
 SMALLER_IS_BETTER = ("mae", "mse", "rmse", "mape", "loss", "log_loss", "error")
 """Names, or ends of names, of metrics of which smaller values are better."""
@@ -53,7 +53,7 @@ def compare(
     horizon: int = 0,
     seed: int = 0,
     **values: Any,
-) -> "Comparison":
+) -> "CandidateComparison":
     """Compare parameters of a training function; see ``TrainFunction.compare``."""
     from easymlnb.training.candidates import Candidate
     from easymlnb.training.checks import check

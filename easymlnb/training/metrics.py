@@ -22,7 +22,6 @@ class Metric:
     """
 
     name: str
-    title: str
     task: str
     greater_is_better: bool
     score: Callable[[Any, Any, Any], float]
@@ -94,44 +93,14 @@ def _without_probabilities(name: str) -> Callable[[Any, Any, Any], float]:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric(
-            "balanced_accuracy",
-            "mean share of each class that was recognized",
-            CLASSIFICATION,
-            True,
-            _balanced,
-        ),
-        Metric(
-            "accuracy",
-            "share of correct predictions",
-            CLASSIFICATION,
-            True,
-            _without_probabilities("accuracy_score"),
-        ),
-        Metric("f1", "F1, mean of the classes", CLASSIFICATION, True, _macro_f1),
-        Metric("roc_auc", "area under the ROC curve", CLASSIFICATION, True, _roc_auc, True),
-        Metric("log_loss", "logarithmic loss", CLASSIFICATION, False, _log_loss, True),
-        Metric(
-            "mae",
-            "mean absolute error",
-            REGRESSION,
-            False,
-            _without_probabilities("mean_absolute_error"),
-        ),
-        Metric(
-            "rmse",
-            "root of the mean squared error",
-            REGRESSION,
-            False,
-            _without_probabilities("root_mean_squared_error"),
-        ),
-        Metric(
-            "r2",
-            "explained share of the variance",
-            REGRESSION,
-            True,
-            _without_probabilities("r2_score"),
-        ),
+        Metric("balanced_accuracy", CLASSIFICATION, True, _balanced),
+        Metric("accuracy", CLASSIFICATION, True, _without_probabilities("accuracy_score")),
+        Metric("f1", CLASSIFICATION, True, _macro_f1),
+        Metric("roc_auc", CLASSIFICATION, True, _roc_auc, True),
+        Metric("log_loss", CLASSIFICATION, False, _log_loss, True),
+        Metric("mae", REGRESSION, False, _without_probabilities("mean_absolute_error")),
+        Metric("rmse", REGRESSION, False, _without_probabilities("root_mean_squared_error")),
+        Metric("r2", REGRESSION, True, _without_probabilities("r2_score")),
     )
 }
 

@@ -10,7 +10,7 @@ from easymlnb.training.candidates import Candidate
 from easymlnb.training.comparing import Units, as_candidates, as_rows, as_units, compare
 from easymlnb.training.datasets import Dataset
 from easymlnb.training.metrics import metric_named
-from easymlnb.training.results import Comparison, Unit
+from easymlnb.training.results import CandidateComparison, Unit
 from easymlnb.training.splits import Split, split
 
 FILE = "comparison.json"
@@ -28,7 +28,7 @@ def compare_with_progress(
     kept: dict[str, Any] | None = None,
     report: Callable[[float, str], None] = progress,
     curves: bool = True,
-) -> Comparison:
+) -> CandidateComparison:
     """Compare candidates, see ``compare``; in a job, units are in its checkpoint.
 
     ``kept`` is a dict of the kernel in which the finished units stay for another call;
@@ -48,7 +48,7 @@ def compare_with_progress(
         report(len(units) / total, f"{unit.candidate}, fold {unit.fold + 1}")
         current = job()
         if current.id:
-            now = Comparison.from_units(chosen, units.values(), parts, judged)
+            now = CandidateComparison.from_units(chosen, units.values(), parts, judged)
             current.save_file(FILE, json.dumps(now.to_dict()), "application/json")
             if curves and not unit.problem:
                 current.metric(f"{judged.name} of {unit.candidate}", unit.score, step=unit.fold)

@@ -76,7 +76,7 @@ class CandidateRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class CandidateComparison:
     """Candidates by score, best first.
 
     Attributes
@@ -145,7 +145,7 @@ class Comparison:
         units: Iterable[Unit],
         parts: "Split",
         metric: "Metric",
-    ) -> "Comparison":
+    ) -> "CandidateComparison":
         """Return the result of the folds that all candidates have finished."""
         known = {(unit.candidate, unit.fold): unit for unit in units}
         folds = range(len(parts.folds))

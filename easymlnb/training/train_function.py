@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from easymlnb.client.jobs import Job
     from easymlnb.publishing.publish import Published
-    from easymlnb.training.results import Comparison
+    from easymlnb.training.results import CandidateComparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class TrainFunction(Protocol[P]):
         horizon: int = 0,
         seed: int = 0,
         **values: Any,
-    ) -> "Comparison":
+    ) -> "CandidateComparison":
         """Train with different parameters on the same folds, and return the scores.
 
         Each candidate is trained on the rows of a fold and predicts the others, so its model must
@@ -131,7 +131,7 @@ class TrainFunction(Protocol[P]):
 
         Returns
         -------
-        Comparison
+        CandidateComparison
             A row for each candidate and baseline, ``chosen``, ``notes`` and ``table``.
 
         Raises

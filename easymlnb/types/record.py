@@ -46,7 +46,7 @@ def as_dict(value: Any) -> Any:
     return value
 
 
-class Record(Hint):
+class RecordValidator(Hint):
     """Validates ``kind`` from a JSON object with the given, resolved hints."""
 
     def __init__(self, kind: type, hints: dict[str, Any], required: dict[str, bool]) -> None:

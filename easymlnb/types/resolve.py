@@ -39,7 +39,7 @@ def inner(hint: Any, name: str, at: int) -> Any:
     arguments = get_args(hint)
     if get_origin(hint) is Annotated:
         for item in hint.__metadata__:
-            if isinstance(item, record.Record):
+            if isinstance(item, record.RecordValidator):
                 return item.hints.get(name)
         return inner(hint.__origin__, name, at)
     if get_origin(hint) in (Union, types.UnionType):
@@ -117,7 +117,7 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
     # Before Python 3.12, pydantic refuses typing.TypedDict.
     ours = record.is_named_tuple(kind) or typing.is_typeddict(kind)
     if ours or any(hints[name] != own[name] for name in required):
-        return Annotated[kind, record.Record(kind, hints, required)]
+        return Annotated[kind, record.RecordValidator(kind, hints, required)]
     return kind
 
 

@@ -405,7 +405,7 @@ def test_a_long_header_ends_the_line(page: Any) -> None:
     one = page()
     with one.line() as line, pytest.raises(ConnectionClosed):
         header = json.dumps({"msg_id": "x" * 10_000, "msg_type": "comm_info_request"}).encode()
-        message = jupyter_messages.Message(
+        message = jupyter_messages.JupyterMessage(
             "shell", "comm_info_request", header, b"{}", b"{}", b"{}"
         )
         line.socket.send(jupyter_messages.write(message, True))

@@ -11,14 +11,25 @@ from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Cancel, Failure, Hello, Result, unpack_to_worker
 from easymlnb_server.dispatch.worker_link import WorkerLink
+from easymlnb_server.identity.access import PRIVATE, Access
 from easymlnb_server.placement.base import Reservation, StartedKernel, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
+from easymlnb_server.services.models import PublishedService, VersionEntry
+from easymlnb_server.traffic.policy import TrafficPolicy
 from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration
 
 
 def spec(name: str = "f", **more: Any) -> ServiceSpec:
     """Return a service's spec with the least in it."""
     return ServiceSpec(name=name, title=name, input={}, output={}, **more)
+
+
+def with_version(
+    version: VersionEntry, owner: str = "", access: Access = PRIVATE
+) -> PublishedService:
+    """Return a service with one version, which answers all calls."""
+    policy = TrafficPolicy.undivided(version.number)
+    return PublishedService({version.number: version}, policy, owner, access)
 
 
 class FakeLink(WorkerLink):

@@ -57,7 +57,7 @@ class Line:
     def say(self, kind: str, content: Any, channel: str = "shell", *buffers: bytes) -> None:
         self.count += 1
         header = {"msg_id": f"m{self.count}", "msg_type": kind, "session": "s", "username": ""}
-        message = jupyter_messages.Message(
+        message = jupyter_messages.JupyterMessage(
             channel,
             kind,
             json.dumps(header).encode(),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import easymlnb as ml
-from easymlnb.optimization import ORIGINAL, Trial, best
+from easymlnb.optimization import ORIGINAL, MethodResult, best
 
 torch: Any = pytest.importorskip("torch")
 
@@ -20,7 +20,7 @@ def examples() -> list[Any]:
     return [torch.ones(4, 64), torch.zeros(1, 64)]
 
 
-def by_name(found: Any) -> dict[str, Trial]:
+def by_name(found: Any) -> dict[str, MethodResult]:
     return {trial.how: trial for trial in found.trials}
 
 
@@ -73,16 +73,16 @@ def test_a_way_that_fails_is_a_line_with_the_reason(kind: str) -> None:
 @pytest.mark.parametrize(
     ("trials", "kept"),
     [
-        ([Trial("a", 1, 0.5, 0.0), Trial("b", 1, 0.4, 0.0)], "b"),
-        ([Trial("a", 1, 0.5, 0.0), Trial("b", 1, 0.4, 0.1)], "a"),
-        ([Trial("a", 1, 0.5, float("inf"))], ORIGINAL),
-        ([Trial("a", 1, 0.99, 0.0)], ORIGINAL),
-        ([Trial("a", problem="no")], ORIGINAL),
+        ([MethodResult("a", 1, 0.5, 0.0), MethodResult("b", 1, 0.4, 0.0)], "b"),
+        ([MethodResult("a", 1, 0.5, 0.0), MethodResult("b", 1, 0.4, 0.1)], "a"),
+        ([MethodResult("a", 1, 0.5, float("inf"))], ORIGINAL),
+        ([MethodResult("a", 1, 0.99, 0.0)], ORIGINAL),
+        ([MethodResult("a", problem="no")], ORIGINAL),
         ([], ORIGINAL),
     ],
 )
-def test_the_fastest_within_the_tolerance_is_kept(trials: list[Trial], kept: str) -> None:
-    assert best([Trial(ORIGINAL, 1, 1.0, 0.0), *trials], 0.01) == kept
+def test_the_fastest_within_the_tolerance_is_kept(trials: list[MethodResult], kept: str) -> None:
+    assert best([MethodResult(ORIGINAL, 1, 1.0, 0.0), *trials], 0.01) == kept
 
 
 def test_table_and_text(model: Any) -> None:

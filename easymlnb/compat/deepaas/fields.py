@@ -21,7 +21,7 @@ MEDIA = ("image", "audio", "video")
 """Kinds of files; the first of these words in a field's description tells its kind."""
 
 
-class ImageFile(File):
+class EncodedImage(File):
     """An image as a file, which is not decoded."""
 
     widget = "image"
@@ -29,11 +29,11 @@ class ImageFile(File):
     reads = ("image/*",)
 
 
-ImageFile.source = ImageFile
+EncodedImage.source = EncodedImage
 
 FILES: dict[str, Type] = {
     "": File(),
-    "image": ImageFile(),
+    "image": EncodedImage(),
     "audio": Audio(),
     "video": File(accept=["video/*"]),
 }
@@ -41,7 +41,7 @@ FILES: dict[str, Type] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldKind:
     """What a class of fields is: a Python type, and the type and format in Swagger."""
 
     python: Any
@@ -49,31 +49,31 @@ class Kind:
     format: str = ""
 
 
-KINDS: tuple[tuple[type[fields.Field], Kind], ...] = (
-    (fields.Boolean, Kind(bool, "boolean")),
-    (fields.Integer, Kind(int, "integer")),
-    (fields.Decimal, Kind(decimal.Decimal, "number")),
-    (fields.Number, Kind(float, "number")),
-    (fields.Date, Kind(datetime.date, "string", "date")),
-    (fields.Time, Kind(datetime.time, "string", "time")),
-    (fields.DateTime, Kind(datetime.datetime, "string", "date-time")),
-    (fields.TimeDelta, Kind(float, "number")),
-    (fields.UUID, Kind(uuid.UUID, "string", "uuid")),
-    (fields.Url, Kind(str, "string", "uri")),
-    (fields.Email, Kind(str, "string", "email")),
-    (fields.String, Kind(str, "string")),
-    (fields.Mapping, Kind(dict[str, Any], "object")),
+KINDS: tuple[tuple[type[fields.Field], FieldKind], ...] = (
+    (fields.Boolean, FieldKind(bool, "boolean")),
+    (fields.Integer, FieldKind(int, "integer")),
+    (fields.Decimal, FieldKind(decimal.Decimal, "number")),
+    (fields.Number, FieldKind(float, "number")),
+    (fields.Date, FieldKind(datetime.date, "string", "date")),
+    (fields.Time, FieldKind(datetime.time, "string", "time")),
+    (fields.DateTime, FieldKind(datetime.datetime, "string", "date-time")),
+    (fields.TimeDelta, FieldKind(float, "number")),
+    (fields.UUID, FieldKind(uuid.UUID, "string", "uuid")),
+    (fields.Url, FieldKind(str, "string", "uri")),
+    (fields.Email, FieldKind(str, "string", "email")),
+    (fields.String, FieldKind(str, "string")),
+    (fields.Mapping, FieldKind(dict[str, Any], "object")),
 )
 """The first class that a field is an instance of decides."""
 
-ANY = Kind(Any, "string")
+ANY = FieldKind(Any, "string")
 
 
-def kind_of(field: fields.Field) -> Kind:
+def kind_of(field: fields.Field) -> FieldKind:
     """Return what a field without parts is."""
     found = next((kind for cls, kind in KINDS if isinstance(field, cls)), ANY)
     if isinstance(field, fields.DateTime) and field.format not in STANDARD_FORMATS:
-        return Kind(str, "string")
+        return FieldKind(str, "string")
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from easymlnb.contract.quality import Finding, Severity
 from easymlnb.publishing.gate import tools
 from easymlnb.publishing.gate.literals import without_numbers
-from easymlnb.publishing.gate.sources import Source
+from easymlnb.publishing.gate.sources import SourceFile
 
 SEVERITIES: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "info"}
 
@@ -15,7 +15,7 @@ SEVERITIES: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": 
 SKIPPED = "B101,B105,B106,B107"
 
 
-def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Finding]:
+def run(folder: Path, sources: Iterable[SourceFile], *, comments: bool) -> list[Finding]:
     """Return the findings of bandit in the sources, which are written below the folder."""
     known = {source.name: source for source in sources if source.lines}
     if not known:
@@ -37,7 +37,7 @@ def run(folder: Path, sources: Iterable[Source], *, comments: bool) -> list[Find
     return [*skipped, *(_finding(one, known) for one in tools.whole(report.get("results", [])))]
 
 
-def _skipped(one: Mapping[str, Any], sources: Mapping[str, Source]) -> Finding:
+def _skipped(one: Mapping[str, Any], sources: Mapping[str, SourceFile]) -> Finding:
     source = sources[Path(str(one.get("filename"))).name]
     return Finding(
         check="bandit",
@@ -48,7 +48,7 @@ def _skipped(one: Mapping[str, Any], sources: Mapping[str, Source]) -> Finding:
     )
 
 
-def _finding(one: Mapping[str, Any], sources: Mapping[str, Source]) -> Finding:
+def _finding(one: Mapping[str, Any], sources: Mapping[str, SourceFile]) -> Finding:
     severity = SEVERITIES.get(str(one.get("issue_severity")), "warning")
     if one.get("issue_confidence") == "LOW" and severity == "error":
         severity = "warning"

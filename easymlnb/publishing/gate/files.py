@@ -12,7 +12,7 @@ from easymlnb.contract.notebook import is_text
 from easymlnb.publishing.gate.sources import (
     MAX_TEXT,
     OVERLAP,
-    Source,
+    SourceFile,
     code_of,
     lines_of,
     module_of,
@@ -41,14 +41,14 @@ class LargeText:
         """Number of bytes."""
         return self.file.stat().st_size
 
-    def blocks(self) -> Iterator[Source]:
+    def blocks(self) -> Iterator[SourceFile]:
         """Yield the text in parts; the end of a long line is in the next part too."""
         number, rest = 1, ""
         with self.file.open(encoding=self.encoding, errors="replace") as file:
             while block := file.read(BLOCK):
                 lines = lines_of(rest + block)
                 places = tuple({"file": self.path, "line": number + n} for n in range(len(lines)))
-                yield Source("large.txt", tuple(lines), places)
+                yield SourceFile("large.txt", tuple(lines), places)
                 number += len(lines) - 1
                 rest = lines[-1][-OVERLAP:]
 
@@ -64,9 +64,9 @@ class BundleTexts:
     large_modules: the paths of Python files, scripts and notebooks with too much code.
     """
 
-    modules: list[Source]
-    notebooks: list[Source]
-    texts: list[Source]
+    modules: list[SourceFile]
+    notebooks: list[SourceFile]
+    texts: list[SourceFile]
     large: list[LargeText]
     large_modules: list[str]
 
@@ -120,7 +120,7 @@ def _add_notebook(found: BundleTexts, name: str, path: str, file: Path) -> None:
             found.notebooks.append(code)
 
 
-def _code_of(name: str, path: str, text: str) -> Iterator[Source]:
+def _code_of(name: str, path: str, text: str) -> Iterator[SourceFile]:
     """Yield the code of a notebook, unless it is no JSON: then it cannot be run either."""
     with suppress(ValueError, RecursionError):
         code = code_of(list(_cells_of(json.loads(text))))

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import replace
 
-from easymlnb.publishing.gate.sources import Source
+from easymlnb.publishing.gate.sources import SourceFile
 
 MANY = 500
 """Numbers in one list, with those of lists inside it."""
@@ -13,7 +13,7 @@ Display = ast.List | ast.Tuple | ast.Set | ast.Dict
 Counts = dict[Display, int | None]
 
 
-def without_numbers(source: Source) -> Source:
+def without_numbers(source: SourceFile) -> SourceFile:
     """Return a source with the same lines in which long lists of numbers are empty."""
     text = "\n".join(source.lines)
     if text.count(",") < MANY:

@@ -8,7 +8,7 @@ from typing import Any
 from easymlnb.contract.notebook import text_of
 from easymlnb.contract.quality import Finding, Severity
 from easymlnb.publishing.gate import tools
-from easymlnb.publishing.gate.sources import Source, is_python
+from easymlnb.publishing.gate.sources import SourceFile, is_python
 
 RULES = "E9,F,B,PLE,PLW0127,PLW0128,ASYNC"
 """Defects, not style."""
@@ -22,7 +22,7 @@ NOTEBOOK = "notebook.ipynb"
 def run(
     folder: Path,
     cells: Sequence[Mapping[str, Any]],
-    modules: Iterable[Source],
+    modules: Iterable[SourceFile],
     *,
     comments: bool,
 ) -> list[Finding]:
@@ -52,7 +52,7 @@ def _notebook(cells: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": made}
 
 
-def _finding(one: Mapping[str, Any], modules: Mapping[str, Source]) -> Finding:
+def _finding(one: Mapping[str, Any], modules: Mapping[str, SourceFile]) -> Finding:
     code = str(one.get("code") or "invalid-syntax")
     row = int((one.get("location") or {}).get("row") or 1)
     source = modules.get(Path(str(one.get("filename"))).name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.quality import MAX_FINDINGS, Finding, Severity
-from easymlnb.publishing.gate.sources import Source
+from easymlnb.publishing.gate.sources import SourceFile
 
 WEAK = ("Hex High Entropy String", "Base64 High Entropy String")
 """Kinds that are often something else, such as a hash."""
@@ -25,7 +25,7 @@ REFERENCE = "detect_secrets.filters.heuristic.is_indirect_reference"
 
 
 def run(
-    folder: Path, sources: Iterable[Source], *, comments: bool, code: bool = True
+    folder: Path, sources: Iterable[SourceFile], *, comments: bool, code: bool = True
 ) -> list[Finding]:
     """Return the findings in the sources, which are written to the folder.
 
@@ -58,7 +58,7 @@ def run(
     return findings
 
 
-def known_forms(sources: Iterable[Source], *, comments: bool) -> list[Finding]:
+def known_forms(sources: Iterable[SourceFile], *, comments: bool) -> list[Finding]:
     """Return the tokens of a known form, such as those of GitHub, in large texts.
 
     Each line has one finding. Passwords that have no form of their own are not found.
@@ -93,7 +93,7 @@ def _forms() -> dict[str, list[re.Pattern[str]]]:
     }
 
 
-def _finding(kind: str, line: int, source: Source) -> Finding:
+def _finding(kind: str, line: int, source: SourceFile) -> Finding:
     severity: Severity = "warning" if kind in WEAK else "error"
     return Finding(
         check="secrets",

@@ -27,7 +27,7 @@ Place = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A text in a file of its own, and the place of each line.
 
     name: the file's name in the folder that the tools read.
@@ -47,7 +47,7 @@ class Source:
         text = "\n".join(self.lines) + "\n"
         (folder / self.name).write_text(text, encoding=encoding, errors="backslashreplace")
 
-    def in_pieces(self) -> "Source":
+    def in_pieces(self) -> "SourceFile":
         """Return a file of another name in which long lines are divided."""
         kept = [
             (piece, place)
@@ -101,7 +101,7 @@ def _is_python(source: str) -> bool:
     return True
 
 
-def code_of(cells: Iterable[Mapping[str, Any]]) -> Source:
+def code_of(cells: Iterable[Mapping[str, Any]]) -> SourceFile:
     """Return all cells that run as one Python file.
 
     It begins with two empty lines: a comment there would name the encoding of the file.
@@ -113,10 +113,10 @@ def code_of(cells: Iterable[Mapping[str, Any]]) -> Source:
         for number, line in enumerate(python or (), start=1):
             lines.append(line)
             places.append({"cell": index, "line": number})
-    return Source("notebook.py", tuple(lines), tuple(places))
+    return SourceFile("notebook.py", tuple(lines), tuple(places))
 
 
-def cells_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
+def cells_of(cells: Iterable[Mapping[str, Any]]) -> tuple[SourceFile, bool]:
     """Return the sources of all cells, also of texts, and whether they are complete."""
     found: list[tuple[str, Place]] = []
     left = MAX_TEXT
@@ -130,13 +130,13 @@ def cells_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
     return _source("cells.py", found), True
 
 
-def module_of(name: str, path: str, text: str) -> Source:
+def module_of(name: str, path: str, text: str) -> SourceFile:
     """Return a file of the bundle under another name."""
     found = [(line, {"file": path, "line": n}) for n, line in enumerate(lines_of(text), start=1)]
     return _source(name, found)
 
 
-def outputs_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
+def outputs_of(cells: Iterable[Mapping[str, Any]]) -> tuple[SourceFile, bool]:
     """Return the texts of all outputs, and whether they are complete."""
     found: list[tuple[str, Place]] = []
     left = MAX_TEXT
@@ -150,9 +150,9 @@ def outputs_of(cells: Iterable[Mapping[str, Any]]) -> tuple[Source, bool]:
     return _source("outputs.txt", found), True
 
 
-def _source(name: str, found: Iterable[tuple[str, Place]]) -> Source:
+def _source(name: str, found: Iterable[tuple[str, Place]]) -> SourceFile:
     kept = list(found)
-    return Source(name, tuple(line for line, _ in kept), tuple(place for _, place in kept))
+    return SourceFile(name, tuple(line for line, _ in kept), tuple(place for _, place in kept))
 
 
 def _pieces(line: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ Given = dict[str, Path | bytes]
 """The uploads of a call, by id."""
 
 
-class Source:
+class RowSource:
     """The rows of a batch; ``position`` is where the next block begins.
 
     ``blocks`` yields rows and data, and moves ``position`` after each one.
@@ -73,7 +73,7 @@ def scan(schema: Schema, request: ScanRequest, files: Given) -> ScanReply:
     )
 
 
-def _read(source: Source, seconds: float) -> tuple[list[Block], bool]:
+def _read(source: RowSource, seconds: float) -> tuple[list[Block], bool]:
     """Return the next blocks, and whether they are the last ones."""
     until = time.monotonic() + seconds
     blocks: list[Block] = []
@@ -92,7 +92,7 @@ def _empty(plan: Plan) -> str:
 
 def _open(
     schema: Schema, request: ScanRequest, given: list[Path | bytes], opened: ExitStack
-) -> tuple[Source, Plan]:
+) -> tuple[RowSource, Plan]:
     plan = plans.decode(request.plan) if request.plan else None
     if len(given) > 1:
         plan = plan or plans.for_files(schema, request.values)
@@ -128,7 +128,7 @@ def _is_file(schema: Schema, request: ScanRequest) -> bool:
 
 def _open_csv(
     schema: Schema, request: ScanRequest, file: BinaryIO, plan: Plan | None
-) -> tuple[Source, Plan]:
+) -> tuple[RowSource, Plan]:
     if plan is not None:
         return _CsvSource(file, plan, request.position), plan
     head = csv_source.read_head(file, charset(request.media_type))
@@ -141,7 +141,7 @@ def _opened(given: Path | bytes) -> BinaryIO:
     return given.open("rb") if isinstance(given, Path) else io.BytesIO(given)
 
 
-class _CsvSource(Source):
+class _CsvSource(RowSource):
     def __init__(self, file: BinaryIO, plan: Plan, position: int) -> None:
         self._rows = csv_source.CsvRows(file, position, plan.separator, plan.charset)
         self.position = position
@@ -161,7 +161,7 @@ class _CsvSource(Source):
             yield _block(rows)
 
 
-class _ParquetSource(Source):
+class _ParquetSource(RowSource):
     def __init__(self, table: ParquetTable, position: int) -> None:
         self._table = table
         self.position = position
@@ -175,7 +175,7 @@ class _ParquetSource(Source):
             yield from found[-1:]
 
 
-class _ZipSource(Source):
+class _ZipSource(RowSource):
     def __init__(self, schema: Schema, plan: Plan, file: BinaryIO, position: int) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
@@ -226,7 +226,7 @@ def _is_content(info: zipfile.ZipInfo) -> bool:
     return not info.is_dir() and not hidden
 
 
-class _Uploads(Source):
+class _Uploads(RowSource):
     """Several files, each of which is a row."""
 
     def __init__(self, given: list[Path | bytes], request: ScanRequest) -> None:

@@ -10,8 +10,8 @@ from easymlnb.contract.jsonschema import properties
 from easymlnb.contract.tensors import (
     BYTES,
     SIZES,
-    Form,
-    Kind,
+    TensorForm,
+    TensorKind,
     form_of,
     parameters_of,
     table_parameters,
@@ -107,15 +107,15 @@ def _values(schema: Schema, tensors: list[Tensor], kind: str) -> dict[str, Any]:
     return values | {name: _table(name, found) for name, found in columns.items()}
 
 
-def _value(tensor: Tensor, form: Form, kind: str) -> Any:
+def _value(tensor: Tensor, form: TensorForm, kind: str) -> Any:
     if tensor.datatype == BYTES:
         return _from_bytes(tensor, form, tensor.content_type or kind)
-    if form.kind in (Kind.ARRAY, Kind.FILE, Kind.TABLE):
+    if form.kind in (TensorKind.ARRAY, TensorKind.FILE, TensorKind.TABLE):
         return tensor.array()
-    if form.kind is Kind.SCALAR:
+    if form.kind is TensorKind.SCALAR:
         return _single(tensor, tensor.values())
     nested = tensor.nested()
-    return nested[0] if form.kind is Kind.JSON and len(nested) == 1 else nested
+    return nested[0] if form.kind is TensorKind.JSON and len(nested) == 1 else nested
 
 
 def _single(tensor: Tensor, values: list[Any]) -> Any:
@@ -124,17 +124,17 @@ def _single(tensor: Tensor, values: list[Any]) -> Any:
     return values[0]
 
 
-def _from_bytes(tensor: Tensor, form: Form, kind: str) -> Any:
+def _from_bytes(tensor: Tensor, form: TensorForm, kind: str) -> Any:
     """Return the value of a ``BYTES`` tensor: texts, files or JSON."""
     elements: list[Any] = from_base64(tensor) if kind == "base64" else tensor.values()
-    if form.kind is Kind.FILE and form.shape == (-1,):
+    if form.kind is TensorKind.FILE and form.shape == (-1,):
         return [_upload(one) for one in elements]
-    if form.kind in (Kind.FILE, Kind.TABLE, Kind.ARRAY):
+    if form.kind in (TensorKind.FILE, TensorKind.TABLE, TensorKind.ARRAY):
         return _upload(_single(tensor, elements))
     texts = [_text(tensor, one) for one in elements]
-    if form.kind is Kind.SCALAR:
+    if form.kind is TensorKind.SCALAR:
         return _single(tensor, texts)
-    if form.kind is Kind.LIST:
+    if form.kind is TensorKind.LIST:
         return texts
     try:
         return msgspec.json.decode(_single(tensor, texts))

@@ -17,7 +17,7 @@ from easymlnb.contract.tensors import (
     NUMPY,
     OUTPUT,
     TENSORS,
-    Wanted,
+    WantedOutputs,
     form_of,
 )
 from easymlnb.services.schema import Schema
@@ -144,7 +144,7 @@ def _kind(output: Output) -> tuple[Any, ...]:
 
 def write(found: list[Output], accept: str) -> tuple[str, bytes]:
     """Return the content type and body of a response; raises ``BadRequest``."""
-    wanted = Wanted.parse(accept)
+    wanted = WantedOutputs.parse(accept)
     head: list[dict[str, Any]] = []
     tail: list[bytes | memoryview] = []
     for output in _chosen(found, wanted):
@@ -168,7 +168,7 @@ def write(found: list[Output], accept: str) -> tuple[str, bytes]:
     return f"{TENSORS};head={len(text)}", b"".join((text, *tail))
 
 
-def _chosen(found: list[Output], wanted: Wanted) -> Iterable[Output]:
+def _chosen(found: list[Output], wanted: WantedOutputs) -> Iterable[Output]:
     if not wanted.outputs:
         return found
     named = {output.name: output for output in found}

@@ -110,7 +110,7 @@ class Channel:
             "date": datetime.now(UTC).isoformat(),
             "version": "5.3",
         }
-        sent = jupyter_messages.Message(
+        sent = jupyter_messages.JupyterMessage(
             "shell" if message.kind.endswith("_reply") else "iopub",
             message.kind,
             msgspec.json.encode(header),

@@ -22,7 +22,7 @@ MAX_PARTS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class JupyterMessage:
     """A message as bytes of JSON; only the header is parsed."""
 
     channel: str
@@ -34,7 +34,7 @@ class Message:
     buffers: tuple[bytes, ...] = ()
 
 
-def read(data: str | bytes, v1: bool) -> Message:
+def read(data: str | bytes, v1: bool) -> JupyterMessage:
     """Return the message of a page; raises ``ValueError`` for an invalid one."""
     try:
         if v1:
@@ -44,7 +44,7 @@ def read(data: str | bytes, v1: bool) -> Message:
         raise ValueError("The message is not a valid Jupyter message.") from error
 
 
-def _read_v1(data: str | bytes) -> Message:
+def _read_v1(data: str | bytes) -> JupyterMessage:
     if isinstance(data, str):
         raise ValueError("The message must be binary: the connection uses a binary protocol.")
     (count,) = struct.unpack_from("<Q", data)
@@ -56,7 +56,7 @@ def _read_v1(data: str | bytes) -> Message:
     return _message(channel.decode(), header, parent, metadata, content, buffers)
 
 
-def _read_old(data: str | bytes) -> Message:
+def _read_old(data: str | bytes) -> JupyterMessage:
     buffers: list[bytes] = []
     if isinstance(data, bytes):
         (count,) = struct.unpack_from("!I", data)
@@ -85,17 +85,17 @@ def _message(
     metadata: bytes,
     content: bytes,
     buffers: list[bytes],
-) -> Message:
+) -> JupyterMessage:
     # Each reply contains the header, so a long one would be sent back many times.
     if len(header) > MAX_HEADER:
         raise ValueError("The message's header is too long.")
     kind = json.loads(header)["msg_type"]
     if not isinstance(kind, str):
         raise ValueError("The message's type must be a string.")
-    return Message(channel, kind, header, parent, metadata, content, tuple(buffers))
+    return JupyterMessage(channel, kind, header, parent, metadata, content, tuple(buffers))
 
 
-def write(message: Message, v1: bool) -> str | bytes:
+def write(message: JupyterMessage, v1: bool) -> str | bytes:
     """Return a message for a page."""
     parts = [message.header, message.parent, message.metadata, message.content]
     if v1:

@@ -91,11 +91,6 @@ class KernelPool:
             kernel.empty_since = time.monotonic()
         self._changed.set()
 
-    def forget_arrivals(self) -> None:
-        """Expect no more visitors than there are."""
-        for arrivals in self._arrivals.values():
-            arrivals.clear()
-
     async def run(self) -> None:
         """Adjust the pool every second and when visitors arrive, until canceled."""
         while True:

@@ -7,7 +7,7 @@ from easymlnb.contract.formulas import to_mathml
 from easymlnb_server.apps.form_kernel import start
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
-from easymlnb_server.apps.sessions import Limits, PageSessions
+from easymlnb_server.apps.sessions import PageSessions, SessionLimits
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.apps.voila.assets import Assets
 from easymlnb_server.apps.voila.page import Pages
@@ -28,7 +28,13 @@ class AppPages:
     """
 
     def __init__(
-        self, *, kernels: int, per_kernel: int, memory: int, limits: Limits, message_limit: int
+        self,
+        *,
+        kernels: int,
+        per_kernel: int,
+        memory: int,
+        limits: SessionLimits,
+        message_limit: int,
     ) -> None:
         self.tokens = PageTokens()
         self.sessions = PageSessions(self.tokens, limits)
@@ -94,7 +100,7 @@ class AppPages:
 
 def app_pages(settings: AppSettings) -> AppPages:
     """Return app pages with the limits of the settings."""
-    limits = Limits(
+    limits = SessionLimits(
         pages=settings.app_pages,
         public=settings.app_public_pages,
         app=settings.app_pages_per_service,

@@ -31,7 +31,7 @@ log = logging.getLogger("easymlnb.apps")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """Maximum numbers of open pages, and timeouts of sessions.
 
     pages: in total.
@@ -140,7 +140,7 @@ class NoCapacity(Exception):
 class PageSessions:
     """All sessions of this server."""
 
-    def __init__(self, tokens: PageTokens, limits: Limits) -> None:
+    def __init__(self, tokens: PageTokens, limits: SessionLimits) -> None:
         self._tokens = tokens
         self._limits = limits
         self._sessions: dict[str, PageSession] = {}

@@ -15,7 +15,13 @@ from easymlnb.contract.batch_protocol import (
     ScanRequest,
 )
 from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, WorkerLost
-from easymlnb_server.batches.models import BatchOptions, Block, Part, Progress, StoredPart
+from easymlnb_server.batches.models import (
+    BatchOptions,
+    BatchProgress,
+    Part,
+    StoredBlock,
+    StoredPart,
+)
 from easymlnb_server.batches.pool_calls import PoolCalls
 from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.jobs.run import JobRun
@@ -47,7 +53,7 @@ class BatchWork:
         run: JobRun,
         repository: BatchRepository,
         calls: PoolCalls,
-        progress: Progress,
+        progress: BatchProgress,
         options: BatchOptions,
     ) -> None:
         self.table: tuple[tuple[str, SpooledFile], ...] = ()
@@ -119,7 +125,7 @@ class BatchWork:
         for number, (file, block) in enumerate(
             zip(names, reply.blocks, strict=True), len(progress.blocks)
         ):
-            blocks.append(Block(number, first, block.rows, file))
+            blocks.append(StoredBlock(number, first, block.rows, file))
             first += block.rows
         if not self._plan:
             self._plan = reply.plan
@@ -140,7 +146,7 @@ class BatchWork:
             self._progress.plan = files.put(reply.plan)
         return [files.put(block.data) for block in reply.blocks]
 
-    async def _run_block(self, block: Block) -> None:
+    async def _run_block(self, block: StoredBlock) -> None:
         data = await asyncio.to_thread(self._run.parts.files.get, block.file)
         pending = _Pending(block.done)
         while block.done + pending.rows < block.rows:
@@ -153,7 +159,7 @@ class BatchWork:
         self._running -= 1
         self._woken.set()
 
-    async def _run_rows(self, block: Block, data: bytes, pending: "_Pending") -> RowsReply:
+    async def _run_rows(self, block: StoredBlock, data: bytes, pending: "_Pending") -> RowsReply:
         """Run the next rows; find the row with which workers are lost, and leave it out."""
         start = at = block.done + pending.rows
         request = RowsRequest(
@@ -178,7 +184,7 @@ class BatchWork:
             raise error
         return RowError(row=row, code=error.code, message=error.message)
 
-    async def _store_part(self, block: Block, pending: "_Pending") -> None:
+    async def _store_part(self, block: StoredBlock, pending: "_Pending") -> None:
         part = pending.part
         data = msgspec.msgpack.encode(part)
         name = await asyncio.to_thread(self._run.parts.files.put, data)

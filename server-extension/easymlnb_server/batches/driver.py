@@ -16,13 +16,13 @@ import msgspec
 from easymlnb.contract.errors import DeadlineExceeded, EasyMLNBError, JobNotFound
 from easymlnb_server.batches import results
 from easymlnb_server.batches.blocks import BatchLost, BatchWork
-from easymlnb_server.batches.models import BatchOptions, Progress
+from easymlnb_server.batches.models import BatchOptions, BatchProgress
 from easymlnb_server.batches.pool_calls import PoolCalls
 from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.jobs import endings, rules
 from easymlnb_server.jobs.bodies import load_body
-from easymlnb_server.jobs.models import State, StoredFile
+from easymlnb_server.jobs.models import JobState, StoredFile
 from easymlnb_server.jobs.run import JobRun
 from easymlnb_server.store.lease import LeaseLost
 
@@ -52,7 +52,7 @@ class BatchDriver:
 
     async def run(self, run: JobRun) -> None:
         """Run a batch, or continue with it, to its end."""
-        if run.job.state is State.STARTING and not await run.apply(
+        if run.job.state is JobState.STARTING and not await run.apply(
             rules.begin(run.job, "", time.time())
         ):
             return
@@ -80,7 +80,7 @@ class BatchDriver:
         values["progress_text"] = progress.shown()[1]
         return rules.succeed(run.job, values, time.time())
 
-    def _load(self, run: JobRun) -> Progress:
+    def _load(self, run: JobRun) -> BatchProgress:
         """Return how far a batch is; a retry continues with the old job of the same version."""
         repository, job = self._repository(), run.job
         found = repository.load(job.id)
@@ -89,7 +89,7 @@ class BatchDriver:
                 if run.parts.repository.get(job.retry_of).bundle == job.bundle:
                     repository.copy(job.retry_of, job)
                     found = repository.load(job.id)
-        return found or Progress()
+        return found or BatchProgress()
 
 
 def read_options(run: JobRun) -> BatchOptions:

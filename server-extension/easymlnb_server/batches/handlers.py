@@ -16,18 +16,16 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.batches.manager import Table
 from easymlnb_server.batches.models import BatchOptions
 from easymlnb_server.batches.sweep_handlers import OPERATIONS as SWEEPS
-from easymlnb_server.calls import options
 from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.http.pages import PageHandler
 from easymlnb_server.http.spooled_body import SpooledBodyHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs import responses
-from easymlnb_server.jobs.handlers import job_owner, send_accepted
+from easymlnb_server.jobs.handlers import job_owner, send_accepted, table_submission
 from easymlnb_server.jobs.models import BATCH, Job, JobAccepted
 from easymlnb_server.jobs.page_handlers import COLORS, shown_time
 from easymlnb_server.jobs.query import number
-from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import (
     BYTES,
     CALLING,
@@ -87,16 +85,7 @@ class BatchesHandler(SpooledBodyHandler):
             table = (body,)
         if not any(len(one) for one in table):
             raise BadRequest("The table is empty. Send a CSV, a parquet table or a ZIP of files.")
-        submission = Submission(
-            service=name,
-            caller=self.caller,
-            owner=job_owner(self),
-            body=b"",
-            key=options.idempotency_key(self.request.headers),
-            request_id=self.request_id,
-            timeout=number(self, "timeout", 0.0, 1e9),
-            not_before=number(self, "not_before", 0.0, 1e11),
-        )
+        submission = table_submission(self, name, number(self, "not_before", 0.0, 1e11))
         send_accepted(self, await self.state.batches.submit(submission, chosen, table))
 
     def _options(self, media_type: str) -> BatchOptions:

@@ -24,7 +24,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
-class Block:
+class StoredBlock:
     """Rows of a table in one stored file; ``first`` rows are before them.
 
     ``done`` rows have their results.
@@ -57,7 +57,7 @@ class Part(msgspec.Struct, kw_only=True):
 
 
 @dataclass(slots=True)
-class Progress:
+class BatchProgress:
     """How far a batch is. ``plan`` and ``header`` are the names of stored files."""
 
     plan: str = ""
@@ -66,7 +66,7 @@ class Progress:
     position: int = 0
     complete: bool = False
     share: float = 0.0
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[StoredBlock] = field(default_factory=list)
     failed: int = 0
 
     @property

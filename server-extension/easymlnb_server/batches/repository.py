@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection, delete, insert, literal, select
 
-from easymlnb_server.batches.models import Block, Progress, StoredPart
+from easymlnb_server.batches.models import BatchProgress, StoredBlock, StoredPart
 from easymlnb_server.jobs import rows
-from easymlnb_server.jobs.models import BATCH, Job, State
+from easymlnb_server.jobs.models import BATCH, Job, JobState
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
 from easymlnb_server.store.database import Repository, reading
@@ -16,21 +16,21 @@ class BatchRepository(Repository):
     """Reads and writes batches. Methods block: call them in a thread."""
 
     @reading
-    def load(self, connection: Connection, job: str) -> Progress | None:
+    def load(self, connection: Connection, job: str) -> BatchProgress | None:
         """Return how far a batch is; ``None`` if nothing of it is stored."""
         row = connection.execute(select(batches).where(batches.c.job == job)).first()
         if row is None:
             return None
         query = select(batch_blocks).where(batch_blocks.c.job == job)
         blocks = [
-            Block(one.number, one.first, one.rows, one.file)
+            StoredBlock(one.number, one.first, one.rows, one.file)
             for one in connection.execute(query.order_by(batch_blocks.c.number))
         ]
         failed = 0
         for part in _parts(connection, job):
             blocks[part.block].done = part.stop
             failed += part.failed
-        return Progress(
+        return BatchProgress(
             row.plan, row.kind, row.header, row.position, row.complete, row.share, blocks, failed
         )
 
@@ -39,7 +39,7 @@ class BatchRepository(Repository):
         """Return the parts of a batch in the order of their rows."""
         return _parts(connection, job)
 
-    def add_blocks(self, job: Job, progress: Progress, blocks: list[Block]) -> bool:
+    def add_blocks(self, job: Job, progress: BatchProgress, blocks: list[StoredBlock]) -> bool:
         """Store how far the table was read; ``False`` if another process holds the job."""
         row = {
             "job": job.id,
@@ -113,7 +113,7 @@ class BatchRepository(Repository):
 
 def forget(connection: Connection, job: Job, change: Change) -> None:
     """Delete the parts of a batch that has its result."""
-    if job.kind == BATCH and job.state is State.SUCCEEDED:
+    if job.kind == BATCH and job.state is JobState.SUCCEEDED:
         for table in TABLES:
             connection.execute(delete(table).where(table.c.job == job.id))
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract.batch_protocol import RowError
-from easymlnb_server.batches.models import BatchOptions, Part, Progress
+from easymlnb_server.batches.models import BatchOptions, BatchProgress, Part
 from easymlnb_server.batches.pool_calls import PoolCalls
 from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.identity.names import short_name
@@ -41,7 +41,7 @@ async def store(
     run: JobRun,
     repository: BatchRepository,
     calls: PoolCalls,
-    progress: Progress,
+    progress: BatchProgress,
     options: BatchOptions,
 ) -> dict[str, Any]:
     """Store the result of a batch and its list of errors; return the columns of the job."""

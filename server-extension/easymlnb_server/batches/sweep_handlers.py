@@ -9,14 +9,11 @@ from easymlnb.contract.json_values import decode_body
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.batches.points import SweepRequest
 from easymlnb_server.batches.sweep_table import SweepTable, as_csv
-from easymlnb_server.calls import options
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.jobs.handlers import JobHandlerBase, job_owner, send_accepted
+from easymlnb_server.jobs.handlers import JobHandlerBase, send_accepted, table_submission
 from easymlnb_server.jobs.models import SWEEP, JobAccepted
-from easymlnb_server.jobs.query import number
-from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok, query_parameter
 
 MAX_BODY = 16 * 2**20
@@ -38,15 +35,7 @@ class SweepsHandler(BodyHandler):
     async def post(self, name: str) -> None:
         advice = 'Send JSON such as {"grid": {"trees": [10, 50]}}'
         request = decode_body(self.read_body(), SweepRequest, advice)
-        submission = Submission(
-            service=name,
-            caller=self.caller,
-            owner=job_owner(self),
-            body=b"",
-            key=options.idempotency_key(self.request.headers),
-            request_id=self.request_id,
-            timeout=number(self, "timeout", 0.0, 1e9),
-        )
+        submission = table_submission(self, name)
         send_accepted(self, await self.state.sweeps.submit(submission, request))
 
 

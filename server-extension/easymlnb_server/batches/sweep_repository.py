@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, func, select
 
 from easymlnb_server.jobs import rows
-from easymlnb_server.jobs.models import ENDED, Job, State
+from easymlnb_server.jobs.models import ENDED, Job, JobState
 from easymlnb_server.store.database import Repository, reading
 from easymlnb_server.store.tables import jobs
 
@@ -39,11 +39,11 @@ class TrialRepository(Repository):
         return self._database.write(work, lock=False)
 
     @reading
-    def counts(self, connection: Connection, parent: str) -> dict[State, int]:
+    def counts(self, connection: Connection, parent: str) -> dict[JobState, int]:
         """Return how many trials are in each state."""
         query = select(jobs.c.state, func.count()).where(jobs.c.parent == parent)
         found = connection.execute(query.group_by(jobs.c.state))
-        return {State(state): count for state, count in found}
+        return {JobState(state): count for state, count in found}
 
     @reading
     def unfinished(self, connection: Connection, parent: str) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from easymlnb_server.batches.points import Sweep
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 
 MAX_RESULT = 64 * 1024
 """Bytes of a result that is shown in the table."""
@@ -95,6 +95,6 @@ def _cell(value: Any) -> Any:
 
 def failed(trials: list[Job]) -> Job | None:
     """Return the first trial if all have failed."""
-    if trials and all(one.state is State.FAILED for one in trials):
+    if trials and all(one.state is JobState.FAILED for one in trials):
         return trials[0]
     return None

@@ -18,7 +18,7 @@ from easymlnb_server.batches.sweep_table import SweepTable
 from easymlnb_server.identity.access import Action
 from easymlnb_server.jobs import lanes, rules
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import SWEEP, TRIAL, Job, JobInput, State, new_id
+from easymlnb_server.jobs.models import SWEEP, TRIAL, Job, JobInput, JobState, new_id
 from easymlnb_server.jobs.run import JobRun
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.services.registry import ServiceRegistry
@@ -83,7 +83,7 @@ class Sweeps:
 
     async def _run(self, run: JobRun) -> None:
         """Add the trials of a sweep that are not there, and wait until all have ended."""
-        if run.job.state is State.STARTING and not await run.apply(
+        if run.job.state is JobState.STARTING and not await run.apply(
             rules.begin(run.job, "", time.time())
         ):
             return
@@ -135,7 +135,7 @@ class Sweeps:
             lane=lane,
             input=JobInput(file=self._jobs.store.files.put(sweep.body(item))),
             key=None,
-            state=State.QUEUED,
+            state=JobState.QUEUED,
             attempt=0,
             attempts=sweep.attempts,
             token=0,
@@ -157,7 +157,7 @@ class Sweeps:
         counts = await asyncio.to_thread(self.trials.counts, run.job.id)
         ended = sum(count for state, count in counts.items() if state.ended)
         total = sum(counts.values())
-        failed = counts.get(State.FAILED, 0)
+        failed = counts.get(JobState.FAILED, 0)
         text = f"{ended:,} of {total:,} trials" + (f", {failed:,} failed" if failed else "")
         run.progress = (ended / max(1, total), text)
         data = {"fraction": run.progress[0], "text": text}

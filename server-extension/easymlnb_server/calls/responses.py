@@ -16,7 +16,7 @@ COLLECTED = 64 * 2**20
 """Bytes of a stream's items that are collected into one answer at most."""
 
 
-class Output(Protocol):
+class ResponseOutput(Protocol):
     """The part of a handler that writes."""
 
     def set_header(self, name: str, value: str) -> None: ...
@@ -24,7 +24,7 @@ class Output(Protocol):
     def flush(self) -> Any: ...
 
 
-class Items:
+class StreamItems:
     """The items of a stream, for the one result at its end."""
 
     def __init__(self) -> None:
@@ -47,10 +47,10 @@ class Items:
 class SingleResponse:
     """One body when all is done; a stream's items become a JSON array."""
 
-    def __init__(self, out: Output, stream: bool) -> None:
+    def __init__(self, out: ResponseOutput, stream: bool) -> None:
         self._out = out
         self._stream = stream
-        self._items = Items()
+        self._items = StreamItems()
 
     def flush(self) -> Any:
         """Nothing is sent before the end."""
@@ -90,7 +90,7 @@ class JsonLinesResponse:
 
     media_type: ClassVar[str] = LINES
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: ResponseOutput) -> None:
         self._out = out
         self._begun = False
 
@@ -143,7 +143,7 @@ class EventStreamResponse:
     one write: ``wait_with_events`` sends the head if it takes longer.
     """
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: ResponseOutput) -> None:
         self._out = out
         out.set_header("Content-Type", EVENTS)
         # Proxies that collect an answer would hold progress back.
@@ -195,7 +195,7 @@ class EventStreamResponse:
 Writer = SingleResponse | JsonLinesResponse | EventStreamResponse
 
 
-def writer(out: Output, accept: str, stream: bool) -> Writer:
+def writer(out: ResponseOutput, accept: str, stream: bool) -> Writer:
     """Choose by ``Accept``; streams are JSON lines unless JSON or events are asked for."""
     if EVENTS in accept:
         return EventStreamResponse(out)

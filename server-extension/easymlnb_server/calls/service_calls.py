@@ -37,7 +37,7 @@ ID_ROOM = 56
 AFTER_OUTER = 0.1
 """Seconds that a call may take beyond the deadline of the call that waits for it.
 
-Without them both could end in the same moment, and the caller would sometimes be told that the
+Without them both could end in the same moment, and the caller would sometimes see that the
 outer function failed, instead of that its time is over, which also stops the inner call.
 """
 

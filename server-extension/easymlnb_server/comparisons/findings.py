@@ -53,7 +53,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str = ""
 
 
-class Finding(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ResultFinding(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The result of comparing two results.
 
     Attributes

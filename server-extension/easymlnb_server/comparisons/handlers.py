@@ -9,7 +9,7 @@ from tornado import web
 from easymlnb.contract.errors import BadRequest, ComparisonNotFound, ServiceNotFound
 from easymlnb.contract.json_values import decode_body
 from easymlnb.contract.names import quoted
-from easymlnb_server.comparisons.findings import Finding, Tolerance
+from easymlnb_server.comparisons.findings import ResultFinding, Tolerance
 from easymlnb_server.comparisons.models import (
     Comparison,
     ComparisonList,
@@ -213,7 +213,7 @@ def full(row: ComparisonRow, items: list[tuple[ItemRow, ItemResult]]) -> Compari
 
 
 def _item(item: ItemRow, result: ItemResult) -> ItemResponse:
-    finding = result.finding or Finding()
+    finding = result.finding or ResultFinding()
     return ItemResponse(
         number=item.number,
         outcome=result.outcome,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from easymlnb_server.comparisons.findings import Difference, Finding, Outcome, Tolerance
+from easymlnb_server.comparisons.findings import Difference, Outcome, ResultFinding, Tolerance
 
 MAX_ITEMS, DEFAULT_ITEMS = 1000, 200
 
@@ -52,7 +52,7 @@ class ItemResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str = ""
     before: AnswerSummary | None = None
     after: AnswerSummary | None = None
-    finding: Finding | None = None
+    finding: ResultFinding | None = None
 
 
 class ItemResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

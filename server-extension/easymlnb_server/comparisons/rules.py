@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from easymlnb_server.comparisons import pixels
-from easymlnb_server.comparisons.findings import Difference, Finding, Tolerance, shown
+from easymlnb_server.comparisons.findings import Difference, ResultFinding, Tolerance, shown
 
 MAX_LEAVES = 20_000
 """Values that are compared one by one; the rest is compared as a whole."""
@@ -29,7 +29,7 @@ MAX_COLUMNS = 10
 """Columns of a table that are named in a note."""
 
 
-def compare(before: Any, after: Any, tolerance: Tolerance | None = None) -> Finding:
+def compare(before: Any, after: Any, tolerance: Tolerance | None = None) -> ResultFinding:
     """Compare two results.
 
     Parameters
@@ -48,7 +48,7 @@ class _Walk:
     """One comparison, with the number of values that it may still visit."""
 
     def __init__(self, tolerance: Tolerance) -> None:
-        self.finding = Finding()
+        self.finding = ResultFinding()
         self._tolerance = tolerance
         self._left = MAX_LEAVES
 

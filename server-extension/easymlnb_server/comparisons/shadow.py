@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb_server.comparisons.findings import Finding, Outcome
+from easymlnb_server.comparisons.findings import Outcome, ResultFinding
 from easymlnb_server.comparisons.models import ShadowDifference, ShadowSummary
 from easymlnb_server.comparisons.rules import compare
 from easymlnb_server.recordings.inputs import media_type
@@ -96,7 +96,7 @@ class ShadowComparisons:
             self._pairs.popitem(last=False)
         return pair
 
-    def _count(self, outcome: ShadowOutcome, found: Outcome, finding: Finding) -> None:
+    def _count(self, outcome: ShadowOutcome, found: Outcome, finding: ResultFinding) -> None:
         pair = self._pair(outcome)
         pair.outcomes[found] += 1
         if not outcome.error:
@@ -114,14 +114,14 @@ class ShadowComparisons:
             )
 
 
-def compare_outcome(outcome: ShadowOutcome) -> tuple[Outcome, Finding]:
+def compare_outcome(outcome: ShadowOutcome) -> tuple[Outcome, ResultFinding]:
     """Compare two answers; runs in a thread."""
     if outcome.error or outcome.shadow_error:
         # The same error is the same answer.
         same = outcome.error == outcome.shadow_error
-        return ("equal" if same else "failed"), Finding()
+        return ("equal" if same else "failed"), ResultFinding()
     if outcome.answer == outcome.shadow_answer:
-        return "equal", Finding()
+        return "equal", ResultFinding()
     finding = compare(
         _value(outcome.answer, outcome.media_type),
         _value(outcome.shadow_answer, outcome.shadow_media_type),

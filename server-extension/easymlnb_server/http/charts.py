@@ -27,7 +27,7 @@ _FRAME = Markup("""\
 <svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">
 <path class="axis" d="M{left} 8V{base}H{width}"/>
 <text x="{end}" y="14" text-anchor="end">{most}</text>
-<text x="{end}" y="{base}" text-anchor="end">0</text>
+<text x="{end}" y="{base}" text-anchor="end">{least}</text>
 <text x="{left}" y="{below}">{first}</text>
 <text x="{width}" y="{below}" text-anchor="end">{last}</text>
 {drawn}</svg>""")
@@ -139,8 +139,10 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"
 
 
-def frame(label: str, drawn: Iterable[Markup], most: str, ends: tuple[str, str]) -> Markup:
-    """Return a chart with its axes; ``most`` is at the top, ``ends`` are below."""
+def frame(
+    label: str, drawn: Iterable[Markup], most: str, ends: tuple[str, str], least: str = "0"
+) -> Markup:
+    """Return a chart with its axes, from ``least`` up to ``most``; ``ends`` are below."""
     return _FRAME.format(
         width=WIDTH,
         height=HEIGHT,
@@ -150,6 +152,7 @@ def frame(label: str, drawn: Iterable[Markup], most: str, ends: tuple[str, str])
         below=HEIGHT - 4,
         label=label,
         most=most,
+        least=least,
         first=ends[0],
         last=ends[1],
         drawn=Markup().join(drawn),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from easymlnb_server.http.charts import BOTTOM, HEIGHT, LEFT, WIDTH
+from easymlnb_server.http.charts import BOTTOM, HEIGHT, LEFT, WIDTH, frame
 
 COLORS = ("first", "second", "third", "fourth")
 """Classes of the lines."""
@@ -17,14 +17,6 @@ MAX_POINTS = 500
 
 _LINE = Markup('<path class="series {}" d="M{}"/>')
 _DOT = Markup('<circle class="series {}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{}</title></circle>')
-_FRAME = Markup("""\
-<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">
-<path class="axis" d="M{left} 8V{base}H{width}"/>
-<text x="{end}" y="14" text-anchor="end">{most}</text>
-<text x="{end}" y="{base}" text-anchor="end">{least}</text>
-<text x="{left}" y="{below}">{first}</text>
-<text x="{width}" y="{below}" text-anchor="end">{last}</text>
-{drawn}</svg>""")
 
 Points = Sequence[tuple[int, float]]
 
@@ -77,17 +69,10 @@ def _chart(label: str, lines: Sequence[Points], unit: str) -> Markup:
             drawn.append(_LINE.format(color, path))
         for step, value in thinned if len(thinned) <= 30 else thinned[-1:]:
             drawn.append(_DOT.format(color, *at(step, value), f"{unit} {step}: {value:.6g}"))
-    return _FRAME.format(
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        base=HEIGHT - BOTTOM,
-        end=LEFT - 6,
-        below=HEIGHT - 4,
-        label=f"{label}: from {values[0]:.6g} to {values[-1]:.6g}",
-        most=f"{most:.3g}",
-        least=f"{least:.3g}",
-        first=f"{unit} {first}",
-        last=f"{unit} {last}" if last > first else "",
-        drawn=Markup().join(drawn),
+    return frame(
+        f"{label}: from {values[0]:.6g} to {values[-1]:.6g}",
+        drawn,
+        f"{most:.3g}",
+        (f"{unit} {first}", f"{unit} {last}" if last > first else ""),
+        f"{least:.3g}",
     )

@@ -15,14 +15,14 @@ CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class JobUpdate:
     """Something about a running job: ``progress``, ``log``, ``metric`` or ``changed``."""
 
     kind: str
     data: dict[str, Any]
 
 
-class Follower(asyncio.Queue[Message | None]):
+class Follower(asyncio.Queue[JobUpdate | None]):
     """The unread messages of one follower; ``None`` says that some were dropped."""
 
 
@@ -36,7 +36,7 @@ class JobEvents:
         """Send a message to all followers of a job."""
         for follower in tuple(self._followers.get(job, ())):
             if follower.qsize() < MAX_PENDING:
-                follower.put_nowait(Message(kind, data or {}))
+                follower.put_nowait(JobUpdate(kind, data or {}))
             elif follower.qsize() == MAX_PENDING:
                 follower.put_nowait(None)
 

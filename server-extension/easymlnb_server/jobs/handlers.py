@@ -33,7 +33,7 @@ from easymlnb_server.identity.grants import KeyGrant, Scope
 from easymlnb_server.jobs import responses
 from easymlnb_server.jobs.events import CHANGED, Follower
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, State
+from easymlnb_server.jobs.models import STATES, Job, JobDetails, JobPage, JobState
 from easymlnb_server.jobs.query import number, whole_number
 from easymlnb_server.jobs.submission import MAX_ATTEMPTS, Submission
 from easymlnb_server.training.versions import shown_version
@@ -62,6 +62,20 @@ def job_owner(handler: EasyHandler) -> str:
     if token is not None and not token.public and base and not handler.state.services.shared:
         return SINGLE_USER
     return owner_of_jobs(handler)
+
+
+def table_submission(handler: EasyHandler, name: str, not_before: float = 0.0) -> Submission:
+    """Return the job of a request whose calls come from a table, and not from its body."""
+    return Submission(
+        service=name,
+        caller=handler.caller,
+        owner=job_owner(handler),
+        body=b"",
+        key=options.idempotency_key(handler.request.headers),
+        request_id=handler.request_id,
+        timeout=number(handler, "timeout", 0.0, 1e9),
+        not_before=not_before,
+    )
 
 
 async def submission(
@@ -109,7 +123,7 @@ async def send_result(handler: EasyHandler, job: Job) -> None:
         if error.status != 503:
             raise error
         # That status asks for another try, which would find the same.
-        status = 409 if job.state is State.CANCELLED else 500
+        status = 409 if job.state is JobState.CANCELLED else 500
         handler.write_json(error.to_dict(handler.request_id), status)
         return
     for name, value in responses.result_headers(job).items():
@@ -224,13 +238,13 @@ class JobsHandler(JobHandlerBase):
         self.write_json(JobPage(jobs=shown, total=total, next=following))
 
 
-def states_named(word: str) -> list[State]:
+def states_named(word: str) -> list[JobState]:
     """Return the states that callers see under a word; raises ``BadRequest``."""
     if not word:
         return []
     if word not in STATES:
         raise BadRequest(f"state must be one of {', '.join(STATES)}, not {word[:40]!r}.")
-    return [state for state in State if state.shown == word]
+    return [state for state in JobState if state.shown == word]
 
 
 class JobHandler(JobHandlerBase):
@@ -362,7 +376,7 @@ class JobEventsHandler(JobHandlerBase):
                     yield _event(
                         event.kind, {"n": event.n, "time": event.time, **event.data}, event.n
                     )
-                if not started and job.state is State.RUNNING:
+                if not started and job.state is JobState.RUNNING:
                     yield _event("progress", fraction)
                 started = True
                 if (await self.jobs.get(job.id, self.owner)).state.ended and follower.empty():

@@ -29,7 +29,7 @@ from easymlnb_server.jobs.events import CHANGED, JobEvents
 from easymlnb_server.jobs.kernels import JobKernels
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.jobs.parts import OnEnded, ResultCheck, RunParts
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.rows import OnOutcome, unfinished_versions
@@ -260,13 +260,13 @@ class Jobs:
             return job
         reason = self._runner.reason(job.id) or job.reason
         progress = self._runner.progress(job.id)
-        if progress is None or job.state is not State.RUNNING:
+        if progress is None or job.state is not JobState.RUNNING:
             return msgspec.structs.replace(job, reason=reason)
         return msgspec.structs.replace(job, progress=progress[0], progress_text=progress[1])
 
     async def position(self, job: Job) -> int | None:
         """Return the place of a queued job in its lane, from 1; ``None`` if it is not queued."""
-        if job.state is not State.QUEUED:
+        if job.state is not JobState.QUEUED:
             return None
         return await asyncio.to_thread(self.repository.position, job)
 

@@ -23,7 +23,7 @@ TRAIN = "train"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """The state of a job.
 
     ``starting`` has a claim and no running function yet; callers see it as ``queued``.
@@ -43,15 +43,15 @@ class State(StrEnum):
     @property
     def shown(self) -> str:
         """The word for callers."""
-        return State.QUEUED.value if self is State.STARTING else self.value
+        return JobState.QUEUED.value if self is JobState.STARTING else self.value
 
 
-ENDED = frozenset((State.SUCCEEDED, State.FAILED, State.CANCELLED))
-HELD = (State.STARTING, State.RUNNING)
+ENDED = frozenset((JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED))
+HELD = (JobState.STARTING, JobState.RUNNING)
 """The states in which a server process holds the job."""
 
 
-STATES = tuple(dict.fromkeys(state.shown for state in State))
+STATES = tuple(dict.fromkeys(state.shown for state in JobState))
 """The words for states that callers see."""
 
 
@@ -95,7 +95,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     rank: int = 0
     key: str | None = None
     fingerprint: str = ""
-    state: State = State.QUEUED
+    state: JobState = JobState.QUEUED
     attempt: int = 0
     attempts: int = 1
     raised: int = 0
@@ -132,7 +132,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class JobEvent:
     """A step of a job that is replayed to who follows it; ``n`` counts from 1."""
 
     n: int
@@ -164,7 +164,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricValue:
     """A value that a job reported at a step."""
 
     name: str

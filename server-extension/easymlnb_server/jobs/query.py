@@ -5,14 +5,14 @@ from typing import Protocol
 from easymlnb.contract.errors import BadRequest
 
 
-class Query(Protocol):
+class QueryHandler(Protocol):
     """A handler of Tornado, as far as this module needs it."""
 
     def get_query_argument(self, name: str, default: str) -> str:
         """Return a query parameter."""
 
 
-def number(handler: Query, name: str, default: float, most: float) -> float:
+def number(handler: QueryHandler, name: str, default: float, most: float) -> float:
     """Return a query parameter that is a number from 0 to ``most``; raises ``BadRequest``."""
     given = handler.get_query_argument(name, "")
     if not given:
@@ -26,7 +26,7 @@ def number(handler: Query, name: str, default: float, most: float) -> float:
     return value
 
 
-def whole_number(handler: Query, name: str, default: int, least: int, most: int) -> int:
+def whole_number(handler: QueryHandler, name: str, default: int, least: int, most: int) -> int:
     """Return a query parameter that is a whole number in a range; raises ``BadRequest``."""
     given = handler.get_query_argument(name, "")
     if not given:

@@ -25,10 +25,10 @@ from easymlnb_server.jobs.models import (
     ENDED,
     HELD,
     Attempt,
-    Event,
     Job,
-    Metric,
-    State,
+    JobEvent,
+    JobState,
+    MetricValue,
     StoredFile,
 )
 from easymlnb_server.jobs.rows import OnOutcome
@@ -85,7 +85,7 @@ class JobRepository(Repository):
         connection: Connection,
         *,
         owner: str | None = None,
-        states: Collection[State] = (),
+        states: Collection[JobState] = (),
         service: str = "",
         among: Collection[str] | None = None,
         kind: str = "",
@@ -121,7 +121,7 @@ class JobRepository(Repository):
         """Return the place of a queued job in its lane, from 1."""
         ahead = tuple_(jobs.c.rank, jobs.c.id) < tuple_(job.rank, job.id)
         query = select(func.count()).select_from(jobs)
-        queued = (jobs.c.lane == job.lane) & (jobs.c.state == State.QUEUED)
+        queued = (jobs.c.lane == job.lane) & (jobs.c.state == JobState.QUEUED)
         return (connection.scalar(query.where(queued, ahead)) or 0) + 1
 
     @reading
@@ -174,13 +174,6 @@ class JobRepository(Repository):
 
         return self._change(work)
 
-    @reading
-    def counts(self, connection: Connection) -> dict[tuple[str, str], int]:
-        """Return how many jobs have not ended, by lane and state."""
-        query = select(jobs.c.lane, jobs.c.state, func.count()).where(jobs.c.state.not_in(ENDED))
-        rows = connection.execute(query.group_by(jobs.c.lane, jobs.c.state))
-        return {(lane, state): count for lane, state, count in rows}
-
     def claim(
         self, lane: str, holder: str, count: int, now: float, *, skip: Collection[str] = ()
     ) -> list[Job]:
@@ -194,7 +187,7 @@ class JobRepository(Repository):
             nonlocal tries
             tries += 1
             if tries > 1:  # the first try may have been committed
-                own = (jobs.c.state == State.STARTING) & (jobs.c.holder == holder)
+                own = (jobs.c.state == JobState.STARTING) & (jobs.c.holder == holder)
                 done = rows.read_rows(connection, select(jobs).where(own, jobs.c.changed == now))
                 if done:
                     return [job for job in done if job.lane == lane]
@@ -242,7 +235,7 @@ class JobRepository(Repository):
             lambda c: c.execute(update(jobs).where(rows.is_current(job)).values(**values)) and None
         )
 
-    def save_metrics(self, job: Job, found: Iterable[Metric]) -> None:
+    def save_metrics(self, job: Job, found: Iterable[MetricValue]) -> None:
         """Store metrics; a later value of the same name and step replaces the former one."""
         values = [
             {"job": job.id, "name": m.name, "step": m.step, "value": m.value, "time": m.time}
@@ -300,11 +293,11 @@ class JobRepository(Repository):
         return connection.scalar(select(func.count()).select_from(job_attempts).where(after)) or 0
 
     @reading
-    def events(self, connection: Connection, id: str, after: int = 0) -> list[Event]:
+    def events(self, connection: Connection, id: str, after: int = 0) -> list[JobEvent]:
         """Return the events of a job after the number ``after``."""
         query = select(job_events).where(job_events.c.job == id, job_events.c.n > after)
         rows = connection.execute(query.order_by(job_events.c.n))
-        return [Event(row.n, row.time, row.kind, row.data) for row in rows]
+        return [JobEvent(row.n, row.time, row.kind, row.data) for row in rows]
 
     @reading
     def attempts(self, connection: Connection, id: str) -> list[Attempt]:
@@ -325,11 +318,11 @@ class JobRepository(Repository):
         ]
 
     @reading
-    def metrics(self, connection: Connection, id: str) -> list[Metric]:
+    def metrics(self, connection: Connection, id: str) -> list[MetricValue]:
         """Return the metrics of a job by name and step."""
         query = select(job_metrics).where(job_metrics.c.job == id)
         return [
-            Metric(row.name, row.step, row.value, row.time)
+            MetricValue(row.name, row.step, row.value, row.time)
             for row in connection.execute(query.order_by(job_metrics.c.name, job_metrics.c.step))
         ]
 

@@ -15,8 +15,8 @@ from easymlnb_server.jobs.models import (
     JobAccepted,
     JobDetails,
     JobShown,
-    Metric,
     MetricShown,
+    MetricValue,
     StoredFile,
 )
 
@@ -65,7 +65,7 @@ def details(
     position: int | None,
     attempts: list[Attempt],
     files: list[StoredFile],
-    metrics: list[Metric],
+    metrics: list[MetricValue],
 ) -> JobDetails:
     """Return a job with its runs, files and metrics."""
     url = job_url(address, job.id)

@@ -24,7 +24,7 @@ from easymlnb.contract.errors import IdempotencyKeyConflict, JobNotFound
 from easymlnb_server.identity.access import is_pass_key
 from easymlnb_server.identity.grants import ALL
 from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.models import ENDED, HELD, Job, State
+from easymlnb_server.jobs.models import ENDED, HELD, Job, JobState
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.batch_tables import batch_blocks, batch_parts, batches
 from easymlnb_server.store.database import insert_new
@@ -53,7 +53,7 @@ BATCH_RANK = 2**40
 def claimable(lane: str, count: int, now: float, skip: Collection[str] = ()) -> Select[Any]:
     """Return the query of the next jobs of a lane, which uses the index of ranks."""
     query = select(jobs).where(
-        jobs.c.lane == lane, jobs.c.state == State.QUEUED, jobs.c.not_before <= now
+        jobs.c.lane == lane, jobs.c.state == JobState.QUEUED, jobs.c.not_before <= now
     )
     if skip:
         query = query.where(jobs.c.owner.not_in(skip))
@@ -172,7 +172,7 @@ def _record_change(
         worker = {"worker": change.values["worker"]}
         connection.execute(update(job_attempts).where(attempt), worker)
     if change.event:
-        data = {"state": State(change.event).shown, "attempt": number}
+        data = {"state": JobState(change.event).shown, "attempt": number}
         if change.values.get("error"):
             data["error"] = change.values["error"]
         add_event(connection, job.id, now, "state", data)
@@ -183,7 +183,7 @@ def _record_change(
 
 def unfinished_versions(connection: Connection, service: str) -> dict[int, list[str]]:
     """Return the versions that jobs which have not ended refer to; a ``Referrer``."""
-    unfinished = [state for state in State if state not in ENDED]
+    unfinished = [state for state in JobState if state not in ENDED]
     query = select(jobs.c.version, func.count()).where(
         jobs.c.service == service, jobs.c.state.in_(unfinished)
     )

@@ -23,7 +23,7 @@ from easymlnb.contract.errors import (
     UnsupportedMediaType,
     WorkerLost,
 )
-from easymlnb_server.jobs.models import HELD, Job, State
+from easymlnb_server.jobs.models import HELD, Job, JobState
 
 FINAL = frozenset(
     kind.code
@@ -81,7 +81,7 @@ class Change:
 def claim(job: Job, holder: str, now: float) -> Change:
     """Give a queued job to a server process, which starts an attempt."""
     values = {
-        "state": State.STARTING,
+        "state": JobState.STARTING,
         "attempt": job.attempt + 1,
         "token": job.token + 1,
         "holder": holder,
@@ -95,7 +95,7 @@ def claim(job: Job, holder: str, now: float) -> Change:
 def begin(job: Job, worker: str, now: float) -> Change:
     """Note that the function of a job runs in a worker."""
     values = {
-        "state": State.RUNNING,
+        "state": JobState.RUNNING,
         "worker": worker,
         "began": job.began or now,
         "reason": "",
@@ -103,12 +103,12 @@ def begin(job: Job, worker: str, now: float) -> Change:
     }
     if job.checkpoint is None:
         values |= {"progress": 0.0, "progress_text": ""}
-    return Change(values, event=State.RUNNING)
+    return Change(values, event=JobState.RUNNING)
 
 
 def promoted(job: Job, holder: str, worker: str) -> Job:
     """Return a new job whose first attempt is a call that runs already."""
-    held = {"state": State.RUNNING, "attempt": 1, "token": 1, "holder": holder, "worker": worker}
+    held = {"state": JobState.RUNNING, "attempt": 1, "token": 1, "holder": holder, "worker": worker}
     return msgspec.structs.replace(job, began=job.created, **held)
 
 
@@ -127,12 +127,12 @@ def put_back(job: Job, reason: str, now: float, pause: float = 0.0) -> Change:
 
     A claim whose kernel never was there is no attempt at all.
     """
-    values = _released(State.QUEUED, now) | {"reason": reason, "not_before": now + pause}
-    if job.state is State.STARTING:
+    values = _released(JobState.QUEUED, now) | {"reason": reason, "not_before": now + pause}
+    if job.state is JobState.STARTING:
         values["attempt"] = job.attempt - 1
-        change = Change(values, event=State.QUEUED, undoes_attempt=True)
+        change = Change(values, event=JobState.QUEUED, undoes_attempt=True)
     else:
-        change = Change(values, "put back", event=State.QUEUED)
+        change = Change(values, "put back", event=JobState.QUEUED)
     return _end_if_cancelled(job, change, now)
 
 
@@ -153,20 +153,20 @@ def preempt(job: Job, in_vain: int, now: float) -> Change:
             "more often, or use a lane whose nodes run longer."
         )
         error = {"code": Preempted.code, "message": text}
-        values = _released(State.FAILED, now) | {"error": error, "reason": ""}
-        failed = Change(values, PREEMPTED, event=State.FAILED)
+        values = _released(JobState.FAILED, now) | {"error": error, "reason": ""}
+        failed = Change(values, PREEMPTED, event=JobState.FAILED)
         return _end_if_cancelled(job, failed, now)
     how = "continues from its checkpoint" if job.checkpoint else "starts again"
     reason = f"The node of attempt {job.attempt} ended; the job {how}."
-    values = _released(State.QUEUED, now) | {"reason": reason}
+    values = _released(JobState.QUEUED, now) | {"reason": reason}
     values["not_before"] = now + (min(2.0**in_vain, LONGEST_PAUSE) if in_vain else 0.0)
-    return _end_if_cancelled(job, Change(values, PREEMPTED, event=State.QUEUED), now)
+    return _end_if_cancelled(job, Change(values, PREEMPTED, event=JobState.QUEUED), now)
 
 
 def succeed(job: Job, result: dict[str, Any], now: float) -> Change:
     """End a job with its result, also if somebody has asked to cancel it meanwhile."""
-    values = _released(State.SUCCEEDED, now) | {"progress": 1.0, "reason": ""} | result
-    return Change(values, "succeeded", event=State.SUCCEEDED)
+    values = _released(JobState.SUCCEEDED, now) | {"progress": 1.0, "reason": ""} | result
+    return Change(values, "succeeded", event=JobState.SUCCEEDED)
 
 
 def fail(job: Job, error: dict[str, Any], now: float) -> Change:
@@ -177,8 +177,8 @@ def fail(job: Job, error: dict[str, Any], now: float) -> Change:
     retries = raised < job.attempts and error.get("code") not in FINAL
     if retries:
         return _end_if_cancelled(job, _retry(job, "failed", raised, now, raised=raised), now)
-    values = _released(State.FAILED, now) | {"raised": raised, "error": error, "reason": ""}
-    return _end_if_cancelled(job, Change(values, "failed", event=State.FAILED), now)
+    values = _released(JobState.FAILED, now) | {"raised": raised, "error": error, "reason": ""}
+    return _end_if_cancelled(job, Change(values, "failed", event=JobState.FAILED), now)
 
 
 def lose(job: Job, now: float, why: str = "") -> Change:
@@ -196,7 +196,7 @@ def cancel(job: Job, now: float) -> Change:
     """Cancel a job: at once if it is queued, else by its holder; raises ``JobEnded``."""
     if job.state.ended:
         raise JobEnded(job.state.value)
-    if job.state is State.QUEUED:
+    if job.state is JobState.QUEUED:
         return _cancelled(now, "")
     return Change({"cancel": True, "changed": now})
 
@@ -208,8 +208,8 @@ def end_cancelled(now: float) -> Change:
 
 def fail_unstarted(error: dict[str, Any], now: float) -> Change:
     """Fail a job that cannot start at all, such as one of a deleted service."""
-    values = _released(State.FAILED, now) | {"error": error, "reason": ""}
-    return Change(values, "failed", event=State.FAILED)
+    values = _released(JobState.FAILED, now) | {"error": error, "reason": ""}
+    return Change(values, "failed", event=JobState.FAILED)
 
 
 def is_held(job: Job) -> bool:
@@ -221,15 +221,17 @@ def _lose(job: Job, error: dict[str, Any], budget: int, now: float) -> Change:
     lost = job.lost + 1
     if lost <= budget:
         return _end_if_cancelled(job, _retry(job, "lost", lost, now, lost=lost), now)
-    values = _released(State.FAILED, now) | {"lost": lost, "error": error, "reason": ""}
-    return _end_if_cancelled(job, Change(values, "lost", event=State.FAILED), now)
+    values = _released(JobState.FAILED, now) | {"lost": lost, "error": error, "reason": ""}
+    return _end_if_cancelled(job, Change(values, "lost", event=JobState.FAILED), now)
 
 
 def _retry(job: Job, outcome: str, count: int, now: float, **counted: int) -> Change:
     pause = min(2.0**count, LONGEST_PAUSE)
     reason = f"Attempt {job.attempt} {'was lost' if outcome == 'lost' else outcome}; trying again."
-    values = _released(State.QUEUED, now) | {"not_before": now + pause, "reason": reason} | counted
-    return Change(values, outcome, event=State.QUEUED)
+    values = (
+        _released(JobState.QUEUED, now) | {"not_before": now + pause, "reason": reason} | counted
+    )
+    return Change(values, outcome, event=JobState.QUEUED)
 
 
 def _end_if_cancelled(job: Job, change: Change, now: float) -> Change:
@@ -239,10 +241,10 @@ def _end_if_cancelled(job: Job, change: Change, now: float) -> Change:
 
 def _cancelled(now: float, outcome: str) -> Change:
     error = {"code": CallCancelled.code, "message": "The job was canceled."}
-    values = _released(State.CANCELLED, now) | {"error": error, "reason": ""}
-    return Change(values, outcome, event=State.CANCELLED)
+    values = _released(JobState.CANCELLED, now) | {"error": error, "reason": ""}
+    return Change(values, outcome, event=JobState.CANCELLED)
 
 
-def _released(state: State, now: float) -> dict[str, Any]:
+def _released(state: JobState, now: float) -> dict[str, Any]:
     values: dict[str, Any] = {"state": state, "holder": None, "changed": now}
     return values | {"ended": now} if state.ended else values

@@ -28,7 +28,7 @@ from easymlnb_server.jobs import endings, rules
 from easymlnb_server.jobs.bodies import load_body, read_end
 from easymlnb_server.jobs.events import CHANGED
 from easymlnb_server.jobs.kernels import JobKernel
-from easymlnb_server.jobs.models import Job, Metric
+from easymlnb_server.jobs.models import Job, MetricValue
 from easymlnb_server.jobs.parts import RunParts
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.jobs.transfers import JobTransfers, checkpoints_of
@@ -64,7 +64,7 @@ class JobRun:
         self._cancel = asyncio.Event()
         self._overdue = False
         self._began = time.time()
-        self._metrics: list[Metric] = []
+        self._metrics: list[MetricValue] = []
         self._call = 0
         self._leaving = False
         self._transfers = JobTransfers(
@@ -320,7 +320,7 @@ class JobRun:
         # Not every database can store other numbers, and JSON has none.
         if not math.isfinite(message.value) or abs(message.step) >= 2**63:
             return
-        metric = Metric(message.name, message.step, message.value, time.time())
+        metric = MetricValue(message.name, message.step, message.value, time.time())
         self._metrics.append(metric)
         data = {"name": metric.name, "step": metric.step, "value": metric.value}
         self._parts.events.publish(self.job.id, "metric", data)

@@ -27,7 +27,7 @@ from easymlnb_server.jobs.bodies import read_end
 from easymlnb_server.jobs.events import CHANGED
 from easymlnb_server.jobs.kernels import JobKernel
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.jobs.parts import RunParts
 from easymlnb_server.jobs.run import JobRun
 from easymlnb_server.placement.base import LimitReached, OrphanedWorker
@@ -305,7 +305,7 @@ class JobRunner:
         if (drive := self._drivers.get(job.kind)) is not None:
             await drive(run)
             return
-        if job.state is State.STARTING:  # its function had not begun
+        if job.state is JobState.STARTING:  # its function had not begun
             if orphan is not None:
                 await self._parts.kernels.discard(orphan)
             await run.apply(rules.put_back(job, "The server was restarted.", time.time()))

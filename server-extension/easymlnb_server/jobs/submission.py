@@ -15,7 +15,7 @@ from easymlnb_server.identity.access import Caller, is_pass_key
 from easymlnb_server.jobs import lanes as lane_rules
 from easymlnb_server.jobs.admission import options_of
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, JobOptions, State, new_id
+from easymlnb_server.jobs.models import CALL, TRAIN, Job, JobInput, JobOptions, JobState, new_id
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE, Selection
@@ -163,7 +163,7 @@ class JobFactory:
         """
         target = self.invoker.find(old.service, caller)
         bundle, author = self._version(target)
-        continues = bundle == old.bundle and old.state is not State.SUCCEEDED
+        continues = bundle == old.bundle and old.state is not JobState.SUCCEEDED
         now = time.time()
         return Job(
             id=new_id(now),

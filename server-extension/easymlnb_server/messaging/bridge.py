@@ -15,9 +15,9 @@ from easymlnb_server.messaging.calls import Answer, MessageCalls
 from easymlnb_server.messaging.models import (
     Bridge,
     BridgeShown,
+    BrokerMessage,
     Connection,
     ConnectionLost,
-    Message,
     Outgoing,
 )
 from easymlnb_server.messaging.rules import Verdict
@@ -95,7 +95,7 @@ class BridgeRunner:
             await connection.close()
 
     async def _handle(
-        self, connection: Connection, message: Message, room: asyncio.Semaphore
+        self, connection: Connection, message: BrokerMessage, room: asyncio.Semaphore
     ) -> None:
         self.in_flight += 1
         try:
@@ -106,7 +106,7 @@ class BridgeRunner:
             self.in_flight -= 1
             room.release()
 
-    async def _carry(self, connection: Connection, message: Message) -> None:
+    async def _carry(self, connection: Connection, message: BrokerMessage) -> None:
         """Run the call of a message, and send its answer, or a dead letter."""
         event = CloudEvent({}, b"", "")
         try:
@@ -123,7 +123,7 @@ class BridgeRunner:
             log.exception("The bridge %s failed at a message.", self.name)
             await self._send_error(connection, message, event, InternalError())
 
-    async def _call(self, event: CloudEvent, message: Message) -> Answer:
+    async def _call(self, event: CloudEvent, message: BrokerMessage) -> Answer:
         """Run a call; retry it after temporary errors, and raise the final one."""
         tries = waits = 0
         while True:
@@ -141,7 +141,7 @@ class BridgeRunner:
                     self.counts["retried"] += 1
                     await asyncio.sleep(rules.pause(tries))
 
-    async def _try(self, event: CloudEvent, message: Message) -> Answer:
+    async def _try(self, event: CloudEvent, message: BrokerMessage) -> Answer:
         try:
             return await self._calls.call(self.name, self.bridge, event, message)
         except EasyMLNBError:
@@ -162,7 +162,7 @@ class BridgeRunner:
                 self.state, self.reason = CONNECTED, ""
 
     async def _send_answer(
-        self, connection: Connection, message: Message, event: CloudEvent, answer: Answer
+        self, connection: Connection, message: BrokerMessage, event: CloudEvent, answer: Answer
     ) -> None:
         topic = rules.reply_topic(self.bridge, message)
         if topic:
@@ -172,7 +172,11 @@ class BridgeRunner:
             )
 
     async def _send_error(
-        self, connection: Connection, message: Message, event: CloudEvent, error: EasyMLNBError
+        self,
+        connection: Connection,
+        message: BrokerMessage,
+        event: CloudEvent,
+        error: EasyMLNBError,
     ) -> None:
         """Send the message to the dead letters, and the error to the reply topic."""
         log.warning("The bridge %s sent a message to the dead letters: %s", self.name, error)
@@ -226,7 +230,7 @@ class BridgeRunner:
 
 
 def _reply(
-    topic: str, message: Message, body: bytes, content_type: str, attributes: dict[str, str]
+    topic: str, message: BrokerMessage, body: bytes, content_type: str, attributes: dict[str, str]
 ) -> Outgoing:
     return Outgoing(
         topic,

@@ -14,7 +14,7 @@ from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.identity.principals import Principals
 from easymlnb_server.messaging import rules
-from easymlnb_server.messaging.models import Bridge, Message
+from easymlnb_server.messaging.models import Bridge, BrokerMessage
 from easymlnb_server.uploads.spool import SpooledFile
 
 
@@ -34,7 +34,9 @@ class MessageCalls:
     idempotency: IdempotencyCache
     principals: Principals
 
-    async def call(self, name: str, bridge: Bridge, event: CloudEvent, message: Message) -> Answer:
+    async def call(
+        self, name: str, bridge: Bridge, event: CloudEvent, message: BrokerMessage
+    ) -> Answer:
         """Run the call of a message; raises why it failed or was refused.
 
         Events with the same source and id run once, for as long as their results are cached.
@@ -52,7 +54,9 @@ class MessageCalls:
             body = await asyncio.to_thread(body.read)
         return Answer(body, result.result.content_type)
 
-    async def _request(self, bridge: Bridge, event: CloudEvent, message: Message) -> CallRequest:
+    async def _request(
+        self, bridge: Bridge, event: CloudEvent, message: BrokerMessage
+    ) -> CallRequest:
         caller, owner = await self.principals.find(bridge.user)
         spec = self.invoker.find(bridge.service, caller).spec
         if spec.stream:

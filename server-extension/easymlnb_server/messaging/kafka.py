@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from easymlnb.contract.errors import NotReady, TooLarge
 from easymlnb_server.messaging.models import (
     Bridge,
+    BrokerMessage,
     ConnectionLost,
-    Message,
     Outgoing,
     read_password,
 )
@@ -89,7 +89,7 @@ class KafkaConnection:
                 "reading it."
             )
 
-    async def receive(self) -> Message:
+    async def receive(self) -> BrokerMessage:
         """Return the next record; raises ``ConnectionLost``."""
         from aiokafka import TopicPartition
         from aiokafka.errors import KafkaError
@@ -105,7 +105,7 @@ class KafkaConnection:
             name.lower(): (value or b"").decode("utf-8", "replace")
             for name, value in record.headers
         }
-        return Message(
+        return BrokerMessage(
             subject=record.topic,
             body=record.value or b"",
             content_type=headers.pop("content-type", ""),
@@ -132,7 +132,7 @@ class KafkaConnection:
         except KafkaError as error:
             raise kafka_problem(self._bridge, error, "write", message.subject) from error
 
-    async def acknowledge(self, message: Message) -> None:
+    async def acknowledge(self, message: BrokerMessage) -> None:
         """Commit all records up to the first that is not done."""
         from aiokafka.errors import KafkaError
 

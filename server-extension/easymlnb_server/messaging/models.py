@@ -133,7 +133,7 @@ def parse_bridges(configured: Mapping[str, Any], *, shared: bool) -> dict[str, B
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Message:
+class BrokerMessage:
     """A message of a broker.
 
     - ``headers``: attributes of its CloudEvent and other headers, by names in lower case
@@ -183,13 +183,13 @@ def read_password(bridge: Bridge) -> str:
 class Connection(Protocol):
     """A session with a broker; raises ``ConnectionLost`` when it has ended."""
 
-    async def receive(self) -> Message:
+    async def receive(self) -> BrokerMessage:
         """Return the next message, which is not acknowledged yet."""
 
     async def publish(self, message: Outgoing) -> None:
         """Send a message; return when the broker has it."""
 
-    async def acknowledge(self, message: Message) -> None:
+    async def acknowledge(self, message: BrokerMessage) -> None:
         """Note that a message is done, and must not be delivered again."""
 
     async def close(self) -> None:

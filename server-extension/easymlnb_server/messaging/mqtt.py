@@ -8,8 +8,8 @@ from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.messaging.models import (
     SHARED,
     Bridge,
+    BrokerMessage,
     ConnectionLost,
-    Message,
     Outgoing,
     read_password,
 )
@@ -48,7 +48,7 @@ class MqttConnection:
         self._name = name
         self._bridge = bridge
         self._loop = asyncio.get_running_loop()
-        self._arrived: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._arrived: asyncio.Queue[BrokerMessage | None] = asyncio.Queue()
         self._sent: dict[int, asyncio.Future[None]] = {}
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._lost = ""
@@ -70,7 +70,7 @@ class MqttConnection:
             raise
         return connection
 
-    async def receive(self) -> Message:
+    async def receive(self) -> BrokerMessage:
         """Return the next message; raises ``ConnectionLost``."""
         message = None if self._lost else await self._arrived.get()
         if message is None:
@@ -96,7 +96,7 @@ class MqttConnection:
         sent = self._sent[info.mid] = self._loop.create_future()
         await sent
 
-    async def acknowledge(self, message: Message) -> None:
+    async def acknowledge(self, message: BrokerMessage) -> None:
         """Let the broker forget a message."""
         mid, qos = message.receipt
         if qos and not self._lost:
@@ -225,10 +225,10 @@ class MqttConnection:
         self._sent.clear()
 
 
-def _message(found: "MQTTMessage") -> Message:
+def _message(found: "MQTTMessage") -> BrokerMessage:
     properties = found.properties
     given = getattr(properties, "UserProperty", None) or []
-    return Message(
+    return BrokerMessage(
         subject=found.topic,
         body=bytes(found.payload),
         content_type=getattr(properties, "ContentType", None) or "",

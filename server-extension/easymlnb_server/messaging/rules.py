@@ -17,7 +17,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb_server.calls import cloudevents
 from easymlnb_server.calls.cloudevents import CloudEvent
-from easymlnb_server.messaging.models import Bridge, Message, covers, is_topic
+from easymlnb_server.messaging.models import Bridge, BrokerMessage, covers, is_topic
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 LONGEST_TEXT = 500
@@ -72,7 +72,7 @@ def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def event_of(message: Message, content_type: str) -> CloudEvent:
+def event_of(message: BrokerMessage, content_type: str) -> CloudEvent:
     """Return what a message asks for; its attributes are empty if it is no CloudEvent.
 
     ``content_type`` is that of messages that name none. Raises ``BadRequest``.
@@ -93,7 +93,7 @@ def request_id(event: CloudEvent) -> str:
     return id if _REQUEST_ID.match(id) else ""
 
 
-def reply_topic(bridge: Bridge, message: Message) -> str:
+def reply_topic(bridge: Bridge, message: BrokerMessage) -> str:
     """Return the topic of the answer; a message can only request topics that the bridge allows."""
     topic = message.reply
     allowed = topic and bridge.reply_to and covers(bridge.reply_to, topic)
@@ -102,7 +102,7 @@ def reply_topic(bridge: Bridge, message: Message) -> str:
     return bridge.reply
 
 
-def dead_headers(message: Message, error: EasyMLNBError) -> dict[str, str]:
+def dead_headers(message: BrokerMessage, error: EasyMLNBError) -> dict[str, str]:
     """Return the headers of a dead letter: the message's own, and why it failed."""
     return {
         **message.headers,

@@ -7,12 +7,12 @@ import msgspec
 
 from easymlnb_server.model_registry.responses import timestamp
 from easymlnb_server.publishing.ro_crate import CONTEXT, METADATA, PROFILE
-from easymlnb_server.store.model_records import ModelRow, VersionRow
+from easymlnb_server.store.model_records import ModelRow, ModelVersionRow
 
 Entity = dict[str, Any]
 
 
-def extra_files(model: ModelRow, version: VersionRow, url: str) -> dict[str, bytes]:
+def extra_files(model: ModelRow, version: ModelVersionRow, url: str) -> dict[str, bytes]:
     """Return the crate's metadata and the version's description; ``url`` is that of the version."""
     described = {
         "metrics": version.metrics,
@@ -28,7 +28,7 @@ def extra_files(model: ModelRow, version: VersionRow, url: str) -> dict[str, byt
     }
 
 
-def metadata(model: ModelRow, version: VersionRow, url: str) -> dict[str, Any]:
+def metadata(model: ModelRow, version: ModelVersionRow, url: str) -> dict[str, Any]:
     """Return the content of ``ro-crate-metadata.json``."""
     paths = [file.path for file in version.files]
     data = _data(version)
@@ -66,7 +66,7 @@ def metadata(model: ModelRow, version: VersionRow, url: str) -> dict[str, Any]:
     return {"@context": CONTEXT, "@graph": graph}
 
 
-def _training(version: VersionRow, data: list[Entity]) -> Entity:
+def _training(version: ModelVersionRow, data: list[Entity]) -> Entity:
     results = [{"@id": file.path} for file in version.files]
     results += [{"@id": f"#metric-{name}"} for name in version.metrics]
     return _present(
@@ -82,7 +82,7 @@ def _training(version: VersionRow, data: list[Entity]) -> Entity:
     )
 
 
-def _instrument(version: VersionRow) -> Entity:
+def _instrument(version: ModelVersionRow) -> Entity:
     lineage = version.lineage
     return _present(
         {"@id": "#instrument", "@type": ["SoftwareSourceCode", "SoftwareApplication"]},
@@ -93,7 +93,7 @@ def _instrument(version: VersionRow) -> Entity:
     )
 
 
-def _data(version: VersionRow) -> list[Entity]:
+def _data(version: ModelVersionRow) -> list[Entity]:
     """Return the data of the training, which the crate does not contain."""
     given = version.lineage.get("data")
     entries = given if isinstance(given, list) else [given] if given else []
@@ -112,7 +112,7 @@ def _data(version: VersionRow) -> list[Entity]:
     return found
 
 
-def _file(version: VersionRow, number: int) -> Entity:
+def _file(version: ModelVersionRow, number: int) -> Entity:
     file = version.files[number]
     return _present(
         {"@id": file.path, "@type": "File"},

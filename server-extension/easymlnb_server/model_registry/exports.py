@@ -7,13 +7,15 @@ from typing import IO, Literal
 
 from easymlnb_server.model_registry import crate, mlflow_folder
 from easymlnb_server.store.files import Files
-from easymlnb_server.store.model_records import ModelRow, VersionRow
+from easymlnb_server.store.model_records import ModelRow, ModelVersionRow
 
 Form = Literal["mlflow", "crate"]
 FORMS: tuple[Form, ...] = ("mlflow", "crate")
 
 
-def write(form: Form, model: ModelRow, version: VersionRow, files: Files, url: str) -> IO[bytes]:
+def write(
+    form: Form, model: ModelRow, version: ModelVersionRow, files: Files, url: str
+) -> IO[bytes]:
     """Return the open zip of a version; blocks. ``url`` is that of the version.
 
     Raises ``ModelNotExportable`` or ``StorageDamaged``.

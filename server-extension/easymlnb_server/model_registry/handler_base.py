@@ -10,7 +10,7 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import Action
 from easymlnb_server.model_registry.manager import ModelRegistry, Requester, may_open
 from easymlnb_server.model_registry.tokens import WorkerIdentity
-from easymlnb_server.store.model_records import ModelOverview, VersionRow
+from easymlnb_server.store.model_records import ModelOverview, ModelVersionRow
 
 WORKER_SCHEME = "easymlnb"
 """The scheme of a worker's ``Authorization``, with the secret of its link or a token."""
@@ -64,6 +64,6 @@ class ModelHandlerBase(EasyHandler):
         """Return a model; raises ``ModelNotFound``, also without the right for the action."""
         return await self.models.find(self.full_name(name), self.caller, action)
 
-    def opens(self, model: ModelOverview, version: VersionRow) -> bool:
+    def opens(self, model: ModelOverview, version: ModelVersionRow) -> bool:
         """Return whether the caller's code may open a version although it can run code."""
         return may_open(self.requester, model.model, version)

@@ -28,7 +28,7 @@ from easymlnb_server.model_registry.rollout import Rollout
 from easymlnb_server.model_registry.tokens import ModelTokens, WorkerIdentity
 from easymlnb_server.model_registry.uploaded import read_version
 from easymlnb_server.services.registry import ServiceRegistry
-from easymlnb_server.store.model_records import AliasRow, ModelOverview, ModelRow, VersionRow
+from easymlnb_server.store.model_records import AliasRow, ModelOverview, ModelRow, ModelVersionRow
 from easymlnb_server.store.models import ANY, ModelRows
 from easymlnb_server.store.store import Store
 
@@ -188,11 +188,11 @@ class ModelRegistry:
 
     async def add_version(
         self, name: str, owner: str, author: str, body: bytes | Path, *, trusted: bool
-    ) -> VersionRow:
+    ) -> ModelVersionRow:
         """Add the version that a zip has; raises ``BadRequest`` or ``ModelQuota``."""
         store = self._store()
 
-        def work() -> VersionRow:
+        def work() -> ModelVersionRow:
             new = read_version(body, store.files, author, trusted=trusted)
             number = store.models.add_version(name, owner, new, self.quota)
             return store.models.version(name, str(number))
@@ -201,14 +201,16 @@ class ModelRegistry:
         await self.moved(name)
         return added
 
-    async def change_version(self, version: VersionRow, change: VersionChange) -> dict[str, Any]:
+    async def change_version(
+        self, version: ModelVersionRow, change: VersionChange
+    ) -> dict[str, Any]:
         """Change what can change of a version, and return it."""
         values: dict[str, Any] = msgspec.to_builtins(change)
         if values:
             await _thread(self.rows.change_version, version.model, version.number, values)
         return values
 
-    async def remove_version(self, version: VersionRow) -> None:
+    async def remove_version(self, version: ModelVersionRow) -> None:
         """Delete a version; raises ``ModelInUse``."""
         await _thread(self.rows.remove_version, version.model, version.number)
 
@@ -282,7 +284,7 @@ def access_of(model: ModelRow) -> Access:
     return msgspec.convert(model.access, Access) if model.access is not None else PRIVATE
 
 
-def may_open(requester: Requester, model: ModelRow, version: VersionRow) -> bool:
+def may_open(requester: Requester, model: ModelRow, version: ModelVersionRow) -> bool:
     """Return whether the requester's code may open a version although it can run code.
 
     Its owner has to trust it. A group's version is opened by the code of its author only.

@@ -11,7 +11,7 @@ import msgspec
 
 from easymlnb.contract.errors import ModelNotExportable
 from easymlnb_server.model_registry.responses import timestamp
-from easymlnb_server.store.model_records import VersionRow
+from easymlnb_server.store.model_records import ModelVersionRow
 
 MLMODEL = "MLmodel"
 REQUIREMENTS = "requirements.txt"
@@ -23,7 +23,7 @@ MLFLOW_VERSION = "3.0.0"
 PACKAGES = ("scikit-learn", "skops", "numpy", "scipy", "pandas", "onnx", "cloudpickle")
 
 
-def extra_files(version: VersionRow) -> dict[str, bytes]:
+def extra_files(version: ModelVersionRow) -> dict[str, bytes]:
     """Return the files that make MLflow's folder of a version, besides its own.
 
     Raises ``ModelNotExportable`` for a format that no flavor of MLflow reads.
@@ -52,7 +52,7 @@ def extra_files(version: VersionRow) -> dict[str, bytes]:
     }
 
 
-def _flavors(version: VersionRow) -> dict[str, Any]:
+def _flavors(version: ModelVersionRow) -> dict[str, Any]:
     main = version.flavor.get("main", "")
     if version.format in ("skops", "pickle"):
         flavor = {
@@ -78,7 +78,7 @@ def _flavors(version: VersionRow) -> dict[str, Any]:
     )
 
 
-def _pyfunc(version: VersionRow, flavor: str) -> dict[str, Any]:
+def _pyfunc(version: ModelVersionRow, flavor: str) -> dict[str, Any]:
     return {
         "env": {"virtualenv": REQUIREMENTS},
         "loader_module": f"mlflow.{flavor}",
@@ -97,11 +97,11 @@ def _signature(signature: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _packages(version: VersionRow) -> dict[str, str]:
+def _packages(version: ModelVersionRow) -> dict[str, str]:
     found = version.flavor.get("packages", {})
     return found if isinstance(found, dict) else {}
 
 
-def _requirements(version: VersionRow) -> str:
+def _requirements(version: ModelVersionRow) -> str:
     lines = [f"{name}=={one}\n" for name, one in _packages(version).items() if name in PACKAGES]
     return "".join(["mlflow\n", *sorted(lines)])

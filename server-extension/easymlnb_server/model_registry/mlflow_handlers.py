@@ -22,7 +22,7 @@ from easymlnb_server.model_registry import mlflow_folder, mlflow_names
 from easymlnb_server.model_registry.mlflow_names import from_mlflow
 from easymlnb_server.model_registry.version_handlers import VersionBase
 from easymlnb_server.openapi.document import BYTES, JSON, TEXT, Operation, ok, query_parameter
-from easymlnb_server.store.model_records import ModelOverview, VersionRow
+from easymlnb_server.store.model_records import ModelOverview, ModelVersionRow
 
 CODES = {
     400: "INVALID_PARAMETER_VALUE",
@@ -56,7 +56,7 @@ class MlflowBase(VersionBase):
         code = CODES.get(error.status, "INTERNAL_ERROR")
         self.finish(json.dumps({"error_code": code, "message": error.message}))
 
-    async def of_mlflow(self, name: str, ref: str) -> tuple[ModelOverview, VersionRow]:
+    async def of_mlflow(self, name: str, ref: str) -> tuple[ModelOverview, ModelVersionRow]:
         """Return a model and a version by MLflow's name."""
         return await self.version(self._full(name), ref)
 
@@ -165,7 +165,7 @@ class MlflowArtifactsHandler(MlflowBase):
         paths += [(name, len(data)) for name, data in extra.items()]
         self.write_json({"files": mlflow_names.listing(paths, folder)})
 
-    async def _files(self, path: str) -> tuple[VersionRow, dict[str, bytes], str]:
+    async def _files(self, path: str) -> tuple[ModelVersionRow, dict[str, bytes], str]:
         """Return the version of a path, the files that MLflow's folder adds, and the rest."""
         parts = path.strip("/").removeprefix(FOLDER).split("/", 2)
         if len(parts) < 2 or not path.strip("/").startswith(FOLDER):

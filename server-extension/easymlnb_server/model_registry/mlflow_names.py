@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.store.model_records import ModelOverview, VersionRow
+from easymlnb_server.store.model_records import ModelOverview, ModelVersionRow
 
 PROMPTS = "tag.`mlflow.prompt.is_prompt`"
 """What MLflow's clients add to a search: they do not want prompts, which we do not have."""
@@ -54,7 +54,7 @@ def _check(sign: str, text: str) -> Callable[[str], bool]:
     return lambda name: fnmatchcase(name, escaped)
 
 
-def registered_model(found: ModelOverview, latest: VersionRow | None) -> dict[str, Any]:
+def registered_model(found: ModelOverview, latest: ModelVersionRow | None) -> dict[str, Any]:
     """Return a model as MLflow describes it."""
     model = found.model
     return {
@@ -70,7 +70,7 @@ def registered_model(found: ModelOverview, latest: VersionRow | None) -> dict[st
     }
 
 
-def model_version(row: VersionRow, aliases: dict[str, int]) -> dict[str, Any]:
+def model_version(row: ModelVersionRow, aliases: dict[str, int]) -> dict[str, Any]:
     """Return a version as MLflow describes it."""
     created = _milliseconds(row.created)
     return {
@@ -89,7 +89,7 @@ def model_version(row: VersionRow, aliases: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def download_uri(row: VersionRow) -> str:
+def download_uri(row: ModelVersionRow) -> str:
     """Return where MLflow finds the files of a version: below its tracking URI."""
     return f"mlflow-artifacts:/models/{to_mlflow(row.model)}/{row.number}"
 

@@ -27,7 +27,7 @@ from easymlnb_server.store.model_records import (
     MetricPoint,
     ModelOverview,
     ModelUse,
-    VersionRow,
+    ModelVersionRow,
 )
 
 
@@ -95,7 +95,7 @@ def alias(row: AliasRow) -> AliasShown:
     )
 
 
-def version(row: VersionRow, aliases: dict[str, int], own: bool, root: str) -> VersionShown:
+def version(row: ModelVersionRow, aliases: dict[str, int], own: bool, root: str) -> VersionShown:
     """Return a version; ``own`` says whether the caller's code may open it."""
     return VersionShown(
         model=row.model,
@@ -122,7 +122,7 @@ def version(row: VersionRow, aliases: dict[str, int], own: bool, root: str) -> V
 
 
 def version_details(
-    row: VersionRow,
+    row: ModelVersionRow,
     aliases: dict[str, int],
     own: bool,
     curves: Iterable[MetricPoint],

@@ -33,7 +33,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.store.model_records import ModelOverview, VersionRow
+from easymlnb_server.store.model_records import ModelOverview, ModelVersionRow
 
 ZIP = "application/zip"
 MAX_BODY = 2**20
@@ -45,13 +45,13 @@ class VersionBase(ModelHandlerBase):
 
     async def version(
         self, name: str, ref: str, action: Action = Action.SEE
-    ) -> tuple[ModelOverview, VersionRow]:
+    ) -> tuple[ModelOverview, ModelVersionRow]:
         """Return a model and one version; raises ``ModelVersionNotFound``."""
         found = await self.found(name, action)
         row = await asyncio.to_thread(self.models.rows.version, found.model.name, ref)
         return found, row
 
-    async def details(self, found: ModelOverview, row: VersionRow) -> VersionDetails:
+    async def details(self, found: ModelOverview, row: ModelVersionRow) -> VersionDetails:
         """Return a version with its files and learning curves."""
         curves = await asyncio.to_thread(self.models.rows.metrics, row.model, row.number)
         own = self.opens(found, row)

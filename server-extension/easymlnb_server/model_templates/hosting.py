@@ -7,7 +7,7 @@ from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb_server.identity import names as naming
 from easymlnb_server.model_templates.bundles import TEMPLATES, Template, bundle_id, bundle_of
 from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.store.records import State
+from easymlnb_server.store.records import BundleState
 
 PATIENCE = 300.0
 """Seconds until a template must have started."""
@@ -76,7 +76,7 @@ class TemplateHosts:
                 f"The template {template.name!r} is starting. {waits}".strip()
             ) from error
         stored = await self._publisher.bundle(bundle)
-        if stored.state is not State.READY:
+        if stored.state is not BundleState.READY:
             why = (stored.error or {}).get("message", "Publishing was canceled.")
             raise DeploymentFailed(
                 f"The template {template.name!r} could not start. {why} It needs the packages of "

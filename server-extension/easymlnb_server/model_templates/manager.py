@@ -23,7 +23,7 @@ from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.model_templates import calling, rules
 from easymlnb_server.model_templates.bundles import PREFIX, Template, template_named
@@ -204,7 +204,7 @@ class ModelTemplates:
         """Note how the training of a model has ended, and let its service have the new inputs."""
         if not naming.short_name(job.service).startswith(PREFIX):
             return
-        succeeded = job.state is State.SUCCEEDED
+        succeeded = job.state is JobState.SUCCEEDED
         try:
             for found in await self.all():
                 config = TemplateConfig.read(found.model.config)

@@ -94,7 +94,7 @@ class DeploymentSet:
                     row.created,
                 )
             else:
-                sleeping[row.number] = SleepingVersion(row.number, row.bundle, row.created)
+                sleeping[row.number] = SleepingVersion(row.bundle)
         policy = TrafficPolicy.of(record.traffic, record.revision)
         # Rules that were set meanwhile are newer than what was read.
         access = before.access if before is not None else record.access
@@ -190,8 +190,7 @@ class DeploymentSet:
         for name, service in [*self._published.services.items()]:
             ends = [one for one in service.versions.values() if one.deployment in idle]
             if ends:
-                slept = {one.number: SleepingVersion(one.number, one.bundle, one.created)
-                         for one in ends}  # fmt: skip
+                slept = {one.number: SleepingVersion(one.bundle) for one in ends}
                 awake = {n: one for n, one in service.versions.items() if n not in slept}
                 sleeping = {**service.sleeping, **slept}
                 self._published.set(name, replace(service, versions=awake, sleeping=sleeping))

@@ -35,7 +35,7 @@ from easymlnb_server.openapi.document import (
 from easymlnb_server.services.catalog import entries, search
 from easymlnb_server.services.catalog_handlers import LISTING, query, query_string
 from easymlnb_server.services.responses import FullName, Public, ServiceList, timestamp
-from easymlnb_server.store.records import State, StoredBundle, Version
+from easymlnb_server.store.records import BundleState, StoredBundle, Version
 from easymlnb_server.traffic.compatibility import differences
 from easymlnb_server.traffic.handlers import FORCE
 from easymlnb_server.traffic.rules import rollback_target
@@ -145,7 +145,7 @@ class ServicesHandler(BodyHandler):
             full = qualified_name(stored.owner, name) if shared else name
             await self.record("service.publish", full, owner=stored.owner, details=about)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
-        ready = stored.state is State.READY
+        ready = stored.state is BundleState.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
 
     def _gate(self) -> dict[str, str] | None:
@@ -240,7 +240,7 @@ async def describe(
 ) -> BundleSummary:
     """Return a bundle for a response: its state, its services, why it failed."""
     publications, services = handler.state.publisher, handler.state.services
-    failed = stored.error is not None and stored.state is State.FAILED
+    failed = stored.error is not None and stored.state is BundleState.FAILED
     return BundleSummary(
         bundle=stored.id,
         state=stored.state.value,

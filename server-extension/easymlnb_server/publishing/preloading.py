@@ -8,7 +8,7 @@ from typing import Any
 
 from easymlnb.contract.errors import BundleRejected, EasyMLNBError
 from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.store.records import State
+from easymlnb_server.store.records import BundleState
 
 READY = ("ready", "asleep")
 """States of a version that can answer calls; one that is asleep wakes for the first call."""
@@ -73,7 +73,7 @@ class PreloadedBundles:
     async def _wait(self, file: Path, id: str) -> None:
         await self._publisher.wait_started(id)
         stored = await self._publisher.bundle(id)
-        if stored.state is not State.READY:
+        if stored.state is not BundleState.READY:
             raise BundleRejected(f"The bundle {file} does not start. {_reason(stored.error or {})}")
         names = ", ".join(one.service for one in await self._publisher.provided(id))
         log.info("Serving %s from %s", names, file)

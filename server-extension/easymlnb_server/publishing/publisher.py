@@ -31,7 +31,7 @@ from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.provenance import ACCEPTED, PUBLISHER
-from easymlnb_server.store.records import Added, ServiceRecord, State, StoredBundle, Version
+from easymlnb_server.store.records import Added, BundleState, ServiceRecord, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.accounts import WorkerAccounts
 from easymlnb_server.workers.deployment import Deployment
@@ -168,7 +168,7 @@ class Publisher:
         async with self.lock:
             added = await self._add(bundle, data, names, owner, options)
             stored = added.bundle
-            if stored.state is State.STARTING:
+            if stored.state is BundleState.STARTING:
                 self._how[stored.id] = replace
             if checked is not None:
                 await (self.gate.keep if added.is_new else self.gate.recheck)(stored.id, checked)
@@ -204,8 +204,8 @@ class Publisher:
 
     def _as_seen(self, stored: StoredBundle) -> StoredBundle:
         """Return a bundle that is ready only once its services answer, not once it is stored."""
-        if stored.state is State.READY and stored.id in self.deployments.starting:
-            return dataclasses.replace(stored, state=State.STARTING)
+        if stored.state is BundleState.READY and stored.id in self.deployments.starting:
+            return dataclasses.replace(stored, state=BundleState.STARTING)
         return stored
 
     async def call_off(self, bundle_id: str) -> None:

@@ -159,6 +159,14 @@ class RecordsHandler(EasyHandler):
         self.write_json(Removed(removed=removed))
 
 
+async def _read(handler: EasyHandler, name: str, id: str) -> tuple[ServiceSpec, RecordRow]:
+    """Return a service of the caller and one of its calls; reading it is audited."""
+    spec = handler.target(name, Action.MANAGE).spec
+    row = await handler.state.recordings.row(name, id)
+    await note_use(handler, name, "read", id=id)
+    return spec, row
+
+
 class RecordHandler(EasyHandler):
     """``GET`` and ``DELETE services/{name}/records/{id}``."""
 
@@ -166,9 +174,7 @@ class RecordHandler(EasyHandler):
 
     @web.authenticated
     async def get(self, name: str, id: str) -> None:
-        spec = self.target(name, Action.MANAGE).spec
-        row = await self.state.recordings.row(name, id)
-        await note_use(self, name, "read", id=id)
+        spec, row = await _read(self, name, id)
         self.write_json(await asyncio.to_thread(self._content, row, spec))
 
     def _content(self, row: RecordRow, spec: ServiceSpec) -> RecordContent:
@@ -200,9 +206,7 @@ class RecordCodeHandler(EasyHandler):
 
     @web.authenticated
     async def get(self, name: str, id: str) -> None:
-        spec = self.target(name, Action.MANAGE).spec
-        row = await self.state.recordings.row(name, id)
-        await note_use(self, name, "read", id=id)
+        spec, row = await _read(self, name, id)
         url = self.address.removesuffix("easymlnb/")
         recordings = self.state.recordings
         code = await asyncio.to_thread(

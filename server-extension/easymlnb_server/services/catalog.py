@@ -22,7 +22,7 @@ from easymlnb_server.services.responses import ServiceSummary, ServiceText, time
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class CatalogQuery:
     """A search. An empty field matches every service; all words and all tags must match.
 
     License, task and library match in any case.
@@ -136,7 +136,7 @@ async def prepare(services: ServiceRegistry) -> None:
             await asyncio.sleep(0)  # calls go first
 
 
-def search(services: Iterable[ServiceSummary], query: Query) -> SearchPage:
+def search(services: Iterable[ServiceSummary], query: CatalogQuery) -> SearchPage:
     """Return the matching services in order."""
     matches = [service for service in services if _matches(service, query)]
     matches.sort(key=SORTS["name"])
@@ -180,13 +180,13 @@ SORTS: dict[str, Callable[[ServiceSummary], Any]] = {
 """Sort order -> its key; all but the name sort from the latest to the earliest."""
 
 
-def _is_internal(service: ServiceSummary, query: Query) -> bool:
+def _is_internal(service: ServiceSummary, query: CatalogQuery) -> bool:
     """Return whether a service is part of a template, and nobody asks for its tag."""
     part = TEMPLATE in service.tags and service.name.startswith(f"{TEMPLATE}_")
     return part and TEMPLATE not in query.tags
 
 
-def _matches(service: ServiceSummary, query: Query) -> bool:
+def _matches(service: ServiceSummary, query: CatalogQuery) -> bool:
     if _is_internal(service, query):
         return False
     words = (*service.tags, *service.inputs, *service.libraries, *service.tasks, service.license)

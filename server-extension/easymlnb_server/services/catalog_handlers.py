@@ -31,7 +31,7 @@ from easymlnb_server.openapi.document import (
 from easymlnb_server.publishing.provenance import VersionProvenance
 from easymlnb_server.publishing.traffic import view_of
 from easymlnb_server.services import catalog, metadata_formats, summaries
-from easymlnb_server.services.catalog import Query
+from easymlnb_server.services.catalog import CatalogQuery
 from easymlnb_server.traffic.responses import promotion_view
 
 PAGE_SIZE = 48
@@ -50,7 +50,7 @@ MAX_START = 10**9
 """Maximum ``start`` of a list."""
 
 
-def query(handler: EasyHandler) -> Query:
+def query(handler: EasyHandler) -> CatalogQuery:
     """Return the query of a request; raises ``BadRequest``."""
     get = handler.get_query_argument
     sort = get("sort", "") or "name"
@@ -59,7 +59,7 @@ def query(handler: EasyHandler) -> Query:
     whose = get("whose", "")
     if whose not in WHOSE:
         raise BadRequest(f"whose must be one of {', '.join(filter(None, WHOSE))}.")
-    return Query(
+    return CatalogQuery(
         text=get("q", ""),
         tags=tuple(tag for tag in handler.get_query_arguments("tag") if tag),
         author=get("author", ""),
@@ -76,7 +76,7 @@ def query(handler: EasyHandler) -> Query:
     )
 
 
-def query_string(query: Query, start: int) -> str:
+def query_string(query: CatalogQuery, start: int) -> str:
     """Return the query string of the page that begins at ``start``."""
     pairs = [
         ("q", query.text),
@@ -127,19 +127,19 @@ class CatalogHandler(PageHandler):
             user_servers=await self._user_servers(asked),
         )
 
-    def _shows_own(self, asked: Query) -> bool:
+    def _shows_own(self, asked: CatalogQuery) -> bool:
         """Return whether the page shows the caller's publications and servers."""
         mine = asked.whose != "others" and asked.owner in ("", asked.me)
         return self.caller is not None and not asked.start and mine
 
-    async def _user_servers(self, asked: Query) -> list[Any]:
+    async def _user_servers(self, asked: CatalogQuery) -> list[Any]:
         servers, caller = self.state.user_servers, self.caller
         if not self.state.services.shared or servers is None or not self._shows_own(asked):
             return []
         assert caller is not None
         return list(await servers.get(caller.name))
 
-    async def _unfinished(self, asked: Query) -> tuple[list[dict[str, Any]], list[Any]]:
+    async def _unfinished(self, asked: CatalogQuery) -> tuple[list[dict[str, Any]], list[Any]]:
         """Return the bundles that start, with what they wait for, and those that failed."""
         publisher, caller = self.state.publisher, self.caller
         if caller is None or not self._shows_own(asked) or not self.state.published.ready:

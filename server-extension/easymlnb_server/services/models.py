@@ -64,9 +64,7 @@ class Target:
 class SleepingVersion:
     """A version of a published service that has no deployment, as it gets no calls."""
 
-    number: int
     bundle: str
-    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +105,6 @@ class PublishedService:
             for number, entry in self.versions.items()
         }
         object.__setattr__(self, "targets", targets)
-
-    @classmethod
-    def of_version(
-        cls, version: VersionEntry, owner: str = "", access: Access = PRIVATE
-    ) -> "PublishedService":
-        """Return a service with one version, which answers all calls."""
-        return cls(
-            {version.number: version}, TrafficPolicy.undivided(version.number), owner, access
-        )
 
     @property
     def current(self) -> VersionEntry:

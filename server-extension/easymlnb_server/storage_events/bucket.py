@@ -16,7 +16,7 @@ import msgspec
 from easymlnb.contract.errors import BadRequest, NotReady
 from easymlnb_server.jobs.models import new_id
 from easymlnb_server.storage_events import rules
-from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
+from easymlnb_server.storage_events.models import FileOutcome, Found, Source, TakenFile
 from easymlnb_server.storage_events.notifications import ObjectEvent, objects_of
 from easymlnb_server.storage_events.place import Gone
 from easymlnb_server.storage_events.rules import ERROR
@@ -137,7 +137,7 @@ class BucketPlace:
         with _translated():
             self._sqs.delete_message(QueueUrl=self._source.queue, ReceiptHandle=receipt)
 
-    def read(self, item: Item) -> Iterator[bytes]:
+    def read(self, item: TakenFile) -> Iterator[bytes]:
         """Yield the content of the version that the notification named; raises ``Gone``."""
         version, etag = msgspec.json.decode(item.place)
         chosen = {"VersionId": version} if version else {"IfMatch": etag} if etag else {}
@@ -145,12 +145,12 @@ class BucketPlace:
             answer = self._s3.get_object(Bucket=self._source.bucket, Key=item.path, **chosen)
             yield from answer["Body"].iter_chunks(CHUNK)
 
-    def target(self, item: Item) -> str:
+    def target(self, item: TakenFile) -> str:
         """Return the key to which the result's ending is added."""
         source = self._source
         return source.results + item.path[len(source.prefix) :] if source.results else item.path
 
-    def finish(self, item: Item, outcome: Outcome, content: Iterator[bytes]) -> None:
+    def finish(self, item: TakenFile, outcome: FileOutcome, content: Iterator[bytes]) -> None:
         """Put the result, or the error; the other one, of a former object, is removed."""
         target = item.target or item.path
         if outcome.error is not None:

@@ -26,7 +26,7 @@ import msgspec
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.jobs.models import new_id
 from easymlnb_server.storage_events import rules, subfolders
-from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
+from easymlnb_server.storage_events.models import FileOutcome, Found, Source, TakenFile
 from easymlnb_server.storage_events.place import Gone, NotComplete
 from easymlnb_server.storage_events.rules import ERROR, Settling, Stamp
 from easymlnb_server.store.folder_lock import FolderLock
@@ -159,7 +159,7 @@ class FolderPlace:
         """Note that these claims are in the database."""
         self._confirmed |= {one.id for one in found}
 
-    def read(self, item: Item) -> Iterator[bytes]:
+    def read(self, item: TakenFile) -> Iterator[bytes]:
         """Yield the content of a claimed file, whose writer may still have it open."""
         path = PurePosixPath(item.place, item.path)
         try:
@@ -175,7 +175,7 @@ class FolderPlace:
         except PermissionError as error:
             raise Forbidden(UNREADABLE) from error
 
-    def target(self, item: Item) -> str:
+    def target(self, item: TakenFile) -> str:
         """Return a name that neither an input nor a result in the target folders has."""
         name = item.path
         if not all(subfolders.has_room(one, name) for one in (self._done, self._results)):
@@ -185,7 +185,7 @@ class FolderPlace:
             return rules.numbered_name(name, item.id)
         return name
 
-    def finish(self, item: Item, outcome: Outcome, content: Iterator[bytes]) -> None:
+    def finish(self, item: TakenFile, outcome: FileOutcome, content: Iterator[bytes]) -> None:
         """Write the result, then move the input to ``done``; each step may be repeated."""
         target = item.target or item.path
         if outcome.error is not None:

@@ -11,11 +11,11 @@ from easymlnb_server.identity.grants import Scope
 from easymlnb_server.openapi.document import JSON, Operation, ok
 from easymlnb_server.storage_events.models import (
     EventsTaken,
-    Item,
     ItemShown,
     SourceDetails,
     SourceList,
     SourceShown,
+    TakenFile,
 )
 from easymlnb_server.storage_events.watcher import Watcher
 
@@ -80,7 +80,7 @@ def shown(watcher: Watcher) -> dict[str, Any]:
     }
 
 
-def item_shown(item: Item) -> ItemShown:
+def item_shown(item: TakenFile) -> ItemShown:
     """Return a file as callers see it."""
     return ItemShown(**{name: getattr(item, name) for name in ItemShown.__struct_fields__})
 

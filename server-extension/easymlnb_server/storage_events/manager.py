@@ -12,7 +12,7 @@ from easymlnb_server.jobs.models import Job
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.storage_events.bucket import BucketPlace
 from easymlnb_server.storage_events.folder import FolderPlace
-from easymlnb_server.storage_events.models import Item, ItemState, Source
+from easymlnb_server.storage_events.models import ItemState, Source, TakenFile
 from easymlnb_server.storage_events.notifications import objects_of
 from easymlnb_server.storage_events.place import Place
 from easymlnb_server.storage_events.repository import StorageRepository
@@ -91,7 +91,7 @@ class StorageEvents:
             for name in self.watchers
         }
 
-    async def latest(self, name: str, limit: int) -> list[Item]:
+    async def latest(self, name: str, limit: int) -> list[TakenFile]:
         """Return the latest files of a source."""
         return await asyncio.to_thread(self.repository.latest, name, limit)
 

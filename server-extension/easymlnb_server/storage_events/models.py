@@ -22,10 +22,6 @@ class ItemState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
-    @property
-    def ended(self) -> bool:
-        return self in (ItemState.SUCCEEDED, ItemState.FAILED)
-
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A folder or a bucket whose new files a service gets.
@@ -111,7 +107,7 @@ def parse_sources(configured: Mapping[str, Any], *, shared: bool) -> dict[str, S
     return sources
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class TakenFile(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table of files: one file that was taken.
 
     - ``identity``: what tells the file from every other file of its source
@@ -144,7 +140,7 @@ class Found(msgspec.Struct, frozen=True):
     size: int
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class FileOutcome(msgspec.Struct, frozen=True):
     """What is left of a job: the stored file of its result, or its error."""
 
     file: str = ""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from easymlnb_server.storage_events.models import Found, Item, Outcome
+from easymlnb_server.storage_events.models import FileOutcome, Found, TakenFile
 
 
 class NotComplete(Exception):
@@ -36,11 +36,11 @@ class Place(Protocol):
     def confirm(self, found: list[Found]) -> None:
         """Note that these files are in the database."""
 
-    def read(self, item: Item) -> Iterator[bytes]:
+    def read(self, item: TakenFile) -> Iterator[bytes]:
         """Yield the content; raises ``NotComplete`` or ``Gone``."""
 
-    def target(self, item: Item) -> str:
+    def target(self, item: TakenFile) -> str:
         """Return a free name for the input and the result."""
 
-    def finish(self, item: Item, outcome: Outcome, content: Iterator[bytes]) -> None:
+    def finish(self, item: TakenFile, outcome: FileOutcome, content: Iterator[bytes]) -> None:
         """Write the result; may be repeated. The file is not taken again afterwards."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
 from easymlnb_server.jobs import rows
 from easymlnb_server.jobs.models import ENDED, Job
-from easymlnb_server.storage_events.models import Item, ItemState
+from easymlnb_server.storage_events.models import ItemState, TakenFile
 from easymlnb_server.store.database import Repository, insert_new, reading, writing
 from easymlnb_server.store.tables import jobs, storage_items
 
@@ -20,20 +20,20 @@ class StorageRepository(Repository):
     """Reads and writes the rows of files. Methods block: call them in a thread."""
 
     @writing
-    def add(self, connection: Connection, items: Iterable[Item]) -> int:
+    def add(self, connection: Connection, items: Iterable[TakenFile]) -> int:
         """Add files, except those that are known already; return how many were new."""
         # In one order, so that two notifications of the same files do not wait for each other.
         rows = sorted((msgspec.to_builtins(item) for item in items), key=itemgetter("identity"))
         return sum(insert_new(connection, storage_items, row) for row in rows)
 
     @reading
-    def taken(self, connection: Connection, source: str, limit: int = 100) -> list[Item]:
+    def taken(self, connection: Connection, source: str, limit: int = 100) -> list[TakenFile]:
         """Return files that still have no job, oldest first."""
         query = _of(source, ItemState.TAKEN).order_by(storage_items.c.id).limit(limit)
         return _read(connection, query)
 
     @reading
-    def to_finish(self, connection: Connection, source: str, limit: int = 100) -> list[Item]:
+    def to_finish(self, connection: Connection, source: str, limit: int = 100) -> list[TakenFile]:
         """Return files whose job has ended or is gone; those that have a target come first."""
         job = jobs.c.id == storage_items.c.job
         query = _of(source, ItemState.RUNNING).outerjoin_from(storage_items, jobs, job)
@@ -61,7 +61,7 @@ class StorageRepository(Repository):
         return stored
 
     @writing
-    def set_target(self, connection: Connection, id: str, target: str) -> Item:
+    def set_target(self, connection: Connection, id: str, target: str) -> TakenFile:
         """Fix the name under which a file and its result will be left."""
         connection.execute(
             update(storage_items).where(storage_items.c.id == id).values(target=target)
@@ -78,7 +78,7 @@ class StorageRepository(Repository):
         connection.execute(update(storage_items).where(storage_items.c.id == id).values(**values))
 
     @reading
-    def latest(self, connection: Connection, source: str, limit: int) -> list[Item]:
+    def latest(self, connection: Connection, source: str, limit: int) -> list[TakenFile]:
         """Return files of a source, newest first."""
         query = select(storage_items).where(storage_items.c.source == source)
         return _read(connection, query.order_by(storage_items.c.id.desc()).limit(limit))
@@ -106,13 +106,13 @@ def _of(source: str, state: ItemState) -> Select[Any]:
     )
 
 
-def _get(connection: Connection, id: str, *, lock: bool = False) -> Item:
+def _get(connection: Connection, id: str, *, lock: bool = False) -> TakenFile:
     query = select(storage_items).where(storage_items.c.id == id)
     return _read(connection, query.with_for_update() if lock else query)[0]
 
 
-def _read(connection: Connection, query: Select[Any]) -> list[Item]:
+def _read(connection: Connection, query: Select[Any]) -> list[TakenFile]:
     result = connection.execute(query)
     # The keys of a row may be of a subclass of ``str``, which msgspec does not accept.
     names = [str(name) for name in result.keys()]  # noqa: SIM118 - a result is no mapping
-    return [msgspec.convert(dict(zip(names, row, strict=True)), Item) for row in result]
+    return [msgspec.convert(dict(zip(names, row, strict=True)), TakenFile) for row in result]

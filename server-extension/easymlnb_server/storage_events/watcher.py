@@ -26,7 +26,7 @@ from easymlnb_server.jobs.models import Job, JobInput
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.storage_events import rules
-from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
+from easymlnb_server.storage_events.models import FileOutcome, Found, Source, TakenFile
 from easymlnb_server.storage_events.place import Gone, NotComplete, Place
 from easymlnb_server.storage_events.repository import StorageRepository
 from easymlnb_server.store.lease import LeaseLost
@@ -141,8 +141,8 @@ class Watcher:
             await asyncio.to_thread(self._parts.repository().add, items)
             await asyncio.to_thread(self.place.confirm, found)
 
-    def _item(self, found: Found) -> Item:
-        return Item(
+    def _item(self, found: Found) -> TakenFile:
+        return TakenFile(
             id=found.id,
             source=self.name,
             identity=found.identity,
@@ -152,7 +152,7 @@ class Watcher:
             created=time.time(),
         )
 
-    async def _submit(self, item: Item) -> None:
+    async def _submit(self, item: TakenFile) -> None:
         """Make the job of a file, or leave an error; raises what the source has to wait for."""
         source, parts = self.source, self._parts
         caller, owner = await parts.principals.find(source.user)
@@ -188,32 +188,32 @@ class Watcher:
             submission, lambda job: parts.repository().submit(item.id, with_input(job))
         )
 
-    def _store(self, item: Item, parameter: str, spec: ServiceSpec) -> str:
+    def _store(self, item: TakenFile, parameter: str, spec: ServiceSpec) -> str:
         """Store the body of a file's call, and return its name; blocks."""
         chunks = rules.limited(self.place.read(item), spec)
         if parameter:
             chunks = rules.multipart(parameter, item.path, self.source.inputs, chunks, item.id)
         return self._parts.jobs.store.files.put_chunks(chunks)[0]
 
-    async def _fail(self, item: Item, error: EasyMLNBError) -> None:
+    async def _fail(self, item: TakenFile, error: EasyMLNBError) -> None:
         """Leave an error of a file that cannot become a job; the source continues."""
-        await self._finish(item, Outcome(error=error.to_dict(item.id)["error"]))
+        await self._finish(item, FileOutcome(error=error.to_dict(item.id)["error"]))
 
-    async def _outcome(self, item: Item) -> tuple[Outcome, Iterator[bytes]]:
+    async def _outcome(self, item: TakenFile) -> tuple[FileOutcome, Iterator[bytes]]:
         """Return how the job of a file ended, and the content of its result."""
         try:
             job = await self._parts.jobs.get(item.job or "", None)
         except JobNotFound:
             gone = JobNotFound("The file's job was removed before its result was left.")
-            return Outcome(error=gone.to_dict(item.id)["error"]), iter(())
+            return FileOutcome(error=gone.to_dict(item.id)["error"]), iter(())
         if job.result is None:
             error = job.error or {"code": "call_cancelled", "message": "The job was canceled."}
-            return Outcome(error={**error, "job": job.id}), iter(())
+            return FileOutcome(error={**error, "job": job.id}), iter(())
         content = self._parts.jobs.store.files.chunks(job.result)
-        return Outcome(job.result, job.result_type, job.result_name), content
+        return FileOutcome(job.result, job.result_type, job.result_name), content
 
     async def _finish(
-        self, item: Item, outcome: Outcome, content: Iterator[bytes] | None = None
+        self, item: TakenFile, outcome: FileOutcome, content: Iterator[bytes] | None = None
     ) -> None:
         """Leave the result or the error of a file."""
         rows = self._parts.repository()

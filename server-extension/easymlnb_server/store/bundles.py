@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, exists, select, u
 from easymlnb.contract.environment_lock import EnvironmentLock
 from easymlnb.contract.errors import BundleInUse, BundleNotFound, CallCancelled
 from easymlnb_server.store.database import Repository, reading, upsert, writing
-from easymlnb_server.store.records import Added, State, StoredBundle
+from easymlnb_server.store.records import Added, BundleState, StoredBundle
 from easymlnb_server.store.tables import bundles, jobs, services, versions
 
 CANCELED = "Publishing was canceled before the service was ready. Publish again to retry."
@@ -41,7 +41,9 @@ class Bundles(Repository):
         row = connection.execute(select(bundles).where(bundles.c.id == id)).one_or_none()
         known = _bundle(row) if row is not None else None
         if known is not None and _is_done(connection, known, wanted, stage):
-            if known.state is State.STARTING:  # with another way to replace the former version
+            if (
+                known.state is BundleState.STARTING
+            ):  # with another way to replace the former version
                 statement = update(bundles).where(bundles.c.id == id)
                 connection.execute(statement.values(manifest=dict(manifest)))
             return Added(_get(connection, id), is_new=False)
@@ -51,7 +53,7 @@ class Bundles(Repository):
             "names": list(wanted),
             "manifest": dict(manifest),
             "file": file,
-            "state": State.STARTING,
+            "state": BundleState.STARTING,
             "error": None,
             "changed": now,
         }
@@ -85,14 +87,14 @@ class Bundles(Repository):
         Raises ``BundleInUse`` if it serves and ``BundleNotFound``. A failed bundle is unchanged.
         """
         bundle = _get(connection, id)
-        if bundle.state is State.READY and (names := _serving(connection, id)):
+        if bundle.state is BundleState.READY and (names := _serving(connection, id)):
             raise BundleInUse(sorted(names))
         _set_failed(connection, id, {"code": CallCancelled.code, "message": CANCELED})
 
     @reading
     def unfinished(self, connection: Connection) -> list[StoredBundle]:
         """Return the bundles that were starting when the server ended, oldest first."""
-        query = select(bundles).where(bundles.c.state == State.STARTING)
+        query = select(bundles).where(bundles.c.state == BundleState.STARTING)
         return [_bundle(row) for row in connection.execute(query.order_by(bundles.c.changed))]
 
     @reading
@@ -143,7 +145,7 @@ class Bundles(Repository):
 
 def _unused(before: float) -> ColumnElement[bool]:
     return (
-        (bundles.c.state != State.STARTING)
+        (bundles.c.state != BundleState.STARTING)
         & (bundles.c.changed < before)
         & ~exists().where(versions.c.bundle == bundles.c.id)
         & ~exists().where(jobs.c.bundle == bundles.c.id, jobs.c.ended.is_(None))
@@ -153,14 +155,14 @@ def _unused(before: float) -> ColumnElement[bool]:
 def _set_failed(
     connection: Connection, id: str, error: dict[str, Any], *, log: str | None = None
 ) -> bool:
-    starting = (bundles.c.id == id) & (bundles.c.state == State.STARTING)
-    values = {"state": State.FAILED, "error": error, "log": log, "changed": time.time()}
+    starting = (bundles.c.id == id) & (bundles.c.state == BundleState.STARTING)
+    values = {"state": BundleState.FAILED, "error": error, "log": log, "changed": time.time()}
     return connection.execute(update(bundles).where(starting).values(**values)).rowcount > 0
 
 
 def _has_failed(bundle: StoredBundle) -> bool:
     canceled = (bundle.error or {}).get("code") == CallCancelled.code
-    return bundle.state is State.FAILED and not canceled
+    return bundle.state is BundleState.FAILED and not canceled
 
 
 def _get(connection: Connection, id: str) -> StoredBundle:
@@ -173,9 +175,9 @@ def _get(connection: Connection, id: str) -> StoredBundle:
 def _is_done(
     connection: Connection, bundle: StoredBundle, wanted: tuple[str, ...], stage: bool
 ) -> bool:
-    if bundle.state is State.STARTING:
+    if bundle.state is BundleState.STARTING:
         return bundle.names == wanted
-    if bundle.state is State.FAILED or (not wanted and bundle.names):
+    if bundle.state is BundleState.FAILED or (not wanted and bundle.names):
         return False
     serving = _serving(connection, bundle.id, services.c.last if stage else services.c.current)
     return serving.issuperset(wanted or bundle.provides)
@@ -195,5 +197,5 @@ def _bundle(row: Row[Any]) -> StoredBundle:
     values = dict(row._mapping)
     values["names"] = tuple(values["names"])
     values["provides"] = tuple(values["provides"])
-    values["state"] = State(values["state"])
+    values["state"] = BundleState(values["state"])
     return StoredBundle(**values)

@@ -76,7 +76,7 @@ class NewVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VersionRow:
+class ModelVersionRow:
     """A stored version. Only ``tags``, ``note`` and ``trusted`` can change."""
 
     model: str

@@ -15,8 +15,8 @@ from easymlnb_server.store.model_records import (
     ModelFile,
     ModelRow,
     ModelUse,
+    ModelVersionRow,
     NewVersion,
-    VersionRow,
 )
 from easymlnb_server.store.tables import (
     model_aliases,
@@ -192,11 +192,11 @@ def model_of(row: Row[Any]) -> ModelRow:
     return ModelRow(**{name: getattr(row, name) for name in _MODEL_FIELDS})
 
 
-def version_of(row: Row[Any]) -> VersionRow:
+def version_of(row: Row[Any]) -> ModelVersionRow:
     """Return the record of a row of the versions."""
     values = dict(row._mapping)
     values["files"] = tuple(ModelFile(**file) for file in row.files)
-    return VersionRow(**values)
+    return ModelVersionRow(**values)
 
 
 def alias_of(row: Row[Any]) -> AliasRow:

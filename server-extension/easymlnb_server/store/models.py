@@ -21,8 +21,8 @@ from easymlnb_server.store.model_records import (
     ModelOverview,
     ModelRow,
     ModelUse,
+    ModelVersionRow,
     NewVersion,
-    VersionRow,
 )
 from easymlnb_server.store.tables import (
     bundles,
@@ -105,7 +105,7 @@ class ModelRows(Repository):
         return model_rows.register_version(connection, model, owner, new)
 
     @reading
-    def versions(self, connection: Connection, model: str) -> list[VersionRow]:
+    def versions(self, connection: Connection, model: str) -> list[ModelVersionRow]:
         """Return the versions of a model, newest first; raises ``ModelNotFound``."""
         model_rows.get_model(connection, model)
         query = select(model_versions).where(model_versions.c.model == model)
@@ -113,7 +113,7 @@ class ModelRows(Repository):
         return [model_rows.version_of(row) for row in found]
 
     @reading
-    def version(self, connection: Connection, model: str, ref: str) -> VersionRow:
+    def version(self, connection: Connection, model: str, ref: str) -> ModelVersionRow:
         """Return the version with a number or alias.
 
         Raises ``ModelNotFound`` or ``ModelVersionNotFound``.

@@ -11,7 +11,7 @@ from easymlnb_server.identity.names import bundle_id, qualified_name
 from easymlnb_server.store import service_rows
 from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.provenance import PUBLISHER
-from easymlnb_server.store.records import State
+from easymlnb_server.store.records import BundleState
 from easymlnb_server.store.service_rows import REMOVED
 from easymlnb_server.store.services import deleted_values
 from easymlnb_server.store.tables import bundles, people, released_names, services, versions
@@ -46,7 +46,7 @@ class People(Repository):
     def owners(self, connection: Connection) -> set[str]:
         """Return the users who have published something or are publishing it."""
         published = select(services.c.owner).where(services.c.deleted.is_(None))
-        starting = select(bundles.c.owner).where(bundles.c.state == State.STARTING)
+        starting = select(bundles.c.owner).where(bundles.c.state == BundleState.STARTING)
         return set(connection.execute(published.union(starting)).scalars())
 
     @reading
@@ -137,7 +137,7 @@ def _release(connection: Connection, name: str) -> None:
 
 def _check_nothing_starts(connection: Connection, owner: str) -> None:
     starting = select(bundles.c.id).where(
-        bundles.c.owner == owner, bundles.c.state == State.STARTING
+        bundles.c.owner == owner, bundles.c.state == BundleState.STARTING
     )
     if connection.execute(starting).first() is not None:
         raise NameTaken(

@@ -9,7 +9,7 @@ from easymlnb_server.identity.access import Access
 from easymlnb_server.traffic.models import Traffic
 
 
-class State(StrEnum):
+class BundleState(StrEnum):
     """Progress of a bundle from publishing to serving."""
 
     STARTING = "starting"
@@ -33,7 +33,7 @@ class StoredBundle:
     provides: tuple[str, ...]
     manifest: dict[str, Any]
     file: str
-    state: State
+    state: BundleState
     error: dict[str, Any] | None
     log: str | None
     created: float

@@ -14,7 +14,7 @@ from easymlnb_server.identity.access import PRIVATE, Access
 from easymlnb_server.store import provenance, service_rows
 from easymlnb_server.store.call_usage import called_by_others
 from easymlnb_server.store.database import Repository, reading, upsert, writing
-from easymlnb_server.store.records import ServiceRecord, State, Version, VersionRow
+from easymlnb_server.store.records import BundleState, ServiceRecord, Version, VersionRow
 from easymlnb_server.store.tables import bundles, services, versions
 from easymlnb_server.traffic.compatibility import differences
 from easymlnb_server.traffic.models import Traffic
@@ -298,10 +298,10 @@ def _set_ready(
     ).one_or_none()
     if before is None:
         raise BundleNotFound(bundle)
-    if before.state == State.FAILED:
+    if before.state == BundleState.FAILED:
         raise CallCancelled("Publishing was canceled.")
     values = {
-        "state": State.READY,
+        "state": BundleState.READY,
         "error": None,
         "log": log,
         "provides": sorted({*before.provides, *names}),

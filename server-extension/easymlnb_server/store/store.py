@@ -26,7 +26,7 @@ from easymlnb_server.store.records import StoredBundle
 from easymlnb_server.store.service_limits import ServiceLimitsRepository
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.traffic import TrafficRows
-from easymlnb_server.store.usage import UsageRows
+from easymlnb_server.store.usage import GpuUsageRows
 
 DAY = 86400.0
 DATABASE = "easymlnb.sqlite"
@@ -49,7 +49,7 @@ class Store:
         self.files = files
         self.bundles = Bundles(database)
         self.services = Services(database)
-        self.usage = UsageRows(database)
+        self.usage = GpuUsageRows(database)
         self.people = People(database)
         self.audit = Audit(database)
         self.api_keys = ApiKeyRepository(database)

@@ -8,7 +8,7 @@ from easymlnb_server.store.database import Database, Repository, upsert, writing
 from easymlnb_server.store.tables import usage
 
 
-class UsageRows(Repository):
+class GpuUsageRows(Repository):
     """GPU seconds by user and UTC day, such as ``2026-01-31``.
 
     Each process writes its own total, so that a repeated write changes nothing.

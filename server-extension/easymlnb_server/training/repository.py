@@ -13,7 +13,7 @@ from easymlnb.contract.errors import (
     WorkerLost,
 )
 from easymlnb.contract.training import DESCRIPTION_FILE, TrainedModel
-from easymlnb_server.jobs.models import TRAIN, Job, State, StoredFile
+from easymlnb_server.jobs.models import TRAIN, Job, JobState, StoredFile
 from easymlnb_server.jobs.rules import Change
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.model_records import MetricPoint, ModelFile, NewVersion
@@ -67,7 +67,7 @@ class TrainedModels:
 
     def register(self, connection: Connection, job: Job, change: Change) -> None:
         """Add the version of a job that succeeds; see ``OnOutcome``."""
-        if job.kind != TRAIN or job.state is not State.SUCCEEDED:
+        if job.kind != TRAIN or job.state is not JobState.SUCCEEDED:
             return
         described = self._read(_description_file(connection, job.id))
         name, number = _add_version(connection, job, described)

@@ -6,7 +6,7 @@ import logging
 from easymlnb.contract.errors import BadRequest, EasyMLNBError
 from easymlnb.contract.training import PRODUCTION
 from easymlnb_server.identity.access import Action, Caller
-from easymlnb_server.jobs.models import TRAIN, Job, JobModelShown, State
+from easymlnb_server.jobs.models import TRAIN, Job, JobModelShown, JobState
 from easymlnb_server.model_registry.manager import ModelRegistry
 from easymlnb_server.model_registry.models import AliasChange
 
@@ -17,7 +17,7 @@ async def version_of(
     models: ModelRegistry, job: Job, caller: Caller | None
 ) -> JobModelShown | None:
     """Return the version that a job has made, for a caller; ``None`` if there is none."""
-    if job.kind != TRAIN or job.state is not State.SUCCEEDED:
+    if job.kind != TRAIN or job.state is not JobState.SUCCEEDED:
         return None
     made = await asyncio.to_thread(models.rows.of_job, job.id)
     if not made:
@@ -37,7 +37,7 @@ async def version_of(
 
 async def announce(models: ModelRegistry, job: Job) -> None:
     """Let workers that use the latest version load the one that a job has made; see ``OnEnded``."""
-    if job.kind != TRAIN or job.state is not State.SUCCEEDED:
+    if job.kind != TRAIN or job.state is not JobState.SUCCEEDED:
         return
     try:
         for name, _ in await asyncio.to_thread(models.rows.of_job, job.id):

@@ -32,7 +32,7 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.uploads.uploads import CHUNK, ROWS, TABLE, Sender, Upload
+from easymlnb_server.uploads.uploads import CHUNK, ROWS, TABLE, Upload, Uploader
 
 MAX_ANNOUNCEMENT = 64 * 1024
 MAX_NAME = 999
@@ -66,12 +66,12 @@ def owner_of_jobs(handler: EasyHandler) -> str:
     return owner_key(handler.current_user.username)
 
 
-def sender_of(handler: EasyHandler) -> Sender:
+def sender_of(handler: EasyHandler) -> Uploader:
     """Return the sender of a file."""
     token = handler.page_token
     if token is None:
-        return Sender(owner_of(handler))
-    return Sender(owner_of(handler), token.visitor, token.public)
+        return Uploader(owner_of(handler))
+    return Uploader(owner_of(handler), token.visitor, token.public)
 
 
 Count = Annotated[int, Meta(ge=0)]

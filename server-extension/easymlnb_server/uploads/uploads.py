@@ -53,7 +53,7 @@ CLOSED_PAGE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class Uploader:
     """The sender of a file.
 
     ``page`` is the visitor of the app page that the file comes from. ``visitor``: without a login.
@@ -68,7 +68,7 @@ class Upload:
     """One upload. It uses no space and no descriptor until its first bytes arrive."""
 
     def __init__(
-        self, id: str, sender: Sender, service: str, size: int, create: Callable[[], SpooledFile]
+        self, id: str, sender: Uploader, service: str, size: int, create: Callable[[], SpooledFile]
     ) -> None:
         self.id = id
         self.sender = sender
@@ -145,7 +145,7 @@ class Uploads:
         return len(self._all)
 
     def begin(
-        self, sender: Sender, spec: ServiceSpec, field: str, name: str, media_type: str, size: int
+        self, sender: Uploader, spec: ServiceSpec, field: str, name: str, media_type: str, size: int
     ) -> Upload:
         """Announce a file for the parameter ``field``, or for any that accepts it if empty.
 
@@ -157,7 +157,7 @@ class Uploads:
         _check_file(spec, field, name, media_type, size)
         return self.announce(sender, spec.name, name, size)
 
-    def announce(self, sender: Sender, service: str, name: str, size: int) -> Upload:
+    def announce(self, sender: Uploader, service: str, name: str, size: int) -> Upload:
         """Announce a file that was checked; raises ``UploadQuota`` or ``StorageFull``."""
         self._check_quota(sender, size)
         self._spool.check(size, visitor=sender.visitor)
@@ -167,7 +167,7 @@ class Uploads:
         upload.used, upload.name = self._clock(), name
         return upload
 
-    def _check_quota(self, sender: Sender, size: int) -> None:
+    def _check_quota(self, sender: Uploader, size: int) -> None:
         """Raise ``UploadQuota`` if the caller's uploads are too many or too large."""
         most, quota = MAX_UPLOADS, self._quota
         if sender.visitor:

@@ -17,7 +17,7 @@ SECRET_BYTES = range(24, 65)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WebhookOptions:
     """What a request asks for; ``secret`` is empty for a new one."""
 
     url: str
@@ -25,7 +25,7 @@ class Wanted:
     secret: str
 
 
-def parse(headers: Mapping[str, str]) -> Wanted | None:
+def parse(headers: Mapping[str, str]) -> WebhookOptions | None:
     """Return the webhook that headers ask for, if they do; raises ``BadRequest``."""
     url, secret = headers.get(URL, "").strip(), headers.get(SECRET, "").strip()
     if not url:
@@ -39,7 +39,7 @@ def parse(headers: Mapping[str, str]) -> Wanted | None:
             f"{SECRET} must be '{PREFIX}' and 24 to 64 bytes in base64, as Standard Webhooks "
             "defines it. Without it, the response has a new one."
         )
-    return Wanted(url, _events(headers.get(EVENTS, "")), secret)
+    return WebhookOptions(url, _events(headers.get(EVENTS, "")), secret)
 
 
 def _events(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import msgspec
 
 from easymlnb.contract.errors import BadRequest
 from easymlnb_server.webhooks.models import TEST, Delivery
-from easymlnb_server.webhooks.rules import Outcome
+from easymlnb_server.webhooks.rules import DeliveryOutcome
 
 SCHEME = "mailto:"
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -63,7 +63,7 @@ class MailServer:
             )
         return address
 
-    def send(self, delivery: Delivery) -> Outcome:
+    def send(self, delivery: Delivery) -> DeliveryOutcome:
         """Send the mail of a delivery; blocks."""
         try:
             message = compose(delivery, self.sender, self.check(delivery.url))
@@ -72,19 +72,21 @@ class MailServer:
                     server.login(self.user, self._password())
                 server.send_message(message)
         except BadRequest as error:
-            return Outcome(error=error.message, final=True)
+            return DeliveryOutcome(error=error.message, final=True)
         except smtplib.SMTPRecipientsRefused as error:
             code, text = next(iter(error.recipients.values()))
             final = code >= PERMANENT
-            return Outcome(code, f"The mail server refuses the address: {text!r}.", final)
+            return DeliveryOutcome(code, f"The mail server refuses the address: {text!r}.", final)
         except smtplib.SMTPResponseException as error:
             reason = str(error.smtp_error)
-            return Outcome(error.smtp_code, f"The mail server answered {error.smtp_code}: {reason}")
+            return DeliveryOutcome(
+                error.smtp_code, f"The mail server answered {error.smtp_code}: {reason}"
+            )
         except (smtplib.SMTPException, OSError) as error:
-            return Outcome(
+            return DeliveryOutcome(
                 error=f"The mail server cannot be used: {error or type(error).__name__}."
             )
-        return Outcome()
+        return DeliveryOutcome()
 
     def _connect(self) -> smtplib.SMTP:
         port, name = self.port or PORTS[self.tls], socket.gethostname()

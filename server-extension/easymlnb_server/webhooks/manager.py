@@ -38,7 +38,7 @@ from easymlnb_server.webhooks.models import (
     WebhookChange,
     WebhookRequest,
 )
-from easymlnb_server.webhooks.repository import Outbox, WebhookRepository, new_delivery
+from easymlnb_server.webhooks.repository import DeliveryOutbox, WebhookRepository, new_delivery
 from easymlnb_server.webhooks.sending import HttpSender
 
 MOST = 50
@@ -93,7 +93,7 @@ class Webhooks:
         self._keys = keys
         self._http = http
         self._mail = mail
-        self.outbox = Outbox(url, self._filled, clock)
+        self.outbox = DeliveryOutbox(url, self._filled, clock)
         self._retention = retention
         self._clock = clock
         self._cipher: Cipher | None = None
@@ -287,7 +287,7 @@ class Webhooks:
             raise  # such as a database that is away
         except Exception:
             log.exception("The delivery %s could not be sent.", delivery.id)
-            outcome = rules.Outcome(error=InternalError().message)
+            outcome = rules.DeliveryOutcome(error=InternalError().message)
         now = self._clock()
         if outcome.gone and not delivery.webhook:
             outcome = replace(outcome, final=True)
@@ -300,19 +300,21 @@ class Webhooks:
             with suppress(WebhookNotFound):
                 await asyncio.to_thread(self.repository.change, delivery.webhook, disabled)
 
-    async def _send(self, delivery: Delivery) -> rules.Outcome:
+    async def _send(self, delivery: Delivery) -> rules.DeliveryOutcome:
         try:
             webhook = await asyncio.to_thread(self.repository.of_delivery, delivery)
         except (JobNotFound, WebhookNotFound):
-            return rules.Outcome(error="The webhook was removed.", final=True)
+            return rules.DeliveryOutcome(error="The webhook was removed.", final=True)
         if webhook.disabled:
-            return rules.Outcome(error=f"The webhook is disabled. {webhook.disabled}", final=True)
+            return rules.DeliveryOutcome(
+                error=f"The webhook is disabled. {webhook.disabled}", final=True
+            )
         if _is_mail(webhook):
             return await asyncio.to_thread(self._mail.send, delivery)
         secrets = self._secrets(webhook)
         if not secrets:
             text = "The secret cannot be decrypted: the key of this server has changed. Rotate it."
-            return rules.Outcome(error=text)
+            return rules.DeliveryOutcome(error=text)
         body = delivery.body.encode()
         headers = signing.headers(f"msg_{delivery.id}", body, secrets, self._clock())
         headers["content-type"] = "application/json"

@@ -19,7 +19,7 @@ from easymlnb_server.webhooks.models import Delivery, DeliveryState, Event, Webh
 T = TypeVar("T")
 
 
-class Outbox:
+class DeliveryOutbox:
     """Fills the outbox in the transaction that ends a job: an ``OnOutcome`` of jobs.
 
     Parameters

@@ -19,7 +19,7 @@ MAX_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """How a try ended.
 
     - ``status``: of the response, if there was one
@@ -67,7 +67,7 @@ def test_body(webhook: Webhook, now: float) -> str:
     return _encode(TEST, {"webhook": webhook.id}, now)
 
 
-def after_try(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
+def after_try(delivery: Delivery, outcome: DeliveryOutcome, now: float) -> dict[str, Any]:
     """Return the columns of a delivery after a try."""
     tries = delivery.tries + 1
     values: dict[str, Any] = {"tries": tries, "status": outcome.status}

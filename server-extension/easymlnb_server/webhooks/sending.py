@@ -11,7 +11,7 @@ import httpx
 
 from easymlnb.contract.errors import BadRequest
 from easymlnb_server.webhooks.hosts import Address, AllowedHosts, Destination
-from easymlnb_server.webhooks.rules import Outcome
+from easymlnb_server.webhooks.rules import DeliveryOutcome
 
 TRY_SECONDS = 10.0
 """Maximum seconds of a try, with the look-up of the host."""
@@ -55,23 +55,27 @@ class HttpSender:
             raise BadRequest(f"The host {target.host!r} has no address.")
         return target, addresses
 
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> DeliveryOutcome:
         """Send a message with one POST; any status of 200 to 299 is a success."""
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 target, addresses = await self.find(url)
                 status = await self._post_to_one(url, target, addresses, headers, body)
         except TimeoutError:
-            return Outcome(error=f"There was no response within {TRY_SECONDS:g} s.")
+            return DeliveryOutcome(error=f"There was no response within {TRY_SECONDS:g} s.")
         except BadRequest as error:
-            return Outcome(error=error.message)
+            return DeliveryOutcome(error=error.message)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return Outcome(error=f"The request failed: {error or type(error).__name__}.")
+            return DeliveryOutcome(error=f"The request failed: {error or type(error).__name__}.")
         if 200 <= status < 300:
-            return Outcome(status)
+            return DeliveryOutcome(status)
         if 300 <= status < 400:
-            return Outcome(status, f"The response is a redirect ({status}), which is not followed.")
-        return Outcome(status, f"The response has the status {status}.", gone=status == GONE)
+            return DeliveryOutcome(
+                status, f"The response is a redirect ({status}), which is not followed."
+            )
+        return DeliveryOutcome(
+            status, f"The response has the status {status}.", gone=status == GONE
+        )
 
     async def _post_to_one(
         self,

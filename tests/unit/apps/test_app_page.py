@@ -10,7 +10,7 @@ from ipywidgets.widgets.widget import _instances
 
 import easymlnb as ml
 from easymlnb.apps import permalinks
-from easymlnb.apps.app_page import AppPage, Uploads
+from easymlnb.apps.app_page import AppPage, UploadSettings
 from easymlnb.apps.history import MAX_RUNS, MAX_SIZE, MAX_STORED, History
 from easymlnb.apps.summaries import short
 from easymlnb.contract.errors import CallCancelled, from_code
@@ -155,7 +155,7 @@ def test_a_link_that_unfolds_to_too_much_is_not_read():
 
 
 def test_a_draft_keeps_names_of_uploads_and_comes_back():
-    app = app_of(uploads=Uploads("/easymlnb/uploads", "easymlnb-pass x"))
+    app = app_of(uploads=UploadSettings("/easymlnb/uploads", "easymlnb-pass x"))
     app.form.fill({"name": "Ada", "key": "hunter2", "photo": {"upload": "abc", "name": "a.png"}})
     do(app, "draft")
     kept = app.heard[-1][0]["value"]  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def test_a_draft_keeps_names_of_uploads_and_comes_back():
         "name": "Ada", "times": 1, "photo": {"upload": "abc", "name": "a.png"},
         permalinks.NOTE: [["key", "secret"]],
     }  # fmt: skip
-    other = app_of(uploads=Uploads("/easymlnb/uploads", "easymlnb-pass x"))
+    other = app_of(uploads=UploadSettings("/easymlnb/uploads", "easymlnb-pass x"))
     do(other, "restore", kept)
     assert other.form.values()["photo"] == {"upload": "abc", "name": "a.png"}
     app.close()

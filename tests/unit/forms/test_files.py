@@ -12,10 +12,10 @@ from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms.fields import MISSING, Field
 from easymlnb.forms.files import FilePicker, accepted
 from easymlnb.forms.previews import as_csv, format_size, thumbnail
-from easymlnb.forms.shared_style import FormContext, Uploads
+from easymlnb.forms.shared_style import FormContext, UploadSettings
 
 CSV = b"time,load\n2026-01-01T00:00,50\n2026-01-01T01:00,52.5\n2026-01-01T02:00,51\n"
-UPLOADS = Uploads("/easymlnb/uploads", "easymlnb-pass x", "look")
+UPLOADS = UploadSettings("/easymlnb/uploads", "easymlnb-pass x", "look")
 
 
 def png(array: np.ndarray, kind: str = "PNG") -> bytes:
@@ -24,7 +24,7 @@ def png(array: np.ndarray, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> FilePicker:
+def picker(kind: str = "file", uploads: UploadSettings | None = None, **hints: Any) -> FilePicker:
     with FormContext(uploads).active():
         made = FilePicker(kind, SchemaNode.root({HINTS: {"widget": kind, **hints}}))
     made.heard = []  # type: ignore[attr-defined]

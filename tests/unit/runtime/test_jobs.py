@@ -28,7 +28,7 @@ from easymlnb.runtime.context import CALL_LOGS, Context, OutputLog
 from easymlnb.runtime.credentials import CREDENTIALS
 from easymlnb.runtime.jobs import RUNNING, JobLog, JobRun
 from easymlnb.runtime.link import LinkLost
-from easymlnb.runtime.promoted_jobs import Promotion
+from easymlnb.runtime.promoted_jobs import PromotedCall
 from easymlnb.services.definition import define
 
 
@@ -176,7 +176,7 @@ def test_a_call_that_becomes_a_job_loses_no_output(
 ) -> None:
     monkeypatch.setattr(jobs, "_folder", [tmp_path])
     monkeypatch.setattr(signal, "pthread_kill", lambda thread, number: None)
-    promotion = Promotion(threading.Lock(), wire.emit, wire.emit)
+    promotion = PromotedCall(threading.Lock(), wire.emit, wire.emit)
     call = Call(id=7, service="f")
     promotion.begin(call)
     promotion.keep_log()

@@ -19,7 +19,7 @@ from easymlnb.contract.errors import (
     RouteNotFound,
 )
 from easymlnb_server.dispatch.call import CallResult
-from easymlnb_server.jobs.models import Job, JobInput, State, new_id
+from easymlnb_server.jobs.models import Job, JobInput, JobState, new_id
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
 from easymlnb_server.protocols.deepaas.results import read_arguments, read_output
 from easymlnb_server.store.files import Files
@@ -88,7 +88,7 @@ def test_other_ids_are_none(text: str) -> None:
     assert trainings.job_of(text) is None
 
 
-def job(state: State, **more: Any) -> Job:
+def job(state: JobState, **more: Any) -> Job:
     request = DeepaasRequest(arguments={"epochs": 3})
     return Job(
         id=new_id(),
@@ -106,8 +106,8 @@ def job(state: State, **more: Any) -> Job:
     )
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.STARTING, State.RUNNING])
-def test_a_training_that_runs(state: State) -> None:
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.STARTING, JobState.RUNNING])
+def test_a_training_that_runs(state: JobState) -> None:
     found = job(state)
     made = trainings.shown(found)
     assert made.pop("date")[-7:] == ".250000"
@@ -116,16 +116,16 @@ def test_a_training_that_runs(state: State) -> None:
 
 
 def test_trainings_that_ended() -> None:
-    done = trainings.shown(job(State.SUCCEEDED, ended=1_700_000_061.5), {"loss": 0.5})
+    done = trainings.shown(job(JobState.SUCCEEDED, ended=1_700_000_061.5), {"loss": 0.5})
     assert done["status"] == "done"
     assert (
         done["result"]["output"] == {"loss": 0.5} and done["result"]["duration"] == "0:01:01.250000"
     )
-    failed = trainings.shown(job(State.FAILED, error={"message": "Too many epochs."}, ended=2.0))
+    failed = trainings.shown(job(JobState.FAILED, error={"message": "Too many epochs."}, ended=2.0))
     assert (failed["status"], failed["message"]) == ("error", "Too many epochs.")
-    cancelled = job(State.CANCELLED)
+    cancelled = job(JobState.CANCELLED)
     assert trainings.shown(cancelled)["status"] == "cancelled" and trainings.is_gone(cancelled)
-    assert trainings.is_gone(job(State.RUNNING, cancel=True))
+    assert trainings.is_gone(job(JobState.RUNNING, cancel=True))
     assert trainings.arguments("application/json") == {}
 
 

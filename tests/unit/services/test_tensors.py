@@ -19,7 +19,7 @@ import easymlnb as ml
 from easymlnb.contract import tensors
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, InvalidInput, ResultNotEncodable
 from easymlnb.contract.spec import Batch, ServiceSpec
-from easymlnb.contract.tensors import TENSORS, Wanted
+from easymlnb.contract.tensors import TENSORS, WantedOutputs
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
 from easymlnb.services.tensors import results
@@ -73,7 +73,9 @@ def values(function: Any, *inputs: Json, tail: bytes = b"", **more: Any) -> Json
 
 def written(function: Any, value: Any, binary: bool = False) -> list[Json]:
     """Return the outputs of a result; binary ones with their bytes as ``data``."""
-    encoded = codec.encode_response(Schema.of(function), value, Wanted(binary=binary).accept())
+    encoded = codec.encode_response(
+        Schema.of(function), value, WantedOutputs(binary=binary).accept()
+    )
     length = int(tensors.parameters_of(encoded.content_type)["head"])
     outputs: list[Json] = json.loads(encoded.body[:length])["outputs"]
     rest = bytes(encoded.body[length:])
@@ -218,13 +220,13 @@ def test_results_of_any_kind() -> None:
 
 
 def test_wanted_outputs() -> None:
-    wanted = Wanted({"a b,;:=é": True, "c": False}, binary=True)
-    assert Wanted.parse(wanted.accept()) == wanted
-    accept = Wanted({"x": False}).accept()
+    wanted = WantedOutputs({"a b,;:=é": True, "c": False}, binary=True)
+    assert WantedOutputs.parse(wanted.accept()) == wanted
+    accept = WantedOutputs({"x": False}).accept()
     encoded = codec.encode_response(Schema.of(point), Point(1.0), accept)
     assert [one["name"] for one in json.loads(encoded.body)["outputs"]] == ["x"]
     with pytest.raises(BadRequest, match="no output 'z'"):
-        codec.encode_response(Schema.of(point), Point(1.0), Wanted({"z": True}).accept())
+        codec.encode_response(Schema.of(point), Point(1.0), WantedOutputs({"z": True}).accept())
 
 
 def test_rows() -> None:
@@ -232,7 +234,7 @@ def test_rows() -> None:
     one = sent("x", "FP32", [2, 1, 2], [[[1, 2]], [[3, 4]]])
     rows = codec.decode_rows(schema, *body(one))
     assert [row["x"].tolist() for row in rows] == [[[1, 2]], [[3, 4]]]
-    found = codec.encode_rows(schema, [row["x"] for row in rows], Wanted().accept())
+    found = codec.encode_rows(schema, [row["x"] for row in rows], WantedOutputs().accept())
     (output,) = json.loads(found.body)["outputs"]
     assert (output["shape"], output["data"]) == ([2, 1, 2], [1, 2, 3, 4])
     texts_of = [results.outputs(Schema.of(texts), text) for text in ("a", "b")]

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from email.utils import formatdate
 from functools import lru_cache
 from http.client import responses
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from tornado.iostream import StreamClosedError
 
@@ -22,10 +22,11 @@ from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.context import ServerContext
+from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import JSON, PLAIN, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, PLAIN, RouteKind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.rate_limits import rate_limit_headers
 from easymlnb_server.http.spooled_body import send_file
@@ -65,7 +66,7 @@ class ResponseWriter(Protocol):
 class FastCall:
     """One call; ``on_disconnect`` cancels it."""
 
-    kind: ClassVar[Kind] = PLAIN
+    kind: ClassVar[RouteKind] = PLAIN
 
     @classmethod
     def create(
@@ -99,17 +100,28 @@ class FastCall:
 
     def _request(self) -> CallRequest:
         headers = self._head.headers
-        return CallRequest(
-            service=self._head.service,
-            body=self._body,
-            content_type=headers.get("content-type", ""),
+        return self.call_request(
+            self._head.service,
+            self._body,
+            headers.get("content-type", ""),
             accept=headers.get("accept", ""),
+        )
+
+    def call_request(
+        self, service: str, body: Body, content_type: str = JSON, **fields: Any
+    ) -> CallRequest:
+        """Return the call of a service; ``fields`` are fields of a ``CallRequest``."""
+        return CallRequest(
+            service=service,
+            body=body,
+            content_type=content_type,
             caller=self._known.caller,
             owner=self._known.owner,
             request_id=self.request_id,
-            headers=headers,
+            headers=self._head.headers,
             received=self._head.received,
             began=time.monotonic(),
+            **fields,
         )
 
     def on_disconnect(self) -> None:

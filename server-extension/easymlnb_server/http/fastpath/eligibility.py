@@ -44,7 +44,7 @@ handlers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RouteKind:
     """What a route of the fast path takes.
 
     - ``headers``: headers besides ``HEADERS``
@@ -59,7 +59,7 @@ class Kind:
     events: bool = False
 
 
-PLAIN = Kind(raw=True)
+PLAIN = RouteKind(raw=True)
 """A call of a service."""
 
 BODY_LIMIT = 2**20
@@ -111,7 +111,7 @@ class Eligibility:
         name: str,
         headers: Mapping[str, str],
         seen: SeenHead | None = None,
-        kind: Kind = PLAIN,
+        kind: RouteKind = PLAIN,
     ) -> EligibleCall | None:
         """Return the call if it can take the fast path, else ``None``.
 
@@ -168,7 +168,7 @@ class Eligibility:
             seen.owner, seen.holder = owner, find_key_holder(state.keys, key, owner)
         return seen.holder
 
-    def _read(self, headers: Mapping[str, str], seen: SeenHead, kind: Kind) -> bool:
+    def _read(self, headers: Mapping[str, str], seen: SeenHead, kind: RouteKind) -> bool:
         """Note what a head says of its caller; return whether it can take the fast path."""
         seen.headers = None
         if (

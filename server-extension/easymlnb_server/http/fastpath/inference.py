@@ -1,7 +1,6 @@
 """An inference request of the Open Inference Protocol on the fast path."""
 
 import json
-import time
 from typing import ClassVar
 
 from easymlnb.contract.errors import EasyMLNBError
@@ -9,7 +8,7 @@ from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest, Entry
 from easymlnb_server.http.fastpath.call import RESULT_POLICY, FastCall
-from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, RouteKind
 from easymlnb_server.protocols.oip import errors, framing
 from easymlnb_server.protocols.oip.framing import HEAD_LENGTH
 from easymlnb_server.uploads.spool import SpooledFile
@@ -18,25 +17,19 @@ from easymlnb_server.uploads.spool import SpooledFile
 class FastInference(FastCall):
     """A call by tensors; what is special about it is in its body."""
 
-    kind: ClassVar[Kind] = Kind(frozenset((HEAD_LENGTH.lower(),)))
+    kind: ClassVar[RouteKind] = RouteKind(frozenset((HEAD_LENGTH.lower(),)))
     _id = ""
 
     def _request(self) -> CallRequest:
-        headers, body = self._head.headers, self._body
-        length = framing.head_length(headers.get(HEAD_LENGTH.lower()))
+        body = self._body
+        length = framing.head_length(self._head.headers.get(HEAD_LENGTH.lower()))
         inference = framing.inference(length, len(body), lambda size: body[:size])
         self._id = inference.id
-        return CallRequest(
-            service=self._head.service,
-            body=body,
-            content_type=inference.content_type,
+        return self.call_request(
+            self._head.service,
+            body,
+            inference.content_type,
             accept=inference.accept,
-            caller=self._known.caller,
-            owner=self._known.owner,
-            request_id=self.request_id,
-            headers=headers,
-            received=self._head.received,
-            began=time.monotonic(),
             timeout=inference.timeout,
             low_priority=inference.low_priority,
             entry=Entry.OIP,

@@ -17,7 +17,7 @@ from easymlnb_server.http.fastpath.call import (
     find_spec,
 )
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, RouteKind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.protocols.mlflow import errors
 from easymlnb_server.uploads.spool import SpooledFile
@@ -26,7 +26,7 @@ from easymlnb_server.uploads.spool import SpooledFile
 class FastInvocations(FastCall):
     """Predictions for the rows of a body, which the worker reads."""
 
-    kind = Kind()
+    kind = RouteKind()
     _timeout: float
 
     @classmethod

@@ -10,7 +10,7 @@ from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.context import ServerContext
 from easymlnb_server.http.fastpath.call import FastCall, ResponseWriter, find_spec
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, RouteKind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.identity.names import short_name
 from easymlnb_server.protocols.deepaas import texts
@@ -20,7 +20,7 @@ from easymlnb_server.uploads.spool import SpooledFile
 class FastPredict(FastCall):
     """A prediction whose arguments are all in its body."""
 
-    kind = Kind()
+    kind = RouteKind()
 
     @classmethod
     def create(

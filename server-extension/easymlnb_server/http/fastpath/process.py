@@ -12,7 +12,7 @@ from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.context import ServerContext
 from easymlnb_server.http.fastpath.call import FastCall, ResponseWriter
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, RouteKind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.protocols.easymlserve import rules
 from easymlnb_server.uploads.spool import SpooledFile
@@ -21,7 +21,7 @@ from easymlnb_server.uploads.spool import SpooledFile
 class FastProcess(FastCall):
     """A call whose parameters are all in its body."""
 
-    kind = Kind()
+    kind = RouteKind()
 
     @classmethod
     def create(

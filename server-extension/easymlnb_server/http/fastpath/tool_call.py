@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 from msgspec import UnsetType
@@ -14,26 +13,25 @@ from tornado.iostream import StreamClosedError
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
 from easymlnb_server.calls.invoker import settle
 from easymlnb_server.calls.models import CallRequest
-from easymlnb_server.calls.responses import Items
+from easymlnb_server.calls.responses import StreamItems
 from easymlnb_server.context import ServerContext
-from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.fastpath.call import ERROR_POLICY, FastCall, ResponseWriter
 from easymlnb_server.http.fastpath.credentials import KnownCaller
-from easymlnb_server.http.fastpath.eligibility import JSON, Kind
+from easymlnb_server.http.fastpath.eligibility import JSON, RouteKind
 from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.protocols.mcp import errors, rules
 from easymlnb_server.protocols.mcp.errors import RpcError
 from easymlnb_server.protocols.mcp.manager import Peer
 from easymlnb_server.protocols.mcp.models import (
-    Choice,
     Id,
-    Message,
     Revision,
+    RpcMessage,
+    ToolSelection,
     completed,
     response,
 )
-from easymlnb_server.protocols.mcp.service_calls import ServiceCalls
+from easymlnb_server.protocols.mcp.service_calls import McpServiceCalls
 from easymlnb_server.protocols.mcp.tools import Tool
 
 HEADERS = (rules.VERSION_HEADER, rules.METHOD_HEADER, rules.NAME_HEADER, rules.SESSION_HEADER)
@@ -48,8 +46,8 @@ class FastToolCall(FastCall):
     It is the ``CallExchange`` of its call.
     """
 
-    kind: ClassVar[Kind] = Kind(frozenset(BY_NAME), events=True)
-    _message: Message
+    kind: ClassVar[RouteKind] = RouteKind(frozenset(BY_NAME), events=True)
+    _message: RpcMessage
     _tool: Tool
     _revision: Revision
     _peer: Peer
@@ -80,7 +78,7 @@ class FastToolCall(FastCall):
         self._message, self._revision = message, rules.revision(message, headers)
         session = "" if self._revision.current else headers.get(rules.SESSION_HEADER, "")
         self._peer = Peer(self._known.caller, self._known.owner, session)
-        choice = Choice(service=self._head.service)
+        choice = ToolSelection(service=self._head.service)
         tool = self._state.mcp.find(params.name, self._peer, choice)
         if tool is None or tool.spec.stream or tool.spec.on_timeout:
             return False
@@ -104,7 +102,7 @@ class FastToolCall(FastCall):
 
     async def _answer(self, id: Id) -> tuple[int, bytes]:
         state = self._state
-        calls = ServiceCalls(
+        calls = McpServiceCalls(
             server=state.mcp,
             uploads=state.uploads,
             quotas=state.quotas,
@@ -126,32 +124,18 @@ class FastToolCall(FastCall):
         if self._call is not None:
             self._call.stop(CallCancelled())
 
-    def call_request(self, service: str, body: Body, **fields: Any) -> CallRequest:
-        return CallRequest(
-            service=service,
-            body=body,
-            content_type=JSON,
-            caller=self._known.caller,
-            owner=self._known.owner,
-            request_id=self.request_id,
-            headers=self._head.headers,
-            received=self._head.received,
-            began=time.monotonic(),
-            **fields,
-        )
-
-    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
+    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, StreamItems]:
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         call = self._call = self._state.invoker.start(request, settle(done))
         result = await done
         self._version, self._models = call.target.version, result.models
-        return result, Items()
+        return result, StreamItems()
 
 
 class FastToolCallOfAny(FastToolCall):
     """The same, where the message alone names the service."""
 
-    kind: ClassVar[Kind] = Kind(frozenset(BY_NAME), service=False, events=True)
+    kind: ClassVar[RouteKind] = RouteKind(frozenset(BY_NAME), service=False, events=True)
 
 
 def _named(headers: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from easymlnb.contract.names import quoted
 from easymlnb_server.http.base import EasyHandler, custom_access_check
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.jobs.models import State
+from easymlnb_server.jobs.models import JobState
 from easymlnb_server.model_templates.mlaas.limits import MAX_BODY, MAX_BODY_WITH_KEY
 from easymlnb_server.model_templates.mlaas.training import MlaasTraining
 from easymlnb_server.openapi.document import (
@@ -140,10 +140,10 @@ class MlaasStatusHandler(MlaasHandler):
         state = await self.mlaas.state(self.name, id)
         if state is None:
             self.send_text("true", 404)
-        elif state in (State.FAILED, State.CANCELLED):
+        elif state in (JobState.FAILED, JobState.CANCELLED):
             self.send_text("true", 410)
         else:
-            self.send_text("true" if state is State.SUCCEEDED else "false")
+            self.send_text("true" if state is JobState.SUCCEEDED else "false")
 
 
 class MlaasPredictHandler(MlaasBodyHandler):

@@ -10,7 +10,7 @@ from easymlnb.contract.errors import BadRequest, Busy, JobNotFound, NotTrained
 from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.identity.access import SINGLE_USER, owner_key
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.model_templates import calling, rules
 from easymlnb_server.model_templates.manager import Author, Data, ModelTemplates
 from easymlnb_server.model_templates.mlaas.limits import MAX_ROWS, TrainingLimiter
@@ -69,7 +69,7 @@ class MlaasTraining:
         assert job is not None
         return job
 
-    async def state(self, name: str, id: str) -> State | None:
+    async def state(self, name: str, id: str) -> JobState | None:
         """Return the state of a training of a model; ``None`` if there is no such training."""
         found, _ = await self._templates.get(name)
         try:
@@ -95,7 +95,7 @@ class MlaasTraining:
                 last = await self._jobs.get(job, None)
             except JobNotFound:
                 last = None
-            if last is not None and last.state in (State.FAILED, State.CANCELLED):
+            if last is not None and last.state in (JobState.FAILED, JobState.CANCELLED):
                 why = (last.error or {}).get("message", "It was canceled.")
                 raise NotTrained(f"The training failed: {why}")
         if found.latest is None:

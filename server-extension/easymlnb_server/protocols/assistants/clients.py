@@ -10,7 +10,7 @@ KEY = "YOUR_KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class AssistantClient:
     """How to connect one assistant: what to do, and the text to copy."""
 
     name: str
@@ -18,7 +18,7 @@ class Client:
     code: str
 
 
-def clients(server: str, url: str) -> list[Client]:
+def clients(server: str, url: str) -> list[AssistantClient]:
     """Return what each assistant needs.
 
     Parameters
@@ -30,46 +30,46 @@ def clients(server: str, url: str) -> list[Client]:
     """
     bearer = {"Authorization": f"Bearer {KEY}"}
     return [
-        Client(
+        AssistantClient(
             "Claude Code",
             "Run this in a terminal.",
             f"claude mcp add --transport http {server} {url} \\\n"
             f'  --header "Authorization: Bearer {KEY}"\n',
         ),
-        Client(
+        AssistantClient(
             "Claude Desktop",
             "Add this to claude_desktop_config.json (Settings, Developer, Edit Config) and restart "
             "the app. It needs Node.js.",
             _json({"mcpServers": {server: _bridge(url)}}),
         ),
-        Client(
+        AssistantClient(
             "VS Code",
             "Save this as .vscode/mcp.json. VS Code asks for the key and stores it.",
             _json(_vs_code(server, url)),
         ),
-        Client(
+        AssistantClient(
             "Cursor",
             "Save this as .cursor/mcp.json in your project, or as ~/.cursor/mcp.json.",
             _json({"mcpServers": {server: {"url": url, "headers": bearer}}}),
         ),
-        Client(
+        AssistantClient(
             "ChatGPT",
             "ChatGPT connects only to servers that the internet can reach by HTTPS. In its "
             "developer mode, create a connector with this URL. It sends no key: choose 'No "
             "authentication', which works for public services.",
             f"{url}\n",
         ),
-        Client(
+        AssistantClient(
             "OpenAI API",
             "The same condition holds: OpenAI's servers must reach this one.",
             _openai(server, url),
         ),
-        Client(
+        AssistantClient(
             "Gemini CLI",
             "Add this to ~/.gemini/settings.json.",
             _json({"mcpServers": {server: {"httpUrl": url, "headers": bearer}}}),
         ),
-        Client(
+        AssistantClient(
             "Others",
             "Any client of the Model Context Protocol with the transport Streamable HTTP.",
             f"URL: {url}\nHeader: Authorization: Bearer {KEY}\n",

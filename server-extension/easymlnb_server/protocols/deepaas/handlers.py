@@ -36,7 +36,7 @@ from easymlnb_server.http.spooled_body import send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs.handlers import job_owner
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.deepaas import documents, texts, trainings
 from easymlnb_server.protocols.deepaas.results import read_arguments, read_output
@@ -286,7 +286,7 @@ class TrainingBase(DeepaasHandler):
     async def described(self, job: Job, status: str = "", *, limit: float = inf) -> Any:
         """Return a training with its result, if that has at most ``limit`` bytes."""
         output = None
-        if job.state is State.SUCCEEDED and job.result is not None:
+        if job.state is JobState.SUCCEEDED and job.result is not None:
             files = self.state.jobs.store.files
             output = await asyncio.to_thread(read_output, files, job.result, limit)
         return trainings.shown(job, output, status)

@@ -5,14 +5,14 @@ from typing import Any
 
 from easymlnb.contract.deepaas import DeepaasRequest
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.jobs.models import ALPHABET, Job, State
+from easymlnb_server.jobs.models import ALPHABET, Job, JobState
 
 Json = dict[str, Any]
 
 WORDS = {
-    State.SUCCEEDED: "done",
-    State.FAILED: "error",
-    State.CANCELLED: "cancelled",
+    JobState.SUCCEEDED: "done",
+    JobState.FAILED: "error",
+    JobState.CANCELLED: "cancelled",
 }
 """DEEPaaS's words; all other states are ``running``."""
 
@@ -39,7 +39,7 @@ def job_of(uuid: str) -> str | None:
 
 def is_gone(job: Job) -> bool:
     """Return whether a training was canceled, after which clients find it no more."""
-    return job.cancel or job.state is State.CANCELLED
+    return job.cancel or job.state is JobState.CANCELLED
 
 
 def shown(job: Job, output: Any = None, status: str = "") -> Json:
@@ -50,9 +50,9 @@ def shown(job: Job, output: Any = None, status: str = "") -> Json:
         "uuid": uuid_of(job.id),
         "status": status or WORDS.get(job.state, "running"),
     }
-    if job.state is State.FAILED and job.error is not None:
+    if job.state is JobState.FAILED and job.error is not None:
         made["message"] = job.error.get("message", "")
-    if job.state is State.SUCCEEDED and job.ended is not None:
+    if job.state is JobState.SUCCEEDED and job.ended is not None:
         made["result"] = {
             "finish_date": _time(job.ended),
             "output": output,

@@ -5,15 +5,6 @@ from typing import Any
 from easymlnb_server.openapi.document import CALLING, JSON, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 
-_ENTRY: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-        "msg": {"type": "string"},
-        "type": {"type": "string"},
-    },
-    "required": ["loc", "msg", "type"],
-}
 _ERROR: dict[str, Any] = {
     "type": "object",
     "properties": {

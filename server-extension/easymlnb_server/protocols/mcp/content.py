@@ -57,7 +57,7 @@ def failure(error: EasyMLNBError) -> Json:
     return {"content": [text(words)], "isError": True, "_meta": {"easymlnb/error": about}}
 
 
-class Writer:
+class ContentWriter:
     """Writes results of one tool for one client; blocks when it stores, or when one is large.
 
     Parameters

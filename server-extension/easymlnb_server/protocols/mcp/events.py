@@ -5,7 +5,7 @@ from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.worker_protocol import Item, Progress
-from easymlnb_server.calls.responses import EventStreamResponse, Items, Output
+from easymlnb_server.calls.responses import EventStreamResponse, ResponseOutput, StreamItems
 from easymlnb_server.calls.stream_buffer import StreamBuffer
 from easymlnb_server.protocols.mcp.models import Id, notification
 from easymlnb_server.services.models import Target
@@ -20,7 +20,7 @@ STEP = 1e-6
 class McpEvents(EventStreamResponse):
     """An event stream with the progress of one request, and its answer at the end."""
 
-    def __init__(self, out: Output, token: Id) -> None:
+    def __init__(self, out: ResponseOutput, token: Id) -> None:
         super().__init__(out)
         self._token = token
         self._reached = 0.0
@@ -78,7 +78,7 @@ class CallReport:
         acknowledge: Callable[[int], None],
         stop: Callable[[EasyMLNBError], None],
     ) -> None:
-        self.items = Items()
+        self.items = StreamItems()
         self.events: McpEvents | None = None
         self._outbox: StreamBuffer | None = None
         self._begin = begin

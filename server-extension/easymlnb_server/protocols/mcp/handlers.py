@@ -25,7 +25,7 @@ from easymlnb_server.calls.handlers import VERSION
 from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
-from easymlnb_server.calls.responses import EVENTS, Items
+from easymlnb_server.calls.responses import EVENTS, StreamItems
 from easymlnb_server.calls.stream_buffer import cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
@@ -45,17 +45,17 @@ from easymlnb_server.protocols.mcp.models import (
     SUPPORTED,
     TASKS,
     TTL_MS,
-    Choice,
     Id,
-    Message,
     Revision,
+    RpcMessage,
+    ToolSelection,
     completed,
     response,
 )
 from easymlnb_server.protocols.mcp.results import SCHEME
 from easymlnb_server.protocols.mcp.tool_calls import ToolCalls
 from easymlnb_server.uploads.handlers import owner_of, sender_of
-from easymlnb_server.uploads.uploads import Sender
+from easymlnb_server.uploads.uploads import Uploader
 
 MAX_MESSAGE = 64 * 2**20
 """Maximum bytes of a message; larger files are uploaded before."""
@@ -106,11 +106,11 @@ class McpHandler(ProtocolHandler):
         return self.state.mcp
 
     @property
-    def _choice(self) -> Choice:
+    def _choice(self) -> ToolSelection:
         if self.path_args:
-            return Choice(service=self.path_args[0])
+            return ToolSelection(service=self.path_args[0])
         listed = self.get_query_argument("tools", "").split(",")
-        return Choice(only=frozenset(name for one in listed if (name := one.strip())))
+        return ToolSelection(only=frozenset(name for one in listed if (name := one.strip())))
 
     def _peer(self, revision: Revision) -> Peer:
         session = "" if revision.current else self.request.headers.get(rules.SESSION_HEADER, "")
@@ -154,7 +154,7 @@ class McpHandler(ProtocolHandler):
         stream = self.request.connection.stream  # type: ignore[union-attr]
         cut_if_stuck(stream, self.finish(), len(message))
 
-    async def _batch(self, messages: list[Message]) -> bytes | None:
+    async def _batch(self, messages: list[RpcMessage]) -> bytes | None:
         if not 0 < len(messages) <= MAX_BATCH:
             text = f"A batch has from 1 to {MAX_BATCH} messages."
             raise RpcError(errors.INVALID_REQUEST, text, status=400)
@@ -163,7 +163,7 @@ class McpHandler(ProtocolHandler):
         found = [answer for answer in answers if answer is not None]
         return b"[" + b",".join(found) + b"]" if found else None
 
-    async def _answer(self, message: Message) -> bytes | None:
+    async def _answer(self, message: RpcMessage) -> bytes | None:
         """Return the answer to a message; ``None`` for a notification."""
         if message.is_answer:
             return None
@@ -189,20 +189,20 @@ class McpHandler(ProtocolHandler):
             self.set_status(error.status)
         return msgspec.json.encode(error.to_dict(id))
 
-    def _notify(self, message: Message) -> None:
+    def _notify(self, message: RpcMessage) -> None:
         """Take a notification; the only one that changes something cancels a request."""
         if message.method == "notifications/cancelled":
             peer = self._peer(rules.revision(message, self.request.headers))
             self._server.running.cancel(peer, message.params.request_id)
 
-    async def _dispatch(self, message: Message) -> Json:
+    async def _dispatch(self, message: RpcMessage) -> Json:
         revision = rules.revision(message, self.request.headers)
         method = self._methods.get(message.method)
         if method is None:
             raise errors.unknown_method(message.method, current=revision.current)
         return completed(await method(self, message, revision), revision)
 
-    async def _handshake(self, message: Message, revision: Revision) -> Json:
+    async def _handshake(self, message: RpcMessage, revision: Revision) -> Json:
         if revision.current:
             raise errors.unknown_method(message.method, current=True)
         self.set_header(rules.SESSION_HEADER, secrets.token_urlsafe(24))
@@ -214,7 +214,7 @@ class McpHandler(ProtocolHandler):
             "instructions": INSTRUCTIONS,
         }
 
-    async def _discover(self, message: Message, revision: Revision) -> Json:
+    async def _discover(self, message: RpcMessage, revision: Revision) -> Json:
         return {
             "supportedVersions": list(SUPPORTED),
             "capabilities": {"tools": {}, "resources": {}, "extensions": {TASKS: {}}},
@@ -222,7 +222,7 @@ class McpHandler(ProtocolHandler):
             **_cached(revision, TTL_MS),
         }
 
-    async def _ping(self, message: Message, revision: Revision) -> Json:
+    async def _ping(self, message: RpcMessage, revision: Revision) -> Json:
         return {}
 
     # tools
@@ -240,11 +240,11 @@ class McpHandler(ProtocolHandler):
             revision=revision,
         )
 
-    async def _list_tools(self, message: Message, revision: Revision) -> Json:
+    async def _list_tools(self, message: RpcMessage, revision: Revision) -> Json:
         tools = self._server.definitions(self._peer(revision), self._choice, revision)
         return {"tools": tools, **_cached(revision, TTL_MS)}
 
-    async def _call_tool(self, message: Message, revision: Revision) -> Json:
+    async def _call_tool(self, message: RpcMessage, revision: Revision) -> Json:
         peer, self._is_current = self._peer(revision), revision.current
         assert not isinstance(message.id, UnsetType)
         self._server.running.add(peer, message.id, self._cancel)
@@ -268,7 +268,7 @@ class McpHandler(ProtocolHandler):
     def jobs_owner(self) -> str:
         return job_owner(self)
 
-    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
+    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, StreamItems]:
         wants_events = token is not None and EVENTS in self.request.headers.get("Accept", "")
         begin: Callable[[], McpEvents] | None = None
         if token is not None and wants_events and not self._is_batch:
@@ -306,27 +306,27 @@ class McpHandler(ProtocolHandler):
             low_priority=options.is_low_priority(headers),
         )
 
-    def sender(self) -> Sender:
+    def sender(self) -> Uploader:
         return sender_of(self)
 
     # tasks
 
-    async def _get_task(self, message: Message, revision: Revision) -> Json:
+    async def _get_task(self, message: RpcMessage, revision: Revision) -> Json:
         with _unknown_task():
             return await self._task_calls(message, revision).task(message.params.task)
 
-    async def _cancel_task(self, message: Message, revision: Revision) -> Json:
+    async def _cancel_task(self, message: RpcMessage, revision: Revision) -> Json:
         with _unknown_task():
             await self._task_calls(message, revision).cancel_task(message.params.task)
         return {}
 
-    async def _update_task(self, message: Message, revision: Revision) -> Json:
+    async def _update_task(self, message: RpcMessage, revision: Revision) -> Json:
         """Accept answers to questions; tasks ask none."""
         with _unknown_task():
             await self._task_calls(message, revision).find_job(message.params.task)
         return {}
 
-    def _task_calls(self, message: Message, revision: Revision) -> ToolCalls:
+    def _task_calls(self, message: RpcMessage, revision: Revision) -> ToolCalls:
         if not revision.current:
             raise errors.unknown_method(message.method, current=False)
         if not revision.tasks:
@@ -339,12 +339,12 @@ class McpHandler(ProtocolHandler):
 
     # resources
 
-    async def _list_resources(self, message: Message, revision: Revision) -> Json:
+    async def _list_resources(self, message: RpcMessage, revision: Revision) -> Json:
         # Visitors of one network share an owner; each knows the links of its own results.
         found = [] if self.is_visitor else self._server.results.of(self._peer(revision).owner)
         return {"resources": [one.described() for one in found], **_cached(revision, 0)}
 
-    async def _list_templates(self, message: Message, revision: Revision) -> Json:
+    async def _list_templates(self, message: RpcMessage, revision: Revision) -> Json:
         template = {
             "uriTemplate": f"{SCHEME}{{id}}",
             "name": "Result",
@@ -352,7 +352,7 @@ class McpHandler(ProtocolHandler):
         }
         return {"resourceTemplates": [template], **_cached(revision, TTL_MS)}
 
-    async def _read_resource(self, message: Message, revision: Revision) -> Json:
+    async def _read_resource(self, message: RpcMessage, revision: Revision) -> Json:
         uri = message.params.uri
         found = self._server.results.find(uri, self._peer(revision).owner)
         if found is None:
@@ -369,7 +369,9 @@ class McpHandler(ProtocolHandler):
             self.set_header("WWW-Authenticate", 'Bearer realm="easymlnb"')
         return errors.from_error(error, self.request_id).to_dict(None)
 
-    _methods: ClassVar[dict[str, Callable[["McpHandler", Message, Revision], Awaitable[Json]]]] = {
+    _methods: ClassVar[
+        dict[str, Callable[["McpHandler", RpcMessage, Revision], Awaitable[Json]]]
+    ] = {
         "initialize": _handshake,
         "server/discover": _discover,
         "ping": _ping,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from easymlnb.contract.errors import NotLoggedIn, ServiceNotFound
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.grants import Scope
-from easymlnb_server.protocols.mcp.models import Choice, Id, Revision
+from easymlnb_server.protocols.mcp.models import Id, Revision, ToolSelection
 from easymlnb_server.protocols.mcp.results import StoredResults
 from easymlnb_server.protocols.mcp.tools import (
     BEGIN_UPLOAD,
@@ -88,7 +88,7 @@ class McpServer:
         self._tools: dict[str, Tool] = {}
         self._services_of: dict[str, str] = {}
 
-    def tools(self, peer: Peer, choice: Choice) -> list[Tool]:
+    def tools(self, peer: Peer, choice: ToolSelection) -> list[Tool]:
         """Return the tools of the services that a peer may call, sorted by name."""
         if choice.service:
             return [self._tool(choice.service, peer)]
@@ -96,7 +96,9 @@ class McpServer:
         chosen = [tool for tool in tools if not choice.only or tool.name in choice.only]
         return sorted(chosen, key=lambda tool: tool.name)
 
-    def definitions(self, peer: Peer, choice: Choice, revision: Revision) -> list[Definition]:
+    def definitions(
+        self, peer: Peer, choice: ToolSelection, revision: Revision
+    ) -> list[Definition]:
         """Return what ``tools/list`` answers: services, then what starts and follows jobs."""
         tools = self.tools(peer, choice)
         services = {tool.name for tool in tools}
@@ -110,7 +112,7 @@ class McpServer:
         found += [for_revision(one, revision) for one in helpers if one["name"] not in services]
         return found
 
-    def find(self, name: str, peer: Peer, choice: Choice) -> Tool | None:
+    def find(self, name: str, peer: Peer, choice: ToolSelection) -> Tool | None:
         """Return the tool with this name, or ``None``; raises ``NotReady``."""
         for service in self._candidates(name, peer, choice):
             try:
@@ -121,7 +123,7 @@ class McpServer:
                 return tool
         return None
 
-    def find_start(self, name: str, peer: Peer, choice: Choice) -> Tool | None:
+    def find_start(self, name: str, peer: Peer, choice: ToolSelection) -> Tool | None:
         """Return the tool that ``name`` starts as a job, or ``None``."""
         if not name.endswith(START):
             return None
@@ -133,7 +135,7 @@ class McpServer:
         published = self._services.is_published(tool.spec.name)
         return tool.runs_as_job and published and peer.may_run_jobs
 
-    def _candidates(self, name: str, peer: Peer, choice: Choice) -> Iterator[str]:
+    def _candidates(self, name: str, peer: Peer, choice: ToolSelection) -> Iterator[str]:
         """Yield the services whose tool may have this name, the most likely one first."""
         if choice.only and name not in choice.only:
             return

@@ -57,7 +57,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     task: str = msgspec.field(name="taskId", default="")
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class RpcMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A request, or a notification if it has no ``id``."""
 
     method: str = ""
@@ -95,7 +95,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ToolSelection:
     """The tools that a URL offers: of one ``service``, or of those named in ``only``."""
 
     service: str = ""

@@ -20,8 +20,8 @@ from easymlnb_server.protocols.mcp.models import (
     HANDSHAKE,
     TASKS,
     WITHOUT_HEADER,
-    Message,
     Revision,
+    RpcMessage,
 )
 
 VERSION_HEADER = "Mcp-Protocol-Version"
@@ -36,13 +36,13 @@ _NAMED = {
 }
 """Methods whose header ``Mcp-Name`` is required -> the parameter that it repeats."""
 
-_message = msgspec.json.Decoder(Message)
-_messages = msgspec.json.Decoder(list[Message])
+_message = msgspec.json.Decoder(RpcMessage)
+_messages = msgspec.json.Decoder(list[RpcMessage])
 
 _START, _END = "=?base64?", "?="
 
 
-def decoded(body: bytes) -> Message | list[Message]:
+def decoded(body: bytes) -> RpcMessage | list[RpcMessage]:
     """Return the message of a request, or those of a batch; raises ``RpcError``."""
     try:
         return _messages.decode(body) if body.lstrip()[:1] == b"[" else _message.decode(body)
@@ -66,7 +66,7 @@ def _id_of(body: bytes) -> int | float | str | None:
     return id if isinstance(id, int | float | str) and not isinstance(id, bool) else None
 
 
-def revision(message: Message, headers: Mapping[str, str]) -> Revision:
+def revision(message: RpcMessage, headers: Mapping[str, str]) -> Revision:
     """Return the revision of a request; raises ``RpcError``."""
     meta, header = message.params.meta, headers.get(VERSION_HEADER, "").strip()
     if meta.version:
@@ -100,7 +100,7 @@ def negotiated(asked: str) -> str:
     return asked if asked in HANDSHAKE else HANDSHAKE[0]
 
 
-def _check_headers(message: Message, headers: Mapping[str, str], version: str) -> None:
+def _check_headers(message: RpcMessage, headers: Mapping[str, str], version: str) -> None:
     """Raise ``RpcError`` where headers, by which proxies route, differ from the body."""
     _compare(VERSION_HEADER, version, message.params.meta.version)
     _compare(METHOD_HEADER, headers.get(METHOD_HEADER, ""), message.method)

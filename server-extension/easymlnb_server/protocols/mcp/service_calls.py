@@ -7,20 +7,20 @@ from typing import Any, Protocol
 from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable, TooLarge
 from easymlnb.contract.spec import WHOLE_VIEW
 from easymlnb_server.calls.models import CallRequest, Entry
-from easymlnb_server.calls.responses import Items
+from easymlnb_server.calls.responses import StreamItems
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.identity.quotas.quotas import Quotas
 from easymlnb_server.protocols.mcp.content import (
     MAX_RESULT,
-    Writer,
+    ContentWriter,
     failure,
     too_long,
     uploads_in,
 )
 from easymlnb_server.protocols.mcp.errors import is_for_models
 from easymlnb_server.protocols.mcp.manager import McpServer, Peer
-from easymlnb_server.protocols.mcp.models import Id, Message, Revision
+from easymlnb_server.protocols.mcp.models import Id, Revision, RpcMessage
 from easymlnb_server.protocols.mcp.results import StoredResult
 from easymlnb_server.protocols.mcp.tools import Tool
 from easymlnb_server.uploads.spool import SpooledFile
@@ -39,12 +39,12 @@ class CallExchange(Protocol):
 
     def call_request(self, service: str, body: Body, **fields: Any) -> CallRequest: ...
 
-    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, Items]:
+    async def run(self, request: CallRequest, token: Id | None) -> tuple[CallResult, StreamItems]:
         """Run a call; with a ``token``, report its progress if the client accepts events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceCalls:
+class McpServiceCalls:
     """Calls services for one peer in one revision."""
 
     server: McpServer
@@ -54,7 +54,7 @@ class ServiceCalls:
     peer: Peer
     revision: Revision
 
-    async def answer(self, tool: Tool, message: Message) -> Json:
+    async def answer(self, tool: Tool, message: RpcMessage) -> Json:
         """Return the result of a tool, also that of a failure which a model may mend."""
         try:
             return await self.call_service(tool, message)
@@ -63,7 +63,7 @@ class ServiceCalls:
                 raise
             return self.failed(error)
 
-    async def call_service(self, tool: Tool, message: Message) -> Json:
+    async def call_service(self, tool: Tool, message: RpcMessage) -> Json:
         """Return the result of a tool that is a service; raises ``EasyMLNBError``."""
         arguments = arguments_of(message)
         request = self.exchange.call_request(
@@ -103,7 +103,7 @@ class ServiceCalls:
                 self.peer.owner, service, data, media_type, name, visitor=self.peer.caller is None
             )
 
-        writer = Writer(
+        writer = ContentWriter(
             self.revision,
             store,
             own_view=tool is not None and tool.spec.view,
@@ -119,13 +119,13 @@ class ServiceCalls:
         return failure(error)
 
 
-def arguments_of(message: Message) -> bytes:
+def arguments_of(message: RpcMessage) -> bytes:
     """Return the arguments of a tool as JSON."""
     arguments = bytes(message.params.arguments)
     return b"{}" if arguments in (b"", b"null") else arguments
 
 
-def _write_large(writer: Writer, body: bytes | SpooledFile, view: bool) -> Json:
+def _write_large(writer: ContentWriter, body: bytes | SpooledFile, view: bool) -> Json:
     if isinstance(body, bytes):
         return writer.result(body, view=view)
     try:

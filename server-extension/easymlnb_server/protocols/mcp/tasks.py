@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 
 POLL_MS = 2000
 """Milliseconds between two requests for a task that clients should keep."""
 
-_STATUS = {State.SUCCEEDED: "completed", State.FAILED: "completed", State.CANCELLED: "cancelled"}
+_STATUS = {
+    JobState.SUCCEEDED: "completed",
+    JobState.FAILED: "completed",
+    JobState.CANCELLED: "cancelled",
+}
 
 
 def task(job: Job) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def message(job: Job) -> str:
     """Return what a job does, or waits for; empty if that is unknown."""
     if job.error is not None and job.state.ended:
         return str(job.error.get("message", ""))
-    return job.progress_text if job.state is State.RUNNING else job.reason
+    return job.progress_text if job.state is JobState.RUNNING else job.reason
 
 
 def status(job: Job) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from easymlnb.contract.spec import WHOLE_VIEW
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.identity.grants import Scope
 from easymlnb_server.jobs.manager import Jobs
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.protocols.mcp import tasks
 from easymlnb_server.protocols.mcp.content import (
@@ -34,8 +34,8 @@ from easymlnb_server.protocols.mcp.errors import (
     is_for_models,
     unknown_tool,
 )
-from easymlnb_server.protocols.mcp.models import Choice, Message
-from easymlnb_server.protocols.mcp.service_calls import CallExchange, ServiceCalls, arguments_of
+from easymlnb_server.protocols.mcp.models import RpcMessage, ToolSelection
+from easymlnb_server.protocols.mcp.service_calls import CallExchange, McpServiceCalls, arguments_of
 from easymlnb_server.protocols.mcp.tools import (
     BEGIN_UPLOAD,
     JOB_CANCEL,
@@ -45,7 +45,7 @@ from easymlnb_server.protocols.mcp.tools import (
     tool_name,
     upload_commands,
 )
-from easymlnb_server.uploads.uploads import CHUNK, Sender
+from easymlnb_server.uploads.uploads import CHUNK, Uploader
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -83,18 +83,18 @@ class Exchange(CallExchange, Protocol):
 
     def submission(self, service: str, body: Body, *, view: bool, accept: str) -> Submission: ...
 
-    def sender(self) -> Sender: ...
+    def sender(self) -> Uploader: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCalls(ServiceCalls):
+class ToolCalls(McpServiceCalls):
     """Calls tools for one peer in one revision."""
 
     exchange: Exchange
     jobs: Jobs
-    choice: Choice
+    choice: ToolSelection
 
-    async def call(self, message: Message) -> Json:
+    async def call(self, message: RpcMessage) -> Json:
         """Return the result of ``tools/call``; raises ``RpcError`` or ``EasyMLNBError``."""
         try:
             return await self._call(message)
@@ -103,7 +103,7 @@ class ToolCalls(ServiceCalls):
                 raise
             return self.failed(error)
 
-    async def _call(self, message: Message) -> Json:
+    async def _call(self, message: RpcMessage) -> Json:
         name, arguments = message.params.name, arguments_of(message)
         tool = self.server.find(name, self.peer, self.choice)
         if tool is not None:
@@ -179,7 +179,7 @@ class ToolCalls(ServiceCalls):
         job = await self._own_job(asked.job_id)
         job = await self.jobs.wait(job.id, job.owner, asked.wait)
         status = tasks.status(job)
-        if job.state is not State.SUCCEEDED:
+        if job.state is not JobState.SUCCEEDED:
             return self._structured(status) | ({"isError": True} if job.error else {})
         result = await self.job_result(job)
         if "structuredContent" in result:
@@ -203,7 +203,9 @@ class ToolCalls(ServiceCalls):
             if is_for_models(error):
                 return self.failed(error)
             raise error
-        tool = self.server.find(tool_name(job.service), self.peer, Choice(service=job.service))
+        tool = self.server.find(
+            tool_name(job.service), self.peer, ToolSelection(service=job.service)
+        )
         files = self.jobs.store.files
         if await asyncio.to_thread(files.size, job.result) > MAX_RESULT:
             raise ResultNotEncodable(too_long())
@@ -214,7 +216,7 @@ class ToolCalls(ServiceCalls):
         """Return the result of ``tasks/get``; raises ``JobNotFound``."""
         job = await self.find_job(id)
         found = tasks.task(job)
-        if job.state not in (State.SUCCEEDED, State.FAILED):
+        if job.state not in (JobState.SUCCEEDED, JobState.FAILED):
             return found
         try:
             return found | {"result": {"resultType": "complete", **await self.job_result(job)}}

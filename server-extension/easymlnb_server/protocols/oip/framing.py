@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from easymlnb.contract.errors import BadRequest, ResultNotEncodable
-from easymlnb.contract.tensors import TENSORS, Wanted, is_tensors, parameters_of
+from easymlnb.contract.tensors import TENSORS, WantedOutputs, is_tensors, parameters_of
 from easymlnb_server.calls.models import MIN_TIMEOUT
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
@@ -35,7 +35,7 @@ class WantedOutput(msgspec.Struct, frozen=True):
     parameters: Parameters = None
 
 
-class RequestHead(msgspec.Struct, frozen=True):
+class InferenceHead(msgspec.Struct, frozen=True):
     """What the server reads of the head of a request."""
 
     inputs: tuple[msgspec.Raw, ...]
@@ -44,7 +44,7 @@ class RequestHead(msgspec.Struct, frozen=True):
     outputs: tuple[WantedOutput, ...] | None = None
 
 
-_head = msgspec.json.Decoder(RequestHead)
+_head = msgspec.json.Decoder(InferenceHead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def parse(head: bytes | memoryview, length: int | None) -> Inference:
     input.
     """
     if length == 0:
-        return Inference(f"{TENSORS};raw=1", Wanted(binary=True).accept())
+        return Inference(f"{TENSORS};raw=1", WantedOutputs(binary=True).accept())
     try:
         found = _head.decode(head)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -133,7 +133,7 @@ def _is_json(head: bytes | memoryview) -> bool:
     return True
 
 
-def _wanted(head: RequestHead, parameters: Mapping[str, Any]) -> Wanted:
+def _wanted(head: InferenceHead, parameters: Mapping[str, Any]) -> WantedOutputs:
     outputs: dict[str, bool] = {}
     binary = _flag(parameters, "binary_data_output")
     for output in head.outputs or ():
@@ -144,7 +144,7 @@ def _wanted(head: RequestHead, parameters: Mapping[str, Any]) -> Wanted:
                 "are not supported."
             )
         outputs[output.name] = _flag(more, "binary_data", binary)
-    return Wanted(outputs, binary)
+    return WantedOutputs(outputs, binary)
 
 
 def _flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:

@@ -81,7 +81,7 @@ class HashingReader:
         return Checksum(self.size, self._digest.hexdigest())
 
 
-class Writer:
+class ArchiveWriter:
     """Writes the members of a backup."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
@@ -106,13 +106,13 @@ class Writer:
 
 
 @contextmanager
-def writing(path: Path, header: Header) -> Iterator[Writer]:
+def writing(path: Path, header: Header) -> Iterator[ArchiveWriter]:
     """Write a backup that appears at ``path`` when it is complete, for this account only."""
     unfinished = path.with_name(f"{path.name}.part")
     try:
         with open(unfinished, "wb", opener=_open_private) as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                writer = Writer(tar)
+                writer = ArchiveWriter(tar)
                 writer.add_json(HEADER, header)
                 yield writer
                 checksums = Checksums(members=dict(writer.members), damaged=writer.damaged)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from easymlnb.contract.errors import StorageDamaged, StorageUnusable
 from easymlnb_server.store import migrate
 from easymlnb_server.store.backup import archive, rows
-from easymlnb_server.store.backup.archive import FORMAT, Header, Writer
+from easymlnb_server.store.backup.archive import FORMAT, ArchiveWriter, Header
 from easymlnb_server.store.database import Database, relax_timeouts
 from easymlnb_server.store.files import Files
 
@@ -107,7 +107,7 @@ def _dump(connection: Connection, folder: Path, progress: Progress) -> tuple[str
     return schema, counts
 
 
-def _copy_files(writer: Writer, files: Files, names: list[str], progress: Progress) -> int:
+def _copy_files(writer: ArchiveWriter, files: Files, names: list[str], progress: Progress) -> int:
     total = 0
     for number, name in enumerate(names):
         progress("Files", number, len(names))

@@ -21,9 +21,9 @@ PARTS = [json.dumps(one).encode() for one in (HEADER, {}, {}, CONTENT)]
 BUFFERS = st.lists(st.binary(max_size=64), max_size=3)
 
 
-def message(buffers: list[bytes]) -> jupyter_messages.Message:
+def message(buffers: list[bytes]) -> jupyter_messages.JupyterMessage:
     header, parent, metadata, content = PARTS
-    return jupyter_messages.Message(
+    return jupyter_messages.JupyterMessage(
         "shell", "comm_msg", header, parent, metadata, content, tuple(buffers)
     )
 

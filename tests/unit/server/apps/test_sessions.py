@@ -18,10 +18,10 @@ from easymlnb_server.apps.page_tokens import SCHEME, PageTokens
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import (
     UNOPENED,
-    Limits,
     NoCapacity,
     PageSession,
     PageSessions,
+    SessionLimits,
     Visitor,
 )
 from easymlnb_server.apps.waiting_list import WaitingList
@@ -42,7 +42,7 @@ async def running(kernels: int = 1, per_kernel: int = 50, **limits: Any) -> Asyn
         kernels=kernels,
         per_kernel=per_kernel,
         memory=2**30,
-        limits=Limits(**limits),
+        limits=SessionLimits(**limits),
         message_limit=2**20,
     )
     apps.open("http://127.0.0.1:9/", "")
@@ -140,7 +140,8 @@ def test_pool_returns_to_its_size() -> None:
             assert apps.sessions.pool is not None
             for kernel in apps.sessions.pool.kernels:
                 kernel.empty_since -= 3600
-            apps.sessions.pool.forget_arrivals()
+            for arrivals in apps.sessions.pool._arrivals.values():
+                arrivals.clear()
             await until(lambda: len(pids(apps)) <= 2)
         assert not [one for one in used if psutil.pid_exists(one.pid)]
 
@@ -243,7 +244,7 @@ def test_program_without_cookies_does_not_keep_visitors_out() -> None:
 
 def test_full_app_ends_no_pages_of_other_apps() -> None:
     async def go() -> None:
-        sessions = PageSessions(PageTokens(), Limits(app=1))
+        sessions = PageSessions(PageTokens(), SessionLimits(app=1))
         kernel: Any = SimpleNamespace(send=lambda message: None)
         for n, service in enumerate(["roll", *["other"] * (UNOPENED + 1)]):
             one = PageSession(str(n), service, Visitor(str(n)), True, "", "", kernel)

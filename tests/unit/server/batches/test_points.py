@@ -9,7 +9,7 @@ from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.batches import sweep_table
 from easymlnb_server.batches.points import MAX_TRIALS, SweepRequest, expand
-from easymlnb_server.jobs.models import Job, JobInput, State
+from easymlnb_server.jobs.models import Job, JobInput, JobState
 
 SPEC = ServiceSpec(
     name="fit",
@@ -64,9 +64,9 @@ def test_the_table_has_a_row_for_each_trial() -> None:
     sweep = expand(SweepRequest(grid={"trees": [1, 2, 3]}), SPEC)
     files = {"a": b'{"trees": 0.5, "loss": 2}', "b": b"x" * 100_000}
     trials = [
-        trial(0, state=State.SUCCEEDED, result="a", result_type="application/json"),
-        trial(1, state=State.FAILED, error={"code": "call_failed", "message": 'a "bad" one'}),
-        trial(2, state=State.STARTING, result="b", result_type="application/json"),
+        trial(0, state=JobState.SUCCEEDED, result="a", result_type="application/json"),
+        trial(1, state=JobState.FAILED, error={"code": "call_failed", "message": 'a "bad" one'}),
+        trial(2, state=JobState.STARTING, result="b", result_type="application/json"),
     ]
     table = sweep_table.make(sweep, trials, files.__getitem__)
     assert [one.state for one in table.trials] == ["succeeded", "failed", "queued"]

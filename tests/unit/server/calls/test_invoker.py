@@ -29,10 +29,10 @@ from easymlnb_server.identity.usage.meter import UsageMeter
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.live import LiveServices
-from easymlnb_server.services.models import PublishedService, Target, VersionEntry
+from easymlnb_server.services.models import Target, VersionEntry
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
-from support.fakes import FakeLink, spec
+from support.fakes import FakeLink, spec, with_version
 
 
 class World:
@@ -56,7 +56,7 @@ class World:
     def publish(self, version: int, pool: Dispatcher, **options: Any) -> None:
         deployment: Any = SimpleNamespace(dispatcher=pool)
         entry = VersionEntry(version, "bundle", spec(**options), deployment)
-        self.published.set("f", PublishedService.of_version(entry))
+        self.published.set("f", with_version(entry))
 
     def request(self, **changes: Any) -> CallRequest:
         now = asyncio.get_running_loop().time()

@@ -18,7 +18,7 @@ from easymlnb.contract.errors import (
     LimitExceeded,
 )
 from easymlnb.contract.spec import LENIENT_JSON
-from easymlnb.contract.tensors import TENSORS, Wanted
+from easymlnb.contract.tensors import TENSORS, WantedOutputs
 from easymlnb.contract.training import Training
 from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.dispatch.call import CallResult
@@ -95,7 +95,7 @@ async def test_an_inference_request() -> None:
             await pool_turn()
         call = pool.calls[0].call
         assert call.content_type == f"{TENSORS};head={len(head)}"
-        assert Wanted.parse(call.accept) == Wanted()
+        assert WantedOutputs.parse(call.accept) == WantedOutputs()
         body = b'{"outputs":[]}'
         status, found, content = await answered(
             pool, client, body + b"56", f"{TENSORS};head={len(body)}"

@@ -3,11 +3,11 @@
 from msgspec.structs import replace
 from sqlalchemy import select
 
-from easymlnb_server.batches.models import Block, Progress, StoredPart
+from easymlnb_server.batches.models import BatchProgress, StoredBlock, StoredPart
 from easymlnb_server.batches.repository import TABLES, BatchRepository, forget
 from easymlnb_server.batches.sweep_repository import TrialRepository
 from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.models import BATCH, SWEEP, TRIAL, Job, State
+from easymlnb_server.jobs.models import BATCH, SWEEP, TRIAL, Job, JobState
 from easymlnb_server.jobs.repository import JobRepository
 
 from .test_rules import make_job
@@ -26,8 +26,8 @@ def test_a_batch_is_found_as_far_as_it_was_stored(repository: JobRepository) -> 
     batches = BatchRepository(repository._database)
     job = started(repository, BATCH)
     assert batches.load(job.id) is None
-    progress = Progress("plan", "csv", "header", position=10, share=0.5)
-    blocks = [Block(0, 0, 5, "b0"), Block(1, 5, 4, "b1")]
+    progress = BatchProgress("plan", "csv", "header", position=10, share=0.5)
+    blocks = [StoredBlock(0, 0, 5, "b0"), StoredBlock(1, 5, 4, "b1")]
     assert batches.add_blocks(job, progress, blocks[:1])
     progress.complete = True
     assert batches.add_blocks(job, progress, blocks)  # again, as after a lost connection
@@ -66,7 +66,7 @@ def test_trials_are_added_once_and_counted(repository: JobRepository) -> None:
     new = [make_job(kind=TRIAL, parent=sweep.id, item=item) for item in range(3)]
     assert trials.add(sweep, new[:2]) and trials.add(sweep, new)
     assert trials.items(sweep.id) == {0, 1, 2}
-    assert trials.counts(sweep.id) == {State.QUEUED: 3}
+    assert trials.counts(sweep.id) == {JobState.QUEUED: 3}
     assert [job.item for job in trials.trials(sweep.id)] == [0, 1, 2]
     assert len(trials.unfinished(sweep.id)) == 3
     assert not trials.add(replace(sweep, token=99), [make_job(kind=TRIAL, parent=sweep.id)])

@@ -29,7 +29,7 @@ from easymlnb_server.jobs.events import JobEvents
 from easymlnb_server.jobs.kernels import JobKernel
 from easymlnb_server.jobs.lanes import Lane
 from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import Job, JobInput, State
+from easymlnb_server.jobs.models import Job, JobInput, JobState
 from easymlnb_server.jobs.parts import RunParts
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.runner import JobRunner
@@ -227,7 +227,7 @@ async def test_a_job_leaves_its_node_and_continues_on_another(world: World) -> N
     assert [name for name, _ in offer.files] == [found.checkpoint, found.former_checkpoint]
     assert not (await read(second, offer.files[0][0])).missing
     second.answer(second.calls[0])
-    await until(lambda: world.job(job).state is State.SUCCEEDED)
+    await until(lambda: world.job(job).state is JobState.SUCCEEDED)
     assert world.outcomes(job) == ["preempted", "succeeded"]
     found = world.job(job)
     assert (found.raised, found.lost) == (0, 0)
@@ -246,14 +246,14 @@ async def test_a_node_that_is_gone_costs_nothing_once_there_is_a_checkpoint(worl
     link = await world.begun(2)
     assert world.outcomes(job) == ["preempted", "preempted", ""]
     world.kernels.made[2].die()  # the worker alone
-    await until(lambda: world.job(job).state is State.FAILED)
+    await until(lambda: world.job(job).state is JobState.FAILED)
     found = world.job(job)
     assert found.error is not None and found.error["code"] == "worker_lost"
     other = world.submit()
     await world.begun(3)
     world.kernels.made[3].taken = True
     world.kernels.made[3].die()  # without any checkpoint
-    await until(lambda: world.job(other).state is State.FAILED)
+    await until(lambda: world.job(other).state is JobState.FAILED)
     error = world.job(other).error
     assert error is not None and "ended before the job had saved a checkpoint" in error["message"]
 
@@ -275,7 +275,7 @@ async def test_no_node_in_time_puts_a_job_back(world: World) -> None:
     for text in texts:
         await until(lambda text=text: world.job(job).reason == text)
         found = world.job(job)
-        assert (found.state, found.attempt) == (State.QUEUED, 0)
+        assert (found.state, found.attempt) == (JobState.QUEUED, 0)
         assert found.not_before > time.time()
         change = world.repository.change
         await asyncio.to_thread(
@@ -284,11 +284,11 @@ async def test_no_node_in_time_puts_a_job_back(world: World) -> None:
         world.runner.wake()
     link = await world.begun(0)
     link.answer(link.calls[0])
-    await until(lambda: world.job(job).state is State.SUCCEEDED)
+    await until(lambda: world.job(job).state is JobState.SUCCEEDED)
     assert [one.number for one in world.repository.attempts(job.id)] == [1]
     world.kernels.refusals = [OptionsRejected("There is no profile 'x' on this Hub.")]
     refused = world.submit()
-    await until(lambda: world.job(refused).state is State.FAILED)
+    await until(lambda: world.job(refused).state is JobState.FAILED)
     error = world.job(refused).error
     assert error is not None and "no profile 'x'" in error["message"]
 
@@ -311,7 +311,7 @@ async def test_broken_files_are_answered_and_never_named(world: World) -> None:
     name = world.job(job).checkpoint
     assert name is not None
     link.answer(call)
-    await until(lambda: world.job(job).state is State.SUCCEEDED)
+    await until(lambda: world.job(job).state is JobState.SUCCEEDED)
 
 
 @in_world

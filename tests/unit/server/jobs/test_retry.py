@@ -7,7 +7,7 @@ import pytest
 
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.jobs.lanes import Lane
-from easymlnb_server.jobs.models import Job, JobInput, State, new_id
+from easymlnb_server.jobs.models import Job, JobInput, JobState, new_id
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.submission import JobFactory
 
@@ -26,14 +26,14 @@ def factory(bundle: str) -> JobFactory:
 @pytest.mark.parametrize(
     ("state", "bundle", "continues"),
     [
-        (State.CANCELLED, "same", True),
-        (State.FAILED, "same", True),
-        (State.SUCCEEDED, "same", False),
-        (State.CANCELLED, "other", False),
+        (JobState.CANCELLED, "same", True),
+        (JobState.FAILED, "same", True),
+        (JobState.SUCCEEDED, "same", False),
+        (JobState.CANCELLED, "other", False),
     ],
 )
 def test_what_did_not_succeed_continues(
-    repository: JobRepository, state: State, bundle: str, continues: bool
+    repository: JobRepository, state: JobState, bundle: str, continues: bool
 ) -> None:
     old = Job(
         id=new_id(),
@@ -49,7 +49,7 @@ def test_what_did_not_succeed_continues(
         former_checkpoint="former",
     )
     again = factory(bundle).again(old, Caller("ann"))
-    assert (again.retry_of, again.state) == (old.id, State.QUEUED)
+    assert (again.retry_of, again.state) == (old.id, JobState.QUEUED)
     stored = repository.get(repository.add(again).id)
     kept = (stored.checkpoint, stored.former_checkpoint)
     assert kept == (("newest", "former") if continues else (None, None))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from easymlnb.contract.errors import JobEnded
 from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.models import Job, JobInput, State, new_id
+from easymlnb_server.jobs.models import Job, JobInput, JobState, new_id
 
 BOOM = {"code": "call_failed", "message": "It raised."}
 
@@ -37,7 +37,7 @@ class Life(RuleBasedStateMachine):
         self.now = 1000.0
         self.job = make_job(attempts=2, losses=1)
         self.outcomes: list[str] = []
-        self.ended: State | None = None
+        self.ended: JobState | None = None
 
     def write(self, change: rules.Change) -> None:
         self.job = replace(self.job, **change.values)
@@ -46,14 +46,14 @@ class Life(RuleBasedStateMachine):
         if self.job.state.ended:
             self.ended = self.job.state
 
-    @precondition(lambda self: self.job.state is State.QUEUED)
+    @precondition(lambda self: self.job.state is JobState.QUEUED)
     @rule()
     def claim(self) -> None:
         token = self.job.token
         self.write(rules.claim(self.job, "me", self.now))
         assert self.job.token > token
 
-    @precondition(lambda self: self.job.state is State.STARTING)
+    @precondition(lambda self: self.job.state is JobState.STARTING)
     @rule(how=st.sampled_from(["begins", "dies", "does not start"]))
     def start(self, how: str) -> None:
         if how == "begins":
@@ -72,14 +72,14 @@ class Life(RuleBasedStateMachine):
         self.write(rules.adopt(self.job, "other", self.now))
         assert (self.job.attempt, self.job.token) == (attempt, token + 1)
 
-    @precondition(lambda self: self.job.state is State.RUNNING)
+    @precondition(lambda self: self.job.state is JobState.RUNNING)
     @rule(how=st.sampled_from(["result", "error", "caller's error", "loss", "preemption"]))
     def end(self, how: str) -> None:
         if how == "preemption":
             budgets = (self.job.raised, self.job.lost)
             self.write(rules.preempt(self.job, 0, self.now))
             assert (self.job.raised, self.job.lost) == budgets
-            assert self.job.state in (State.QUEUED, State.CANCELLED)
+            assert self.job.state in (JobState.QUEUED, JobState.CANCELLED)
         elif how == "result":
             self.write(rules.succeed(self.job, {"result": "r"}, self.now))
         elif how == "loss":
@@ -109,7 +109,7 @@ class Life(RuleBasedStateMachine):
         assert self.outcomes.count("lost") <= max(self.job.losses, rules.START_LOSSES) + 1
         assert self.outcomes.count("succeeded") <= 1
         if self.job.cancel and self.job.state.ended:
-            assert self.job.state in (State.CANCELLED, State.SUCCEEDED)
+            assert self.job.state in (JobState.CANCELLED, JobState.SUCCEEDED)
 
 
 TestLife = Life.TestCase
@@ -117,7 +117,7 @@ TestLife.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 def test_pauses_between_attempts_grow_up_to_a_minute() -> None:
-    job = make_job(attempts=20, state=State.RUNNING)
+    job = make_job(attempts=20, state=JobState.RUNNING)
     pauses = []
     for raised in range(8):
         change = rules.fail(replace(job, raised=raised), BOOM, 100.0)
@@ -126,15 +126,15 @@ def test_pauses_between_attempts_grow_up_to_a_minute() -> None:
 
 
 def test_a_job_that_is_preempted_in_vain_again_and_again_fails() -> None:
-    job = make_job(state=State.RUNNING, checkpoint="c" * 64)
+    job = make_job(state=JobState.RUNNING, checkpoint="c" * 64)
     pauses = []
     for in_vain in range(rules.IN_VAIN):
         change = rules.preempt(job, in_vain, 100.0)
-        assert change.values["state"] is State.QUEUED
+        assert change.values["state"] is JobState.QUEUED
         pauses.append(change.values["not_before"] - 100.0)
     assert pauses == [0, 2, 4, 8, 16]
     change = rules.preempt(job, rules.IN_VAIN, 100.0)
-    assert change.values["state"] is State.FAILED and change.outcome == "preempted"
+    assert change.values["state"] is JobState.FAILED and change.outcome == "preempted"
     assert "6 times without a new checkpoint" in change.values["error"]["message"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from easymlnb.contract.job_protocol import JobMetric
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.logs import JobLogs
-from easymlnb_server.jobs.models import State
+from easymlnb_server.jobs.models import JobState
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.run import JobRun
 
@@ -18,7 +18,7 @@ async def test_a_diverged_training_stores_its_other_metrics(
     repository: JobRepository, tmp_path: Path
 ) -> None:
     told: list[float] = []
-    job = repository.add(rules.promoted(make_job(state=State.QUEUED), "h", "w"))
+    job = repository.add(rules.promoted(make_job(state=JobState.QUEUED), "h", "w"))
     parts: Any = SimpleNamespace(
         repository=repository, logs=JobLogs(tmp_path), files=None, spool=None,
         events=SimpleNamespace(publish=lambda id, kind, data: told.append(data["value"])),

@@ -9,7 +9,7 @@ import pytest
 from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable, WorkerLost
 from easymlnb.contract.training import DESCRIPTION_FILE, TrainedFile, TrainedModel
 from easymlnb_server.jobs import rules
-from easymlnb_server.jobs.models import TRAIN, Job, JobOptions, Metric, State, StoredFile
+from easymlnb_server.jobs.models import TRAIN, Job, JobOptions, JobState, MetricValue, StoredFile
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.store.store import Store
 from easymlnb_server.training.repository import TrainedModels
@@ -67,11 +67,11 @@ def training(store: Store) -> Training:
 def test_success_adds_a_version_with_its_curves_and_lineage(training: Training) -> None:
     training.save("model/model.skops", CONTENT)
     training.describe()
-    curve = [Metric("loss", step, 1.0 / (step + 1), 100.0 + step) for step in range(3)]
+    curve = [MetricValue("loss", step, 1.0 / (step + 1), 100.0 + step) for step in range(3)]
     training.repository.save_metrics(training.job, curve)
     assert training.check() is None
     ended = training.end(rules.succeed(training.job, {"result": None}, 110.0))
-    assert ended is not None and ended.state is State.SUCCEEDED
+    assert ended is not None and ended.state is JobState.SUCCEEDED
     models = training.store.models
     assert models.of_job(ended.id) == [("forest", 1)]
     version = models.version("forest", "1")
@@ -97,7 +97,7 @@ def test_no_other_end_adds_a_version(training: Training) -> None:
     training.save("model/model.skops", CONTENT)
     training.describe()
     ended = training.end(rules.fail(training.job, BOOM, 110.0))
-    assert ended is not None and ended.state is State.FAILED
+    assert ended is not None and ended.state is JobState.FAILED
     assert training.store.models.of_job(ended.id) == [] and training.store.models.all() == []
 
 

@@ -21,7 +21,7 @@ from easymlnb_server.messaging import bridge as bridge_module
 from easymlnb_server.messaging import rules
 from easymlnb_server.messaging.bridge import BridgeRunner
 from easymlnb_server.messaging.calls import Answer
-from easymlnb_server.messaging.models import Bridge, ConnectionLost, Message, Outgoing
+from easymlnb_server.messaging.models import Bridge, BrokerMessage, ConnectionLost, Outgoing
 
 EVENT = {"ce-specversion": "1.0", "ce-id": "abcdefgh", "ce-source": "/s", "ce-type": "t"}
 
@@ -30,9 +30,9 @@ class FakeBroker:
     """Delivers messages until they are acknowledged, again in each session."""
 
     def __init__(self) -> None:
-        self.queue: deque[Message] = deque()
+        self.queue: deque[BrokerMessage] = deque()
         self.sent: list[Outgoing] = []
-        self.acknowledged: list[Message] = []
+        self.acknowledged: list[BrokerMessage] = []
         self.sessions = 0
         self.too_large = 10**9
         self.forbidden: set[str] = set()
@@ -40,9 +40,9 @@ class FakeBroker:
         self.changed = asyncio.Event()
         self.arrived = asyncio.Event()
 
-    def put(self, body: bytes, **values: Any) -> Message:
+    def put(self, body: bytes, **values: Any) -> BrokerMessage:
         common: dict[str, Any] = {"subject": "in", "content_type": "", "headers": {}}
-        made = Message(body=body, **(common | values))
+        made = BrokerMessage(body=body, **(common | values))
         self.queue.append(made)
         self.arrived.set()
         return made
@@ -61,10 +61,10 @@ class FakeBroker:
 class FakeSession:
     def __init__(self, broker: FakeBroker) -> None:
         self.broker = broker
-        self.seen: list[Message] = []
+        self.seen: list[BrokerMessage] = []
 
-    async def receive(self) -> Message:
-        def unread() -> list[Message]:
+    async def receive(self) -> BrokerMessage:
+        def unread() -> list[BrokerMessage]:
             return [one for one in self.broker.queue if one not in self.seen]
 
         while not unread():
@@ -83,7 +83,7 @@ class FakeSession:
             raise TooLarge("The message is too large.")
         self.broker.sent.append(message)
 
-    async def acknowledge(self, message: Message) -> None:
+    async def acknowledge(self, message: BrokerMessage) -> None:
         self.broker.queue.remove(message)
         self.broker.acknowledged.append(message)
         self.broker.changed.set()
@@ -100,7 +100,9 @@ class FakeCalls:
         self.hold: asyncio.Event | None = None
         self.at_once = self.running = 0
 
-    async def call(self, name: str, bridge: Bridge, event: CloudEvent, message: Message) -> Answer:
+    async def call(
+        self, name: str, bridge: Bridge, event: CloudEvent, message: BrokerMessage
+    ) -> Answer:
         self.made.append(event.body)
         self.running += 1
         self.at_once = max(self.at_once, self.running)

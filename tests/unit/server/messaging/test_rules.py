@@ -23,7 +23,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb_server.calls import cloudevents
 from easymlnb_server.messaging import rules
-from easymlnb_server.messaging.models import Bridge, Message, covers, parse_bridges
+from easymlnb_server.messaging.models import Bridge, BrokerMessage, covers, parse_bridges
 from easymlnb_server.messaging.offsets import Offsets
 from easymlnb_server.messaging.rules import Verdict
 
@@ -31,9 +31,9 @@ EVENT = {"specversion": "1.0", "id": "1234-5678", "source": "/plant", "type": "s
 MQTT = {"url": "mqtt://broker", "subject": "plant/+/in", "service": "f", "dead_letters": "dead"}
 
 
-def message(**values: Any) -> Message:
+def message(**values: Any) -> BrokerMessage:
     common: dict[str, Any] = {"subject": "in", "body": b"{}", "content_type": "", "headers": {}}
-    return Message(**(common | values))
+    return BrokerMessage(**(common | values))
 
 
 @pytest.mark.parametrize("prefix", ["ce-", "ce_", ""])

@@ -18,9 +18,9 @@ from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.http.charts import duration
 from easymlnb_server.observability.metrics import BOUNDS, RECENT, UNKNOWN, Histogram, Metrics
 from easymlnb_server.services.live import LiveServices
-from easymlnb_server.services.models import PublishedService, VersionEntry
+from easymlnb_server.services.models import VersionEntry
 from easymlnb_server.services.published import PublishedServices
-from support.fakes import FakeLink, spec
+from support.fakes import FakeLink, spec, with_version
 
 BUNDLE = "0123456789abcdef"
 OF_F = {"service": "f", "version": "1"}
@@ -51,7 +51,7 @@ class World:
 
 def publish(published: PublishedServices, name: str, version: int, deployment: Any) -> None:
     entry = VersionEntry(version, BUNDLE, spec(name), deployment)
-    published.set(name, PublishedService.of_version(entry))
+    published.set(name, with_version(entry))
 
 
 def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:

@@ -20,21 +20,21 @@ from easymlnb.contract.errors import (
 from easymlnb_server.protocols.handlers import is_same_origin
 from easymlnb_server.protocols.mcp import errors, rules
 from easymlnb_server.protocols.mcp.errors import RpcError
-from easymlnb_server.protocols.mcp.models import CURRENT, HANDSHAKE, SUPPORTED, TASKS, Message
+from easymlnb_server.protocols.mcp.models import CURRENT, HANDSHAKE, SUPPORTED, TASKS, RpcMessage
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 
 
-def message(method: str = "tools/list", **params: Any) -> Message:
+def message(method: str = "tools/list", **params: Any) -> RpcMessage:
     found = rules.decoded(
         json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     )
-    assert isinstance(found, Message)
+    assert isinstance(found, RpcMessage)
     return found
 
 
-def modern(method: str = "tools/list", *, version: str = CURRENT, **params: Any) -> Message:
+def modern(method: str = "tools/list", *, version: str = CURRENT, **params: Any) -> RpcMessage:
     return message(method, _meta={VERSION: version, CAPABILITIES: {}}, **params)
 
 
@@ -42,7 +42,7 @@ def headers(method: str = "tools/list", version: str = CURRENT, **more: str) -> 
     return {"Mcp-Protocol-Version": version, "Mcp-Method": method, **more}
 
 
-def refused(message: Message, headers: dict[str, str]) -> RpcError:
+def refused(message: RpcMessage, headers: dict[str, str]) -> RpcError:
     with pytest.raises(RpcError) as caught:
         rules.revision(message, headers)
     return caught.value

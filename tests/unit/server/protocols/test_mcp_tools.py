@@ -13,7 +13,7 @@ import pytest
 import easymlnb as ml
 from easymlnb.contract.errors import BadRequest, InvalidInput, StorageFull
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.protocols.mcp.content import INLINE, Writer, failure, uploads_in
+from easymlnb_server.protocols.mcp.content import INLINE, ContentWriter, failure, uploads_in
 from easymlnb_server.protocols.mcp.events import McpEvents
 from easymlnb_server.protocols.mcp.models import CURRENT, Revision
 from easymlnb_server.protocols.mcp.results import MAX_PER_OWNER, SCHEME, StoredResults
@@ -136,11 +136,11 @@ def results(tmp_path: Path) -> Any:
     spool.close()
 
 
-def writer(results: StoredResults, revision: Revision = NOW, **options: Any) -> Writer:
+def writer(results: StoredResults, revision: Revision = NOW, **options: Any) -> ContentWriter:
     def store(data: bytes, media_type: str, name: str) -> Any:
         return results.add("me", "service", data, media_type, name, visitor=False)
 
-    return Writer(revision, store, **options)
+    return ContentWriter(revision, store, **options)
 
 
 def as_json(result: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from easymlnb.contract.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from easymlnb.contract.tensors import TENSORS, Wanted
+from easymlnb.contract.tensors import TENSORS, WantedOutputs
 from easymlnb_server.protocols.oip import errors
 from easymlnb_server.protocols.oip.compression import inflate
 from easymlnb_server.protocols.oip.framing import (
@@ -42,7 +42,7 @@ def test_the_fields_of_a_call() -> None:
         }
     )
     assert (found.id, found.timeout, found.low_priority) == ("a", 2.5, True)
-    assert Wanted.parse(found.accept) == Wanted({"x": False, "y": True}, binary=True)
+    assert WantedOutputs.parse(found.accept) == WantedOutputs({"x": False, "y": True}, binary=True)
     assert found.content_type == TENSORS
     plain = parsed({"inputs": [], "parameters": None, "outputs": None, "id": None})
     assert (plain.id, plain.timeout, plain.low_priority) == ("", float("inf"), False)

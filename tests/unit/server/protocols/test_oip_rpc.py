@@ -29,7 +29,7 @@ from easymlnb.contract.errors import (
     TooLarge,
 )
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.tensors import TENSORS, Wanted, parameters_of
+from easymlnb.contract.tensors import TENSORS, WantedOutputs, parameters_of
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
@@ -37,7 +37,7 @@ from easymlnb_server.identity.access import Caller
 from easymlnb_server.protocols.oip.models import ModelMetadata
 from easymlnb_server.protocols.oip.rpc import handlers, translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
-from easymlnb_server.protocols.oip.rpc.handlers import Sender
+from easymlnb_server.protocols.oip.rpc.handlers import RpcCaller
 from easymlnb_server.protocols.oip.rpc.messages import message, methods, reader
 from easymlnb_server.services.registry import Selection
 
@@ -77,7 +77,7 @@ def test_requests() -> None:
     made.parameters["timeout"].int64_param = 2_000_000
     inference = translation.to_body(made)[1]
     assert (inference.id, inference.timeout) == ("7", 2.0)
-    assert Wanted.parse(inference.accept) == Wanted({"y": True}, binary=True)
+    assert WantedOutputs.parse(inference.accept) == WantedOutputs({"y": True}, binary=True)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_broken_requests(made: Any) -> None:
 
 def test_responses() -> None:
     value = {"y": np.arange(3, dtype=np.int16), "label": "é"}
-    encoded = codec.encode_response(Schema.of(both), value, Wanted(binary=True).accept())
+    encoded = codec.encode_response(Schema.of(both), value, WantedOutputs(binary=True).accept())
     body = bytes(encoded.body)
     found = translation.to_response(encoded.content_type, body, "f", "3", "7")
     assert (found.model_name, found.model_version, found.id) == ("f", "3", "7")
@@ -108,7 +108,7 @@ def test_responses() -> None:
     assert shapes == [("y", "INT16", [3]), ("label", "BYTES", [1])]
     label = translation.with_lengths(["é".encode()])
     assert list(found.raw_output_contents) == [struct.pack("<3h", 0, 1, 2), label]
-    item = codec.encode_item(Schema.of(both), value, Wanted(binary=True).accept())
+    item = codec.encode_item(Schema.of(both), value, WantedOutputs(binary=True).accept())
     assert translation.item_response(item, "f", "3", "7") == found
     with pytest.raises(ResultNotEncodable):
         translation.to_response("application/json", b"1", "f", "3", "")
@@ -167,7 +167,7 @@ async def test_a_call_is_checked_by_the_version_that_its_metadata_names(version:
         quotas=SimpleNamespace(max_body=lambda name, caller, limit: limit),
     )
     headers = {"x-easymlnb-version": version} if version else {}
-    sender = Sender(state, Caller("ann"), "user ann", "1", headers)
+    sender = RpcCaller(state, Caller("ann"), "user ann", "1", headers)
     refused = pytest.raises(BadRequest, match="streaming service")
     with refused if version else contextlib.nullcontext():
         assert await sender._admit(request(), streams=False) > 0

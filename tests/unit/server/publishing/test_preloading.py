@@ -10,7 +10,7 @@ from easymlnb.contract.errors import BundleRejected, StorageUnusable
 from easymlnb_server.credentials.mounted import read_mounted
 from easymlnb_server.placement.registry import LocalPlacements
 from easymlnb_server.publishing.preloading import PreloadedBundles, bundle_files
-from easymlnb_server.store.records import State
+from easymlnb_server.store.records import BundleState
 
 
 class FakePublisher:
@@ -26,7 +26,7 @@ class FakePublisher:
         if data == b"broken":
             raise BundleRejected("The zip is not a bundle.")
         error = {"message": "Cell 1 failed.", "traceback": "ZeroDivisionError"}
-        state = State.FAILED if data == b"bad" else State.READY
+        state = BundleState.FAILED if data == b"bad" else BundleState.READY
         self.bundles[data.decode()] = SimpleNamespace(
             id=data.decode(), state=state, error=error if data == b"bad" else None
         )

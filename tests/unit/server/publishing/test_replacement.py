@@ -17,11 +17,11 @@ from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.publishing import replacement
 from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
-from easymlnb_server.services.models import PublishedService, VersionEntry
+from easymlnb_server.services.models import VersionEntry
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.settings import DeploymentSettings
 from support.deployments import World, submit
-from support.fakes import FakeKernel, spec, until
+from support.fakes import FakeKernel, spec, until, with_version
 from support.notebooks import make_notebook
 
 pytestmark = pytest.mark.usefixtures("fast")
@@ -45,7 +45,7 @@ class Two(World):
             self.next, [self.deployment], lambda: self.others, lambda: self.how
         )
         version = VersionEntry(1, self.bundle.id, self.placement.specs[0], self.deployment)
-        self.serving = {"f": PublishedService.of_version(version)}
+        self.serving = {"f": with_version(version)}
         for one in (self.deployment, self.next):
             one.starter.holders = lambda placement: holders(placement, self.serving, [])
 
@@ -256,7 +256,7 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
 async def test_only_a_version_that_is_replaced_whole_makes_room(tmp_path: Path) -> None:
     world = Two(tmp_path)
     there = {
-        name: PublishedService.of_version(VersionEntry(1, bundle, spec(name), deployment))
+        name: with_version(VersionEntry(1, bundle, spec(name), deployment))
         for name, bundle, deployment in (
             ("a", "one", world.deployment),
             ("b", "one", world.deployment),

@@ -20,7 +20,7 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import Caller, SingleUserDirectory
 from easymlnb_server.jobs import rules as job_rules
-from easymlnb_server.jobs.models import Job, State
+from easymlnb_server.jobs.models import Job, JobState
 from easymlnb_server.jobs.repository import JobRepository
 from easymlnb_server.jobs.submission import Submission
 from easymlnb_server.schedules.manager import UNAVAILABLE_PAUSE, Schedules
@@ -141,7 +141,7 @@ async def test_an_overlapping_tick_is_skipped_or_waits(world: World) -> None:
     assert (await world.current(queues)).runs == 3
     for job in world.made():
         world.end(job)
-    assert all(job.state is State.SUCCEEDED for job in world.made())
+    assert all(job.state is JobState.SUCCEEDED for job in world.made())
     world.now += 3600
     await world.schedules.tick()
     found = await world.current(skips)

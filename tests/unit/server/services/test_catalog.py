@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
-from easymlnb_server.services.catalog import Query, facets, search
+from easymlnb_server.services.catalog import CatalogQuery, facets, search
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
@@ -58,22 +58,22 @@ LINES = [
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        (Query(), ["alpha", "beta", "gamma"]),
-        (Query(text="CELLS count"), ["alpha"]),
-        (Query(text="cells nothing"), []),
-        (Query(text="strasse"), ["gamma"]),
-        (Query(text="image"), ["beta"]),
-        (Query(tags=("x",)), ["alpha", "beta"]),
-        (Query(tags=("x", "y")), ["beta"]),
-        (Query(author="Bob"), ["gamma"]),
-        (Query(author="bo"), []),
-        (Query(input="image"), ["beta"]),
-        (Query(license="cc-by-4.0"), ["gamma"]),
-        (Query(task="time series", library="pytorch"), ["gamma"]),
-        (Query(library="keras"), []),
-        (Query(text="pytorch cc-by"), ["gamma"]),
-        (Query(sort="called"), ["gamma", "alpha", "beta"]),
-        (Query(sort="newest"), ["alpha", "beta", "gamma"]),
+        (CatalogQuery(), ["alpha", "beta", "gamma"]),
+        (CatalogQuery(text="CELLS count"), ["alpha"]),
+        (CatalogQuery(text="cells nothing"), []),
+        (CatalogQuery(text="strasse"), ["gamma"]),
+        (CatalogQuery(text="image"), ["beta"]),
+        (CatalogQuery(tags=("x",)), ["alpha", "beta"]),
+        (CatalogQuery(tags=("x", "y")), ["beta"]),
+        (CatalogQuery(author="Bob"), ["gamma"]),
+        (CatalogQuery(author="bo"), []),
+        (CatalogQuery(input="image"), ["beta"]),
+        (CatalogQuery(license="cc-by-4.0"), ["gamma"]),
+        (CatalogQuery(task="time series", library="pytorch"), ["gamma"]),
+        (CatalogQuery(library="keras"), []),
+        (CatalogQuery(text="pytorch cc-by"), ["gamma"]),
+        (CatalogQuery(sort="called"), ["gamma", "alpha", "beta"]),
+        (CatalogQuery(sort="newest"), ["alpha", "beta", "gamma"]),
     ],
 )
 def test_what_fits_and_in_which_order(query, names):
@@ -85,12 +85,12 @@ def test_what_fits_and_in_which_order(query, names):
 def test_pages_follow_one_another_to_the_end():
     names, start = [], 0
     while start is not None:
-        found = search(LINES, Query(start=start, limit=2))
+        found = search(LINES, CatalogQuery(start=start, limit=2))
         assert found.total == 3
         names += [one.name for one in found.entries]
         start = found.next
     assert names == ["alpha", "beta", "gamma"]
-    assert search(LINES, Query(start=9, limit=2)).entries == []
+    assert search(LINES, CatalogQuery(start=9, limit=2)).entries == []
 
 
 def test_what_can_be_chosen_is_the_commonest_first():

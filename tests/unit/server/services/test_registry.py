@@ -16,11 +16,11 @@ from easymlnb_server.identity.names import bundle_id, qualified_name, short_name
 from easymlnb_server.openapi.document import document
 from easymlnb_server.services.catalog import entries
 from easymlnb_server.services.live import LiveServices
-from easymlnb_server.services.models import PublishedService, VersionEntry
+from easymlnb_server.services.models import VersionEntry
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
-from support.fakes import spec
+from support.fakes import spec, with_version
 
 USERS = [f"user{number}" for number in range(20)]
 GROUPS = ["ml", "ops", "bio"]
@@ -49,7 +49,7 @@ def served(said):
             reason="",
         )
         version = VersionEntry(1, bundle, spec(name), where, 1.0)
-        published.set(name, PublishedService.of_version(version, owner, access))
+        published.set(name, with_version(version, owner, access))
     return ServiceRegistry(LiveServices(10), published, shared=True)
 
 

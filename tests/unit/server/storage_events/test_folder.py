@@ -16,10 +16,10 @@ from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.storage_events import folder as folder_module
 from easymlnb_server.storage_events import subfolders
 from easymlnb_server.storage_events.folder import FolderPlace
-from easymlnb_server.storage_events.models import Found, Item, Outcome, Source
+from easymlnb_server.storage_events.models import FileOutcome, Found, Source, TakenFile
 from easymlnb_server.storage_events.place import Gone, NotComplete
 
-JSON = Outcome("0" * 64, "application/json")
+JSON = FileOutcome("0" * 64, "application/json")
 
 
 class Clock:
@@ -53,8 +53,8 @@ def find(place: FolderPlace, clock: Clock, most: int = 10) -> list[Found]:
     return place.find(most)
 
 
-def item(found: Found, **values: Any) -> Item:
-    return Item(
+def item(found: Found, **values: Any) -> TakenFile:
+    return TakenFile(
         id=found.id, source="s", identity=found.identity, path=found.path, place=found.place,
         size=found.size, **values,
     )  # fmt: skip
@@ -136,7 +136,7 @@ def test_a_second_file_of_the_name_gets_another_one(
 def test_an_error_is_left_beside_the_file(place: FolderPlace, tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "a.csv").write_text("1")
     (found,) = find(place, clock)
-    outcome = Outcome(error={"code": "invalid_input", "message": "No."})
+    outcome = FileOutcome(error={"code": "invalid_input", "message": "No."})
     place.finish(item(found, target="a.csv"), outcome, iter(()))
     assert names(tmp_path / "done") == ["a.csv", "a.csv.error.json"]
     assert "invalid_input" in (tmp_path / "done/a.csv.error.json").read_text()

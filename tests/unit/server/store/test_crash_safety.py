@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from easymlnb_server.store import State, Store
+from easymlnb_server.store import BundleState, Store
 
 pytestmark = pytest.mark.slow
 
@@ -84,8 +84,12 @@ def publisher(url: str, folder: Path, point: str, count: int) -> subprocess.Pope
 def check(url: str, folder: Path, told: list[list[str]]) -> None:
     """Reopen and compare with what was acknowledged; one step more may have happened."""
     store = Store.open(url, folder)
-    states = {"added": State.STARTING, "failed": State.FAILED, "published": State.READY}
-    last: dict[str, State] = {}
+    states = {
+        "added": BundleState.STARTING,
+        "failed": BundleState.FAILED,
+        "published": BundleState.READY,
+    }
+    last: dict[str, BundleState] = {}
     for word, *rest in told:
         if word == "file":
             assert store.files.get(rest[0])
@@ -94,7 +98,9 @@ def check(url: str, folder: Path, told: list[list[str]]) -> None:
     for id, state in last.items():
         found = store.bundles.get(id)
         assert store.files.get(found.file)
-        assert found.state is state or (found.state is not State.STARTING and id == list(last)[-1])
+        assert found.state is state or (
+            found.state is not BundleState.STARTING and id == list(last)[-1]
+        )
     numbers = [int(rest[1]) for word, *rest in told if word == "published"]
     assert numbers == sorted(set(numbers))
     if numbers:

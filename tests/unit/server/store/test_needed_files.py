@@ -1,6 +1,6 @@
 """What ``easymlnb gc`` must not remove."""
 
-from easymlnb_server.batches.models import Block, Progress
+from easymlnb_server.batches.models import BatchProgress, StoredBlock
 from easymlnb_server.batches.repository import BatchRepository
 from easymlnb_server.jobs import rules
 from easymlnb_server.jobs.models import JobInput
@@ -21,9 +21,9 @@ def test_files_of_all_capabilities_are_needed(store: Store) -> None:
     (job,) = jobs.claim("batch", "me", 1, 100.0)
     running = jobs.apply(job, rules.begin(job, "", 101.0))
     assert running is not None
-    progress = Progress(names["plan"], "csv", names["header"], position=10, share=0.5)
+    progress = BatchProgress(names["plan"], "csv", names["header"], position=10, share=0.5)
     assert BatchRepository(store.database).add_blocks(
-        running, progress, [Block(0, 0, 5, names["block"])]
+        running, progress, [StoredBlock(0, 0, 5, names["block"])]
     )
     schedule = Schedule(
         id="0" * 26, owner="user ann", user="ann", service="roll", cron="0 6 * * *", zone="UTC",

@@ -11,7 +11,7 @@ import pytest
 from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity.access import PRIVATE, Access
-from easymlnb_server.store import State, Store
+from easymlnb_server.store import BundleState, Store
 
 FILE = "f" * 64
 
@@ -37,7 +37,7 @@ def test_a_bundle_starts_and_its_services_serve(store: Store) -> None:
     before = time.time()
     added = store.bundles.add("b1", owner="alice", manifest={"notebook": "n"}, file=FILE)
     assert added.is_new
-    assert added.bundle.state is State.STARTING
+    assert added.bundle.state is BundleState.STARTING
     assert added.bundle.manifest == {"notebook": "n"}
     assert before <= added.bundle.created <= time.time()
     assert [bundle.id for bundle in store.bundles.unfinished()] == ["b1"]
@@ -49,7 +49,7 @@ def test_a_bundle_starts_and_its_services_serve(store: Store) -> None:
     ]
     assert versions[1].spec == told
     found = store.bundles.get("b1")
-    assert (found.state, found.provides, found.error) == (State.READY, ("cast", "roll"), None)
+    assert (found.state, found.provides, found.error) == (BundleState.READY, ("cast", "roll"), None)
     assert store.bundles.unfinished() == []
     assert sorted(store.services.access()) == ["cast", "roll"]
     assert store.services.versions("roll")[-1] == versions[1]
@@ -100,7 +100,7 @@ def test_versions_tell_which_is_current(store: Store) -> None:
 def test_publishing_again_what_serves_changes_nothing(store: Store) -> None:
     publish(store, "b1", "roll", "cast")
     again = store.bundles.add("b1", owner="alice", manifest={"format": 1}, file=FILE)
-    assert not again.is_new and again.bundle.state is State.READY
+    assert not again.is_new and again.bundle.state is BundleState.READY
     assert not store.bundles.add("b1", owner="alice", manifest={}, file=FILE, names=["roll"]).is_new
     assert publish(store, "b1", "roll", "cast") == [1, 1]
     assert len(store.services.versions("roll")) == 1
@@ -110,7 +110,7 @@ def test_publishing_what_served_before_brings_it_back(store: Store) -> None:
     publish(store, "b1", "roll")
     publish(store, "b2", "roll")
     assert store.bundles.add("b1", owner="alice", manifest={}, file=FILE).is_new
-    assert store.bundles.get("b1").state is State.STARTING
+    assert store.bundles.get("b1").state is BundleState.STARTING
     assert publish(store, "b1", "roll") == [3]
     assert list(store.services.serving()) == ["b1"]
 
@@ -138,7 +138,7 @@ def test_a_failure_is_recorded_and_may_be_tried_again(store: Store) -> None:
     error = {"code": "deployment_failed", "message": "no\x00\udc80", "cell": 3}
     assert store.bundles.set_failed("b1", error, log=FILE)
     found = store.bundles.get("b1")
-    assert (found.state, found.error, found.log) == (State.FAILED, error, FILE)
+    assert (found.state, found.error, found.log) == (BundleState.FAILED, error, FILE)
     assert store.bundles.unfinished() == []
     assert not store.bundles.set_failed("b1", {"code": "late"}), "only a starting one can fail"
     again = store.bundles.add("b1", owner="alice", manifest={}, file=FILE)
@@ -148,7 +148,7 @@ def test_a_failure_is_recorded_and_may_be_tried_again(store: Store) -> None:
 def test_a_late_failure_does_not_undo_a_success(store: Store) -> None:
     publish(store, "b1", "roll")
     assert not store.bundles.set_failed("b1", {"code": "late"})
-    assert store.bundles.get("b1").state is State.READY
+    assert store.bundles.get("b1").state is BundleState.READY
 
 
 def test_a_name_of_somebody_else_is_refused_and_nothing_changes(store: Store) -> None:
@@ -157,7 +157,7 @@ def test_a_name_of_somebody_else_is_refused_and_nothing_changes(store: Store) ->
     with pytest.raises(NameTaken, match="alice"):
         store.services.publish("b2", [spec("cast"), spec("roll")], owner="bob")
     assert sorted(store.services.access()) == ["roll"]
-    assert store.bundles.get("b2").state is State.STARTING
+    assert store.bundles.get("b2").state is BundleState.STARTING
 
 
 def test_what_is_not_there_is_said(store: Store) -> None:

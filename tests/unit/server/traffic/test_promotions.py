@@ -144,7 +144,7 @@ class World:
     @property
     def service(self) -> PublishedService:
         policy = TrafficPolicy.of(self.record.traffic, self.record.revision)
-        sleeping = {number: SleepingVersion(number, "b") for number in (3, 4)}
+        sleeping = {number: SleepingVersion("b") for number in (3, 4)}
         return PublishedService({}, policy, sleeping=sleeping)
 
     @property

@@ -21,8 +21,8 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import (
     CLOSED_PAGE_SECONDS,
     MAX_PER_VISITOR,
-    Sender,
     Upload,
+    Uploader,
     Uploads,
 )
 from support.fakes import spec
@@ -49,7 +49,7 @@ def of_files(**fields: tuple[list[str], int]) -> ServiceSpec:
 TABLE = of_files(table=(["text/csv", ".csv"], 2 * MB), film=(["video/*"], 8 * MB))
 
 
-ME, YOU = Sender("me"), Sender("you")
+ME, YOU = Uploader("me"), Uploader("you")
 
 
 class Clock:
@@ -83,8 +83,8 @@ def uploads(spool: Spool, clock: Clock, pages: set[tuple[str, str]]) -> Uploads:
     return Uploads(spool, 100.0, 16 * MB, clock, open_pages=lambda: pages)
 
 
-def visitor(name: str) -> Sender:
-    return Sender(f"pass {name}", name, visitor=True)
+def visitor(name: str) -> Uploader:
+    return Uploader(f"pass {name}", name, visitor=True)
 
 
 def descriptors() -> int:
@@ -92,7 +92,7 @@ def descriptors() -> int:
 
 
 def sent(uploads: Uploads, data: bytes = b"a,b\n", owner: str = "me") -> Upload:
-    made = uploads.begin(Sender(owner), TABLE, "", "x.csv", "", len(data))
+    made = uploads.begin(Uploader(owner), TABLE, "", "x.csv", "", len(data))
     made.begin(0, len(data))
     made.write(data)
     made.end()

@@ -47,7 +47,7 @@ from easymlnb_server.protocols.oip.handlers import MODELS, OipHandler
 from easymlnb_server.protocols.oip.rpc import translation
 from easymlnb_server.protocols.oip.rpc.codes import code_of
 from easymlnb_server.protocols.oip.rpc.messages import SERVICE, message, methods, reader
-from easymlnb_server.protocols.oip.rpc.results import Items, to_message
+from easymlnb_server.protocols.oip.rpc.results import ItemStream, to_message
 from easymlnb_server.services.registry import Selection
 from easymlnb_server.uploads.handlers import owner_of
 
@@ -95,7 +95,7 @@ class Login:
         self._state = state
         self._eligibility = Eligibility(state, application.settings)
 
-    def find(self, metadata: Any) -> "Sender | None":
+    def find(self, metadata: Any) -> "RpcCaller | None":
         """Return the sender, if that is known without a request to the Hub."""
         headers = _headers(metadata)
         known = None
@@ -105,9 +105,9 @@ class Login:
             return None
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
-        return Sender(self._state, known.caller, known.owner, request_id, headers)
+        return RpcCaller(self._state, known.caller, known.owner, request_id, headers)
 
-    async def identify(self, metadata: Any) -> "Sender":
+    async def identify(self, metadata: Any) -> "RpcCaller":
         """Return the sender; raises ``NotLoggedIn``, ..."""
         headers = _headers(metadata)
         request = HTTPServerRequest(
@@ -120,7 +120,9 @@ class Login:
         await EasyHandler.prepare(handler)
         if handler.caller is None:
             raise NotLoggedIn
-        return Sender(self._state, handler.caller, owner_of(handler), handler.request_id, headers)
+        return RpcCaller(
+            self._state, handler.caller, owner_of(handler), handler.request_id, headers
+        )
 
 
 def _headers(metadata: Any) -> dict[str, str]:
@@ -132,7 +134,7 @@ def _headers(metadata: Any) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class RpcCaller:
     """Who sends calls. ``owner`` is the key of their owner; ``headers`` have lower-case names."""
 
     state: ServerContext
@@ -147,7 +149,7 @@ class Sender:
             action, target, caller=self.caller, request_id=self.request_id
         )
 
-    async def infer(self, request: Any, left: float | None, items: Items | None = None) -> Any:
+    async def infer(self, request: Any, left: float | None, items: ItemStream | None = None) -> Any:
         """Return the response to a request.
 
         ``left`` are the seconds until the caller's deadline. With ``items``, those of a streaming
@@ -222,7 +224,7 @@ class Sender:
         return FileBody(file=file)
 
 
-Unary = Callable[[Sender, Any, Any], Awaitable[Any]]
+Unary = Callable[[RpcCaller, Any, Any], Awaitable[Any]]
 """A call with one request and one response."""
 
 
@@ -286,7 +288,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
         return None
 
     async def _streams(
-        self, sender: Sender | None, run: Any, requests: AsyncIterator[Any], context: Any
+        self, sender: RpcCaller | None, run: Any, requests: AsyncIterator[Any], context: Any
     ) -> AsyncIterator[Any]:
         if sender is None:
             try:
@@ -303,26 +305,26 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
     async def ServerReady(self, request: Any, context: Any) -> Any:
         return message("ServerReadyResponse")(ready=self._state.ready)
 
-    async def ServerMetadata(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def ServerMetadata(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         about = models.ServerMetadata.of(sender.caller)
         return message("ServerMetadataResponse")(
             name=about.name, version=about.version, extensions=about.extensions
         )
 
-    async def ModelReady(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def ModelReady(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         await self._state.oip.describe(request.name, sender.caller, request.version)
         ready = self._state.oip.answers(request.name, sender.caller)
         return message("ModelReadyResponse")(ready=ready)
 
-    async def ModelMetadata(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def ModelMetadata(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         _, found = await self._state.oip.describe(request.name, sender.caller, request.version)
         return translation.to_metadata(found)
 
-    async def ModelInfer(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def ModelInfer(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         return await sender.infer(request, context.time_remaining())
 
     async def ModelStreamInfer(
-        self, sender: Sender, requests: AsyncIterator[Any], context: Any
+        self, sender: RpcCaller, requests: AsyncIterator[Any], context: Any
     ) -> AsyncIterator[Any]:
         """Answer one request after another; a request that fails does not end the stream."""
         kind = message("ModelStreamInferResponse")
@@ -339,30 +341,30 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has
                 log.error("failed", exc_info=error)
                 yield kind(error_message=InternalError().message)
 
-    async def ModelStatistics(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def ModelStatistics(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         if sender.caller.key is not None:
             raise Forbidden(NO_KEYS)
         found = self._state.oip.statistics(sender.caller, request.name, request.version)
         made = [translation.to_statistics(one) for one in found.model_stats]
         return message("ModelStatisticsResponse")(model_stats=made)
 
-    async def RepositoryIndex(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def RepositoryIndex(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         states = self._state.oip.index(sender.caller, ready=request.ready)
         found = [msgspec.to_builtins(one) for one in states]
         return message("RepositoryIndexResponse")(models=found)
 
-    async def RepositoryModelLoad(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def RepositoryModelLoad(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         await self._state.oip.load(request.model_name, sender.caller)
         await sender.record("model.load", request.model_name)
         return message("RepositoryModelLoadResponse")()
 
-    async def RepositoryModelUnload(self, sender: Sender, request: Any, context: Any) -> Any:
+    async def RepositoryModelUnload(self, sender: RpcCaller, request: Any, context: Any) -> Any:
         self._state.oip.unload(request.model_name, sender.caller)
         await sender.record("model.unload", request.model_name)
         return message("RepositoryModelUnloadResponse")()
 
 
-async def _guarded(run: Unary, sender: Sender, request: Any, context: Any) -> Any:
+async def _guarded(run: Unary, sender: RpcCaller, request: Any, context: Any) -> Any:
     """Run a call; an error of ours becomes one of gRPC."""
     try:
         if isinstance(request, BadRequest):
@@ -379,9 +381,9 @@ async def _abort(context: Any, error: Exception) -> None:
     await context.abort(code_of(error), error.message)
 
 
-async def _responses(sender: Sender, request: Any, context: Any) -> AsyncIterator[Any]:
+async def _responses(sender: RpcCaller, request: Any, context: Any) -> AsyncIterator[Any]:
     """Yield the response to a request, or one for each item of a streaming service."""
-    items = Items(request.id)
+    items = ItemStream(request.id)
     work = asyncio.ensure_future(sender.infer(request, context.time_remaining(), items))
     work.add_done_callback(lambda _: items.queue.put_nowait(None))
     try:

@@ -31,7 +31,7 @@ async def to_message(result: CallResult, target: Target, id: str) -> Any:
     )
 
 
-class Items:
+class ItemStream:
     """The ``EventSink`` of a stream: its items as responses, as fast as the caller takes them."""
 
     def __init__(self, id: str) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb.contract.tensors import LENGTH_SIZE, Wanted
+from easymlnb.contract.tensors import LENGTH_SIZE, WantedOutputs
 from easymlnb.contract.worker_protocol import Item, Progress
-from easymlnb_server.calls.responses import EVENTS, JsonLinesResponse, Output
+from easymlnb_server.calls.responses import EVENTS, JsonLinesResponse, ResponseOutput
 from easymlnb_server.protocols.oip import errors
 from easymlnb_server.services.models import Target
 
@@ -24,7 +24,7 @@ class InferenceEvents(JsonLinesResponse):
 
     media_type = EVENTS
 
-    def __init__(self, out: Output, written: Callable[[bytes], bytes]) -> None:
+    def __init__(self, out: ResponseOutput, written: Callable[[bytes], bytes]) -> None:
         super().__init__(out)
         self._written = written
         # Proxies that collect an answer would hold responses back.
@@ -55,8 +55,8 @@ class InferenceEvents(JsonLinesResponse):
 
 def as_json(accept: str) -> str:
     """Return the media type that asks for the same outputs, with their data in the JSON."""
-    wanted = Wanted.parse(accept)
-    return Wanted(dict.fromkeys(wanted.outputs, False)).accept()
+    wanted = WantedOutputs.parse(accept)
+    return WantedOutputs(dict.fromkeys(wanted.outputs, False)).accept()
 
 
 def item_response(body: bytes, target: Target, id: str) -> bytes:

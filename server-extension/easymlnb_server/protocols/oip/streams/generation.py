@@ -11,7 +11,7 @@ import msgspec
 from easymlnb.contract.errors import BadRequest
 from easymlnb.contract.jsonschema import properties, resolve
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.tensors import BYTES, OUTPUT, Form, Kind, form_of
+from easymlnb.contract.tensors import BYTES, OUTPUT, TensorForm, TensorKind, form_of
 from easymlnb_server.services.models import Target
 
 TEXT_IN, TEXT_OUT, PARAMETERS, ID = "text_input", "text_output", "parameters", "id"
@@ -48,7 +48,7 @@ def arguments(spec: ServiceSpec, body: bytes) -> tuple[bytes, str]:
 
 def _text_parameter(spec: ServiceSpec) -> str:
     for name, schema in properties(spec.input).items():
-        plain = form_of(schema, spec.input) == Form(Kind.SCALAR, BYTES)
+        plain = form_of(schema, spec.input) == TensorForm(TensorKind.SCALAR, BYTES)
         if plain and not {"enum", "const", "format"} & resolve(schema, spec.input).keys():
             return name
     raise BadRequest(f"{spec.name!r} has no text parameter. Call it by 'infer'.")

@@ -11,7 +11,7 @@ from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.worker_protocol import LARGE, Item, Progress
 from easymlnb_server.calls.handlers import VERSION
 from easymlnb_server.calls.models import CallRequest, Entry
-from easymlnb_server.calls.responses import Items
+from easymlnb_server.calls.responses import StreamItems
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import custom_access_check
@@ -93,7 +93,7 @@ class GenerateHandler(EventsHandler):
     def initialize(self, stream: bool = False) -> None:
         super().initialize()
         self._stream = stream
-        self._items = Items()
+        self._items = StreamItems()
 
     @custom_access_check
     async def post(self, name: str, version: str = "") -> None:
