@@ -7,7 +7,7 @@ from easymlnb.apps.permalinks import NOTE
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.call_protocol import Part
-from easymlnb.forms.renderers import figure
+from easymlnb.forms.renderers import figure, plain_text
 from easymlnb.forms.widget_kinds import widget_kind
 
 MAX_CHARACTERS = 28
@@ -110,6 +110,8 @@ def _part(part: Part) -> str:
         columns, rows = data.get("columns") or (), data.get("rows") or ()
         total = data.get("total") or len(rows)
         return f"table with {total} rows, {len(columns)} columns"
+    if kind == "text":
+        return short(plain_text(part))
     if kind == "file":
         return str(part.get("name") or "a file")
     return KINDS.get(str(kind)) or short(data)

@@ -111,15 +111,17 @@ def call(
         str, typer.Option(help="Number or alias of the version to call.", metavar="VERSION")
     ] = "",
 ) -> None:
-    """Call a service and print its result."""
+    """Call a service and print its result. NAME@VERSION calls one version."""
     from easymlnb.cli.call import CallCommand, call_and_show
+    from easymlnb.cli.versions import split_version
 
+    name, at = split_version(name)
     options = {
         "timeout": timeout,
         "live": live,
         "priority": priority,
         "idempotency_key": idempotency_key,
-        "version": version,
+        "version": version or at,
     }
     command = CallCommand(save=save, accept=accept, options=options, json=target.json)
     with client_of(name, target) as client:

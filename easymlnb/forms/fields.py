@@ -9,7 +9,7 @@ from traitlets import TraitError
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.markup import element
+from easymlnb.forms.markup import Markup, element, join
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """No value; the parameter is left out of the call."""
@@ -82,6 +82,8 @@ class Simple(NoFields):
         Returns an error message for the field, or ``None``.
     state : callable, optional
         Returns what changes when the user changes the widget. Default: ``get``.
+    ends : tuple of str, optional
+        The smallest and the largest value of a slider, shown below it.
     """
 
     widget: Any
@@ -91,6 +93,7 @@ class Simple(NoFields):
     visible: bool = True
     problem: Callable[[], str | None] = lambda: None
     state: Callable[[], Any] | None = None
+    ends: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         read, write, state = self.get, self.set, self.state or self.get
@@ -123,8 +126,8 @@ class Field:
         parts = [control.widget, self._error]
         if not control.labeled and node.title:
             parts.insert(0, W.HTML(element("div.em-legend", node.title)))
-        if node.help:
-            parts.insert(-1, W.HTML(element("div.em-help", node.help)))
+        if below := _below(node, control):
+            parts.insert(-1, W.HTML(below))
         self.widget = W.box(*parts, classes="em-field em-required" if required else "em-field")
         if node.has_default:
             self.set(node.get("default"))
@@ -190,6 +193,19 @@ class Field:
         self.widget.remove_class("em-invalid")
         if self._context is not None:
             self._context.invalid.discard(self)
+
+
+def _below(node: SchemaNode, control: Control) -> Markup:
+    """Return the ends of a slider, which it announces to screen readers itself, and the help."""
+    ends = control.ends if isinstance(control, Simple) else None
+    return join(
+        (
+            element("div.em-ends", *(element("span", end) for end in ends), aria_hidden="true")
+            if ends
+            else "",
+            element("div.em-help", node.help) if node.help else "",
+        )
+    )
 
 
 Make = Callable[[SchemaNode, bool], Field]

@@ -152,6 +152,7 @@ class Form:
         elif self.context.uploading:
             self.run_bar.end(UPLOAD_FIRST, wrong=True)
         elif self.is_valid():
+            self.run_bar.end()
             self._start_job(self.values())
 
     def _start_job(self, values: dict[str, Any]) -> None:
@@ -212,8 +213,7 @@ class Form:
 
     def values(self) -> dict[str, Any]:
         """Return the input as JSON values, without empty fields."""
-        values: dict[str, Any] = self.fields.get()
-        return values
+        return dict(self.fields.get())
 
     def fill(self, values: dict[str, Any]) -> None:
         """Fill in values, as an example does, and reset all other fields to their defaults."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from easymlnb.forms import figures
+from easymlnb.forms import durations, figures
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Part
 from easymlnb.forms.markup import Markup, button, element, join
@@ -33,6 +33,13 @@ def _title(part: Part) -> str:
 
 def _text(part: Part) -> str:
     return str(part.get("data", ""))
+
+
+def plain_text(part: Part) -> str:
+    """Return the text of a part for people: a duration with its units."""
+    if (part.get("more") or {}).get("format") == "duration":
+        return durations.to_text(_text(part))
+    return _text(part)
 
 
 def titled(part: Part, inner: Markup, classes: str = "") -> Markup:
@@ -70,7 +77,7 @@ def _stats(parts: Iterable[Part]) -> Markup:
 
 def text(part: Part) -> Markup:
     """Text as it is, lines kept."""
-    return titled(part, element("div.em-text", _text(part)))
+    return titled(part, element("div.em-text", plain_text(part)))
 
 
 def rich(part: Part) -> Markup:

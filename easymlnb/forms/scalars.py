@@ -13,7 +13,7 @@ from easymlnb.forms.containers import Tuple
 from easymlnb.forms.fields import MISSING, Make, Simple, described, is_empty
 from easymlnb.forms.ranges import LARGEST, bounds
 from easymlnb.forms.ranges import step as step_of
-from easymlnb.forms.tables import is_number
+from easymlnb.forms.tables import is_number, spaced
 
 COLOR = re.compile("#[0-9a-fA-F]{6}")
 NO_COLOR = "The value must be a color such as #1a2b3c."
@@ -208,7 +208,18 @@ def slider(node: SchemaNode, make: Make) -> Simple:
         # The displayed value is sent: a browser's steps add up to 0.30000000000000004.
         return float(f"{value:.{DIGITS}g}") if node.hint("log") else round(value, places)
 
-    return Simple(widget, get, _write_number(widget), state=lambda: widget.value)
+    return Simple(
+        widget, get, _write_number(widget), state=lambda: widget.value, ends=_ends(low, high)
+    )
+
+
+def _ends(low: float, high: float) -> tuple[str, str]:
+    """Return the bounds of a slider as people read them."""
+    return _end(low), _end(high)
+
+
+def _end(bound: float) -> str:
+    return spaced(f"{bound:,}") if isinstance(bound, int) else f"{bound:g}"
 
 
 def _places(step: float) -> int:
@@ -245,7 +256,8 @@ def interval(node: SchemaNode, make: Make) -> Any:
         traits["readout_format"] = f".{max(map(_shown_places, map(float, numbers)))}f"
     widget = kind(min=low, max=high, value=(low, high), step=step, **traits)
     widget.add_class("em-slider")
-    return Simple(widget, lambda: list(widget.value), _write_number(widget, tuple))
+    write = _write_number(widget, tuple)
+    return Simple(widget, lambda: list(widget.value), write, ends=_ends(low, high))
 
 
 def checkbox(node: SchemaNode, make: Make) -> Simple:

@@ -5,13 +5,14 @@ A part is ``{"kind", "title", "data", "media_type"?, "name"?, "more"?}``;
 other types are handled here.
 """
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
 from easymlnb.types import inference
-from easymlnb.types.base import Marked, Type
+from easymlnb.types.base import Marked, Type, is_a
 from easymlnb.types.model import is_model
 from easymlnb.types.resolve import inner, marker_of
 
@@ -84,4 +85,11 @@ def _json_part(value: Any, title: str) -> dict[str, Any]:
     data = to_jsonable_python(inference.to_json_value(value, title), inf_nan_mode="null")
     is_number = isinstance(data, int | float) and not isinstance(data, bool)
     kind = "number" if is_number else "text" if isinstance(data, str) else "json"
-    return {"kind": kind, "title": title, "data": data}
+    part = {"kind": kind, "title": title, "data": data}
+    if kind == "text" and _is_duration(value):
+        part["more"] = {"format": "duration"}
+    return part
+
+
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, datetime.timedelta) or is_a(type(value), "numpy.timedelta64")

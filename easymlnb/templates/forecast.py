@@ -148,10 +148,15 @@ def _once(plots: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _dataset(made: series.Series, horizon: int, target: str) -> Any:
+    import pandas as pd
+
     from easymlnb.training.datasets import dataset
 
     table = series.features(made.values, made.season, horizon)
     table = table.iloc[series.needed(made.season, horizon) :]
+    if pd.DatetimeIndex(table.index).year.nunique() == 1:
+        # See ``turning_parts``: one year has each month once.
+        table = table.drop(columns="month")
     table["time"] = table.index
     table[target if target != "time" else "value"] = made.values.loc[table.index]
     name = target if target != "time" else "value"

@@ -22,7 +22,7 @@ SAMPLE = 10_000
 """Values of a column by which its kind is found."""
 
 PARTS = ("year", "month", "day", "day_of_week", "hour")
-"""What a date becomes, besides the days since 1970."""
+"""What a date may become, besides the days since 1970."""
 
 
 def kind_of(values: pd.Series) -> str:
@@ -83,6 +83,11 @@ class TableColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc] # sci
             for name in x.columns
             if self.kinds_[str(name)] == NUMBER and _first_text(x[name]) is not None
         ]
+        self.parts_ = {
+            name: turning_parts(as_dates(x[name]))
+            for name, kind in self.kinds_.items()
+            if kind == DATE
+        }
         self.feature_names_in_ = np.array(list(self.kinds_), dtype=object)
         return self
 
@@ -111,9 +116,29 @@ class TableColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc] # sci
         if kind == DATE:
             dates = as_dates(values)
             days = (dates - pd.Timestamp(0)).dt.total_seconds() / 86400
-            parts = {f"{name} {part}": getattr(dates.dt, part).astype("float64") for part in PARTS}
+            used = getattr(self, "parts_", {}).get(name, PARTS)  # missing in models of before
+            parts = {f"{name} {part}": getattr(dates.dt, part).astype("float64") for part in used}
             return parts | {f"{name} days": days}
         return {name: _as_texts(values)}
+
+
+def turning_parts(dates: pd.Series) -> list[str]:
+    """Return the parts of dates that have begun again at least once.
+
+    Within one year, month and days say the same. A linear model may then give both large weights
+    that cancel each other, until the month jumps back to January: predictions for the next year
+    would be far off. The same holds for the days of one month, and so on.
+    """
+    known = dates.dropna()
+    days = known.dt.normalize()
+    turned = {
+        "year": known.dt.year.nunique() > 1,
+        "month": known.dt.year.nunique() > 1,
+        "day": known.dt.to_period("M").nunique() > 1,
+        "day_of_week": known.dt.to_period("W").nunique() > 1,
+        "hour": days.nunique() > 1,
+    }
+    return [part for part in PARTS if turned[part]]
 
 
 def _as_texts(values: pd.Series) -> pd.Series:

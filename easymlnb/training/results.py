@@ -233,10 +233,10 @@ def _notes(
 ) -> Iterable[str]:
     if not any(scored.values()):
         return
-    weak = [one.name for one in candidates if one.is_baseline and one.name in equal]
+    weak = [one for one in candidates if one.is_baseline and one.name in equal]
     if weak:
         yield _about_baseline(scored, weak[0], metric)
-    own = [name for name in equal if name not in weak]
+    own = equal - {one.name for one in weak}
     if len(own) > 1:
         count = len(next(iter(scored.values())))
         yield (
@@ -248,15 +248,16 @@ def _notes(
         yield f"{chosen!r} overfits: it is much better on the rows that it was trained on."
 
 
-def _about_baseline(scored: dict[str, list[Unit]], name: str, metric: "Metric") -> str:
+def _about_baseline(scored: dict[str, list[Unit]], baseline: "Candidate", metric: "Metric") -> str:
     """Return what it means that a baseline may be as good as the best candidate."""
-    pairs = [*zip(scored[_best(scored, metric)], scored[name], strict=True)]
+    name = baseline.title or baseline.name
+    pairs = [*zip(scored[_best(scored, metric)], scored[baseline.name], strict=True)]
     if all(metric.sign() * (one.score - other.score) > 0 for one, other in pairs):
         return (
-            f"The best model beats the baseline {name!r} in each fold, but {len(pairs)} folds are "
+            f"The best model beats the baseline, {name}, in each fold, but {len(pairs)} folds are "
             "too few to be sure. Use more folds or more rows."
         )
-    return f"The baseline {name!r} is as good as the best model, so nothing useful was learned."
+    return f"The baseline, {name}, is as good as the best model, so nothing useful was learned."
 
 
 def _overfits(units: list[Unit], metric: "Metric") -> bool:

@@ -49,7 +49,7 @@ class TooManyRows(ValueError):
     """The table has more rows than are allowed."""
 
     def __init__(self, max_rows: int) -> None:
-        super().__init__(f"The table exceeds the limit of {max_rows} rows.")
+        super().__init__(f"The table exceeds the limit of {max_rows:,} rows. Send fewer.")
 
 
 class TooManyColumns(ValueError):

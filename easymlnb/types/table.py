@@ -110,7 +110,7 @@ class Table(Type):
 
     def limit(self, rows: int) -> None:
         if rows > self.max_rows:
-            raise ValueError(f"The table exceeds the limit of {self.max_rows} rows.")
+            raise ValueError(f"The table exceeds the limit of {self.max_rows:,} rows. Send fewer.")
 
     def kinds(self) -> Mapping[str, str]:
         """Return the columns with a declared kind, whose types are not inferred."""

@@ -119,6 +119,56 @@ def test_a_newcomer_with_a_csv_has_a_called_service_in_twelve_clicks(
     context.close()
 
 
+def test_the_wizard_says_before_a_training_that_nothing_is_left_to_learn_from(
+    server: RunningServer, chromium: Any, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    one, same, wide = (tmp_path / f"{name}.csv" for name in ("one", "same", "wide"))
+    one.write_text("id,y\n" + "".join(f"h{n},{n * 7919 % 97}\n" for n in range(60)))
+    same.write_text("a,b\n" + "1,2\n" * 60)
+    names = ",".join(f"c{n}" for n in range(30))
+    wide.write_text(
+        f"{names},y\n" + "".join(f"{'1,' * 29}{n % 7},{n * 7919 % 97}\n" for n in range(60))
+    )
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    context.set_default_timeout(120_000)
+    expect.set_options(timeout=120_000)
+    page = context.new_page()
+    newcomer, title = Newcomer(page), page.locator("#step-title")
+    page.goto(f"{server.url}easymlnb/templates/page?token={server.token}")
+
+    page.locator("#file").set_input_files(one)
+    for step in ("Columns", "Target", "Check"):
+        expect(title).to_have_text(step)
+        newcomer.click("Next")
+    expect(page.locator("#problem")).to_contain_text("Every column but the target is left out")
+    page.get_by_label("Keep it").check()
+    newcomer.click("Next")
+    expect(title).to_have_text("Algorithms")
+
+    for _ in range(4):
+        newcomer.click("Back")
+    page.locator("#file").set_input_files(same)
+    expect(title).to_have_text("Columns")
+    newcomer.click("Next")
+    expect(page.locator("#target option:checked")).to_have_text("Choose a column")
+    newcomer.click("Next")
+    expect(page.locator("#problem")).to_contain_text("Choose the column to predict")
+
+    for _ in range(2):
+        newcomer.click("Back")
+    page.locator("#file").set_input_files(wide)
+    for step in ("Columns", "Target"):
+        expect(title).to_have_text(step)
+        newcomer.click("Next")
+    expect(page.locator(".findings details, details:has(.findings)").first).to_contain_text(
+        "24 more like these"
+    )
+    assert _fits(page)
+    context.close()
+
+
 HOURS = "time,load\n" + "".join(
     f"2024-01-{1 + n // 24:02d} {n % 24:02d}:00,{100 + 20 * math.sin(n * math.pi / 12):.2f}\n"
     for n in range(24 * 20)

@@ -274,8 +274,15 @@ def promote_and_go_back(server, path, source):
     assert b"version 1: 50 %, version 2: 50 %" in divided.stdout, divided.stderr
     assert run(server, "rollback", "cli_dice").stdout.startswith(b"cli_dice: version 1: 100 %")
     promote = ("promote", "cli_dice", "candidate", "--steps", "50,100", "--every", "1h")
+    for _ in range(2):
+        started = run(server, *promote)
+        assert started.stdout == b"cli_dice: promotion of version 2 is running at 50 %.\n"
+        back = run(server, "rollback", "cli_dice")  # ends the promotion
+        assert back.stdout.startswith(b"cli_dice: version 1: 100 %"), back.stderr
+        assert b"is changing this" not in back.stdout
+    shown = run(server, "promote", "cli_dice")
+    assert b"version 2 is canceled at 50 %. The traffic was changed" in shown.stdout
     started = run(server, *promote)
-    assert started.stdout == b"cli_dice: promotion of version 2 is running at 50 %.\n"
     ended = run(server, "promote", "cli_dice", "--cancel")
     assert (
         ended.stdout == b"cli_dice: promotion of version 2 is canceled at 50 %. It was canceled.\n"

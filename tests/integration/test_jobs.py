@@ -622,3 +622,20 @@ def test_schedules_and_webhooks_outlive_their_server(
     never = {"service": "double", "cron": "0 0 30 2 *", "inputs": {"x": 1}}
     refused = server.http.post("schedules", json=never)
     assert refused.status_code == 400 and "30 2" in refused.json()["error"]["message"]
+
+
+def test_a_queued_job_says_that_its_kernel_starts(session_server: RunningServer) -> None:
+    slow = "import time\nimport easymlnb as ml\ntime.sleep(3)"
+    service = "@ml.service\ndef slow_start() -> int:\n    return 1"
+    found = session_server.publish(make_notebook(slow, service), "slow_start.ipynb")
+    assert found["state"] == "ready", found
+    job = session_server.http.post("services/slow_start/jobs", json={}).json()["id"]
+
+    def starting() -> bool:
+        shown = session_server.http.get(f"jobs/{job}").json()
+        return bool(shown["state"] == "queued" and "kernel is starting" in shown["reason"])
+
+    session_server.wait_for(starting, "the job does not say what it waits for")
+    ended = session_server.http.get(f"jobs/{job}", params={"wait": 60}).json()
+    assert (ended["state"], ended["reason"]) == ("succeeded", "")
+    session_server.http.delete("services/slow_start")

@@ -46,6 +46,19 @@ def test_flowers_that_it_has_not_seen_are_recognized(notebook: dict[str, Any]) -
     assert right >= 24
 
 
+def test_classes_that_differ_in_nothing_but_color_are_told_apart(notebook: dict[str, Any]) -> None:
+    rng, target = np.random.default_rng(3), io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, color in (("red", (180, 20, 20)), ("green", (20, 180, 20))):
+            for number in range(15):
+                pixels = (np.array(color) + rng.integers(0, 60, (48, 48, 3))).astype(np.uint8)
+                picture = io.BytesIO()
+                Image.fromarray(pixels).save(picture, "PNG")
+                archive.writestr(f"{name}/{number}.png", picture.getvalue())
+    model = notebook["train_plants"](target.getvalue())
+    assert model.metrics["balanced_accuracy"] == 1.0
+
+
 def test_the_view_has_the_class_and_the_probabilities(notebook: dict[str, Any]) -> None:
     result = notebook["plant"](notebook["sample"])
     parts = to_parts(notebook["plant"].service.view_function(result=result))

@@ -28,6 +28,7 @@ from easymlnb_server.http.routes import (
     SESSION,
     SHARED_ROUTES,
     SOURCE,
+    STORED_ID,
     UPLOAD,
     USER,
     VERSION,
@@ -387,6 +388,7 @@ STANDS_FOR = {
     UUID: "UUID",
     VERSION: "1",
     KERNEL: ID,
+    STORED_ID: ID,
     MODEL_ALIAS: "REF",
     MODEL_REF: "REF",
 }
@@ -641,6 +643,7 @@ def example(pattern: str, name: str) -> str:
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",
         KEY: f"key_{'0' * 16}",
+        STORED_ID: ID,
         CREDENTIAL: "NONE",
         SESSION: "0" * 36,
     }

@@ -12,6 +12,7 @@ from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.notebook import text_of
 from easymlnb.contract.quality import Finding, QualityReport, graded, report
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.publishing.bundle.static_analysis import read_cells
 from easymlnb.publishing.gate import bandit_check, ruff_check, secrets_check, spec_check, tools
 from easymlnb.publishing.gate.advisories import Advisories, read
 from easymlnb.publishing.gate.described import Described, described_services
@@ -139,7 +140,7 @@ def _cut(what: str, complete: bool) -> list[Finding]:
 
 def _of_notebook(bundle: Bundle, cells: Cells) -> list[Finding]:
     found = []
-    if not bundle.manifest.defines:
+    if not bundle.manifest.defines and not _may_define_services(cells):
         text = "The notebook has no service. Decorate a function with @ml.service."
         found.append(_finding("notebook", "no-service", text))
     for index, cell in enumerate(cells):
@@ -148,6 +149,15 @@ def _of_notebook(bundle: Bundle, cells: Cells) -> list[Finding]:
             text = f"The cell is not valid Python, so publishing fails ({why})."
             found.append(_finding("notebook", "not-python", text, cell=index, line=line))
     return found
+
+
+def _may_define_services(cells: Cells) -> bool:
+    """Whether services without a decorator, such as those of DEEPaaS, may come from running it."""
+    code = [
+        {"cell_type": "code", "source": text_of(cell["source"])} for cell in cells if is_run(cell)
+    ]
+    imports = read_cells(code).imports
+    return any(f"{name}.".startswith(("easymlnb.compat.", "easymlserve.")) for name in imports)
 
 
 def _syntax_error(source: str) -> tuple[int, str]:

@@ -113,6 +113,11 @@ class CredentialStore:
         self._receivers[link] = values
         self._send(link)
 
+    @property
+    def can_store(self) -> bool:
+        """Whether there is a key to encrypt with, or one is made when it is needed."""
+        return self._cipher is not None or self._keys.own is not None
+
     def summaries(self, service: str) -> list[CredentialSummary]:
         """Return what is stored for a service, without values."""
         return [self._summary(entry) for entry in self._entries.get(service, {}).values()]

@@ -222,14 +222,15 @@ USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 VERSION = r"([a-z0-9_-]{1,63})"
-PROMOTION = r"([0-9a-f]{32})"
+STORED_ID = r"([0-9A-Za-z_-]{1,64})"
+"""The id of a promotion, record or comparison. Of ids that never existed, the error says so."""
 KERNEL = r"([0-9a-f]{32})"
 CREDENTIAL = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
 REQUEST = r"([A-Za-z0-9._-]{8,64})"
 JOB = r"([0-9A-Za-z]{1,64})"
 SOURCE = r"([A-Za-z_][A-Za-z0-9_]{0,62})"
 ASSET = r"([a-z]+\.[a-z]+)"
-KEY = r"(key_[0-9a-f]{16})"
+KEY = r"([0-9A-Za-z_]{1,64})"
 SESSION = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
 
@@ -311,10 +312,10 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/traffic", TrafficHandler),
         (rf"services/{name}/rollback", RollbackHandler),
         (rf"services/{name}/promotions", PromotionsHandler),
-        (rf"services/{name}/promotions/{PROMOTION}", PromotionHandler),
-        (rf"services/{name}/promotions/{PROMOTION}/pause", PromotionPauseHandler),
+        (rf"services/{name}/promotions/{STORED_ID}", PromotionHandler),
+        (rf"services/{name}/promotions/{STORED_ID}/pause", PromotionPauseHandler),
         (
-            rf"services/{name}/promotions/{PROMOTION}/resume",
+            rf"services/{name}/promotions/{STORED_ID}/resume",
             PromotionPauseHandler,
             {"paused": False},
         ),
@@ -332,13 +333,13 @@ def _common_routes(name: str) -> Routes:
         (rf"services/{name}/records", RecordsHandler),
         (rf"services/{name}/records/page", RecordsPageHandler),
         (rf"services/{name}/records/dataset", DatasetHandler),
-        (rf"services/{name}/records/{KERNEL}", RecordHandler),
-        (rf"services/{name}/records/{KERNEL}/code", RecordCodeHandler),
+        (rf"services/{name}/records/{STORED_ID}", RecordHandler),
+        (rf"services/{name}/records/{STORED_ID}/code", RecordCodeHandler),
         (rf"services/{name}/comparisons", ComparisonsHandler),
         (rf"services/{name}/comparisons/shadow", ShadowsHandler),
         (rf"services/{name}/comparisons/shadow/page", ShadowsPageHandler),
-        (rf"comparisons/{KERNEL}", ComparisonHandler),
-        (rf"comparisons/{KERNEL}/page", ComparisonPageHandler),
+        (rf"comparisons/{STORED_ID}", ComparisonHandler),
+        (rf"comparisons/{STORED_ID}/page", ComparisonPageHandler),
         (r"mcp", McpHandler),
         (rf"services/{name}/mcp", McpHandler),
         *oip_routes(name, VERSION),

@@ -34,6 +34,9 @@ def is_job_kernel(orphan: OrphanedWorker) -> bool:
     return orphan.bundle.startswith(f"{RECORD}/")
 
 
+STARTING = "A kernel is starting; it runs the notebook first."
+
+
 @dataclass(eq=False, slots=True)
 class JobKernel:
     """A worker of a lane. ``timer`` ends it when it was idle for too long.
@@ -120,9 +123,9 @@ class JobKernels:
         return folder.resolve() if folder.is_symlink() else folder
 
     def reason(self, job: str) -> str:
-        """Return what the start of a job's kernel waits for; ``""`` if it does not wait."""
+        """Return what the start of a job's kernel waits for; ``""`` if none is starting."""
         start = self._starting.get(job)
-        return start.starter.reason if start is not None else ""
+        return (start.starter.reason or STARTING) if start is not None else ""
 
     async def acquire(self, job: Job) -> JobKernel:
         """Return a kernel with a job's bundle, an idle one or a new one.

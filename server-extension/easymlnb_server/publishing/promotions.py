@@ -18,6 +18,7 @@ from easymlnb.contract.errors import (
 from easymlnb_server.identity.audit.log import AuditLog
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.publishing.traffic import TrafficManager
+from easymlnb_server.services.models import PublishedService
 from easymlnb_server.store.records import ServiceRecord
 from easymlnb_server.traffic import rules
 from easymlnb_server.traffic.models import Traffic
@@ -129,6 +130,17 @@ class Promotions:
             promotion = self._running(await self.get(name, id))
             return await self._back(promotion, PromotionState.CANCELED, "It was canceled.")
 
+    async def end_replaced(self, name: str) -> None:
+        """End the promotion of a service if the traffic was changed in another way.
+
+        ``run`` does the same a moment later; who changes the traffic sees the result at once.
+        """
+        if (found := self.active(name)) is None:
+            return
+        async with self._lock(found.id):
+            if (promotion := self._active.get(found.id)) is not None:
+                await self._end_if_replaced(promotion, self._traffic.find(name))
+
     async def run(self) -> None:
         """Advance the promotions, until it is canceled."""
         rows = self._publisher.store.promotions
@@ -147,10 +159,7 @@ class Promotions:
         except ServiceNotFound:  # removed, or transferred to another owner
             await self._reload(promotion)
             return
-        if service.traffic.revision != promotion.revision:
-            reason = "The traffic was changed in another way."
-            ended = replace(promotion, state=PromotionState.CANCELED, reason=reason)
-            await self._record("promotion.cancel", await self._put(ended))
+        if await self._end_if_replaced(promotion, service):
             return
         now = await self._samples(promotion)
         before = self._before.setdefault(promotion.id, now)
@@ -165,6 +174,15 @@ class Promotions:
         except EasyMLNBError as error:
             log.warning("Promotion %s cannot continue: %s", promotion.id, error)
             self._active[promotion.id] = replace(promotion, reason=error.message)
+
+    async def _end_if_replaced(self, promotion: Promotion, service: PublishedService) -> bool:
+        """End a promotion whose step is no longer the traffic of its service."""
+        if service.traffic.revision == promotion.revision:
+            return False
+        reason = "The traffic was changed in another way."
+        ended = replace(promotion, state=PromotionState.CANCELED, reason=reason)
+        await self._record("promotion.cancel", await self._put(ended))
+        return True
 
     async def _act(self, promotion: Promotion, decision: Decision, reason: str) -> None:
         if decision is Decision.ABORT:

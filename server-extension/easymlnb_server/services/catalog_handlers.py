@@ -187,6 +187,7 @@ class ServicePageHandler(PageHandler):
             **self._calls(name, target.version),
             **self._access(name),
             credentials=self.state.credentials.summaries(name) if self.can_manage(name) else None,
+            stores_credentials=self.state.credentials.can_store,
         )
 
     async def _provenance(self, name: str, version: int | None) -> VersionProvenance | None:

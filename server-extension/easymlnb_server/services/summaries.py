@@ -171,7 +171,10 @@ def _is_own(schema: Schema) -> bool:
 
 def _limits(schema: Any, root: Schema) -> str:
     found: Schema = next(alternatives(schema, root, is_leaf=_is_own), {})
-    texts = [text.format(found[key]) for key, text in _LIMITS.items() if key in found]
+    both = {"minimum", "maximum"} if {"minimum", "maximum"} <= found.keys() else set()
+    texts = [f"{found['minimum']} to {found['maximum']}"] if both else []
+    single = [key for key in _LIMITS if key in found and key not in both]
+    texts += [_LIMITS[key].format(found[key]) for key in single]
     choices = found.get("enum") or resolve(found.get("items"), root).get("enum")
     if choices:
         texts.append("one of " + ", ".join(json.dumps(c, ensure_ascii=False) for c in choices))

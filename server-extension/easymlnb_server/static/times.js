@@ -15,8 +15,9 @@ export function relative(time, now = Date.now()) {
   const seconds = (Date.parse(time) - now) / 1000;
   if (Number.isNaN(seconds)) return time;
   for (const [unit, size] of UNITS) {
-    // Rounded toward now: 59.6 minutes are not "60 minutes ago".
-    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+    // Rounded toward now: 59.6 minutes are not "60 minutes ago". What lies ahead is rounded: a key
+    // made for 90 days expires in 90 days.
+    if (Math.abs(seconds) >= size) return format.format(seconds < 0 ? Math.trunc(seconds / size) : Math.round(seconds / size), unit);
   }
   return "just now";
 }

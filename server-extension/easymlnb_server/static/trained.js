@@ -117,7 +117,7 @@ function cancel() {
 function showScores(current, report) {
   const figures = Object.entries(current.metrics).map(([name, value]) => make("div", {}, make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, short(Number(value)))));
   const parts = [make("div", { class: "row" }, make("h2", { id: "scores-title" }, `Version ${current.version}`), make("span", { class: "chip" }, report?.title ?? current.format)),
-    make("p", { class: "muted small" }, `On ${report?.rows?.test ?? "some"} rows that no candidate has seen.`), make("dl", { class: "figures" }, ...figures)];
+    make("p", { class: "muted small" }, `On ${report?.rows?.test ?? "some"} ${signature?.template === "images" ? "images" : "rows"} that no candidate has seen.`), make("dl", { class: "figures" }, ...figures)];
   if (report) {
     const { comparison, notes, plots } = report;
     parts.push(...notes.map((/** @type {string} */ note) => make("p", { class: "small" }, note)), candidates(comparison),
@@ -143,7 +143,7 @@ function showForm() {
   const form = byId("predict-form");
   byId("use").hidden = !inputs.length;
   if (signature.question === "forecast") {
-    form.replaceChildren(make("p", { class: "muted small" }, `The next ${signature.horizon} steps after the data.`), make("button", { type: "submit", class: "primary" }, "Predict"));
+    form.replaceChildren(make("p", { class: "muted small" }, `The next ${signature.horizon} steps after the data.`), make("p", {}, make("button", { type: "submit", class: "primary" }, "Predict")));
     return;
   }
   const fields = inputs.map((input, at) => make("div", { class: "field" }, make("label", { for: `in-${at}` }, input.name), field(input, `in-${at}`), hint(input)));

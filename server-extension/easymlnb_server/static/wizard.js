@@ -2,6 +2,7 @@
 // Makes a model from data in steps. What was entered survives a reload of the page.
 
 import { api, upload } from "./api.js";
+import { rejection, slug } from "./datafile.js";
 import { byId, make } from "./dom.js";
 import { draw, short, spark } from "./drawing.js";
 import { showModel } from "./trained.js";
@@ -16,6 +17,7 @@ import { showModel } from "./trained.js";
 /** @type {{model: any, templates: Template[]}} */
 const given = JSON.parse(byId("wizard-data").textContent ?? "");
 const SAVED = "easymlnb-wizard";
+const MAX_ALIKE = 5; // findings of one kind that are shown at once
 const KINDS = ["number", "category", "boolean", "date", "text", "ignore"];
 const ALGORITHMS = [
   ["compare", "Compare all", "Tries each of them on the same parts of the data, and takes the best."],
@@ -25,6 +27,7 @@ const ALGORITHMS = [
   ["network", "Neural network", "For some hundred images and more; needs torch in the kernel's environment. It is not among those that are compared."],
   ["baseline", "Baseline", "Learns nothing: what every model must beat."],
 ];
+const QUESTIONS = /** @type {Record<string, string>} */ ({ regression: "How much? (a number)", classification: "Which one? (a class)", forecast: "What comes next?" });
 const ANSWERS = /** @type {Record<string, [string, string]>} */ ({
   drop: ["Leave the column out", "Keep it"],
   groups: ["Keep such rows together", "Treat all rows alike"],
@@ -155,18 +158,8 @@ function showData() {
     event.preventDefault();
     if (event.dataTransfer?.files.length) void send(event.dataTransfer.files[0]);
   });
-  const known = state.look ? [make("p", {}, `${state.file}: ${state.look.rows.toLocaleString("en")} rows.`), ...preview()] : [];
+  const known = state.look ? [make("p", {}, `${state.file}: ${counted()}.`), ...preview()] : [];
   return [templates, drop, make("progress", { id: "sent", max: 1, value: 0, hidden: true, "aria-label": "Sent" }), ...known];
-}
-
-/**
- * Return why a file cannot be the data of a template, or "".
- * @param {File} file
- * @param {Template} template
- */
-function rejection(file, { accept, max_bytes: most }) {
-  if (!accept.some((ending) => file.name.toLowerCase().endsWith(ending))) return `The file '${file.name}' is of another kind. Choose one of: ${accept.join(", ")}.`;
-  return file.size > most ? `The file has ${Math.ceil(file.size / 2 ** 20)} MB; at most ${Math.round(most / 2 ** 20)} MB are possible.` : "";
 }
 
 /** @param {File} file */
@@ -191,11 +184,7 @@ async function send(file) {
   problem(why);
 }
 
-/** @param {string} name */
-function slug(name) {
-  const plain = name.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^[^a-z]+|_+$/g, "");
-  return plain.slice(0, 40) || "model";
-}
+const counted = () => `${state.look.rows.toLocaleString("en")} ${state.template === "images" ? "images" : "rows"}`;
 
 function preview() {
   const { columns, rows } = state.look.preview;
@@ -262,7 +251,8 @@ const unique = (values) => [...new Set(values.filter(Boolean))].map((value) => [
 function showTarget() {
   const columns = /** @type {Column[]} */ (state.look.columns);
   const forecast = state.template === "forecast";
-  const target = make("select", { id: "target" }, ...columns.map(({ name }) => make("option", { value: name, selected: name === state.options.target }, name)));
+  const none = state.options.target ? [] : [make("option", { value: "", selected: true, disabled: true }, "Choose a column")];
+  const target = make("select", { id: "target" }, ...none, ...columns.map(({ name }) => make("option", { value: name, selected: name === state.options.target }, name)));
   const kind = () => columns.find(({ name }) => name === target.value)?.kind;
   target.addEventListener("change", () => {
     state.options.target = target.value;
@@ -279,7 +269,7 @@ function showTarget() {
     return [...body, make("div", { class: "field" }, make("label", { for: "time" }, "Column of times"), time),
       make("div", { class: "field" }, make("label", { for: "horizon" }, "Steps ahead"), horizon, make("p", { class: "help" }, "0 chooses one season, such as 24 hours."))];
   }
-  const questions = [["regression", "How much? (a number)"], ["classification", "Which one? (a class)"]];
+  const questions = ["regression", "classification"].map((value) => [value, QUESTIONS[value]]);
   return [...body, make("fieldset", { class: "plainset" }, make("legend", {}, "Question"), ...questions.map(([value, text]) => make("label", { class: "radio" },
     make("input", { type: "radio", name: "question", value, checked: value === state.options.question, onchange: () => { state.options.question = value; save(); } }), text)))];
 }
@@ -289,7 +279,8 @@ function showTarget() {
 function showCheck() {
   const findings = /** @type {Finding[]} */ (state.look.findings ?? []);
   if (!findings.length) return [make("p", {}, "Nothing unusual was found.")];
-  return [make("ul", { class: "plain findings" }, ...findings.map((finding) => {
+  /** @param {Finding} finding */
+  const card = (finding) => {
     const answers = ANSWERS[finding.action];
     const key = answerKey(finding);
     const item = make("li", { class: finding.level === "error" ? "card failed" : "card note" }, make("p", {}, finding.message));
@@ -299,12 +290,24 @@ function showCheck() {
       }), text)));
     }
     return item;
-  }))];
+  };
+  /** @type {Map<string, Finding[]>} */
+  const kinds = new Map();
+  for (const finding of findings) kinds.set(finding.code, [...(kinds.get(finding.code) ?? []), finding]);
+  return [...kinds.values()].flatMap((alike) => {
+    const [first, more] = [alike.slice(0, MAX_ALIKE), alike.slice(MAX_ALIKE)];
+    const rest = make("details", {}, make("summary", {}, `${more.length.toLocaleString("en")} more like these`), make("ul", { class: "plain findings" }, ...more.map(card)));
+    return [make("ul", { class: "plain findings" }, ...first.map(card)), ...(more.length ? [rest] : [])];
+  });
 }
 
 function checkFindings() {
   const error = /** @type {Finding[]} */ (state.look?.findings ?? []).find(({ level }) => level === "error");
-  return error ? "No model can be trained like this. Go back and choose another target or file." : "";
+  if (error) return "No model can be trained like this. Go back and choose another target or file.";
+  if (state.template !== "tabular") return "";
+  const chosen = options().columns;
+  const inputs = /** @type {Column[]} */ (state.look.columns).filter(({ name, kind }) => name !== state.options.target && !["ignore", "empty"].includes(chosen[name] ?? kind));
+  return inputs.length ? "" : "Every column but the target is left out. Keep at least one to predict from, or choose another file.";
 }
 
 // Algorithms and review
@@ -321,8 +324,8 @@ function showReview() {
   name.addEventListener("input", () => { state.name = name.value; save(); });
   const left = Object.entries(chosen.columns).filter(([, kind]) => kind === "ignore").map(([column]) => column);
   /** @type {[string, string][]} */
-  const facts = [["Data", `${state.file || given.model?.data}, ${state.look.rows.toLocaleString("en")} rows`], ["Predicts", chosen.target ?? state.look.target],
-    ["Question", chosen.question || state.look.question], ["Algorithm", ALGORITHMS.find(([value]) => value === chosen.algorithm)?.[1] ?? ""]];
+  const facts = [["Data", `${state.file || given.model?.data}, ${counted()}`], ["Predicts", chosen.target ?? state.look.target],
+    ["Question", QUESTIONS[chosen.question || state.look.question] ?? ""], ["Algorithm", ALGORITHMS.find(([value]) => value === chosen.algorithm)?.[1] ?? ""]];
   if (left.length) facts.push(["Left out", left.join(", ")]);
   if (chosen.groups) facts.push(["Kept together", chosen.groups]);
   if (chosen.time && chosen.time !== "-") facts.push(["Tested on later", chosen.time]);

@@ -82,12 +82,13 @@ def lock_model(connection: Connection, name: str, *, create: str = "") -> ModelR
 
 
 def create_model(connection: Connection, model: ModelRow) -> ModelRow:
-    """Add a model; raises ``NameTaken``."""
+    """Add a model, as created now; raises ``NameTaken``."""
     query = select(models).where(models.c.name == model.name).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is not None and row.deleted is None:
         raise NameTaken(f"There is a model named {model.name!r} already.")
-    values = _values(model) | {"deleted": None}
+    now = time.time()
+    values = _values(model) | {"deleted": None, "created": now, "changed": now}
     if row is None:
         connection.execute(insert(models).values(**values))
     else:

@@ -74,6 +74,7 @@ class TrafficHandler(_TrafficBase):
         revision = self.revision(self.find(name))
         service = await self.state.traffic.put(name, change, revision=revision, force=self.force())
         await self.record("traffic.change", name, owner=service.owner, details=shown(service))
+        await self.state.promotions.end_replaced(name)
         self.write_traffic(service, name)
 
 
@@ -85,6 +86,7 @@ class RollbackHandler(_TrafficBase):
         revision = self.revision(self.find(name))
         service = await self.state.traffic.rollback(name, revision=revision)
         await self.record("traffic.rollback", name, owner=service.owner, details=shown(service))
+        await self.state.promotions.end_replaced(name)
         self.write_traffic(service, name)
 
 

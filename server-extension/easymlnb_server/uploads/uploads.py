@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import (
+    BadRequest,
     StorageFull,
     TooLarge,
     UnsupportedMediaType,
@@ -150,7 +151,8 @@ class Uploads:
 
         ``ROWS`` as the field announces a table of inputs, ``TABLE`` that of a batch.
 
-        Raises ``TooLarge``, ``UnsupportedMediaType``, ``UploadQuota`` or ``StorageFull``.
+        Raises ``BadRequest``, ``TooLarge``, ``UnsupportedMediaType``, ``UploadQuota`` or
+        ``StorageFull``.
         """
         _check_file(spec, field, name, media_type, size)
         return self.announce(sender, spec.name, name, size)
@@ -248,7 +250,10 @@ def _check_file(spec: ServiceSpec, field: str, name: str, media_type: str, size:
     if field == ROWS:
         _check_rows(name, media_type, size)
         return
-    candidates = [one for one in file_parameters(spec.input) if field in ("", one.name)]
+    parameters = file_parameters(spec.input)
+    candidates = [one for one in parameters if field in ("", one.name)]
+    if not candidates:
+        raise BadRequest(_no_file(spec.name, field, [one.name for one in parameters]))
     accepting = [one for one in candidates if one.accepts(name, media_type)]
     if not accepting:
         accepted = [kind for one in candidates for kind in one.accept]
@@ -256,6 +261,16 @@ def _check_file(spec: ServiceSpec, field: str, name: str, media_type: str, size:
     if all(one.max_bytes and size > one.max_bytes for one in accepting):
         most = units.format_size(max(one.max_bytes for one in accepting))
         raise TooLarge(f"The file of {units.format_size(size)} exceeds the limit of {most}.")
+
+
+def _no_file(service: str, field: str, parameters: list[str]) -> str:
+    """Say that no parameter takes the file, and which ones take files."""
+    if not parameters:
+        return f"The service {service!r} takes no files: none of its parameters is a file."
+    return (
+        f"The service {service!r} has no parameter {field[:80]!r} that takes a file. Parameters "
+        f"with files: {', '.join(parameters)}."
+    )
 
 
 def _check_rows(name: str, media_type: str, size: int) -> None:

@@ -417,6 +417,23 @@ def test_a_slider_sends_what_it_shows():
     assert edited(Annotated[float, ml.Slider(1e-4, 1, log=True)], 0.5, log) == 0.01259
 
 
+@pytest.mark.parametrize(
+    ("hint", "default", "ends"),
+    [
+        (Annotated[int, ml.Slider(-20, 20)], 0, ("-20", "20")),
+        (Annotated[int, ml.Slider(0, 20_000, 100)], 0, ("0", "20\u2009000")),
+        (Annotated[float, ml.Slider(0.01, 1.0, 0.01)], 0.5, ("0.01", "1")),
+        (Annotated[float, ml.Slider(1e-4, 1, log=True)], 0.5, ("0.0001", "1")),
+        (Annotated[tuple[float, float], ml.Interval(0, 2.5)], (0, 1), ("0", "2.5")),
+    ],
+)
+def test_a_slider_shows_its_ends(hint, default, ends):
+    group, _ = form_and_schema(hint, default)
+    shown = "".join(getattr(one, "value", "") for one in group.fields["x"].widget.children[1:])
+    low, high = ends
+    assert f"<span>{low}</span><span>{high}</span>" in shown
+
+
 def test_an_enum_of_pairs_is_chosen_by_name():
     group, schema = form_and_schema(Pair, Pair.TWO)
     control = group.fields["x"].control

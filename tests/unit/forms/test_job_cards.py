@@ -10,7 +10,7 @@ from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.training import Training
 from easymlnb.forms.call_hand_over import MOVING
 from easymlnb.forms.call_protocol import Event, Failed, HandOver, JobModel, JobStatus, Succeeded
-from easymlnb.forms.form import UPLOAD_FIRST, Form
+from easymlnb.forms.form import CHECK_FIELDS, UPLOAD_FIRST, Form
 from easymlnb.forms.job_cards import MAX_CARDS
 from easymlnb.forms.learning_curves import curves, read_curves
 from easymlnb.services.definition import define
@@ -129,6 +129,13 @@ def test_a_failed_job_says_why() -> None:
     form.run_in_background()
     caller.jobs[0].status(JobStatus(ID, "failed", problem="<no> memory"))
     assert "Failed" in cards(form) and "&lt;no&gt; memory" in cards(form)
+
+
+def test_a_job_of_valid_input_removes_the_message_about_former_input() -> None:
+    form, _ = made()
+    form.run_bar.end(CHECK_FIELDS, wrong=True)
+    form.run_in_background()
+    assert CHECK_FIELDS not in form.run_bar._text.value
 
 
 def test_a_running_call_moves_to_the_background_after_a_while(

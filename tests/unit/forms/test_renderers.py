@@ -2,12 +2,16 @@
 
 import base64
 import json
+from datetime import timedelta
 
 import ipywidgets as W
+import numpy as np
 import pytest
 
+from easymlnb.apps.summaries import results
 from easymlnb.forms.renderers import PLOTLY, RENDERERS, draw, figure, written_json
 from easymlnb.forms.sanitize import clean, markdown
+from easymlnb.services.presentation import to_parts
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 CODE = base64.b64encode(b"bytes").decode()
@@ -50,6 +54,22 @@ def test_numbers_come_first_and_downloads_last():
     assert "mean size, px" in first.value
     assert "Note" in second.value
     assert 'download="report.json"' in third.value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (timedelta(hours=1, minutes=15), "1 h 15 min"),
+        (timedelta(days=-2, seconds=1.5), "-1 d 23 h 59 min 58.5 s"),
+        (timedelta(0), "0 s"),
+        (np.timedelta64(90, "m"), "1 h 30 min"),
+        ("PT1H15M", "PT1H15M"),
+    ],
+)
+def test_durations_are_shown_with_units(value, shown):
+    assert f">{shown}<" in said(to_parts(value))
+    assert f">{shown}<" in said(to_parts({"took": value, "n": 1}))
+    assert dict(results(to_parts({"took": value}), 5)) == {"took": shown}
 
 
 @pytest.mark.parametrize("kind", sorted(set(RENDERERS) - {"plotly", "table", "json"}))

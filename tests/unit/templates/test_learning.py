@@ -232,6 +232,18 @@ def test_a_series_is_continued(load: forecast.Learned) -> None:
     assert load.report["comparison"]["split"].startswith("Split by time")
 
 
+@pytest.mark.parametrize("algorithm", ["linear", "forest"])
+def test_a_forecast_of_one_year_continues_at_new_year(algorithm: str) -> None:
+    chance, lines = np.random.default_rng(0), ["time,load"]
+    for number in range(365):
+        day = np.datetime64("2023-01-01") + number
+        lines.append(f"{day},{100 + 20 * np.cos(number / 365 * 2 * np.pi) + chance.normal():.2f}")
+    config = parse({"target": "load", "algorithm": algorithm})
+    learned = forecast.train("\n".join(lines).encode(), config, _silent)
+    predictor = forecast.ForecastPredictor(learned.model, learned.signature)
+    assert all(90 < value < 150 for value in predictor.predict([])["predictions"])
+
+
 def test_newer_values_move_the_forecast(load: forecast.Learned) -> None:
     predictor = forecast.ForecastPredictor(load.model, load.signature)
     rows = [{"time": "2024-01-31 00:00", "load": 103.0}, {"time": "2024-01-31 01:00", "load": 108}]

@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import RidgeCV
 
 from easymlnb.contract.errors import CallerError
+from easymlnb.training.candidates import pipeline
 from easymlnb.training.checks import check
+from easymlnb.training.columns import turning_parts
 from easymlnb.training.datasets import dataset, guess_task
 
 
@@ -19,6 +22,31 @@ def table(rows: int = 100) -> pd.DataFrame:
             "price": 3 * size + chance.normal(0, 9, rows),
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "periods", "freq", "parts"),
+    [
+        ("2024-03-01", 6, "h", []),
+        ("2024-03-04", 3, "D", ["hour"]),
+        ("2024-03-01", 30, "D", ["day_of_week", "hour"]),
+        ("2024-01-01", 366, "D", ["day", "day_of_week", "hour"]),
+        ("2023-12-01", 90, "D", ["year", "month", "day", "day_of_week", "hour"]),
+    ],
+)
+def test_dates_have_the_parts_that_have_turned(
+    first: str, periods: int, freq: str, parts: list[str]
+) -> None:
+    assert turning_parts(pd.Series(pd.date_range(first, periods=periods, freq=freq))) == parts
+
+
+def test_a_linear_model_of_one_year_does_not_jump_at_new_year() -> None:
+    days = pd.date_range("2024-01-01", periods=366, freq="D")
+    rises = pd.DataFrame({"day": days, "y": np.arange(366.0)})
+    rises["y"] += np.random.default_rng(0).normal(0, 5, 366)
+    model = pipeline(RidgeCV(np.logspace(-9, 4, 14)), scaled=True).fit(rises[["day"]], rises["y"])
+    following = pd.DataFrame({"day": pd.date_range("2025-01-01", periods=7, freq="D")})
+    assert np.abs(model.predict(following) - np.arange(366, 373)).max() < 20
 
 
 @pytest.mark.parametrize(

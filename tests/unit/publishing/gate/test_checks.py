@@ -157,6 +157,17 @@ def test_all_texts_of_a_bundle_are_searched_for_secrets(
     ]
 
 
+def test_services_that_come_from_running_the_notebook_are_no_reason_to_refuse_it(
+    tmp_path: Path,
+) -> None:
+    assert "notebook:no-service" in rules(check(tmp_path, "import easymlnb as ml"))
+    for imported in (
+        "from easymlnb.compat import deepaas\ndeepaas.serve('demo')",
+        "import easymlnb.compat.easymlserve as easymlserve\neasymlserve.run('service.py')",
+    ):
+        assert "notebook:no-service" not in rules(check(tmp_path, imported))
+
+
 def test_code_that_magics_run_is_checked(tmp_path: Path) -> None:
     insecure = "import os\nos.system(input())"
     nbformat.write(make_notebook("x = 1", insecure), tmp_path / "other.ipynb")

@@ -1,5 +1,6 @@
 """The rows of models, on both databases."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -123,7 +124,9 @@ def test_files_of_versions_are_kept(store: Store) -> None:
 
 
 def test_names_quota_and_changes(models: ModelRows) -> None:
-    models.create(ModelRow(name="forest", owner="ann", title="Forest"))
+    began = time.time()
+    made = models.create(ModelRow(name="forest", owner="ann", title="Forest"))
+    assert made.created == made.changed >= began
     with pytest.raises(NameTaken):
         models.create(ModelRow(name="forest", owner="ann"))
     models.change("forest", {"description": "Trees", "tags": {"a": "b"}})

@@ -37,7 +37,7 @@ def test_the_shape_fits_into_a_line():
 def test_parameters_become_rows():
     rows = {field.name: field for field in summaries.fields(spec())}
     assert rows["image"].required and rows["image"].kind == "image"
-    assert rows["count"].default == "3" and rows["count"].limits == "from 1, to 9"
+    assert rows["count"].default == "3" and rows["count"].limits == "1 to 9"
     assert rows["names"].kind == "choices" and rows["names"].limits == 'one of "it\'s", "b"'
     assert rows["day"].description == "Which day."
 

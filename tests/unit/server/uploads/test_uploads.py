@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from easymlnb.contract.errors import (
+    BadRequest,
     StorageFull,
     TooLarge,
     UnsupportedMediaType,
@@ -27,6 +28,13 @@ from easymlnb_server.uploads.uploads import (
 from support.fakes import spec
 
 MB = 2**20
+
+
+def test_a_file_for_no_parameter_names_those_with_files(uploads: Uploads) -> None:
+    with pytest.raises(BadRequest, match=r"no parameter 'nosuch'.*: table, film\.$"):
+        uploads.begin(ME, TABLE, "nosuch", "x.csv", "", 1)
+    with pytest.raises(BadRequest, match="takes no files"):
+        uploads.begin(ME, of_files(), "", "x.csv", "", 1)
 
 
 def of_files(**fields: tuple[list[str], int]) -> ServiceSpec:
@@ -120,7 +128,7 @@ def test_parts_follow_one_another(uploads: Uploads) -> None:
         ("", "x.mp4", "", 9 * MB, TooLarge),
         ("", "x.exe", "", 1, UnsupportedMediaType),
         ("table", "x.mp4", "video/mp4", 1, UnsupportedMediaType),
-        ("nosuch", "x.csv", "", 1, UnsupportedMediaType),
+        ("nosuch", "x.csv", "", 1, BadRequest),
     ],
 )
 def test_what_no_parameter_takes_is_refused_at_once(
