@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import setuptools  # noqa: F401 - before distutils, with which old scikit-learns import it
 from hypothesis import HealthCheck, settings
 
 from support.server import RunningServer, running_server

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,13 @@ SERVER = {"extra": "server"}
 SWITCH = "etc/jupyter/jupyter_server_config.d/easymlnb_server.json"
 LAB = "share/jupyter/labextensions/easymlnb/package.json"
 
+# `find_spec("pip")` would turn setuptools' distutils off, which old scikit-learns need.
+INSTALLED = {one.name for one in distributions()}
+
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("setuptools") is None, reason="setuptools is not installed"),
-    pytest.mark.skipif(find_spec("pip") is None, reason="pip is not installed"),
+    pytest.mark.skipif("setuptools" not in INSTALLED, reason="setuptools is not installed"),
+    pytest.mark.skipif("pip" not in INSTALLED, reason="pip is not installed"),
 ]
 
 
