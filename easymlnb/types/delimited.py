@@ -23,6 +23,7 @@ MAX_EXTRA_BLANK_LINES = 10_000
 """Blank lines that a text may have in excess of others."""
 _SEPARATOR_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _HEAD = re.compile(r'(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|\Z)')
+_LONE_CR = re.compile(r"\r(?!\n)")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 
 
@@ -207,13 +208,18 @@ def _lines(text: str, separator: str) -> list[str]:
     return filled
 
 
+def _stream(text: str) -> io.StringIO:
+    """Return a text for pandas: with lone CRs, pandas 2 may use all memory, even for 80 bytes."""
+    return io.StringIO(_LONE_CR.sub("\n", text))
+
+
 def _parse(text: str, table_layout: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
     """Return the rows with numbers as names; pandas infers the types that are not given."""
     import pandas as pd
 
     try:
         frame: pd.DataFrame = pd.read_csv(
-            io.StringIO(text),
+            _stream(text),
             sep=table_layout.separator,
             header=0,
             names=range(table_layout.columns),
@@ -244,7 +250,7 @@ def _names(text: str, table_layout: Layout) -> list[str]:
 
     try:
         head = pd.read_csv(
-            io.StringIO(text), sep=table_layout.separator, header=None, nrows=1, dtype="object",
+            _stream(text), sep=table_layout.separator, header=None, nrows=1, dtype="object",
             index_col=False, na_filter=False,
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError) as error:

@@ -3,11 +3,13 @@
 import base64
 import io
 import json
+import resource
 import zipfile
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -103,6 +105,21 @@ def test_quoted_lines_and_separators_are_one_cell() -> None:
     frame = read('a,"b\nc"\n"x\r\ny","1,""2"""\n" ",z\n')
     assert list(frame.columns) == ["a", "b\nc"]
     assert frame["b\nc"].tolist() == ['1,"2"', "z"] and frame["a"].tolist() == ["x\r\ny", " "]
+
+
+def test_lines_that_end_in_a_lone_cr_take_little_memory() -> None:
+    """pandas 2 asks for 16 GB for this text."""
+    text = (
+        'f;b, c;"g";\r1e5;"say ""no""";"say ""no""";\r 2,5 ;1e5;"a;b";\r-,5;1;"two\nlines"\r'
+        " 2,5 ; 2,5 ;;\r\r"
+    )
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 2**32, limits[1]))
+    try:
+        frame = read(text, ml.Table(separator=";"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert frame["g"].tolist()[:3] == ['say "no"', "a;b", "two\nlines"]
 
 
 def test_a_column_without_a_name_is_called_by_its_place() -> None:
