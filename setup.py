@@ -74,8 +74,9 @@ SERVER_SIDE = [
     "anywidget>=0.9.13",
     # Compares the notebooks of two versions.
     "nbdime>=4.0.1",
-    # Draws the plots of app pages that its two small bundles, which we include, do not know.
-    "plotly>=6",
+    # Draws the plots of app pages that its two small bundles, which we include, do not know, and
+    # those of forms in JupyterLab, for which 6.0 has no extension.
+    "plotly>=6.1",
     "voila>=0.5.13,<0.6",
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
@@ -88,7 +89,7 @@ DATA = [
     "pillow>=11",
     "pyyaml>=6.0.2",
 ]
-EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
+EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6.1", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # Trained models in formats that run no code; imported only where a model is saved or loaded.
 TRAIN = ["safetensors>=0.5", "scikit-learn>=1.4", "scipy>=1.11", "skops>=0.14"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
