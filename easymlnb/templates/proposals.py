@@ -21,6 +21,7 @@ class Question(StrEnum):
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    FORECAST = "forecast"  # what its template always answers
 
 
 Columns = Sequence[Mapping[str, Any]]

@@ -192,12 +192,11 @@ def _picture(color: tuple[int, int, int], n: int) -> bytes:
     return target.getvalue()
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("template", "name", "content", "steps"),
     [
         ("forecast", "load.csv", HOURS.encode(), ("Columns", "Target", "Check")),
-        ("images", "colors.zip", _pictures(), ("Check",)),
+        pytest.param("images", "colors.zip", _pictures(), ("Check",), marks=pytest.mark.nightly),
     ],
 )
 def test_a_newcomer_makes_a_forecast_and_a_classifier_of_images(

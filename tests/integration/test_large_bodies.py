@@ -327,7 +327,7 @@ def test_a_table_from_an_upload(server: RunningServer) -> None:
     [
         ("large_bounded", {"name": "x", "size": 3 * MB + 1}, 413),
         ("large_mean", {"name": "x.exe", "size": 1}, 415),
-        ("large_json", {"name": "x", "size": 1}, 415),
+        ("large_json", {"name": "x", "size": 1}, 400),
         ("nobody", {"name": "x", "size": 1}, 404),
         ("large_mean", {"name": "x.csv", "size": -1}, 400),
         ("large_mean", {"name": "x.csv", "size": "1"}, 400),

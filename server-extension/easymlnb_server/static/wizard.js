@@ -251,6 +251,8 @@ const unique = (values) => [...new Set(values.filter(Boolean))].map((value) => [
 function showTarget() {
   const columns = /** @type {Column[]} */ (state.look.columns);
   const forecast = state.template === "forecast";
+  const [only, ...more] = columns.filter(({ name, kind }) => kind === "number" && name !== (state.options.time || state.look.time));
+  if (forecast && only && !more.length) state.options.target ||= only.name;
   const none = state.options.target ? [] : [make("option", { value: "", selected: true, disabled: true }, "Choose a column")];
   const target = make("select", { id: "target" }, ...none, ...columns.map(({ name }) => make("option", { value: name, selected: name === state.options.target }, name)));
   const kind = () => columns.find(({ name }) => name === target.value)?.kind;
