@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -79,12 +78,13 @@ def test_another_version_of_scikit_learn_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_weights_of_torch_fit_the_module_that_the_caller_builds(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
     saved = save_model(module, tmp_path, options=SaveOptions(config={"hidden": 4}))
     assert saved.format == "safetensors"
     assert {path.name for path in saved.files.values()} == {"model.safetensors", "config.json"}
 
-    def build(hidden: int) -> torch.nn.Module:
+    def build(hidden: int) -> Any:
         return torch.nn.Sequential(
             torch.nn.Linear(3, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 1)
         )
@@ -166,12 +166,18 @@ def test_files_and_onnx_are_stored_as_they_are(tmp_path: Path) -> None:
         (object(), "", "no safe format"),
         (object(), "tar", "Unknown format 'tar'"),
         (lambda: 1, "pickle", "cannot be pickled"),
-        ({"a": torch.ones(1), "b": 3}, "", "no safe format"),
+        ({"a": np.ones(1), "b": 3}, "", "no safe format"),
     ],
 )
 def test_what_cannot_be_saved_says_why(model: Any, format: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(ModelUnsupported, match=text):
         save_model(model, tmp_path, format=format)
+
+
+def test_weights_next_to_other_values_have_no_safe_format(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ModelUnsupported, match="no safe format"):
+        save_model({"a": torch.ones(1), "b": 3}, tmp_path)
 
 
 def test_a_description_has_plain_values(tmp_path: Path) -> None:

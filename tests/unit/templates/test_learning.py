@@ -1,6 +1,7 @@
 """Train models of each template, and predict with them."""
 
 import base64
+import importlib
 import io
 import json
 import zipfile
@@ -9,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
 from PIL import Image
 
 from easymlnb.contract.errors import CallerError
@@ -19,7 +18,7 @@ from easymlnb.templates import forecast, images, pictures, tabular
 from easymlnb.templates.cache import Loaded, ModelCache
 from easymlnb.templates.config import parse
 from easymlnb.templates.exposed import parameter_names, service_of
-from easymlnb.training import image_folders, image_network
+from easymlnb.training import image_folders
 
 
 def _silent(fraction: float, text: str) -> None:
@@ -299,6 +298,7 @@ def _zip(files: dict[str, bytes]) -> bytes:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small networks are slower in several threads, on a machine with other work."""
+    torch = pytest.importorskip("torch")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -336,7 +336,7 @@ def test_images_in_folders_are_told_apart() -> None:
 def test_a_network_learns_images_and_begins_with_weights_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_network, "EPOCHS", (15, 15))
+    monkeypatch.setattr("easymlnb.training.image_network.EPOCHS", (15, 15))
     files = {f"red/{n}.png": _picture(RED, n) for n in range(12)}
     files |= {f"blue/{n}.png": _picture(BLUE, 50 + n) for n in range(12)}
     given = parse({"algorithm": "network", "folds": 2})
@@ -360,7 +360,8 @@ def test_a_network_learns_images_and_begins_with_weights_from_a_file(
         _zip({**files, "weights.safetensors": weights}), parse({"algorithm": "baseline"}), _silent
     )
     assert any("'network' only" in note for note in other.report["notes"])
-    strange = safetensors.torch.save({"x": torch.zeros(3)})
+    torch, weight_files = map(importlib.import_module, ("torch", "safetensors.torch"))
+    strange = weight_files.save({"x": torch.zeros(3)})
     for data, words in ((b"pickle", "cannot be read"), (strange, "None of the 1 tensors")):
         with pytest.raises(CallerError, match=words):
             images.train(_zip({**files, "weights.safetensors": data}), given, _silent)
