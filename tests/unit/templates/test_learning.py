@@ -235,7 +235,7 @@ def test_a_series_is_continued(load: forecast.Learned) -> None:
 def test_a_forecast_of_one_year_continues_at_new_year(algorithm: str) -> None:
     chance, lines = np.random.default_rng(0), ["time,load"]
     for number in range(365):
-        day = np.datetime64("2023-01-01") + number
+        day = np.datetime64("2023-01-01") + np.timedelta64(number, "D")
         lines.append(f"{day},{100 + 20 * np.cos(number / 365 * 2 * np.pi) + chance.normal():.2f}")
     config = parse({"target": "load", "algorithm": algorithm})
     learned = forecast.train("\n".join(lines).encode(), config, _silent)
