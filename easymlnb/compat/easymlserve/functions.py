@@ -4,7 +4,8 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from operator import getitem
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from easymlnb.compose.steps import PIECES
 from easymlnb.contract.errors import CallerError, DefinitionError
@@ -137,7 +138,7 @@ def _parameter(name: str, field: "FieldInfo") -> inspect.Parameter:
     default = EMPTY
     if not field.is_required():
         default = MADE_PER_CALL if field.default_factory is not None else field.get_default()
-    hint: Any = Annotated.__class_getitem__((field.annotation, *field.metadata, Field(**about)))  # type: ignore[attr-defined]
+    hint: Any = getitem(cast("Any", Annotated), (field.annotation, *field.metadata, Field(**about)))
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
