@@ -98,6 +98,18 @@ def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
             names[0], name, key.public_key(), x509.random_serial_number(),
             now - timedelta(days=1), now + timedelta(days=1),
         ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)  # fmt: skip
+        # Python 3.13 refuses certificates without these.
+        for extension in (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()),
+            x509.KeyUsage(
+                digital_signature=True, key_cert_sign=is_authority, crl_sign=is_authority,
+                content_commitment=False, key_encipherment=False, data_encipherment=False,
+                key_agreement=False, encipher_only=False, decipher_only=False,
+            ),
+        ):  # fmt: skip
+            critical = isinstance(extension, x509.KeyUsage)
+            builder = builder.add_extension(extension, critical=critical)
         if not is_authority:
             address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
             builder = builder.add_extension(address, critical=False)
