@@ -116,7 +116,7 @@ class TableColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc] # sci
         if kind == DATE:
             dates = as_dates(values)
             days = (dates - pd.Timestamp(0)).dt.total_seconds() / 86400
-            used = getattr(self, "parts_", {}).get(name, PARTS)  # missing in models of before
+            used = getattr(self, "parts_", {}).get(name, PARTS)  # older models lack it
             parts = {f"{name} {part}": getattr(dates.dt, part).astype("float64") for part in used}
             return parts | {f"{name} days": days}
         return {name: _as_texts(values)}
